@@ -1,0 +1,78 @@
+# Everything a contributor types. Each target makes the virtual environment that it needs; `make help` lists them.
+.SHELLFLAGS := -eu -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+VENV := .venv
+BIN := $(VENV)/bin
+INPUTS := pyproject.toml integrations/langchain/pyproject.toml constraints.txt tools/venv.sh
+TORCH := torch==2.13.0# pinned for whoever adds a target that trains; nothing installs it yet
+export PYTHON
+
+.PHONY: help
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+# One environment serves both commands: the demo's part first, the tools on top of it.
+$(VENV)/.demo: $(INPUTS)
+	sh tools/venv.sh $(VENV) any -e '.[demo]' -e integrations/langchain
+	touch $@
+
+$(VENV)/.dev: $(INPUTS)
+	sh tools/venv.sh $(VENV) any -e '.[demo]' -e integrations/langchain --group dev
+	touch $(VENV)/.demo $@
+
+.PHONY: demo
+demo: $(VENV)/.demo ## the whole wheel on your own Python's documentation; ARGS="--data DIR" for yours
+	$(BIN)/ragwheel demo $(ARGS)
+
+.PHONY: test
+test: lint ## every check: lint, types, layers, tests, branch coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+.PHONY: lint
+lint: $(VENV)/.dev ## ruff, mypy, import-linter
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(VENV)/.dev ## let ruff fix and format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+PY := 3.10
+$(VENV)-py$(PY)/.core: pyproject.toml constraints.txt tools/venv.sh
+	sh tools/venv.sh $(VENV)-py$(PY) $(PY) -e . --group test
+	touch $@
+
+.PHONY: test-py
+test-py: $(VENV)-py$(PY)/.core ## tests of the light core alone on one interpreter: make test-py PY=3.13
+	$(VENV)-py$(PY)/bin/python -m pytest tests $(ARGS)
+
+.PHONY: test-all
+test-all: ## the same on Python 3.10 to 3.13
+	for py in 3.10 3.11 3.12 3.13; do $(MAKE) test-py PY=$$py; done
+
+.PHONY: bench
+bench: $(VENV)/.dev ## every script under benchmarks/
+	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+.PHONY: lock
+lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
+	cp constraints.txt $(VENV)/lock.txt
+	printf '%s\n' '-e .[demo]' '-e integrations/langchain' | $(BIN)/uv pip compile - --group dev \
+	    --universal --python-version 3.10 --output-file $(VENV)/lock.txt $(ARGS) \
+	    --no-emit-package ragwheel --no-emit-package ragwheel-langchain --no-header --no-annotate --quiet
+	{ grep '^#' constraints.txt; cat $(VENV)/lock.txt; echo '$(TORCH)'; } > $(VENV)/constraints.txt
+	mv $(VENV)/constraints.txt constraints.txt
+
+.PHONY: clean
+clean: ## remove environments, caches and build products (never a database)
+	rm -rf $(VENV) $(VENV)-py* build dist .coverage .coverage.* htmlcov \
+	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,74 @@
+"""What every test of the repository stands on: the library's own and the integrations'."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import hypothesis
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# Read when ragwheel is imported: what it would swallow in a host app, it raises here.
+os.environ["RAGWHEEL_STRICT"] = "1"
+
+ROOT = Path(__file__).parent
+
+# Test folders whose code needs an extra, and a module that tells whether that extra is installed.
+# On the light core alone (`make test-py`) they are left out, and the header of the run says so.
+NEEDS_EXTRA = {
+    "tests/cli": ("demo", "bm25s"),
+    "tests/datasets": ("build", "ibis"),
+    "tests/demo": ("demo", "bm25s"),
+    "tests/examples": ("demo", "bm25s"),
+    "tests/labels": ("build", "ibis"),
+}
+
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def _left_out() -> dict[Path, str]:
+    return {
+        ROOT / folder: extra
+        for folder, (extra, module) in NEEDS_EXTRA.items()
+        if importlib.util.find_spec(module) is None
+    }
+
+
+def pytest_ignore_collect(collection_path: Path) -> bool | None:
+    """Leave out the folders whose extra is not installed."""
+    return True if collection_path in _left_out() else None
+
+
+def pytest_report_header() -> list[str]:
+    """Say which folders were left out, and why."""
+    return [f"left out: {f.relative_to(ROOT)} (needs ragwheel[{extra}])" for f, extra in _left_out().items()]
+
+
+@pytest.fixture(autouse=True)
+def _clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No setting from outside reaches a test, and no runtime outlives one."""
+    for name in set(os.environ) - {"RAGWHEEL_STRICT", "RAGWHEEL_TEST_DATA"}:
+        if name.startswith("RAGWHEEL_"):
+            monkeypatch.delenv(name)
+    yield
+    if runtime := sys.modules.get("ragwheel.runtime"):
+        runtime.shutdown()
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of collections in BEIR layout (`scifact/`, `noveleval/`, ...), or a skip that says why."""
+    folder = os.environ.get("RAGWHEEL_TEST_DATA")
+    if not folder:
+        pytest.skip("RAGWHEEL_TEST_DATA is not set: point it at a folder of collections in BEIR layout")
+    if not Path(folder).is_dir():
+        pytest.skip(f"RAGWHEEL_TEST_DATA is {folder!r}, which is no folder")
+    return Path(folder)

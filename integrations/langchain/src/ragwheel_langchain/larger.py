@@ -1,0 +1,141 @@
+"""The larger search, inside a run that looks like the app's own.
+
+The app's retriever is never changed: k is set as an option of the call, or as a field of a shallow
+copy. The run is made by another shallow copy whose search, and nothing else, is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ragwheel import overfetch
+
+if TYPE_CHECKING:
+    from langchain_core.documents import Document
+    from langchain_core.retrievers import BaseRetriever
+
+    from ragwheel_langchain.calls import Call
+    from ragwheel_langchain.searches import Search
+
+__all__ = ["LargerSearch", "Patience"]
+
+
+@dataclass(slots=True)
+class Patience:
+    """Ends when larger searches keep failing where the app's own succeed: each costs the app a search."""
+
+    failures_in_a_row: int = 0
+    limit: int = 3
+
+    @property
+    def ended(self) -> bool:
+        return self.failures_in_a_row >= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class LargerSearch:
+    """One call's search for more than the app wants."""
+
+    retriever: BaseRetriever
+    search: Search
+    call: Call
+    patience: Patience
+
+    def stand_in(self) -> BaseRetriever:
+        """The app's retriever, searching with :meth:`_run`."""
+        return _copy(self.retriever, {"_get_relevant_documents": self._run})
+
+    def async_stand_in(self) -> BaseRetriever:
+        """The app's retriever, searching with :meth:`_arun`."""
+        return _copy(self.retriever, {"_aget_relevant_documents": self._arun})
+
+    def _run(self, query: str, **options: Any) -> list[Document]:
+        failure = None
+        if self._worth_it():
+            try:
+                with self._asking(options) as (retriever, larger):
+                    found = retriever._get_relevant_documents(query, **larger)
+                cut = overfetch.first_k(found, self.search.k)
+            except Exception as error:
+                failure = self._judge(error)
+            else:
+                return self._hand_on(found, cut)
+        result = self.retriever._get_relevant_documents(query, **options)
+        self._note(failure)
+        return result
+
+    async def _arun(self, query: str, **options: Any) -> list[Document]:
+        failure = None
+        if self._worth_it():
+            try:
+                with self._asking(options) as (retriever, larger):
+                    found = await retriever._aget_relevant_documents(query, **larger)
+                cut = overfetch.first_k(found, self.search.k)
+            except Exception as error:
+                failure = self._judge(error)
+            else:
+                return self._hand_on(found, cut)
+        result = await self.retriever._aget_relevant_documents(query, **options)
+        self._note(failure)
+        return result
+
+    def _worth_it(self) -> bool:
+        """Whether more would be recorded: not so while ragwheel is not configured or keeps fewer."""
+        return self.call.room(self.search.asked or 0) > (self.search.k or 0)
+
+    @contextmanager
+    def _asking(self, options: dict[str, Any]) -> Iterator[tuple[BaseRetriever, dict[str, Any]]]:
+        """A retriever and the call options that ask it for more."""
+        asked = self.call.room(self.search.asked or 0)
+        if not self.search.is_field:
+            yield self.retriever, {**options, self.search.parameter: asked}
+            return
+        twin = _copy(self.retriever, {self.search.parameter: asked})
+        before = dict(vars(twin))
+        try:
+            yield twin, options
+        finally:  # what a search assigns to itself (an index built late, a counter) stays with the app's
+            changed = {
+                name: value for name, value in vars(twin).items() if before.get(name, _UNSET) is not value
+            }
+            vars(self.retriever).update(changed)
+
+    def _hand_on(self, found: Any, cut: Any) -> Any:
+        self.patience.failures_in_a_row = 0
+        self.call.finish(found, returned=len(cut))
+        return cut
+
+    def _judge(self, error: Exception) -> str:
+        """Why the larger search did not work out; an error that is not about k is the app's."""
+        if not overfetch.may_be_about_k(error):
+            raise error
+        return (
+            str(error)
+            if isinstance(error, overfetch.OverfetchRefused)
+            else f"it raised {type(error).__name__}"
+        )
+
+    def _note(self, failure: str | None) -> None:
+        """The app's own search succeeded where the larger one failed."""
+        if failure is not None:
+            self.patience.failures_in_a_row += 1
+            self.call.refuse(failure)
+
+
+_UNSET = object()
+
+
+def _copy(retriever: BaseRetriever, attributes: dict[str, Any]) -> BaseRetriever:
+    """A shallow copy with other `attributes` that shares everything else with the app's retriever.
+
+    Unlike ``model_copy`` it shares the private attributes too, and an attribute may have a method's
+    name: LangChain then finds ours where it looks for the class's.
+    """
+    twin = object.__new__(type(retriever))
+    object.__setattr__(twin, "__dict__", {**vars(retriever), **attributes})
+    for slot in ("__pydantic_private__", "__pydantic_extra__", "__pydantic_fields_set__"):
+        object.__setattr__(twin, slot, getattr(retriever, slot))
+    return twin

@@ -1,0 +1,132 @@
+"""A retriever that asks for more than the app wants, records all of it and hands on the first k.
+
+The run in the app's traces is made by the app's own retriever: ``invoke`` of a shallow copy whose
+search, and nothing else, is ours. So its name, tags, metadata and class are what they always were.
+Where more cannot be asked for without changing the result, the app's retriever is called as it is.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.retrievers import BaseRetriever
+from pydantic import Field, PrivateAttr
+from typing_extensions import override
+
+from ragwheel import ConfigurationError
+from ragwheel_langchain.calls import Call, Labels
+from ragwheel_langchain.handler import HANDLER
+from ragwheel_langchain.larger import LargerSearch, Patience
+from ragwheel_langchain.searches import Search, plan_search
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document
+    from langchain_core.runnables import RunnableConfig
+
+__all__ = ["OverfetchRetriever", "wrap_retriever"]
+
+
+class OverfetchRetriever(BaseRetriever):
+    """Made by :func:`wrap_retriever`. The app's retriever is ``retriever``; change its settings there."""
+
+    retriever: BaseRetriever
+    capture_k: int = Field(default=40, ge=1)
+    labels: Labels = Labels()
+    _patience: Patience = PrivateAttr(default_factory=Patience)
+
+    @override
+    def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
+        return self.retriever.get_name(suffix, name=name)
+
+    @override
+    def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        search = self._plan(input, kwargs, is_async=False)
+        with self._call(input, config, search) as call:
+            if search.asked is None:
+                found = self.retriever.invoke(input, config, **kwargs)
+            else:
+                larger = LargerSearch(self.retriever, search, call, self._patience)
+                found = larger.stand_in().invoke(input, config, **kwargs)
+            call.finish(found)
+        return found
+
+    @override
+    async def ainvoke(
+        self, input: str, config: RunnableConfig | None = None, **kwargs: Any
+    ) -> list[Document]:
+        search = self._plan(input, kwargs, is_async=True)
+        with self._call(input, config, search) as call:
+            if search.asked is None:
+                found = await self.retriever.ainvoke(input, config, **kwargs)
+            else:
+                larger = LargerSearch(self.retriever, search, call, self._patience)
+                found = await larger.async_stand_in().ainvoke(input, config, **kwargs)
+            call.finish(found)
+        return found
+
+    @override
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun, **kwargs: Any
+    ) -> list[Document]:
+        return self.invoke(query, {"callbacks": run_manager.get_child()}, **kwargs)
+
+    @override
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun, **kwargs: Any
+    ) -> list[Document]:
+        return await self.ainvoke(query, {"callbacks": run_manager.get_child()}, **kwargs)
+
+    def _plan(self, query: str, kwargs: dict[str, Any], *, is_async: bool) -> Search:
+        if self._patience.ended:
+            return Search(refused="asking for more has failed too often")
+        options = {name: value for name, value in kwargs.items() if name != "run_id"}
+        try:
+            return plan_search(self.retriever, query, options, self.capture_k, is_async=is_async)
+        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do, the app is served
+            return Search(refused=f"planning it raised {type(error).__name__}")
+
+    def _call(self, query: str, config: RunnableConfig | None, search: Search) -> Call:
+        call = Call(query, self.labels, search.k, search.refused)
+        if not HANDLER.active:
+            call.begin((config or {}).get("run_name") or self.get_name())
+        return call
+
+
+def wrap_retriever(
+    retriever: BaseRetriever,
+    capture_k: int = 40,
+    *,
+    source: str | None = None,
+    name: str | None = None,
+    version: str | None = None,
+) -> OverfetchRetriever:
+    """A retriever that gives the app what `retriever` gives and records `capture_k` chunks of each search.
+
+    Over-fetch is for plain top-k searches: a ``VectorStoreRetriever`` with ``search_type="similarity"``
+    and no score threshold, or a retriever with a field or call option ``k`` or ``top_k``. For all others
+    (MMR, thresholds, ensembles, compression, …) what there is gets recorded, flagged with the reason.
+    A search that fails with the larger k is made again with the app's own.
+
+    Args:
+        retriever: any ``BaseRetriever``; wrap it before ``.with_config()``, ``.bind()`` or ``|``.
+        capture_k: how many chunks to ask for, at least 1. ``ragwheel.configure(capture_k=…)`` caps it.
+        source: the index or data source; by default the name of the LangChain run.
+        name: of the retriever; by default the name of the LangChain run.
+        version: of the retriever, such as the index's date.
+
+    Raises:
+        ragwheel.ConfigurationError: `retriever` is no ``BaseRetriever``, or `capture_k` is below 1.
+    """
+    if isinstance(retriever, OverfetchRetriever):
+        retriever = retriever.retriever
+    if not isinstance(retriever, BaseRetriever):
+        raise ConfigurationError(
+            f"wrap_retriever: got a {type(retriever).__name__}; allowed is a BaseRetriever. "
+            "Wrap the retriever first, then use .with_config(), .bind() or | on the result."
+        )
+    if isinstance(capture_k, bool) or not isinstance(capture_k, int) or capture_k < 1:
+        raise ConfigurationError(
+            f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
+        )
+    return OverfetchRetriever(retriever=retriever, capture_k=capture_k, labels=Labels(source, name, version))

@@ -1,0 +1,54 @@
+"""ragwheel remembers what your RAG app retrieved, what was used, what was cited and what people did with it.
+
+This module is the online half: light imports, microseconds per call, never raises into the app::
+
+    import ragwheel
+
+    ragwheel.configure(db="ragwheel.db")
+
+    @ragwheel.retriever
+    def search(query: str, k: int = 5): ...
+
+    with ragwheel.turn(user_id="u1") as turn:
+        chunks = search("how do I rotate the keys?")
+        turn.answer("Run `keys rotate` [1].")
+    ragwheel.signal(turn.handle, "click", rank=1)
+
+The offline half (``ragwheel.datasets`` and the command line) turns that into training sets.
+"""
+
+from __future__ import annotations
+
+from ragwheel.capture.context import current_turn, last_retrieval
+from ragwheel.capture.kinds import SignalKind, signal_kind
+from ragwheel.capture.recorder import Retrieval, start_retrieval
+from ragwheel.capture.retriever import reranker, retriever
+from ragwheel.capture.signals import signal
+from ragwheel.capture.turn import Turn, turn
+from ragwheel.errors import ConfigurationError, RagwheelError
+from ragwheel.runtime import Runtime, Stats, configure, flush, shutdown, stats
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ConfigurationError",
+    "RagwheelError",
+    "Retrieval",
+    "Runtime",
+    "SignalKind",
+    "Stats",
+    "Turn",
+    "__version__",
+    "configure",
+    "current_turn",
+    "flush",
+    "last_retrieval",
+    "reranker",
+    "retriever",
+    "shutdown",
+    "signal",
+    "signal_kind",
+    "start_retrieval",
+    "stats",
+    "turn",
+]

@@ -1,0 +1,97 @@
+"""Kinds of signal: what each is about and which values it takes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ragwheel.errors import ConfigurationError
+
+__all__ = ["About", "SignalKind", "kinds", "signal_kind"]
+
+About = Literal["chunk", "chunk or answer", "comparison", "query", "turn"]
+
+
+@dataclass(frozen=True)
+class SignalKind:
+    """A kind of signal.
+
+    ``about``: what it is said of. ``low``/``high``: bounds of the value, None where it takes none
+    (``high`` may be infinite). ``required``: the value must be given. ``unit``: of the value.
+    """
+
+    name: str
+    about: About
+    low: float | None = None
+    high: float | None = None
+    required: bool = False
+    unit: str = ""
+
+    def accepts(self, value: float | None) -> bool:
+        """Whether ``value`` is one this kind takes."""
+        if value is None:
+            return not self.required
+        return self.low is not None and self.high is not None and self.low <= value <= self.high
+
+
+_BUILT_IN: Final = (
+    SignalKind("impression", "chunk"),
+    SignalKind("click", "chunk"),
+    SignalKind("copy", "chunk"),
+    SignalKind("expand", "chunk"),
+    SignalKind("bookmark", "chunk"),
+    SignalKind("dwell", "chunk", 0.0, 86_400.0, required=True, unit="s"),
+    SignalKind("thumbs_up", "chunk or answer"),
+    SignalKind("thumbs_down", "chunk or answer"),
+    SignalKind("rating", "chunk or answer", 0.0, 5.0, required=True, unit="0-5"),
+    SignalKind("delete", "chunk"),
+    SignalKind("more_like_this", "chunk"),
+    SignalKind("prefer", "comparison"),
+    SignalKind("reformulate", "query"),
+    SignalKind("follow_up", "turn"),
+    SignalKind("abandon", "turn"),
+    SignalKind("convert", "turn", -math.inf, math.inf),
+)
+_kinds: dict[str, SignalKind] = {kind.name: kind for kind in _BUILT_IN}
+
+
+def kinds() -> Mapping[str, SignalKind]:
+    """All kinds by name, built in and registered."""
+    return _kinds
+
+
+def signal_kind(
+    name: str,
+    *,
+    about: About,
+    low: float | None = None,
+    high: float | None = None,
+    required: bool = False,
+    unit: str = "",
+) -> SignalKind:
+    """Register a kind of signal of your own.
+
+    Args:
+        name: letters, digits and ``_``; not one of the built-in kinds.
+        about: what it is said of: ``"chunk"``, ``"chunk or answer"``, ``"comparison"`` (needs ``other``),
+            ``"query"`` or ``"turn"``.
+        low, high: bounds of the value; leave both out for a kind without a value.
+        required: the value must be given.
+        unit: of the value.
+
+    Raises:
+        ConfigurationError: the name is taken or not a name, or only one bound is given.
+    """
+    if not name.isidentifier():
+        raise ConfigurationError(f"signal_kind: got the name {name!r}, allowed: letters, digits and _, as in 'share'.")
+    if any(name == kind.name for kind in _BUILT_IN):
+        raise ConfigurationError(f"signal_kind: {name!r} is a built-in kind and stays as it is; choose another name.")
+    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+        raise ConfigurationError(
+            f"signal_kind {name!r}: got low={low}, high={high}; allowed: both, low <= high, or neither."
+        )
+    kind = SignalKind(name, about, low, high, required, unit)
+    _kinds[name] = kind
+    return kind

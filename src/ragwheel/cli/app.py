@@ -1,0 +1,54 @@
+"""The typer application: one function a command, each in a module of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from ragwheel.cli.build import build
+from ragwheel.cli.demo import demo
+
+from ragwheel.cli.doctor import doctor
+from ragwheel.cli.errors import CommandGroup
+from ragwheel.cli.show import show
+from ragwheel.cli.status import status
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="ragwheel",
+    cls=CommandGroup,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"ragwheel {version('ragwheel')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _ragwheel(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Turn what your RAG app retrieved, and what people did with it, into training data."""
+
+
+app.command()(demo)
+app.command()(status)
+app.command()(doctor)
+app.command()(show)
+app.command()(build)
+
+
+def main() -> None:
+    """The console script."""
+    app(prog_name="ragwheel")

@@ -1,0 +1,154 @@
+"""``ragwheel demo``: the whole wheel once, on real text and a real retriever."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+from rich.text import Text
+
+from ragwheel.cli import screen
+
+if TYPE_CHECKING:
+    from langchain_core.retrievers import BaseRetriever
+    from rich.console import Console
+
+    from ragwheel.demo import Corpus
+    from ragwheel.demo.retrievers import RetrieverName
+    from ragwheel.demo.run import DemoFolder, DemoOptions
+    from ragwheel.demo.visitors import Visitors
+
+__all__ = ["demo"]
+
+RETRIEVERS = ("bm25", "minilm")
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="The folder for the database and the data set.")] = Path("ragwheel-demo"),
+    data: Annotated[
+        Path | None, typer.Option(help="A BEIR-layout folder. Default: this Python's own documentation.")
+    ] = None,
+    turns: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many questions the visitors ask.")] = 4_000,
+    retriever: Annotated[str, typer.Option(help="bm25, or minilm (needs sentence-transformers).")] = "bm25",
+    seed: Annotated[int, typer.Option(help="The same seed makes the same visits.")] = 0,
+    interactive: Annotated[bool, typer.Option("--interactive", help="You are the visitor.")] = False,
+) -> None:
+    """The whole wheel once: a real retriever over real text, visitors, triplets."""
+    from ragwheel.demo.run import DemoOptions, prepare, require_demo
+
+    if retriever not in RETRIEVERS:
+        raise typer.BadParameter(f"{retriever!r}; allowed: {', '.join(RETRIEVERS)}", param_hint="--retriever")
+    require_demo()
+    options = DemoOptions(out, data, turns, cast("RetrieverName", retriever), seed)
+    console = screen.stdout()
+    corpus = _corpus(options)
+    folder = prepare(options, interactive=interactive)
+    found = _retriever(options, corpus)
+    _print_setting(console, options, corpus)
+    if interactive:
+        from ragwheel.cli.visit import visit
+
+        visit(console, folder, found)
+    else:
+        _simulate(console, options, corpus, folder, found)
+
+
+def _corpus(options: DemoOptions) -> Corpus:
+    from ragwheel.demo.run import load_corpus
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("reading the documentation", total=None)
+        return load_corpus(options.data, lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _retriever(options: DemoOptions, corpus: Corpus) -> BaseRetriever:
+    from ragwheel.demo.run import wrapped_retriever
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("indexing the passages", total=None)
+        return wrapped_retriever(
+            options, corpus, lambda done, total: bar.update(task, completed=done, total=total)
+        )
+
+
+def _print_setting(console: Console, options: DemoOptions, corpus: Corpus) -> None:
+    screen.heading(console, f"ragwheel demo on {corpus.name}")
+    name = {"bm25": "BM25 (bm25s)", "minilm": "MiniLM (sentence-transformers)"}[options.retriever]
+    console.print(
+        screen.facts(
+            [
+                ("corpus", f"{len(corpus.passages):,} passages, {len(corpus.queries):,} questions with known answers"),
+                ("retriever", f"{name} behind LangChain's BaseRetriever, made by the demo"),
+                ("wrapped", f"returns {options.k} passages to the app, records {options.capture_k}"),
+            ]
+        )
+    )
+
+
+def _simulate(
+    console: Console, options: DemoOptions, corpus: Corpus, folder: DemoFolder, retriever: BaseRetriever
+) -> None:
+    import ragwheel
+    from ragwheel import offline
+    from ragwheel.cli.build import build_and_print
+    from ragwheel.cli.status import print_status
+    from ragwheel.demo.visitors import Visitors
+
+    visitors = Visitors(corpus, retriever, seed=options.seed)
+    screen.heading(console, "the visitors are simulated", "nobody's clicks ship with ragwheel; this is the model")
+    console.print(screen.facts([*visitors.model.describe(), ("seed", str(options.seed))]))
+    ragwheel.configure(db=folder.db, app="demo")
+    started = time.perf_counter()
+    try:
+        _visit(visitors, options.turns)
+    except KeyboardInterrupt:
+        ragwheel.shutdown()
+        _print_stopped(visitors, folder)
+        raise typer.Exit(130) from None
+    ragwheel.shutdown()
+    _print_visits(console, visitors, time.perf_counter() - started)
+    print_status(console, offline.status(folder.db))
+    build_and_print(console, folder.db, folder.dataset, seed=options.seed)
+    _print_examples(console, folder.dataset, visitors)
+    _print_files(console, folder)
+
+
+def _visit(visitors: Visitors, turns: int) -> None:
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("visitors ask and click", total=turns)
+        for report in visitors.visits(turns):
+            bar.update(task, completed=report.turns)
+
+
+def _print_visits(console: Console, visitors: Visitors, seconds: float) -> None:
+    report = visitors.report
+    screen.heading(console, "what they did", f"{seconds:.1f} s through ragwheel's public API")
+    console.print(
+        screen.facts(
+            [
+                ("turns", f"{report.turns:,} in {report.sessions:,} sessions"),
+                ("right one", f"returned in {report.answered / max(1, report.turns):.0%} of the turns"),
+            ]
+        )
+    )
+    if report.refused:
+        console.print(screen.facts([("refused", f"{report.refused:,} signals: ragwheel doctor says why")]))
+
+
+def _print_stopped(visitors: Visitors, folder: DemoFolder) -> None:
+    sys.stderr.write(
+        f"\nragwheel: stopped by Ctrl-C after {visitors.report.turns:,} turns; {folder.db} is whole and holds them. "
+        f"Next: ragwheel status --db {folder.db}\n"
+    )
+
+
+def _print_examples(console: Console, dataset: Path, visitors: Visitors) -> None: ...
+
+
+def _print_files(console: Console, folder: DemoFolder) -> None:
+    screen.heading(console, "files")
+    console.print(screen.facts([("database", str(folder.db)), ("data set", str(folder.dataset))]))
+    screen.next_command(console, f"ragwheel show --db {folder.db}", "one turn, with everything known about it")

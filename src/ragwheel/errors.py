@@ -1,0 +1,92 @@
+"""Every exception ragwheel raises on purpose.
+
+::
+
+    RagwheelError
+    ├── ConfigurationError        a setting that cannot be used (also ValueError)
+    │   └── OverfetchRefused      over-fetch would change what the app gets
+    ├── StoreError                the database cannot be read or written
+    │   ├── StoreMissing          there is no such file
+    │   ├── StoreEmpty            it holds no traces yet
+    │   ├── StoreForeign          a database, but not one of ragwheel's
+    │   ├── StoreTooNew           written by a newer ragwheel
+    │   ├── StoreCorrupt          SQLite or the journal says that it is damaged
+    │   └── StoreLocked           another process holds it
+    ├── MissingExtra              an optional dependency is not installed
+    └── DatasetError              a dataset cannot be built or read as asked
+        └── LeakError             a split shares what it must not share
+
+The online half raises only :class:`ConfigurationError`, from ``configure`` and from the decorators
+while they are being applied: a wrapped call never raises anything of its own. A message says what,
+got, allowed, and the next command to type.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "ConfigurationError",
+    "DatasetError",
+    "LeakError",
+    "MissingExtra",
+    "OverfetchRefused",
+    "RagwheelError",
+    "StoreCorrupt",
+    "StoreEmpty",
+    "StoreError",
+    "StoreForeign",
+    "StoreLocked",
+    "StoreMissing",
+    "StoreTooNew",
+]
+
+
+class RagwheelError(Exception):
+    """Base of everything that ragwheel raises on purpose."""
+
+
+class ConfigurationError(RagwheelError, ValueError):
+    """A setting that cannot be used: names it, what it got and what is allowed."""
+
+
+class OverfetchRefused(ConfigurationError):
+    """Asking the retriever for more chunks would change what the app gets; the reason is in the text."""
+
+
+class StoreError(RagwheelError):
+    """The database cannot be read or written."""
+
+
+class StoreMissing(StoreError):
+    """There is no such file."""
+
+
+class StoreEmpty(StoreError):
+    """The database holds no traces yet."""
+
+
+class StoreForeign(StoreError):
+    """The file is a database (or another file), but not one that ragwheel made."""
+
+
+class StoreTooNew(StoreError):
+    """The database was written by a newer ragwheel than this one."""
+
+
+class StoreCorrupt(StoreError):
+    """SQLite or the journal reports damage."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the database."""
+
+
+class MissingExtra(RagwheelError, ImportError):
+    """An optional dependency is not installed; the text carries the pip command."""
+
+
+class DatasetError(RagwheelError):
+    """A dataset cannot be built or read as asked."""
+
+
+class LeakError(DatasetError):
+    """Two splits share a query group or a session that they must not share."""

@@ -1,0 +1,65 @@
+"""What happens when something breaks inside ragwheel: swallowed, counted, logged once.
+
+The host never sees an exception of ours. With ``RAGWHEEL_STRICT=1`` in the environment (the test
+suite sets it) the exception is raised instead, so that a defect cannot hide behind the promise.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+
+__all__ = ["Guard", "guard", "logger"]
+
+logger = logging.getLogger("ragwheel")
+
+
+class Guard:
+    """Counts what went wrong by place and logs each (place, exception type) once."""
+
+    def __init__(self) -> None:
+        self.strict = os.environ.get("RAGWHEEL_STRICT") == "1"
+        self._counts: dict[str, int] = {}
+        self._logged: set[tuple[str, type[BaseException]]] = set()
+        self._lock = threading.RLock()
+
+    def caught(self, where: str, exc: BaseException) -> None:
+        """Swallow ``exc``, which was raised inside ragwheel at ``where``; re-raise it under strict."""
+        if self.strict:
+            raise exc
+        with self._lock:
+            self._counts[where] = self._counts.get(where, 0) + 1
+            key = (where, type(exc))
+            if key in self._logged:
+                return
+            self._logged.add(key)
+        logger.warning(
+            "ragwheel could not finish %s (%s); the app is not affected, further cases are only counted",
+            where,
+            type(exc).__name__,
+            exc_info=exc,
+        )
+
+    def warn_once(self, where: str, message: str) -> None:
+        """Log ``message`` the first time that ``where`` has something to say."""
+        with self._lock:
+            key = (where, Warning)
+            if key in self._logged:
+                return
+            self._logged.add(key)
+        logger.warning("%s", message)
+
+    def counts(self) -> dict[str, int]:
+        """Errors so far by place."""
+        with self._lock:
+            return dict(self._counts)
+
+    def reset(self) -> None:
+        """Forget counts and what was logged; fresh locks (also called in a forked child)."""
+        self._lock = threading.RLock()
+        self._counts = {}
+        self._logged = set()
+
+
+guard = Guard()

@@ -1,0 +1,12 @@
+"""The journal: one append-only file per process, written before a wrapped call returns.
+
+``records`` says what is written, ``frames`` how it is framed and checked, ``files`` where the
+segments live and who owns them, ``writer`` appends.
+"""
+
+from __future__ import annotations
+
+from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.writer import Journal
+
+__all__ = ["Journal", "Retrieval", "Signal", "TurnRecord"]

@@ -1,0 +1,203 @@
+"""Is the database sound, does anything wait in the journal, and was anything lost?"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ragwheel.journal.files import segments, try_adopt
+from ragwheel.offline.reading import number, reading, rows
+from ragwheel.store import SCHEMA_VERSION, connect
+
+__all__ = ["Finding", "Severity", "doctor"]
+
+Severity = Literal["ok", "note", "warning", "error"]
+
+WAL_RESET_DEFECT = ((3, 7, 0), (3, 51, 2))  # https://sqlite.org/wal.html, "The WAL-Reset Bug"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at; ``next`` is what to do about it, empty when nothing needs doing."""
+
+    severity: Severity
+    check: str
+    text: str
+    next: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The journal before it is merged: ``orphans`` are segments of processes that have ended."""
+
+    segments: int
+    orphans: int
+    bytes: int
+
+
+def doctor(db: str | Path) -> list[Finding]:
+    """Look at the file, SQLite, the journal and the counts; merges the journal like every reader.
+
+    Raises :class:`~ragwheel.errors.StoreError` when the file cannot be opened as one of ragwheel's at
+    all (see :func:`ragwheel.store.open_store`); damage inside a readable file is a finding.
+    """
+    path = Path(db)
+    before = _waiting(path)
+    with reading(path) as connection:
+        return [
+            *_file(connection, path),
+            _sqlite(),
+            _journal(before, _waiting(path)),
+            _records(connection),
+            *_drops(connection),
+            _unmatched(connection),
+            _integrity(connection, path),
+        ]
+
+
+def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
+    version = number(connection, "PRAGMA user_version")
+    wal = path.with_name(path.name + "-wal")
+    wal_bytes = wal.stat().st_size if wal.exists() else 0
+    found = [
+        Finding(
+            "ok",
+            "file",
+            f"{path.resolve()}, {size(path.stat().st_size)}, write-ahead log {size(wal_bytes)}, "
+            f"schema {version} of {SCHEMA_VERSION}",
+        )
+    ]
+    mode = path.stat().st_mode & 0o077
+    if mode:
+        found.append(
+            Finding(
+                "warning",
+                "access",
+                f"other users of this machine can open it (mode {mode:03o})",
+                f"chmod 600 {path}",
+            )
+        )
+    return found
+
+
+def _sqlite() -> Finding:
+    low, high = WAL_RESET_DEFECT
+    version = f"SQLite {sqlite3.sqlite_version}"
+    if low <= sqlite3.sqlite_version_info <= high:
+        return Finding(
+            "note",
+            "sqlite",
+            f"{version} has the WAL-reset defect of 3.7.0-3.51.2, which needs two writers at once; "
+            "avoided here: a lock admits a single merger to this database",
+            "write to the file with ragwheel only",
+        )
+    return Finding("ok", "sqlite", f"{version}, without the WAL-reset defect of 3.7.0-3.51.2")
+
+
+def _waiting(path: Path) -> Waiting:
+    """How much of the journal is not in SQLite yet."""
+    merged: dict[str, int] = {}
+    if path.is_file() and path.stat().st_size:
+        connection = connect(path, write=False)
+        try:
+            if number(connection, "PRAGMA user_version"):
+                merged = dict(connection.execute("SELECT name, position FROM _segment").fetchall())
+        finally:
+            connection.close()
+    n_segments = orphans = waiting_bytes = 0
+    for segment in segments(path):
+        try:
+            owned = try_adopt(segment)
+            waiting_bytes += max(0, segment.stat().st_size - merged.get(segment.name, 0))
+        except FileNotFoundError:
+            continue  # merged and removed by another process in this moment
+        n_segments += 1
+        if owned is not None:
+            orphans += 1
+            os.close(owned)
+    return Waiting(n_segments, orphans, waiting_bytes)
+
+
+def _journal(before: Waiting, after: Waiting) -> Finding:
+    text = (
+        f"{before.segments} segments, {before.orphans} of them left by ended processes, "
+        f"{size(before.bytes)} waited; now {size(after.bytes)} wait"
+    )
+    if before.segments == 0:
+        return Finding("ok", "journal", "empty: everything that was recorded is in SQLite")
+    if after.orphans:
+        return Finding(
+            "warning", "journal", text, "run ragwheel doctor again: an ended process left more meanwhile"
+        )
+    return Finding("ok", "journal", text)
+
+
+def _records(connection: sqlite3.Connection) -> Finding:
+    row = rows(
+        connection,
+        "SELECT coalesce(sum(records), 0) AS merged, coalesce(sum(damaged), 0) AS damaged FROM _segment",
+    )[0]
+    text = f"{row['merged']:,} records merged from the journal"
+    if row["damaged"]:
+        return Finding(
+            "warning",
+            "records",
+            f"{text}; {size(row['damaged'])} of it were damaged and stepped over",
+            "check the disk: a power cut or a full disk while writing does this",
+        )
+    return Finding("ok", "records", text + ", none damaged")
+
+
+def _drops(connection: sqlite3.Connection) -> list[Finding]:
+    found = rows(connection, "SELECT reason, sum(n) AS n FROM _drop GROUP BY reason ORDER BY n DESC, reason")
+    if not found:
+        return [
+            Finding("ok", "dropped", "nothing: every record that was emitted is stored or in the journal")
+        ]
+    return [
+        Finding(
+            "warning",
+            "dropped",
+            f"{row['n']:,} records: {row['reason']}",
+            "see the log of the app for the first of each",
+        )
+        for row in found
+    ]
+
+
+def _unmatched(connection: sqlite3.Connection) -> Finding:
+    found = rows(
+        connection,
+        "SELECT reason, count(*) AS n FROM unmatched_signals GROUP BY reason ORDER BY n DESC, reason",
+    )
+    if not found:
+        return Finding("ok", "signals", "every signal matches a recorded chunk, retrieval or turn")
+    text = "; ".join(f"{row['n']:,}: {row['reason']}" for row in found)
+    return Finding(
+        "note", "signals", f"not evidence until matched: {text}", "SELECT * FROM unmatched_signals"
+    )
+
+
+def _integrity(connection: sqlite3.Connection, path: Path) -> Finding:
+    faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    if faults == ["ok"]:
+        return Finding("ok", "integrity", "SQLite's quick check found no damage")
+    return Finding(
+        "error",
+        "integrity",
+        f"SQLite reports damage: {'; '.join(faults)[:300]}",
+        f'sqlite3 {path} ".recover" | sqlite3 rescued.db, or restore a backup',
+    )
+
+
+def size(n_bytes: int) -> str:
+    """Bytes for a person: ``1.5 MB`` (powers of 1,000)."""
+    amount = float(n_bytes)
+    for unit in ("bytes", "kB", "MB"):
+        if amount < 1_000:
+            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+        amount /= 1_000
+    return f"{amount:.1f} GB"

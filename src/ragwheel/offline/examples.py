@@ -1,0 +1,38 @@
+"""How many queries can become training rows.
+
+An example is a query with at least one positive: a matched citation, a positive signal about a
+chunk, or a grade of 3 or more by a person or a judge. The label stage weighs the same evidence (and
+may still set a query aside, for example when people contradict each other), so this is the number
+of examples that ``ragwheel build`` starts from.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from ragwheel.offline.reading import number
+
+__all__ = ["count_examples"]
+
+# Queries are the same when they differ in case and surrounding blanks only.
+EXAMPLES = """
+WITH positive (query) AS (
+    SELECT r.query
+      FROM citations c JOIN retrievals r USING (retrieval_id)
+     WHERE c.matched
+    UNION ALL
+    SELECT r.query
+      FROM signals s JOIN retrievals r USING (retrieval_id)
+     WHERE s.chunk_version IS NOT NULL
+       AND (s.kind IN ('click', 'copy', 'expand', 'bookmark', 'thumbs_up', 'prefer', 'more_like_this')
+            OR s.kind = 'rating' AND s.value >= 4)
+    UNION ALL
+    SELECT query FROM judgments WHERE grade >= 3
+)
+SELECT count(DISTINCT lower(trim(query))) FROM positive WHERE trim(query) <> ''
+"""
+
+
+def count_examples(connection: sqlite3.Connection) -> int:
+    """The number of distinct queries with a positive."""
+    return number(connection, EXAMPLES)

@@ -1,0 +1,203 @@
+"""One turn as it was: query, ranked chunks with exposure, citations and signals."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+import sqlite3
+from pathlib import Path
+
+from ragwheel.errors import StoreError
+from ragwheel.offline.reading import reading, rows
+from ragwheel.offline.views import CitationView, RankedChunk, RetrievalView, SignalView, TurnLine, TurnView
+
+__all__ = ["latest", "show"]
+
+LATEST = """
+WITH recent AS (
+    SELECT turn_id AS id, 'turn' AS kind, query, start_ns, n_citations FROM turns
+    UNION ALL
+    SELECT turn_id, 'turn', NULL, min(start_ns), 0 FROM retrievals  -- turns that have not ended yet
+     WHERE turn_id IS NOT NULL AND turn_id NOT IN (SELECT turn_id FROM turns) GROUP BY turn_id
+    UNION ALL
+    SELECT retrieval_id, 'retrieval', query, start_ns, 0 FROM retrievals WHERE turn_id IS NULL
+     ORDER BY start_ns DESC, id LIMIT ?
+), named AS (
+    SELECT recent.*,
+           (SELECT count(*) FROM retrievals r WHERE r.turn_id = recent.id) AS inside,
+           (SELECT r.query FROM retrievals r WHERE r.turn_id = recent.id ORDER BY r.start_ns LIMIT 1) AS asked
+      FROM recent
+)
+SELECT id, kind, start_ns, n_citations AS citations, coalesce(query, asked, '') AS query,
+       CASE kind WHEN 'turn' THEN inside ELSE 1 END AS retrievals
+  FROM named ORDER BY start_ns DESC, id
+"""
+STARTING_WITH = """
+WITH found (retrieval_id, turn_id) AS (
+    SELECT NULL, turn_id FROM turns WHERE turn_id BETWEEN ?1 AND ?1 || 'g'
+    UNION SELECT retrieval_id, turn_id FROM retrievals WHERE retrieval_id BETWEEN ?1 AND ?1 || 'g'
+    UNION SELECT retrieval_id, turn_id FROM signals WHERE signal_id BETWEEN ?1 AND ?1 || 'g'
+)
+SELECT DISTINCT CASE WHEN turn_id IS NULL THEN 'retrieval' ELSE 'turn' END AS kind,
+       coalesce(turn_id, retrieval_id) AS id
+  FROM found
+"""
+RETRIEVALS_OF = "SELECT retrieval_id FROM retrievals WHERE turn_id = ? ORDER BY start_ns, retrieval_id"
+CITATIONS_OF = """
+SELECT position, marker, retrieval_id, rank, chunk_id, method, matched
+  FROM citations WHERE turn_id = ? ORDER BY position
+"""
+RANKING_OF = """
+SELECT i.rank, i.source, i.chunk_id, i.score, i.exposure, i.assumed, c.text
+  FROM impressions i JOIN chunks c USING (chunk_version) WHERE i.retrieval_id = ? ORDER BY i.rank
+"""
+SIGNALS_OF = """
+SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, NULL AS reason
+  FROM signals
+ WHERE retrieval_id IN (SELECT value FROM json_each(?1)) OR turn_id IN (SELECT value FROM json_each(?1))
+UNION ALL
+SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject, at_ns,
+       reason
+  FROM unmatched_signals WHERE target_id IN (SELECT value FROM json_each(?1))
+ ORDER BY at_ns, kind
+"""
+
+
+def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
+    """The last ``n`` turns (and retrievals outside any turn), newest first.
+
+    Raises :class:`~ragwheel.errors.StoreEmpty` when there is none yet.
+    """
+    with reading(db, require_traces=True) as connection:
+        signals = _signal_counts(connection)
+        return tuple(
+            TurnLine(**dict(row), signals=signals.get(row["id"], 0)) for row in rows(connection, LATEST, n)
+        )
+
+
+def _signal_counts(connection: sqlite3.Connection) -> dict[str, int]:
+    """Signals by the turn, or the retrieval outside a turn, that they are about."""
+    sql = "SELECT coalesce(turn_id, retrieval_id), count(*) FROM signals GROUP BY 1"
+    return dict(connection.execute(sql).fetchall())
+
+
+def show(db: str | Path, handle_or_id: str | None = None) -> TurnView:
+    """One turn with everything known about it: the last one by default.
+
+    Args:
+        db: the database.
+        handle_or_id: a handle, or the id of a turn, a retrieval or a signal: 16 hexadecimal digits, or
+            the first few of them. A retrieval inside a turn shows the whole turn.
+
+    Raises :class:`~ragwheel.errors.StoreError` when there is no such turn, and as
+    :func:`ragwheel.store.open_store` does.
+    """
+    with reading(db, require_traces=True) as connection:
+        kind, id = _find(connection, str(db), handle_or_id)
+        if kind == "turn":
+            return _turn(connection, id)
+        return _lone_retrieval(connection, id)
+
+
+def _find(connection: sqlite3.Connection, db: str, handle_or_id: str | None) -> tuple[str, str]:
+    """("turn" or "retrieval", id) of what was asked for."""
+    if handle_or_id is None:
+        row = rows(connection, LATEST, 1)[0]
+        return row["kind"], row["id"]
+    prefix = _span_id(handle_or_id)
+    found = rows(connection, STARTING_WITH, prefix)
+    if len(found) == 1:
+        return found[0]["kind"], found[0]["id"]
+    if found:
+        some = ", ".join(row["id"] for row in found[:4])
+        raise StoreError(
+            f"{handle_or_id!r} begins {len(found):,} ids in {db} ({some}, ...). Next: give more digits of one"
+        )
+    raise StoreError(
+        f"{db} holds no turn, retrieval or signal {handle_or_id!r}. Allowed: a handle, or an id of 16 "
+        f"hexadecimal digits. Next: ragwheel show --db {db} --list"
+    )
+
+
+def _span_id(handle_or_id: str) -> str:
+    """The span id in a handle; an id, or the first digits of one, stands for itself.
+
+    Neither signature nor expiry of a handle is checked: whoever can read the file sees everything in it.
+    """
+    text = handle_or_id.strip()
+    if re.fullmatch(r"[0-9a-fA-F]{4,16}", text):
+        return text.lower()
+    parts = text.split(".")
+    try:
+        if parts[0] not in ("u1", "s1") or len(parts) < 3:
+            raise ValueError("not the shape of a handle")
+        body = base64.urlsafe_b64decode(parts[-2] + "=" * (-len(parts[-2]) % 4))
+        if len(body) < 25:
+            raise ValueError("too short")
+    except ValueError:
+        raise StoreError(
+            f"{handle_or_id!r} is neither a handle nor an id. Allowed: what turn.handle and "
+            "ragwheel.last_retrieval().handle give, or 4 to 16 hexadecimal digits. Next: ragwheel show --list"
+        ) from None
+    return body[1:9].hex()
+
+
+def _turn(connection: sqlite3.Connection, turn_id: str) -> TurnView:
+    found = rows(connection, "SELECT * FROM turns WHERE turn_id = ?", turn_id)
+    ids = [row["retrieval_id"] for row in rows(connection, RETRIEVALS_OF, turn_id)]
+    retrievals = tuple(_retrieval(connection, id) for id in ids)
+    citations = tuple(
+        CitationView(**{**dict(row), "matched": bool(row["matched"])})
+        for row in rows(connection, CITATIONS_OF, turn_id)
+    )
+    turn = found[0] if found else None  # its retrievals may be stored before the turn has ended
+    return TurnView(
+        turn_id=turn_id,
+        query=(turn["query"] if turn else None) or (retrievals[0].query if retrievals else None),
+        answer=turn["answer"] if turn else None,
+        session_id=turn["session_id"] if turn else None,
+        user_id=turn["user_id"] if turn else None,
+        start_ns=turn["start_ns"] if turn else retrievals[0].start_ns,
+        error=turn["error"] if turn else None,
+        retrievals=retrievals,
+        citations=citations,
+        signals=_signals(connection, [turn_id, *ids]),
+    )
+
+
+def _lone_retrieval(connection: sqlite3.Connection, retrieval_id: str) -> TurnView:
+    retrieval = _retrieval(connection, retrieval_id)
+    who = rows(connection, "SELECT session_id, user_id FROM retrievals WHERE retrieval_id = ?", retrieval_id)[
+        0
+    ]
+    return TurnView(
+        turn_id=None,
+        query=retrieval.query,
+        answer=None,
+        session_id=who["session_id"],
+        user_id=who["user_id"],
+        start_ns=retrieval.start_ns,
+        error=None,
+        retrievals=(retrieval,),
+        citations=(),
+        signals=_signals(connection, [retrieval_id]),
+    )
+
+
+def _retrieval(connection: sqlite3.Connection, retrieval_id: str) -> RetrievalView:
+    row = rows(connection, "SELECT * FROM retrievals WHERE retrieval_id = ?", retrieval_id)[0]
+    chunks = rows(connection, RANKING_OF, retrieval_id)
+    return RetrievalView(
+        **{
+            name: row[name]
+            for name in RetrievalView.__dataclass_fields__
+            if name not in ("duration_ms", "chunks")
+        },
+        duration_ms=row["duration_ns"] / 1e6,
+        chunks=tuple(RankedChunk(**{**dict(chunk), "assumed": bool(chunk["assumed"])}) for chunk in chunks),
+    )
+
+
+def _signals(connection: sqlite3.Connection, ids: list[str]) -> tuple[SignalView, ...]:
+    return tuple(SignalView(**dict(row)) for row in rows(connection, SIGNALS_OF, json.dumps(ids)))

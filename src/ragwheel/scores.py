@@ -1,0 +1,41 @@
+"""Scores that a retriever hides in its chunks' metadata.
+
+LangChain's ``Document`` has no field for a score, so integrations put it into the metadata. There it
+would make every impression's metadata different from the chunk's; it belongs to the retrieval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any, Final
+
+__all__ = ["SCORE_KEYS", "lift_scores"]
+
+SCORE_KEYS: Final = ("score", "_score", "relevance_score", "similarity_score", "similarity", "distance")
+
+
+def lift_scores(metadata: Sequence[Any]) -> tuple[str, list[float | None]] | None:
+    """The key that carries a finite number in at least one of the chunks' metadata, and the numbers.
+
+    Args:
+        metadata: one mapping (or None) per chunk, in rank order; not changed.
+
+    Returns:
+        ``(key, scores)``, scores None where a chunk has none; or None when no key does.
+    """
+    first = next((m for m in metadata if m), None)
+    if type(first) is not dict:
+        return None
+    for key in SCORE_KEYS:
+        if key in first:
+            found = [_number(m.get(key)) if type(m) is dict else None for m in metadata]
+            if any(score is not None for score in found):
+                return key, found
+    return None
+
+
+def _number(value: Any) -> float | None:
+    if type(value) is float:
+        return value if isfinite(value) else None
+    return float(value) if type(value) is int else None

@@ -1,0 +1,84 @@
+"""Every attribute name that ragwheel puts on a span, and where it comes from.
+
+``openinference.*``, ``input.*``, ``output.*``, ``session.id`` and ``user.id`` follow the OpenInference
+semantic conventions; ``gen_ai.*`` the OpenTelemetry semantic conventions for generative AI;
+``ragwheel.*`` are ours. No span carries more than 40 attributes: OpenTelemetry's default limit is 128
+and what overflows it is evicted oldest first.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CAPTURE_K",
+    "CITATIONS",
+    "CONVERSATION_ID",
+    "DATA_SOURCE_ID",
+    "DOCUMENTS",
+    "ERROR_TYPE",
+    "EVALUATION_EVENT",
+    "EVALUATION_NAME",
+    "EVALUATION_SCORE",
+    "EVENT_ID",
+    "FLAGS",
+    "INPUT_VALUE",
+    "IN_RANKS",
+    "KIND",
+    "N_RETURNED",
+    "OPERATION",
+    "OTHER",
+    "OUTER_ID",
+    "OUTPUT_VALUE",
+    "QUERY",
+    "RETRIEVER_NAME",
+    "RETRIEVER_VERSION",
+    "SESSION_ID",
+    "SIGNAL_CHUNK",
+    "SIGNAL_KIND",
+    "SIGNAL_RANK",
+    "SIGNAL_UNIT",
+    "SIGNAL_VALUE",
+    "SUBJECT",
+    "TOP_K",
+    "TURN_ID",
+    "USER_ID",
+]
+
+# OpenInference
+KIND: Final = "openinference.span.kind"  # RETRIEVER, RERANKER, CHAIN
+INPUT_VALUE: Final = "input.value"
+OUTPUT_VALUE: Final = "output.value"
+SESSION_ID: Final = "session.id"
+USER_ID: Final = "user.id"
+
+# OpenTelemetry, generative AI
+OPERATION: Final = "gen_ai.operation.name"
+DATA_SOURCE_ID: Final = "gen_ai.data_source.id"
+TOP_K: Final = "gen_ai.retrieval.top_k"
+QUERY: Final = "gen_ai.retrieval.query.text"
+DOCUMENTS: Final = "gen_ai.retrieval.documents"  # one JSON string, [{"id": str, "score": float}]
+CONVERSATION_ID: Final = "gen_ai.conversation.id"
+EVALUATION_EVENT: Final = "gen_ai.evaluation.result"
+EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+EVALUATION_SCORE: Final = "gen_ai.evaluation.score.value"
+ERROR_TYPE: Final = "error.type"
+
+# ragwheel
+TURN_ID: Final = "ragwheel.turn.id"  # span id of the turn, hex
+OUTER_ID: Final = "ragwheel.retrieval.outer.id"  # span id of the retrieval it ran inside, hex
+RETRIEVER_NAME: Final = "ragwheel.retriever.name"
+RETRIEVER_VERSION: Final = "ragwheel.retriever.version"
+CAPTURE_K: Final = "ragwheel.capture_k"
+N_RETURNED: Final = "ragwheel.returned"  # chunks given to the app; higher ranks are `logged`
+IN_RANKS: Final = "ragwheel.rerank.in_ranks"  # rank each chunk had before, 0: unknown
+FLAGS: Final = "ragwheel.flags"  # what could not be recorded as it was
+CITATIONS: Final = "ragwheel.turn.citations"  # JSON [{"marker", "retrieval", "rank", "chunk", …}]
+SIGNAL_KIND: Final = "ragwheel.signal.kind"
+SIGNAL_CHUNK: Final = "ragwheel.signal.chunk.id"
+SIGNAL_RANK: Final = "ragwheel.signal.rank"
+SIGNAL_VALUE: Final = "ragwheel.signal.value"
+SIGNAL_UNIT: Final = "ragwheel.signal.unit"
+OTHER: Final = "ragwheel.signal.other"
+SUBJECT: Final = "ragwheel.signal.subject"
+EVENT_ID: Final = "ragwheel.signal.event.id"

@@ -1,0 +1,82 @@
+"""Settings: what ``configure`` and the ``RAGWHEEL_*`` environment may say, validated once."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from ragwheel.errors import ConfigurationError
+
+__all__ = ["Settings", "load"]
+
+FROM_ENVIRONMENT: Final = (
+    "db", "app", "capture_k", "sample_ratio", "export_content", "signing_keys", "durability", "sync_interval_s",
+    "merge_interval_s", "max_text_chars",
+)  # fmt: skip
+
+
+class Settings(BaseModel):
+    """See :func:`ragwheel.configure`, whose arguments these are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    db: Path = Path("ragwheel.db")
+    app: str = ""
+    capture_k: int = Field(default=40, ge=1, le=1000)
+    sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
+    redact: Callable[[str], str] | None = None
+    export_content: bool = False
+    exporters: tuple[Any, ...] = ()
+    signing_keys: tuple[str, ...] = Field(default=(), repr=False)
+    durability: Literal["process", "power"] = "process"
+    sync_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
+    merge_interval_s: float = Field(default=0.25, gt=0.0, le=60.0)
+    max_text_chars: int = Field(default=1_000_000, ge=100)
+
+    @field_validator("db")
+    @classmethod
+    def _a_file(cls, db: Path) -> Path:
+        if str(db) in {"", ".", ":memory:"} or db.is_dir():
+            raise ValueError("a path of a file (it is made when missing); traces in memory would be lost")
+        return db.absolute()
+
+    @field_validator("signing_keys", mode="before")
+    @classmethod
+    def _keys(cls, keys: object) -> object:
+        if isinstance(keys, str):
+            keys = tuple(k.strip() for k in keys.split(",") if k.strip())
+        for key in keys if isinstance(keys, (tuple, list)) else ():
+            if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,16}:(?:[0-9a-fA-F]{2}){16,64}", key):
+                raise ValueError("strings '<key id>:<hex>', id of 1-16 letters, digits, _ or -, secret of 16-64 bytes")
+        return keys
+
+
+def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from arguments (None: not given), then ``RAGWHEEL_*``, then the defaults.
+
+    Raises:
+        ConfigurationError: names the setting, where it came from, what it got and what is allowed.
+    """
+    values = {name: value for name, value in given.items() if value is not None}
+    from_env = {}
+    for name in FROM_ENVIRONMENT:
+        variable = f"RAGWHEEL_{name.upper()}"
+        if name not in values and environ.get(variable):
+            values[name] = environ[variable]
+            from_env[name] = variable
+    try:
+        return Settings(**values)
+    except ValidationError as exc:
+        first = exc.errors()[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        where = from_env.get(name, f"configure({name}=...)")
+        got = "a secret" if name == "signing_keys" else repr(first["input"])
+        raise ConfigurationError(
+            f"{where}: got {got}, allowed: {first['msg'].removeprefix('Value error, ')}. "
+            f"All settings: python -c 'import ragwheel; help(ragwheel.configure)'"
+        ) from None

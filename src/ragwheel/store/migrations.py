@@ -1,0 +1,65 @@
+"""Numbered migrations: how a database of any earlier ragwheel becomes one of this.
+
+Step *n* takes a database from ``user_version`` *n - 1* to *n*, in the transaction of the caller.
+Steps are never edited once released; the views are made anew after the last one, for they hold no data.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+from ragwheel.store.schema import APPLICATION_ID, TABLES, VIEWS
+
+__all__ = ["SCHEMA_VERSION", "migrate"]
+
+
+def _statements(script: str) -> list[str]:
+    """The statements of a script (``executescript`` would commit the caller's transaction)."""
+    found, rest = [], ""
+    for line in script.splitlines():
+        rest += line + "\n"
+        if sqlite3.complete_statement(rest):
+            found.append(rest)
+            rest = ""
+    return found
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    for statement in _statements(script):
+        connection.execute(statement)
+
+
+def _first(connection: sqlite3.Connection) -> None:
+    _run(connection, TABLES)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first,)
+SCHEMA_VERSION: Final = len(STEPS)
+
+
+def migrate(connection: sqlite3.Connection) -> bool:
+    """Bring the database up to :data:`SCHEMA_VERSION`; True when there was something to do.
+
+    The caller holds the merge lock. All steps run in one transaction: killed in the middle, the
+    database is as it was.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version >= SCHEMA_VERSION:
+        return False
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for step in STEPS[version:]:
+            step(connection)
+        for name in re.findall(r"CREATE VIEW (\w+)", VIEWS):
+            connection.execute(f"DROP VIEW IF EXISTS {name}")
+        _run(connection, VIEWS)
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return True

@@ -1,0 +1,246 @@
+"""The schema: inner tables (leading underscore, free to change) and the public views (stable).
+
+A retrieval is **one packed row**: ``chunks`` is a JSON array of chunk versions in rank order and
+``scores`` one of the retriever's scores, so that a merge writes one row for forty chunks and the
+views still open it with ``json_each`` in plain SQL. Texts are content-addressed and uncompressed.
+Span ids are stored as 8-byte blobs and shown by the views as 16 lower-case hex digits.
+"""
+
+from __future__ import annotations
+
+__all__ = ["APPLICATION_ID", "TABLES", "VIEWS"]
+
+APPLICATION_ID = 0x52574C31  # "RWL1" in the file's header: tells our databases from foreign ones
+
+TABLES = """
+CREATE TABLE _source (
+    source_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE _retriever (
+    retriever_id INTEGER PRIMARY KEY,
+    source_id INTEGER NOT NULL REFERENCES _source,
+    name TEXT NOT NULL,
+    version TEXT NOT NULL DEFAULT '',
+    app TEXT NOT NULL DEFAULT '',
+    UNIQUE (source_id, name, version, app)
+);
+CREATE TABLE _text (
+    text_id INTEGER PRIMARY KEY,
+    hash BLOB NOT NULL UNIQUE,             -- blake2b-128 of the UTF-8 text
+    body TEXT NOT NULL
+);
+CREATE TABLE _chunk (                      -- a chunk version
+    chunk_id INTEGER PRIMARY KEY,
+    source_id INTEGER NOT NULL REFERENCES _source,
+    app_id TEXT NOT NULL,
+    text_id INTEGER NOT NULL REFERENCES _text,
+    metadata TEXT,                         -- JSON object, as first seen; NULL when empty
+    first_seen_ns INTEGER NOT NULL,
+    UNIQUE (source_id, app_id, text_id)
+);
+CREATE TABLE _retrieval (
+    id INTEGER PRIMARY KEY,
+    span_id BLOB NOT NULL UNIQUE,
+    trace_id BLOB NOT NULL,
+    parent_id BLOB,                        -- the OpenTelemetry parent span
+    turn_id BLOB,                          -- span id of the turn
+    outer_id BLOB,                         -- span id of the retrieval this one ran inside
+    kind INTEGER NOT NULL DEFAULT 0,       -- 0 retrieval, 1 rerank
+    retriever_id INTEGER NOT NULL REFERENCES _retriever,
+    query TEXT NOT NULL,
+    session_id TEXT,
+    user_id TEXT,
+    start_ns INTEGER NOT NULL,             -- Unix time
+    duration_ns INTEGER NOT NULL,
+    top_k INTEGER,                         -- what the app asked for, where known
+    capture_k INTEGER,
+    n_returned INTEGER NOT NULL,           -- how many chunks the app got; ranks above are `logged`
+    chunks TEXT NOT NULL,                  -- JSON array of chunk_id, rank order
+    scores TEXT,                           -- JSON array of numbers and nulls; NULL: the retriever gave none
+    extras TEXT,                           -- JSON object {rank: {key: value}}: metadata unlike the version's
+    in_ranks TEXT,                         -- rerank: JSON array, rank each chunk had before (null: unknown)
+    error TEXT,                            -- type of the exception the retriever raised
+    flags TEXT                             -- JSON array of words: what could not be recorded as it was
+);
+CREATE INDEX _retrieval_turn ON _retrieval (turn_id) WHERE turn_id IS NOT NULL;
+CREATE TABLE _turn (
+    id INTEGER PRIMARY KEY,
+    span_id BLOB NOT NULL UNIQUE,
+    trace_id BLOB NOT NULL,
+    parent_id BLOB,
+    revision INTEGER NOT NULL,             -- a turn may be written more than once: the highest counts
+    app TEXT NOT NULL DEFAULT '',
+    query TEXT,
+    answer TEXT,                           -- NULL: no answer was given
+    session_id TEXT,
+    user_id TEXT,
+    start_ns INTEGER NOT NULL,
+    duration_ns INTEGER NOT NULL,
+    prompted TEXT,                         -- JSON [[retrieval span id hex, rank], ...] in prompt order; NULL: not said
+    shown TEXT,                            -- the same, for what a person saw
+    citations TEXT,                        -- JSON array of objects, see the view `citations`
+    error TEXT,
+    flags TEXT
+);
+CREATE TABLE _signal (
+    id INTEGER PRIMARY KEY,
+    span_id BLOB NOT NULL UNIQUE,
+    trace_id BLOB NOT NULL,
+    event_id TEXT UNIQUE,
+    kind TEXT NOT NULL,
+    target INTEGER NOT NULL,               -- 0 retrieval, 1 turn
+    target_id BLOB NOT NULL,               -- span id of the retrieval or turn
+    chunk TEXT,                            -- the app's chunk id
+    rank INTEGER,
+    value REAL,
+    query TEXT,
+    other TEXT,                            -- `prefer`: the losing chunk; `reformulate`: handle of the new query
+    subject TEXT,
+    at_ns INTEGER NOT NULL,                -- when it happened
+    received_ns INTEGER NOT NULL,
+    flags TEXT
+);
+CREATE INDEX _signal_target ON _signal (target_id);
+CREATE TABLE _judgment (
+    id INTEGER PRIMARY KEY,
+    query TEXT NOT NULL,
+    source TEXT NOT NULL,
+    chunk TEXT NOT NULL,                   -- the app's chunk id
+    text_hash BLOB,                        -- the version that was judged, where known
+    grade REAL NOT NULL,                   -- 0-5
+    judge TEXT NOT NULL,
+    judge_kind TEXT NOT NULL,              -- human, llm
+    note TEXT,
+    at_ns INTEGER NOT NULL,
+    UNIQUE (query, source, chunk, judge)
+);
+CREATE TABLE _segment (                    -- how far each journal segment has been merged
+    name TEXT PRIMARY KEY,
+    position INTEGER NOT NULL,
+    records INTEGER NOT NULL,
+    damaged INTEGER NOT NULL DEFAULT 0,    -- bytes stepped over
+    finished INTEGER NOT NULL DEFAULT 0,   -- 1: all of it is in here and the file may be gone
+    updated_ns INTEGER NOT NULL
+);
+CREATE TABLE _drop (                       -- what processes could not write
+    reason TEXT PRIMARY KEY,
+    n INTEGER NOT NULL
+);
+"""
+
+VIEWS = """
+CREATE VIEW spans AS
+    SELECT lower(hex(r.span_id)) AS span_id, lower(hex(r.trace_id)) AS trace_id,
+           nullif(lower(hex(r.parent_id)), '') AS parent_id,
+           CASE r.kind WHEN 1 THEN 'rerank' ELSE 'retrieval' END AS kind,
+           r.start_ns, r.duration_ns
+      FROM _retrieval r
+    UNION ALL
+    SELECT lower(hex(span_id)), lower(hex(trace_id)), nullif(lower(hex(parent_id)), ''), 'turn', start_ns, duration_ns FROM _turn
+    UNION ALL
+    SELECT lower(hex(span_id)), lower(hex(trace_id)), NULL, 'signal', at_ns, 0 FROM _signal;
+
+CREATE VIEW retrievals AS
+    SELECT lower(hex(r.span_id)) AS retrieval_id, lower(hex(r.trace_id)) AS trace_id,
+           nullif(lower(hex(r.turn_id)), '') AS turn_id, nullif(lower(hex(r.outer_id)), '') AS outer_id,
+           CASE r.kind WHEN 1 THEN 'rerank' ELSE 'retrieval' END AS kind,
+           s.name AS source, v.name AS retriever, v.version AS version, v.app AS app,
+           r.query, r.session_id, r.user_id, r.start_ns, r.duration_ns,
+           r.top_k, r.capture_k, json_array_length(r.chunks) AS n_chunks, r.n_returned, r.error, r.flags
+      FROM _retrieval r JOIN _retriever v USING (retriever_id) JOIN _source s USING (source_id);
+
+CREATE VIEW chunks AS
+    SELECT c.chunk_id AS chunk_version, s.name AS source, c.app_id AS chunk_id, t.body AS text,
+           c.metadata, lower(hex(t.hash)) AS content_hash, c.first_seen_ns
+      FROM _chunk c JOIN _source s USING (source_id) JOIN _text t USING (text_id);
+
+CREATE VIEW turns AS
+    SELECT lower(hex(span_id)) AS turn_id, lower(hex(trace_id)) AS trace_id, app, query, answer,
+           session_id, user_id, start_ns, duration_ns,
+           prompted IS NOT NULL AS prompted_given, shown IS NOT NULL AS shown_given,
+           coalesce(json_array_length(citations), 0) AS n_citations, error, flags
+      FROM _turn;
+
+CREATE VIEW impressions AS
+    SELECT *, CASE WHEN was_shown THEN 'shown' WHEN was_prompted THEN 'prompted'
+                   WHEN was_returned THEN 'returned' ELSE 'logged' END AS exposure
+      FROM (
+        SELECT lower(hex(r.span_id)) AS retrieval_id, nullif(lower(hex(r.turn_id)), '') AS turn_id,
+               e.key + 1 AS rank, e.value AS chunk_version, s.name AS source, c.app_id AS chunk_id,
+               json_extract(r.scores, '$[' || e.key || ']') AS score,
+               r.outer_id IS NULL AND e.key < r.n_returned AS was_returned,
+               CASE WHEN t.prompted IS NOT NULL
+                    THEN instr(t.prompted, '["' || lower(hex(r.span_id)) || '",' || (e.key + 1) || ']') > 0
+                    ELSE t.answer IS NOT NULL AND r.outer_id IS NULL AND e.key < r.n_returned
+                         AND (r.kind = 1 OR NOT EXISTS (SELECT 1 FROM _retrieval k
+                                                         WHERE k.turn_id = r.turn_id AND k.kind = 1))
+               END AS was_prompted,
+               coalesce(instr(t.shown, '["' || lower(hex(r.span_id)) || '",' || (e.key + 1) || ']') > 0, 0)
+               OR (r.outer_id IS NULL AND e.key < r.n_returned AND EXISTS (
+                     SELECT 1 FROM _signal g WHERE g.target_id IN (r.span_id, r.turn_id)
+                        AND (g.chunk = c.app_id OR g.other = c.app_id AND g.kind = 'prefer'
+                             OR g.chunk IS NULL AND g.rank = e.key + 1))) AS was_shown,
+               t.prompted IS NULL AND t.answer IS NOT NULL AND r.outer_id IS NULL AND e.key < r.n_returned AS assumed
+          FROM _retrieval r JOIN json_each(r.chunks) e
+          JOIN _chunk c ON c.chunk_id = e.value JOIN _source s USING (source_id)
+          LEFT JOIN _turn t ON t.span_id = r.turn_id
+      );
+
+CREATE VIEW citations AS
+    SELECT lower(hex(t.span_id)) AS turn_id, e.key + 1 AS position,
+           json_extract(e.value, '$.marker') AS marker,
+           json_extract(e.value, '$.retrieval') AS retrieval_id, json_extract(e.value, '$.rank') AS rank,
+           json_extract(e.value, '$.source') AS source, json_extract(e.value, '$.chunk') AS chunk_id,
+           json_extract(e.value, '$.start') AS char_start, json_extract(e.value, '$.end') AS char_end,
+           json_extract(e.value, '$.text') AS cited_text, json_extract(e.value, '$.method') AS method,
+           json_extract(e.value, '$.retrieval') IS NOT NULL AS matched
+      FROM _turn t JOIN json_each(t.citations) e;
+
+CREATE VIEW _signal_match AS
+    SELECT g.id, r.id AS retrieval, e.key + 1 AS rank, e.value AS chunk_version,
+           row_number() OVER (PARTITION BY g.id ORDER BY r.kind DESC, r.outer_id IS NOT NULL, r.start_ns, r.id, e.key) AS n
+      FROM _signal g
+      JOIN _retrieval r ON (g.target = 0 AND r.span_id = g.target_id) OR (g.target = 1 AND r.turn_id = g.target_id)
+      JOIN json_each(r.chunks) e
+      JOIN _chunk c ON c.chunk_id = e.value
+     WHERE (g.chunk IS NOT NULL AND c.app_id = g.chunk AND (g.rank IS NULL OR g.rank = e.key + 1))
+        OR (g.chunk IS NULL AND g.rank = e.key + 1);
+
+CREATE VIEW _signal_state AS
+    SELECT g.*, m.retrieval, m.rank AS matched_rank, m.chunk_version,
+           CASE WHEN g.chunk IS NOT NULL OR g.rank IS NOT NULL
+                THEN CASE WHEN m.id IS NOT NULL THEN 'matched'
+                          WHEN EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = g.target_id OR r.turn_id = g.target_id)
+                          THEN 'chunk not in the retrieval' ELSE 'retrieval not stored yet' END
+                WHEN g.target = 0 AND EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = g.target_id) THEN 'matched'
+                WHEN g.target = 1 AND EXISTS (SELECT 1 FROM _turn t WHERE t.span_id = g.target_id) THEN 'matched'
+                ELSE 'retrieval or turn not stored yet' END AS state
+      FROM _signal g LEFT JOIN _signal_match m ON m.id = g.id AND m.n = 1;
+
+CREATE VIEW signals AS
+    SELECT lower(hex(g.span_id)) AS signal_id, g.event_id, g.kind,
+           nullif(lower(hex(coalesce(r.span_id, CASE g.target WHEN 0 THEN g.target_id END))), '') AS retrieval_id,
+           nullif(lower(hex(coalesce(CASE g.target WHEN 1 THEN g.target_id END, r.turn_id,
+                     (SELECT turn_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id)))), '') AS turn_id,
+           g.matched_rank AS rank, s.name AS source, c.app_id AS chunk_id, g.chunk_version,
+           g.other, g.value, g.query,
+           coalesce(g.subject, r.user_id, (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id))
+               AS subject,
+           g.at_ns, g.received_ns, g.flags
+      FROM _signal_state g
+      LEFT JOIN _retrieval r ON r.id = g.retrieval
+      LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version LEFT JOIN _source s USING (source_id)
+     WHERE g.state = 'matched';
+
+CREATE VIEW unmatched_signals AS
+    SELECT lower(hex(span_id)) AS signal_id, event_id, kind,
+           CASE target WHEN 0 THEN 'retrieval' ELSE 'turn' END AS target, lower(hex(target_id)) AS target_id,
+           chunk AS chunk_id, rank, other, value, query, subject, at_ns, received_ns, state AS reason
+      FROM _signal_state WHERE state <> 'matched';
+
+CREATE VIEW judgments AS
+    SELECT id AS judgment_id, query, source, chunk AS chunk_id, nullif(lower(hex(text_hash)), '') AS content_hash,
+           grade, judge, judge_kind, note, at_ns
+      FROM _judgment;
+"""

@@ -1,0 +1,27 @@
+"""The scripts under examples/ run as a stranger would run them, and `ragwheel show` finds what they kept."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.py"))
+
+
+def in_folder(folder: Path, *command: str) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout
+
+
+@pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
+def test_example_runs_and_is_kept(script, tmp_path):
+    printed = in_folder(tmp_path, sys.executable, str(script))
+    assert "kept: " in printed
+    shown = in_folder(tmp_path, str(Path(sys.executable).with_name("ragwheel")), "show")
+    last_question = [line for line in printed.splitlines() if line.endswith("?")][-1]
+    assert last_question in shown

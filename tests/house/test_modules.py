@@ -1,0 +1,89 @@
+"""Every module is of one make: documented, explicit about what it offers, short."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import ragwheel
+
+ROOT = Path(__file__).parents[2]
+SOURCES = sorted(
+    path
+    for folder in ("src/ragwheel", "integrations/langchain/src/ragwheel_langchain")
+    for path in (ROOT / folder).rglob("*.py")
+)
+MAX_MODULE_LINES = 400
+MAX_FUNCTION_LINES = 60
+
+
+def short(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_module_has_a_docstring_and_says_what_it_offers(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree), "no module docstring"
+    assigned = {
+        target.id
+        for node in tree.body
+        if isinstance(node, (ast.Assign, ast.AnnAssign))
+        for target in (node.targets if isinstance(node, ast.Assign) else [node.target])
+        if isinstance(target, ast.Name)
+    }
+    assert "__all__" in assigned, "no __all__"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=short)
+def test_module_and_its_functions_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    lines = len(text.splitlines())
+    assert lines <= MAX_MODULE_LINES, f"{lines} lines: split it by topic"
+    long = {
+        node.name: node.end_lineno - node.lineno + 1
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
+    }
+    assert long == {}, "functions that do not fit a screen"
+
+
+def test_exported_members():
+    """What can be seen in ``ragwheel`` is what ``__all__`` lists, and all of it is there."""
+    missing = [name for name in ragwheel.__all__ if not hasattr(ragwheel, name)]
+    assert missing == []
+    # `annotations` is what `from __future__ import annotations` leaves behind
+    visible = {
+        name
+        for name, value in vars(ragwheel).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name != "annotations"
+    }
+    assert visible <= set(ragwheel.__all__)
+    assert set(ragwheel.__all__) <= set(dir(ragwheel))
+
+
+def test_public_members_are_documented():
+    undocumented = [
+        name
+        for name in ragwheel.__all__
+        if callable(getattr(ragwheel, name)) and not getattr(ragwheel, name).__doc__
+    ]
+    assert undocumented == []
+
+
+@pytest.mark.parametrize(
+    "name",
+    [m.name for m in pkgutil.iter_modules(ragwheel.__path__, "ragwheel.") if m.name != "ragwheel.__main__"],
+)
+def test_package_offers_what_it_lists(name):
+    try:
+        module = importlib.import_module(name)
+    except ragwheel.MissingExtra as exc:
+        pytest.skip(str(exc))
+    assert [member for member in module.__all__ if not hasattr(module, member)] == []
