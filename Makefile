@@ -18,13 +18,21 @@ $(VENV)/.demo: $(INPUTS)
 	sh tools/venv.sh $(VENV) any -e '.[demo]' -e integrations/langchain
 	touch $@
 
+$(VENV)/.example: $(INPUTS)
+	sh tools/venv.sh $(VENV) any -e '.[demo,serve]' --group example
+	touch $@
+
 $(VENV)/.dev: $(INPUTS)
-	sh tools/venv.sh $(VENV) any -e '.[demo]' -e integrations/langchain --group dev
-	touch $(VENV)/.demo $@
+	sh tools/venv.sh $(VENV) any -e '.[demo,serve]' -e integrations/langchain --group dev
+	touch $(VENV)/.demo $(VENV)/.example $@
 
 .PHONY: demo
 demo: $(VENV)/.demo ## the whole wheel on your own Python's documentation; ARGS="--data DIR" for yours
 	$(BIN)/ragwheel demo $(ARGS)
+
+.PHONY: example
+example: $(VENV)/.example ## a chat with sources on http://127.0.0.1:8000 (examples/fastapi_chat)
+	$(BIN)/uvicorn --app-dir . examples.fastapi_chat.app:app $(ARGS)
 
 .PHONY: test
 test: lint ## every check: lint, types, layers, tests, branch coverage
@@ -52,7 +60,7 @@ $(VENV)-py$(PY)/.core: pyproject.toml constraints.txt tools/venv.sh
 
 .PHONY: test-py
 test-py: $(VENV)-py$(PY)/.core ## tests of the light core alone on one interpreter: make test-py PY=3.13
-	$(VENV)-py$(PY)/bin/python -m pytest tests $(ARGS)
+	$(VENV)-py$(PY)/bin/python -m pytest $(if $(filter tests%,$(ARGS)),,tests) $(ARGS)
 
 .PHONY: test-all
 test-all: ## the same on Python 3.10 to 3.13
@@ -65,7 +73,7 @@ bench: $(VENV)/.dev ## every script under benchmarks/
 .PHONY: lock
 lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
 	cp constraints.txt $(VENV)/lock.txt
-	printf '%s\n' '-e .[demo]' '-e integrations/langchain' | $(BIN)/uv pip compile - --group dev \
+	printf '%s\n' '-e .[demo,serve]' '-e integrations/langchain' | $(BIN)/uv pip compile - --group dev \
 	    --universal --python-version 3.10 --output-file $(VENV)/lock.txt $(ARGS) \
 	    --no-emit-package ragwheel --no-emit-package ragwheel-langchain --no-header --no-annotate --quiet
 	{ grep '^#' constraints.txt; cat $(VENV)/lock.txt; echo '$(TORCH)'; } > $(VENV)/constraints.txt

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,13 +17,18 @@ if TYPE_CHECKING:
 
 # Read when ragwheel is imported: what it would swallow in a host app, it raises here.
 os.environ["RAGWHEEL_STRICT"] = "1"
+# Nothing is fetched from a hub, whatever a test asks datasets to open.
+os.environ["HF_HUB_OFFLINE"] = "1"
 
 ROOT = Path(__file__).parent
 
 # Test folders whose code needs an extra, and a module that tells whether that extra is installed.
 # On the light core alone (`make test-py`) they are left out, and the header of the run says so.
 NEEDS_EXTRA = {
+    "tests/browser": ("serve", "starlette"),
     "tests/cli": ("demo", "bm25s"),
+    "tests/client": ("serve", "starlette"),
+    "tests/collector": ("serve", "starlette"),
     "tests/datasets": ("build", "ibis"),
     "tests/demo": ("demo", "bm25s"),
     "tests/examples": ("demo", "bm25s"),
@@ -58,6 +64,9 @@ def _clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in set(os.environ) - {"RAGWHEEL_STRICT", "RAGWHEEL_TEST_DATA"}:
         if name.startswith("RAGWHEEL_"):
             monkeypatch.delenv(name)
+    if context := sys.modules.get("ragwheel.capture.context"):
+        for variable in (context.the_turn, context.running, context.the_last):
+            variable.set(None)
     yield
     if runtime := sys.modules.get("ragwheel.runtime"):
         runtime.shutdown()
@@ -72,3 +81,9 @@ def data_dir() -> Path:
     if not Path(folder).is_dir():
         pytest.skip(f"RAGWHEEL_TEST_DATA is {folder!r}, which is no folder")
     return Path(folder)
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C work in the programs that tests start, also where this run ignores it (begun with ``&``)."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -12,7 +12,7 @@
     │   ├── StoreTooNew           written by a newer ragwheel
     │   ├── StoreCorrupt          SQLite or the journal says that it is damaged
     │   └── StoreLocked           another process holds it
-    ├── MissingExtra              an optional dependency is not installed
+    ├── MissingExtra              an optional dependency is not installed (also ImportError)
     └── DatasetError              a dataset cannot be built or read as asked
         └── LeakError             a split shares what it must not share
 

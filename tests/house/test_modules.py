@@ -11,6 +11,7 @@ from types import ModuleType
 import pytest
 
 import ragwheel
+from ragwheel.errors import MissingExtra
 
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
@@ -24,6 +25,12 @@ MAX_FUNCTION_LINES = 60
 
 def short(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
+
+
+def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """From the first statement to the last; signature and docstring, which may be long, do not count."""
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
@@ -45,12 +52,10 @@ def test_module_and_its_functions_are_short(path):
     text = path.read_text(encoding="utf-8")
     lines = len(text.splitlines())
     assert lines <= MAX_MODULE_LINES, f"{lines} lines: split it by topic"
-    long = {
-        node.name: node.end_lineno - node.lineno + 1
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
-        and node.end_lineno - node.lineno >= MAX_FUNCTION_LINES
-    }
+    functions = (
+        n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+    )
+    long = {f.name: length for f in functions if (length := lines_of(f)) > MAX_FUNCTION_LINES}
     assert long == {}, "functions that do not fit a screen"
 
 
@@ -84,6 +89,6 @@ def test_public_members_are_documented():
 def test_package_offers_what_it_lists(name):
     try:
         module = importlib.import_module(name)
-    except ragwheel.MissingExtra as exc:
+        assert [member for member in module.__all__ if not hasattr(module, member)] == []
+    except MissingExtra as exc:
         pytest.skip(str(exc))
-    assert [member for member in module.__all__ if not hasattr(module, member)] == []
