@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import isfinite
+from operator import itemgetter
 from typing import Any, Final
 
 __all__ = ["SCORE_KEYS", "lift_scores"]
@@ -29,10 +30,21 @@ def lift_scores(metadata: Sequence[Any]) -> tuple[str, list[float | None]] | Non
         return None
     for key in SCORE_KEYS:
         if key in first:
-            found = [_number(m.get(key)) if type(m) is dict else None for m in metadata]
+            found = _all_floats(metadata, key) or [
+                _number(m.get(key)) if type(m) is dict else None for m in metadata
+            ]
             if any(score is not None for score in found):
                 return key, found
     return None
+
+
+def _all_floats(metadata: Sequence[Any], key: str) -> list[float | None] | None:
+    """The values when every chunk has a finite float, without Python work per chunk."""
+    try:
+        found = list(map(itemgetter(key), metadata))
+    except (TypeError, KeyError, IndexError):  # some have none, or no metadata
+        return None
+    return found if set(map(type, found)) == {float} and all(map(isfinite, found)) else None
 
 
 def _number(value: Any) -> float | None:

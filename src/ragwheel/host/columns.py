@@ -18,7 +18,7 @@ metadata metadata, meta, payload, _source                                 a mapp
 A list of one type takes a path without Python work per attribute; anything that does not fit it goes
 item by item, and no item makes it raise. Host objects are never changed, compared or ``str()``-ed.
 
-Flags, besides those of :mod:`ragwheel.capture.safe`: ``no_id`` (the text's hash stands in),
+Flags, besides those of :mod:`ragwheel.host.safe`: ``no_id`` (the text's hash stands in),
 ``repeated_id`` (one id with different texts: pass an ``adapter=``), ``bad_id``, ``bad_score``,
 ``broken_item`` (reading it raised), ``vector_left_out`` (an embedding among a mapping's keys).
 """
@@ -26,7 +26,7 @@ Flags, besides those of :mod:`ragwheel.capture.safe`: ``no_id`` (the text's hash
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from itertools import chain
@@ -34,8 +34,8 @@ from math import isfinite
 from operator import attrgetter, itemgetter
 from typing import Any
 
-from ragwheel.capture import safe
-from ragwheel.capture.items import Names, adapted, names_of, plain_id, rest, row
+from ragwheel.host import safe
+from ragwheel.host.items import Names, adapted, names_of, plain_id, rest, row
 
 __all__ = ["Columns", "columns", "content_hash", "identity"]
 
@@ -73,6 +73,17 @@ def columns(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -
     ``adapter`` maps an item to any of the understood forms; an item on which it raises is recorded
     without text and flagged ``broken_item``.
     """
+    found = read(items, adapter)
+    texts, flags = safe.texts(found.texts)
+    return replace(found, texts=texts, flags=tuple(dict.fromkeys(found.flags + flags)))
+
+
+def read(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -> Columns:
+    """:func:`columns` with texts that are exact ``str`` but not looked into yet (:func:`safe.texts`).
+
+    Looking for lone surrogates and NUL in forty texts costs more than everything else in here; whoever
+    writes a text only once needs to look only then.
+    """
     flags: dict[str, None] = {}
     given = list(items)
     if adapter is not None:
@@ -85,10 +96,9 @@ def columns(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -
     if raw is None or not bulk:
         rows = [row(item, flags) for item in given]
         raw = _Raw(*([row[part] for row in rows] for part in range(4)))
-    if bulk and safe.all_clean(raw.texts):
-        texts = raw.texts
-    else:
-        texts, found = safe.texts(raw.texts)
+    texts = raw.texts
+    if not bulk:
+        texts, found = safe.texts(texts)
         flags.update(dict.fromkeys(found))
     return Columns(
         ids=_ids(raw.ids, texts, flags),
@@ -196,10 +206,10 @@ def _bulk_objects(items: list[Any], flags: dict[str, None]) -> _Raw | None:
 
 
 def _ids(raw: Sequence[Any] | None, texts: list[str], flags: dict[str, None]) -> list[str]:
-    kinds = {type(None)} if raw is None else set(map(type, raw))
+    kinds: set[type] = {type(None)} if raw is None else set(map(type, raw))
     if raw is None or kinds == {type(None)}:
         flags["no_id"] = None
-        return ["text:" + content_hash(text).hex()[:16] for text in texts]
+        return ["text:" + content_hash(text).hex()[:16] for text in safe.texts(texts)[0]]
     ids = list(raw)
     if kinds == {int} and max(map(int.bit_length, ids)) < 64:
         ids, kinds = list(map(int.__repr__, ids)), {str}
@@ -214,7 +224,7 @@ def _id(value: object, text: str, flags: dict[str, None]) -> str:
     plain = plain_id(value)
     if plain is None:
         flags["no_id" if value is None or issubclass(type(value), str) else "bad_id"] = None
-        return "text:" + content_hash(text).hex()[:16]
+        return "text:" + content_hash(safe.text(text)[0]).hex()[:16]
     out, found = safe.text(plain, MAX_ID_CHARS)
     flags.update(dict.fromkeys(found))
     return out

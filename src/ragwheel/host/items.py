@@ -1,6 +1,6 @@
 """One item of a result, whatever its type: where its id, text, score and metadata are.
 
-Read item by item, with every access to the host's object guarded. :mod:`ragwheel.capture.columns`
+Read item by item, with every access to the host's object guarded. :mod:`ragwheel.host.columns`
 has the table of names and the fast path for lists of one type.
 """
 
@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
-from ragwheel.capture import safe
+from ragwheel.host import safe
 from ragwheel.scores import SCORE_KEYS
 
 __all__ = ["Names", "Row", "adapted", "names_of", "plain_id", "rest", "row"]
@@ -151,8 +151,11 @@ def _object_row(item: object, flags: dict[str, None], depth: int) -> Row:
             flags["broken_item"] = None
             return None
 
-    own = (part(names.id), part(names.text), part(names.score), part(names.metadata))
-    found = _completed(own, part(names.wrapped), flags, depth)
+    wrapped = part(names.wrapped)
+    # what wraps a document may raise when asked for a text of its own (LlamaIndex, for an image)
+    text = part(names.text) if wrapped is None else wrapped
+    own = (part(names.id), text, part(names.score), part(names.metadata))
+    found = _completed(own, wrapped, flags, depth)
     if found[1] is None and names.text is None and callable(getattr(type(item), "get_content", None)):
         return found[0], item.get_content(), found[2], found[3]  # type: ignore[attr-defined]
     return found
