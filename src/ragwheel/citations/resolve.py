@@ -1,0 +1,268 @@
+"""From an answer and its citations to the chunks they mean.
+
+Where citations come from, the first that applies:
+
+1. ``citations=`` given by the app: exactly these, nothing is parsed (an empty list: none);
+2. the provider's own references in the message, and the text's markers outside of them;
+3. the markers in the text.
+
+An entry of ``citations=`` is a str: an id, else an address in the chunks' metadata; an int: an id
+if any int of the list is one, else a 1-based position; an object that a retriever returned: by
+identity, else by its id; a provider's citation object or a whole message of one; a dict with ``id``
+(and optionally ``start``, ``end``, ``quote``).
+
+A provider's reference is matched by id or address first, then by its 0-based document index. Several
+chunks may share an address, and a list of chunks may have been sent as the blocks of one document:
+the quote decides, the chunk that contains it is meant. What stays ambiguous or unknown is kept
+unmatched (``retrieval`` None) and flagged ``unmatched_citation``: a citation is never guessed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+from ragwheel.citations import providers
+from ragwheel.citations.markers import markers
+from ragwheel.citations.providers import Reference
+from ragwheel.guard import guard
+from ragwheel.host import safe
+from ragwheel.host.columns import identity
+from ragwheel.host.items import row
+
+__all__ = ["Candidate", "Citation", "Extracted", "extract"]
+
+MAX_CITATIONS = 1000
+ADDRESSES = (
+    "url",
+    "source",
+    "link",
+    "uri",
+    "source_url",
+    "document_url",
+    "file_id",
+    "filename",
+    "document_id",
+    "title",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A chunk that the model may have seen, at its place in the list that ``[n]`` counts from 1."""
+
+    retrieval: str
+    rank: int
+    source: str
+    chunk: str
+    item: object
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """One reference of an answer to a chunk; ``retrieval`` None where no candidate is known to be meant.
+
+    ``start`` / ``end`` are character offsets in the answer, of the marker or of the span that a provider
+    says is supported; ``text`` is the provider's quote of the source. ``method``: marker, ids,
+    anthropic, openai, cohere, langchain.
+    """
+
+    marker: str
+    retrieval: str | None
+    rank: int | None
+    source: str | None
+    chunk: str | None
+    start: int | None
+    end: int | None
+    text: str | None
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """An answer's text, its citations in order, and what could not be recorded as it was."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    flags: tuple[str, ...]
+
+
+def extract(answer: object, citations: object, candidates: Sequence[Candidate]) -> Extracted:
+    """Text and citations of ``answer``: text, a message, a response or a dict of one. Never raises."""
+    read = providers.Answer()
+    try:
+        read = providers.read(answer)
+        known = _Known(candidates)
+        flags = dict.fromkeys(read.flags)
+        found = _found(read, citations, known, flags)
+        kept = tuple(islice(found, MAX_CITATIONS + 1))
+        if len(kept) > MAX_CITATIONS:
+            kept, flags = kept[:MAX_CITATIONS], {**flags, "items": None}
+        if any(citation.retrieval is None for citation in kept):
+            flags["unmatched_citation"] = None
+        return Extracted(read.text, kept, tuple(flags))
+    except Exception as exc:  # a value of the host's that found a way to raise
+        guard.caught("citations.extract", exc)
+        return Extracted(read.text, (), (*read.flags, "broken_answer"))
+
+
+def _found(
+    read: providers.Answer, citations: object, known: _Known, flags: dict[str, None]
+) -> Iterator[Citation]:
+    if citations is not None:
+        yield from _given(citations, known, flags)
+        return
+    for ref in read.references:
+        yield known.referred(ref)
+    spans = [(ref.start, ref.end) for ref in read.references if ref.start is not None and ref.end is not None]
+    for marker in markers(read.text, known.by_id):
+        if any(start <= marker.start and marker.end <= end for start, end in spans):
+            continue
+        position = marker.position
+        candidate = known.at(position) if position is not None else known.by_id.get(marker.app_id or "")
+        yield _citation("marker", candidate, marker.text, marker.start, marker.end)
+
+
+class _Known:
+    """The candidates by position, id, identity and address; the dearer tables are made when asked for."""
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = list(candidates)
+        self.by_id: dict[str, Candidate] = {}
+        for candidate in self.candidates:
+            self.by_id.setdefault(candidate.chunk, candidate)
+
+    def at(self, position: int) -> Candidate | None:
+        return self.candidates[position - 1] if 0 < position <= len(self.candidates) else None
+
+    @cached_property
+    def by_object(self) -> dict[int, Candidate]:
+        return {
+            id(candidate.item): candidate
+            for candidate in reversed(self.candidates)
+            if candidate.item is not None
+        }
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The candidates' texts, with white space as single blanks."""
+        flags: dict[str, None] = {}
+        return [_squeezed(safe.text(row(candidate.item, flags)[1])[0]) for candidate in self.candidates]
+
+    @cached_property
+    def by_address(self) -> dict[str, list[int]]:
+        out: dict[str, list[int]] = {}
+        flags: dict[str, None] = {}
+        for index, candidate in enumerate(self.candidates):
+            metadata = row(candidate.item, flags)[3]
+            values = (
+                (providers.get(metadata, name) for name in ADDRESSES)
+                if issubclass(type(metadata), dict)
+                else ()
+            )
+            for value in values:
+                if issubclass(type(value), str):
+                    out.setdefault(_address(value), []).append(index)
+        return out
+
+    def named(self, key: str, quote: str | None = None) -> Candidate | None:
+        """By id, or by an address that one chunk has, or one of whose chunks alone contains the quote."""
+        if key in self.by_id:
+            return self.by_id[key]
+        places = sorted(set(self.by_address.get(_address(key), ())))
+        if len(places) > 1 and quote:
+            places = self.quoting(quote, places)
+        return self.candidates[places[0]] if len(places) == 1 else None
+
+    def quoting(self, quote: str, places: Iterable[int]) -> list[int]:
+        wanted = _squeezed(quote)
+        return [place for place in places if wanted and wanted in self.texts[place]]
+
+    def referred(self, ref: Reference) -> Citation:
+        found = next((c for key in ref.keys if (c := self.named(key, ref.quote))), None)
+        if found is None and ref.index is not None:
+            found = self.at(ref.index + 1)
+            if ref.quote:
+                holders = self.quoting(ref.quote, range(len(self.candidates)))
+                if len(holders) == 1 or (holders and found is None):
+                    found = self.candidates[holders[0]] if ref.index not in holders else found
+        return _citation(ref.method, found, ref.marker, ref.start, ref.end, ref.quote)
+
+
+def _given(citations: object, known: _Known, flags: dict[str, None]) -> Iterator[Citation]:
+    entries = _entries(citations, flags)
+    ints = [entry for entry in entries if type(entry) is int and entry.bit_length() < 64]
+    as_id = any(str(entry) in known.by_id for entry in ints)
+    for entry in entries:
+        kind = type(entry)
+        candidate = known.by_object.get(id(entry))
+        if issubclass(kind, str):
+            key = safe.text(entry, 1000)[0]
+            found = known.named(key) or candidate or known.by_id.get(identity(entry) or "")
+            yield _citation("ids", found, key)
+        elif kind is int:
+            key = str(entry) if entry.bit_length() < 64 else ""
+            yield _citation("ids", known.by_id.get(key) if as_id else known.at(entry), key)
+        elif candidate is not None:
+            yield _citation("ids", candidate, candidate.chunk)
+        elif refs := (
+            providers.read(entry).references if providers.is_message(entry) else providers.reference(entry)
+        ):
+            yield from map(known.referred, refs)
+        else:
+            yield _object(entry, known)
+
+
+def _object(entry: object, known: _Known) -> Citation:
+    """A chunk by its id, with the span and quote that a dict may add."""
+    app_id = identity(entry) or ""
+    candidate = known.by_id.get(app_id)
+    start, end, quote = (providers.get(entry, name) for name in ("start", "end", "quote"))
+    spanned = type(start) is int and type(end) is int and 0 <= start <= end
+    quoted = safe.text(quote, 10_000)[0] if issubclass(type(quote), str) else None
+    return _citation("ids", candidate, app_id, start if spanned else None, end if spanned else None, quoted)
+
+
+def _entries(citations: Any, flags: dict[str, None]) -> list[Any]:
+    """Lists, tuples, sets and the values of a dict's views; a single entry as a list of one."""
+    kind = type(citations)
+    readers: tuple[tuple[type, Callable[[Any], Iterator[Any]]], ...] = (
+        (list, list.__iter__),
+        (tuple, tuple.__iter__),
+        (set, set.__iter__),
+        (frozenset, frozenset.__iter__),
+    )
+    for base, read in readers:
+        if issubclass(kind, base):
+            return list(islice(read(citations), MAX_CITATIONS + 1))
+    if issubclass(kind, Mapping) or issubclass(kind, (str, int)) or not hasattr(kind, "__next__"):
+        return [citations]
+    flags["citations_not_read"] = None  # an iterator is the app's to consume
+    return []
+
+
+def _citation(
+    method: str,
+    candidate: Candidate | None,
+    marker: str,
+    start: int | None = None,
+    end: int | None = None,
+    quote: str | None = None,
+) -> Citation:
+    if candidate is None:
+        return Citation(marker, None, None, None, None, start, end, quote, method)
+    place = (candidate.retrieval, candidate.rank, candidate.source, candidate.chunk)
+    return Citation(marker, *place, start, end, quote, method)
+
+
+def _squeezed(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _address(value: str) -> str:
+    """An address without fragment, trailing slash and scheme."""
+    text = safe.text(value, 2000)[0].split("#", 1)[0].rstrip("/")
+    return text.removeprefix("https://").removeprefix("http://").removeprefix("www.")
