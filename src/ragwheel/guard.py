@@ -26,29 +26,32 @@ class Guard:
 
     def caught(self, where: str, exc: BaseException) -> None:
         """Swallow ``exc``, which was raised inside ragwheel at ``where``; re-raise it under strict."""
+        self.count(where)
         if self.strict:
             raise exc
+        if self._first((where, type(exc))):
+            _log(
+                "ragwheel could not finish %s (%s); the app is not affected, further cases are only counted",
+                where,
+                type(exc).__name__,
+                exc_info=exc,
+            )
+
+    def count(self, where: str) -> None:
+        """Count a failure without a word."""
         with self._lock:
             self._counts[where] = self._counts.get(where, 0) + 1
-            key = (where, type(exc))
-            if key in self._logged:
-                return
-            self._logged.add(key)
-        logger.warning(
-            "ragwheel could not finish %s (%s); the app is not affected, further cases are only counted",
-            where,
-            type(exc).__name__,
-            exc_info=exc,
-        )
 
     def warn_once(self, where: str, message: str) -> None:
         """Log ``message`` the first time that ``where`` has something to say."""
+        if self._first((where, Warning)):
+            _log("%s", message)
+
+    def _first(self, key: tuple[str, type[BaseException]]) -> bool:
         with self._lock:
-            key = (where, Warning)
-            if key in self._logged:
-                return
+            new = key not in self._logged
             self._logged.add(key)
-        logger.warning("%s", message)
+        return new
 
     def counts(self) -> dict[str, int]:
         """Errors so far by place."""
@@ -60,6 +63,14 @@ class Guard:
         self._lock = threading.RLock()
         self._counts = {}
         self._logged = set()
+
+
+def _log(message: str, *values: str, exc_info: BaseException | None = None) -> None:
+    """Log a warning; a handler of the app that raises is counted like everything else that breaks in here."""
+    try:
+        logger.warning(message, *values, exc_info=exc_info)
+    except Exception:
+        guard.count("logging")
 
 
 guard = Guard()

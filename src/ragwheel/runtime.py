@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
-import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
+from weakref import WeakSet
 
 from ragwheel.guard import guard
+from ragwheel.host import safe
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 from ragwheel.journal.writer import Journal
+from ragwheel.redaction import Redaction
 from ragwheel.store.background import BackgroundMerger
+from ragwheel.store.counts import Stats, Tally
 
 if TYPE_CHECKING:
     from ragwheel.settings import Settings
@@ -28,25 +29,6 @@ REMEMBERED: Final = 2000
 """Retrievals whose chunk ids this process remembers, to tell an unknown chunk at once."""
 
 
-@dataclass(frozen=True)
-class Stats:
-    """Counts of this process; ``emitted == stored + journalled + sum(dropped.values())`` always.
-
-    ``emitted``: records (retrievals, turns, signals) that were to be kept. ``stored``: in SQLite.
-    ``journalled``: on disk, not merged yet. ``dropped``: could not be written, by reason.
-    ``refused``: signals not taken, by reason. ``unsampled``: left out by ``sample_ratio``.
-    ``errors``: exceptions inside ragwheel that the app never saw, by place.
-    """
-
-    emitted: int = 0
-    stored: int = 0
-    journalled: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    refused: dict[str, int] = field(default_factory=dict)
-    unsampled: int = 0
-    errors: dict[str, int] = field(default_factory=dict)
-
-
 class Runtime:
     """A configured ragwheel: its settings, its journal and the merger behind it."""
 
@@ -56,15 +38,17 @@ class Runtime:
             settings.db,
             interval_s=settings.merge_interval_s,
             sync_interval_s=settings.sync_interval_s,
-            sync=self._sync,
+            sync=lambda: self._journal.sync(),  # noqa: PLW0108 - made just below
         )
         self._journal = Journal(
             settings.db,
             app=settings.app,
             version=version,
             power=settings.durability == "power",
+            clean=partial(safe.text, max_chars=settings.max_text_chars),
             on_write=self._merger.notify,
         )
+        self._redaction = Redaction(settings.redact) if settings.redact is not None else None
         self._bound = int(settings.sample_ratio * 2**64)
         self._exports: Exports | None = None
         if settings.exporters:
@@ -72,6 +56,7 @@ class Runtime:
 
             self._exports = Exports(settings.exporters, content=settings.export_content, app=settings.app)
         self._reset()
+        _runtimes.add(self)
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
@@ -79,6 +64,7 @@ class Runtime:
         self._turns: OrderedDict[bytes, list[bytes]] = OrderedDict()
         self._refused: dict[str, int] = {}
         self._unsampled = 0
+        self._tally = Tally(self.settings.db, self._merger.merged)
 
     # what the capture half calls
 
@@ -88,35 +74,40 @@ class Runtime:
 
     def write_retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> None:
         """Redact, journal, remember and export a retrieval."""
-        if self.settings.redact is not None:
-            texts = self._redact_retrieval(record, texts)
-        if not self._journalled(lambda: self._journal.retrieval(record, ids, texts), record, self._plain_retrieval):
+        if self._redaction is not None:
+            self._plain_retrieval(record)
+            texts = self._redaction.retrieval(record, texts)
+        if not self._journalled(
+            lambda: self._journal.retrieval(record, ids, texts), record, self._plain_retrieval
+        ):
             return
-        self._remember(record.span_id, record.turn_id, tuple(ids))
+        self._remember(record.span_id, record.turn_id if record.outer_id is None else None, tuple(ids))
         if self._exports is not None:
             self._exported(lambda exports: exports.retrieval(record, ids, texts))
 
     def write_turn(self, record: TurnRecord) -> None:
         """Redact, journal and export a turn."""
-        if self.settings.redact is not None:
-            record.query, record.answer = self._redacted(record.query), self._redacted(record.answer)
-            for citation in record.citations or ():
-                citation["text"] = self._redacted(citation["text"])
+        if self._redaction is not None:
+            self._redaction.turn(record)
         if self._journalled(lambda: self._journal.turn(record), record) and self._exports is not None:
             self._exported(lambda exports: exports.turn(record))
 
     def write_signal(self, record: Signal) -> bool:
         """Redact, journal and export a signal."""
-        if self.settings.redact is not None:
-            record.query = self._redacted(record.query)
-        if not self._journalled(lambda: self._journal.signal(record), record):
+        try:
+            if self._redaction is not None:
+                self._redaction.signal(record)
+            if not self._journalled(lambda: self._journal.signal(record), record):
+                return False
+        except Exception as exc:
+            guard.caught("keeping a signal", exc)
             return False
         if self._exports is not None:
             self._exported(lambda exports: exports.signal(record))
         return True
 
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]] | None:
-        """Chunk ids of the retrieval (0) or of each retrieval of the turn (1); None: this process can't tell."""
+        """Chunk ids of the retrieval (0) or of each of the turn's (1); None: this process can't tell."""
         with self._lock:
             spans = [span_id] if target == 0 else self._turns.get(span_id)
             found = [self._served.get(span) for span in spans or ()]
@@ -152,12 +143,10 @@ class Runtime:
 
     @staticmethod
     def _plain_retrieval(record: Retrieval) -> None:
-        """Replace metadata that MessagePack cannot take (objects, cycles, lone surrogates) by plain values."""
-        from ragwheel.capture.safe import jsonable
-
+        """Make metadata plain that MessagePack cannot take (objects, cycles, lone surrogates)."""
         flags: dict[str, None] = dict.fromkeys(record.flags)
         if record.metadata is not None:
-            plain = [jsonable(found) for found in record.metadata]
+            plain = [safe.jsonable(found) for found in record.metadata]
             record.metadata = [value for value, _ in plain]
             flags.update((flag, None) for _, found in plain for flag in found)
         record.flags = tuple(flags)
@@ -172,48 +161,12 @@ class Runtime:
                 if len(self._turns) > REMEMBERED:
                     self._turns.popitem(last=False)
 
-    # redaction
-
-    def _redacted(self, text: str | None) -> str | None:
-        return None if text is None else self._redact(text)
-
-    def _redact(self, text: str) -> str:
-        """The hook's word, or a note in its place when it fails: an unredacted text is never written."""
-        redact = self.settings.redact
-        assert redact is not None
-        try:
-            found = redact(text)
-            if type(found) is str:
-                found.encode()
-                return found
-            raise TypeError(f"redact returned {type(found).__name__}, expected str")
-        except Exception as exc:
-            with contextlib.suppress(Exception):
-                guard.caught("redacting", exc)
-            return "[not recorded: redaction failed]"
-
-    def _redact_retrieval(self, record: Retrieval, texts: list[str]) -> list[str]:
-        record.query = self._redact(record.query)
-        self._plain_retrieval(record)
-        if record.metadata is not None:
-            record.metadata = [self._redact_value(found) for found in record.metadata]
-        return [self._redact(text) for text in texts]
-
-    def _redact_value(self, value: Any) -> Any:
-        if isinstance(value, str):
-            return self._redact(value)
-        if isinstance(value, dict):
-            return {key: self._redact_value(item) for key, item in value.items()}
-        if isinstance(value, list):
-            return [self._redact_value(item) for item in value]
-        return value
-
     # export
 
     def _exported(self, export: Callable[[Exports], None]) -> None:
-        assert self._exports is not None
         try:
-            export(self._exports)
+            if self._exports is not None:
+                export(self._exports)
         except Exception as exc:
             guard.caught("exporting a span", exc)
 
@@ -221,59 +174,58 @@ class Runtime:
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Merge everything so far; True when it is in SQLite (and handed to the exporters)."""
-        exported = self._exports is None or self._exports.flush(timeout_s)
-        return self._merger.flush(timeout_s) and exported
+        exported = True
+        if self._exports is not None:
+            try:
+                exported = self._exports.flush(timeout_s)
+            except Exception as exc:
+                guard.caught("flushing the exporters", exc)
+                exported = False
+        return self._merger.flush(timeout_s, self._journal.sizes()) and exported
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Seal the journal, merge it and end the merger. Records that come later are journalled again."""
+        sizes = self._journal.sizes()
         self._journal.close()
-        done = self._merger.close(timeout_s)
+        done = self._merger.close(timeout_s, sizes)
         if self._exports is not None:
-            self._exports.shutdown()
+            try:
+                self._exports.shutdown()
+            except Exception as exc:
+                guard.caught("shutting down the exporters", exc)
         return done
 
-    def after_fork(self) -> None:
-        """In a forked child: nothing inherited is used; the first record opens a segment of its own."""
+    def before_fork(self) -> None:
+        """Have nothing of SQLite open while the process forks."""
+        self._merger.before_fork()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on as before."""
+        self._merger.after_fork_in_parent()
+
+    def after_fork_in_child(self) -> None:
+        """Nothing inherited is used; the first record opens a segment of its own."""
         guard.reset()
         self._reset()
-        self._journal.after_fork()
-        self._merger.after_fork()
-
-    def _sync(self) -> None:
-        self._journal.sync()
+        self._journal.reset()
+        self._merger.after_fork_in_child()
 
     def stats(self) -> Stats:
         """Counts of this process, read from the journal's writer and the database."""
         journal = self._journal
         with journal.lock:
-            emitted, dropped = journal.emitted, dict(journal.dropped)
-            names = [path.name for path in journal.paths]
+            emitted, written, dropped = journal.emitted, dict(journal.written), dict(journal.dropped)
         with self._lock:
             refused, unsampled = dict(self._refused), self._unsampled
-        written = emitted - sum(dropped.values())
-        stored = min(_stored(self.settings.db, names), written)
-        return Stats(emitted, stored, written - stored, dropped, refused, unsampled, guard.counts())
+        stored, unreadable = self._tally.stored(written)
+        if unreadable:
+            dropped["unreadable"] = unreadable
+        journalled = emitted - stored - sum(dropped.values())
+        return Stats(emitted, stored, journalled, dropped, refused, unsampled, guard.counts())
 
 
-def _stored(db: Path, segments: Iterable[str]) -> int:
-    """How many records of these segments the database has."""
-    from ragwheel.errors import StoreError
-    from ragwheel.store.connect import connect
-
-    try:
-        connection = connect(db, write=False)
-    except StoreError:
-        return 0
-    try:
-        rows = (
-            connection.execute("SELECT records FROM _segment WHERE name = ?", (name,)).fetchone() for name in segments
-        )
-        return sum(row[0] for row in rows if row)
-    except sqlite3.Error:
-        return 0
-    finally:
-        connection.close()
-
+_runtimes: WeakSet[Runtime] = WeakSet()
+"""All that still live: one that was replaced may have calls under way in a forked child."""
 
 _active: Runtime | None = None
 _asked_environment = False
@@ -302,7 +254,7 @@ def _from_environment() -> Runtime | None:
     return None
 
 
-def configure(
+def configure(  # noqa: PLR0913 - the contract's one entry point: every setting is a keyword
     db: str | os.PathLike[str] | None = None,
     *,
     app: str | None = None,
@@ -328,7 +280,8 @@ def configure(
         sample_ratio: share of traces that are kept, 0-1 (default 1). The app's own sampler has no say.
         redact: called with every text and every string in metadata before it is written anywhere; returns
             what to write. If it fails, a note is written instead of the text.
-        export_content: let spans that leave for ``exporters`` carry texts (default False: ids, ranks, scores).
+        export_content: let spans that leave for ``exporters`` carry texts (default False: ids, ranks and
+            scores only).
         exporters: OpenTelemetry span exporters or span processors that get ragwheel's spans too.
         signing_keys: ``"<key id>:<hex>"``, newest first; handles are signed with the first.
         durability: ``"process"`` (default): a killed process loses nothing, a power cut at most
@@ -344,13 +297,15 @@ def configure(
     from ragwheel.settings import load
 
     global _active, _hooks_set
-    given = dict(
-        db=db, app=app, capture_k=capture_k, sample_ratio=sample_ratio, redact=redact,
-        export_content=export_content, exporters=None if exporters is None else tuple(exporters),
-        signing_keys=signing_keys if signing_keys is None or isinstance(signing_keys, str) else tuple(signing_keys),
-        durability=durability, sync_interval_s=sync_interval_s, merge_interval_s=merge_interval_s,
-        max_text_chars=max_text_chars,
-    )  # fmt: skip
+    if signing_keys is not None and not isinstance(signing_keys, str):
+        signing_keys = tuple(signing_keys)
+    given = {
+        "db": db, "app": app, "capture_k": capture_k, "sample_ratio": sample_ratio, "redact": redact,
+        "export_content": export_content,
+        "exporters": tuple(exporters) if isinstance(exporters, Iterable) else exporters,
+        "signing_keys": signing_keys, "durability": durability, "sync_interval_s": sync_interval_s,
+        "merge_interval_s": merge_interval_s, "max_text_chars": max_text_chars,
+    }  # fmt: skip
     runtime = Runtime(load(given), __version__)
     previous, _active = _active, runtime
     if previous is not None:
@@ -359,18 +314,34 @@ def configure(
         _hooks_set = True
         atexit.register(shutdown)
         if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
+            os.register_at_fork(
+                before=_each(Runtime.before_fork),
+                after_in_parent=_each(Runtime.after_fork_in_parent),
+                after_in_child=_each(Runtime.after_fork_in_child),
+            )
     return runtime
 
 
-def _after_fork() -> None:
-    if _active is not None:
-        _active.after_fork()
+def _each(hook: Callable[[Runtime], None]) -> Callable[[], None]:
+    """Run a fork hook for every runtime."""
+
+    def run() -> None:
+        for runtime in list(_runtimes):
+            try:
+                hook(runtime)
+            except Exception as exc:
+                guard.caught("forking", exc)
+
+    return run
 
 
 def flush(timeout_s: float = 5.0) -> bool:
-    """Merge everything recorded so far. True: it is all in SQLite. Takes at most about ``timeout_s`` seconds."""
-    return _active.flush(timeout_s) if _active is not None else True
+    """Merge everything recorded so far; True when it is all in SQLite. Takes about ``timeout_s`` at most."""
+    try:
+        return _active.flush(timeout_s) if _active is not None else True
+    except Exception as exc:
+        guard.caught("flushing", exc)
+        return False
 
 
 def shutdown() -> None:

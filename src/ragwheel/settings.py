@@ -15,18 +15,28 @@ from ragwheel.errors import ConfigurationError
 __all__ = ["Settings", "load"]
 
 FROM_ENVIRONMENT: Final = (
-    "db", "app", "capture_k", "sample_ratio", "export_content", "signing_keys", "durability", "sync_interval_s",
-    "merge_interval_s", "max_text_chars",
-)  # fmt: skip
+    "db",
+    "app",
+    "capture_k",
+    "sample_ratio",
+    "export_content",
+    "signing_keys",
+    "durability",
+    "sync_interval_s",
+    "merge_interval_s",
+    "max_text_chars",
+)
 
 
 class Settings(BaseModel):
     """See :func:`ragwheel.configure`, whose arguments these are."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
+    )
 
     db: Path = Path("ragwheel.db")
-    app: str = ""
+    app: str = Field(default="", max_length=200)
     capture_k: int = Field(default=40, ge=1, le=1000)
     sample_ratio: float = Field(default=1.0, ge=0.0, le=1.0)
     redact: Callable[[str], str] | None = None
@@ -41,9 +51,13 @@ class Settings(BaseModel):
     @field_validator("db")
     @classmethod
     def _a_file(cls, db: Path) -> Path:
-        if str(db) in {"", ".", ":memory:"} or db.is_dir():
+        try:
+            usable = str(db) not in {"", ".", ":memory:"} and not db.expanduser().is_dir()
+        except (OSError, RuntimeError):  # a name too long, a folder we may not enter, no home
+            usable = False
+        if not usable:
             raise ValueError("a path of a file (it is made when missing); traces in memory would be lost")
-        return db.absolute()
+        return db.expanduser().absolute()
 
     @field_validator("signing_keys", mode="before")
     @classmethod
@@ -51,8 +65,12 @@ class Settings(BaseModel):
         if isinstance(keys, str):
             keys = tuple(k.strip() for k in keys.split(",") if k.strip())
         for key in keys if isinstance(keys, (tuple, list)) else ():
-            if not isinstance(key, str) or not re.fullmatch(r"[A-Za-z0-9_-]{1,16}:(?:[0-9a-fA-F]{2}){16,64}", key):
-                raise ValueError("strings '<key id>:<hex>', id of 1-16 letters, digits, _ or -, secret of 16-64 bytes")
+            if not isinstance(key, str) or not re.fullmatch(
+                r"[A-Za-z0-9_-]{1,16}:(?:[0-9a-fA-F]{2}){16,64}", key
+            ):
+                raise ValueError(
+                    "strings '<key id>:<hex>', id of 1-16 letters, digits, _ or -, secret of 16-64 bytes"
+                )
         return keys
 
 
@@ -75,7 +93,7 @@ def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> S
         first = exc.errors()[0]
         name = str(first["loc"][0]) if first["loc"] else "settings"
         where = from_env.get(name, f"configure({name}=...)")
-        got = "a secret" if name == "signing_keys" else repr(first["input"])
+        got = "a secret" if name == "signing_keys" else f"{first['input']!r:.200}"
         raise ConfigurationError(
             f"{where}: got {got}, allowed: {first['msg'].removeprefix('Value error, ')}. "
             f"All settings: python -c 'import ragwheel; help(ragwheel.configure)'"

@@ -1,4 +1,4 @@
-"""The journal: one append-only file per process, written before a wrapped call returns.
+"""The journal: append-only files, one at a time per process, written before a wrapped call returns.
 
 ``records`` says what is written, ``frames`` how it is framed and checked, ``files`` where the
 segments live and who owns them, ``writer`` appends.

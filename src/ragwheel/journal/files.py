@@ -3,6 +3,10 @@
 Segments of ``x.db`` are files in ``x.db.segments/``. Whoever writes one holds an exclusive
 ``flock`` on it for as long as it is open, so an orphan is known by its free lock and never by a
 process id, which may have been reused. One more lock file admits a single merger per database.
+
+A ``flock`` belongs to the open file, which a forked child shares: while the child has it open, the
+lock outlives the parent, and no merger would ever take the parent's segment for an orphan. Every
+descriptor that carries a lock is therefore noted here and closed in every forked child.
 """
 
 from __future__ import annotations
@@ -10,15 +14,79 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from ragwheel.ids import new_span_id
 
-__all__ = ["create_segment", "merge_lock", "segment_folder", "segments", "try_adopt"]
+__all__ = [
+    "create_segment",
+    "erase_turned_away",
+    "let_go",
+    "merge_lock",
+    "segment_folder",
+    "segments",
+    "set_aside",
+    "sweep",
+    "sync_folder",
+    "try_adopt",
+    "turn_away",
+]
 
-SUFFIX = ".seg"
+SUFFIX: Final = ".seg"
+FRESH: Final = ".new"  # being made: has no lock yet
+MOVED: Final = ".old"  # second name of a live segment whose writer is to go on in a new one
+DAMAGED: Final = ".damaged"  # finished, and kept because something in it could not be read
+STALE_S: Final = 3600.0
+
+_opening = threading.RLock()
+_locked: dict[int, tuple[int, int]] = {}  # descriptor -> (device, inode), of all that carry a lock
+
+
+def _open(path: Path, flags: int) -> int:
+    """Open a file that is about to be locked; no fork happens between opening and noting it."""
+    with _opening:
+        fd = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        _locked[fd] = _identity(os.fstat(fd))
+    return fd
+
+
+def let_go(fd: int) -> None:
+    """Close a descriptor of this module, and with it the lock."""
+    with _opening:
+        _locked.pop(fd, None)
+        os.close(fd)
+
+
+def _close_inherited() -> None:
+    global _opening
+    _opening = threading.RLock()
+    for fd, identity in _locked.items():
+        with contextlib.suppress(OSError):  # closed by somebody in the meantime, number perhaps reused
+            if _identity(os.fstat(fd)) == identity:
+                os.close(fd)
+    _locked.clear()
+
+
+def _before_fork() -> None:
+    _opening.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_close_inherited
+    )
+
+
+def _identity(found: os.stat_result) -> tuple[int, int]:
+    return found.st_dev, found.st_ino
 
 
 def segment_folder(db: Path) -> Path:
@@ -28,28 +96,48 @@ def segment_folder(db: Path) -> Path:
 
 def segments(db: Path) -> list[Path]:
     """All segments of ``db``, oldest first."""
+    return _named(db, SUFFIX)
+
+
+def set_aside(db: Path) -> list[Path]:
+    """Finished segments that were kept because something in them could not be read."""
+    return _named(db, DAMAGED)
+
+
+def _named(db: Path, suffix: str) -> list[Path]:
+    folder = segment_folder(db)
     try:
-        names = sorted(n for n in os.listdir(segment_folder(db)) if n.endswith(SUFFIX))
+        return [folder / name for name in sorted(os.listdir(folder)) if name.endswith(suffix)]
     except FileNotFoundError:
         return []
-    return [segment_folder(db) / n for n in names]
+
+
+def sync_folder(db: Path) -> None:
+    """Have the disk keep the names of the segments."""
+    for folder in (segment_folder(db), db.parent):
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
 
 
 def create_segment(db: Path) -> tuple[Path, int]:
     """Create a segment of our own and return its path and descriptor, locked and open for appending.
 
     It gets its name only once it is locked, so that nobody can take it for an orphan in between.
+    Close it with :func:`let_go`.
     """
     folder = segment_folder(db)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = f"{time.time_ns():020d}-{os.getpid()}-{new_span_id().hex()[:8]}"
-    fresh, final = folder / f"{stem}.new", folder / f"{stem}{SUFFIX}"
-    fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    fresh, final = folder / f"{stem}{FRESH}", folder / f"{stem}{SUFFIX}"
+    fd = _open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.rename(fresh, final)
     except BaseException:
-        os.close(fd)
+        let_go(fd)
         with contextlib.suppress(OSError):
             os.unlink(fresh)
         raise
@@ -57,17 +145,45 @@ def create_segment(db: Path) -> tuple[Path, int]:
 
 
 def try_adopt(path: Path) -> int | None:
-    """A descriptor that owns ``path`` when nobody else does, else None. Close it to let go."""
-    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    """A descriptor that owns ``path`` when nobody else does, else None. :func:`let_go` of it afterwards."""
+    fd = _open(path, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(fd)
+        let_go(fd)
         return None
     except BaseException:
-        os.close(fd)
+        let_go(fd)
         raise
     return fd
+
+
+def turn_away(path: Path) -> None:
+    """Have the writer of a live segment go on in a new one.
+
+    It looks at the number of the file's names after every write and, when that is not one, repeats the
+    record elsewhere before it returns: what the file holds now is all that anybody was told is kept in it.
+    """
+    os.link(path, path.with_suffix(MOVED))
+
+
+def erase_turned_away(path: Path, fd: int) -> None:
+    """Remove the second name of a finished segment and empty the file: its writer may still have it open."""
+    path.with_suffix(MOVED).unlink(missing_ok=True)
+    os.ftruncate(fd, 0)
+
+
+def sweep(db: Path) -> None:
+    """Remove what processes that died in the middle left: segments never named, second names.
+
+    The caller holds the merge lock.
+    """
+    for path in _named(db, MOVED):
+        path.unlink(missing_ok=True)
+    for path in _named(db, FRESH):
+        with contextlib.suppress(FileNotFoundError):
+            if abs(time.time() - path.stat().st_mtime) > STALE_S:
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -75,18 +191,32 @@ def merge_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
     """Hold the right to write ``db``; yields False when another process kept it for ``timeout_s``."""
     folder = segment_folder(db)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd = os.open(folder / "merge.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    path = folder / "merge.lock"
     deadline = time.monotonic() + timeout_s
+    while (fd := _try_lock(path)) is None:
+        if time.monotonic() >= deadline:
+            yield False
+            return
+        time.sleep(0.005)
     try:
-        while True:
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() >= deadline:
-                    yield False
-                    return
-                time.sleep(0.005)
         yield True
     finally:
-        os.close(fd)
+        with contextlib.suppress(OSError):
+            fcntl.flock(fd, fcntl.LOCK_UN)  # closing would not do while a forked child still has it open
+        let_go(fd)
+
+
+def _try_lock(path: Path) -> int | None:
+    """A descriptor that holds the lock of the file that stands at ``path`` now, or None."""
+    fd = _open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if _identity(os.stat(path)) == _identity(os.fstat(fd)):
+            return fd
+    except (BlockingIOError, FileNotFoundError):  # taken, or removed with its folder in this moment
+        pass
+    except BaseException:
+        let_go(fd)
+        raise
+    let_go(fd)
+    return None

@@ -17,18 +17,20 @@ returned. Damage in the middle is stepped over to the next frame that checks out
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
-__all__ = ["HEADER_BYTES", "Frame", "encode", "scan"]
+__all__ = ["HEADER_BYTES", "Frame", "encode", "read", "scan"]
 
 MAGIC = b"\xa7R"
 FORMAT = 1
 _HEAD = struct.Struct("<2sBBI")
 _CRC = struct.Struct("<I")
 HEADER_BYTES = _HEAD.size + _CRC.size
+WINDOW_BYTES: Final = 1024 * 1024
 
 
 class Frame(NamedTuple):
@@ -85,3 +87,27 @@ def scan(data: bytes | memoryview, *, resync: bool) -> Iterator[Frame]:
                 return
             skipped += following - at
             at = following
+
+
+def read(fd: int, start: int, end: int, *, resync: bool) -> Iterator[Frame]:
+    """Yield the whole frames of a file between two offsets; ``Frame.end`` counts from the file's beginning.
+
+    Reads a megabyte at a time, more only where a frame is larger. ``resync`` as in :func:`scan`.
+    """
+    window = WINDOW_BYTES
+    while start < end:
+        data = os.pread(fd, min(window, end - start), start)
+        if not data:  # shorter than it was
+            return
+        last = start + len(data) >= end
+        reached = 0
+        for frame in scan(data, resync=resync and last):
+            reached = frame.end
+            yield frame._replace(end=start + reached)
+        if reached:
+            start += reached
+            window = WINDOW_BYTES
+        elif last:
+            return
+        else:
+            window *= 2

@@ -10,7 +10,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["DROPS", "OPEN", "RETRIEVAL", "SIGNAL", "TURN", "Drops", "Opened", "Retrieval", "Signal", "TurnRecord"]
+__all__ = [
+    "DROPS", "OPEN", "RETRIEVAL", "SIGNAL", "TURN",
+    "Drops", "Opened", "Retrieval", "Signal", "TurnRecord",
+]  # fmt: skip
 
 OPEN, RETRIEVAL, TURN, SIGNAL, DROPS = 1, 2, 3, 4, 5
 

@@ -9,93 +9,160 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from itertools import repeat
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from ragwheel.guard import guard
-from ragwheel.journal import frames
-from ragwheel.journal.files import create_segment
-from ragwheel.journal.records import DROPS, OPEN, RETRIEVAL, SIGNAL, TURN, Drops, Opened, Retrieval, Signal, TurnRecord
+from ragwheel.journal import files, frames
+from ragwheel.journal.records import (
+    DROPS,
+    OPEN,
+    RETRIEVAL,
+    SIGNAL,
+    TURN,
+    Drops,
+    Opened,
+    Retrieval,
+    Signal,
+    TurnRecord,
+)
 
 __all__ = ["Journal", "SegmentWriter"]
 
 SEGMENT_BYTES: Final = 32 * 1024 * 1024
+RETRY_S: Final = 0.1  # after a segment could not be opened, records are dropped for so long without trying
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+
+Clean = Callable[[str], tuple[str, tuple[str, ...]]]
+"""Makes a text storable: the text and the flags of what was changed."""
 
 _encode = msgspec.msgpack.Encoder().encode
 
 
+class Known(NamedTuple):
+    """What a segment knows of a source's chunks: by app id, the text last written and its number."""
+
+    texts: dict[str, str]
+    numbers: dict[str, int]
+
+
 class SegmentWriter:
-    """One open segment. ``known`` holds, per source and app id, the text last written and its number."""
+    """One open segment; ``known`` by source."""
 
     def __init__(self, db: Path, app: str, version: str) -> None:
-        self.path, self.fd = create_segment(db)
+        self.path, self.fd = files.create_segment(db)
         self.size = 0
         self.records = 0
         self.dirty = False
         self.numbers = itertools.count()
-        self.known: dict[str, dict[str, tuple[str, int]]] = {}
-        self.append(OPEN, _encode(Opened(os.getpid(), time.time_ns(), version, app)))
+        self.known: dict[str, Known] = {}
+        self._db: Path | None = db  # until its name is on disk too
+        try:
+            self.append(OPEN, _encode(Opened(os.getpid(), time.time_ns(), version, app)))
+        except BaseException:
+            self.close()
+            with contextlib.suppress(OSError):
+                os.unlink(self.path)
+            raise
 
     def append(self, kind: int, payload: bytes) -> None:
-        """Write one frame whole, or leave no trace of it and raise OSError."""
+        """Write one frame whole, or leave no trace of it and raise OSError.
+
+        After any other exception (a signal handler's) where the file ends is not known: write no more to it.
+        """
         frame = frames.encode(kind, payload)
-        start = self.size
         written = 0
         try:
             written = os.write(self.fd, frame)
             while written < len(frame):
-                written += os.write(self.fd, frame[written:])
+                written += os.write(self.fd, memoryview(frame)[written:])
         except OSError:
             if written:
-                os.ftruncate(self.fd, start)
+                os.ftruncate(self.fd, self.size)
             raise
-        self.size = start + len(frame)
+        self.size += len(frame)
         self.dirty = True
 
+    def moved(self) -> bool:
+        """Whether the file was deleted, or got a second name from somebody who wants it to end."""
+        return os.fstat(self.fd).st_nlink != 1
+
     def sync(self) -> None:
-        """Have the disk keep what was written (fdatasync)."""
+        """Have the disk keep what was written (fdatasync), and the first time also the file's name."""
         self.dirty = False
         os.fdatasync(self.fd)
+        if self._db is not None:
+            files.sync_folder(self._db)
+            self._db = None
 
     def close(self) -> None:
         """Let go of the segment; whoever merges next takes it for an orphan and finishes it."""
-        os.close(self.fd)
+        files.let_go(self.fd)
+
+
+def _number(
+    segment: SegmentWriter, record: Retrieval, ids: list[str], texts: list[str], clean: Clean
+) -> None:
+    """Give the record its chunks' numbers and the definitions of those that are new to the segment.
+
+    A text that had to be cleaned never equals a known one, so it is written, and flagged, every time.
+    """
+    known = segment.known.setdefault(record.source, Known({}, {}))
+    if list(map(known.texts.get, ids)) == texts:
+        record.refs, record.new = list(map(known.numbers.__getitem__, ids)), []
+        return
+    refs = list(map(known.numbers.get, ids, repeat(-1)))
+    new: list[tuple[int, str, str]] = []
+    for at, (written, text) in enumerate(zip(map(known.texts.get, ids), texts)):
+        if written is text or written == text:
+            continue
+        storable, found = clean(text)
+        if found:
+            record.flags = tuple(dict.fromkeys(record.flags + found))
+        refs[at] = next(segment.numbers)
+        new.append((refs[at], ids[at], storable))
+    record.refs, record.new = refs, new
 
 
 class Journal:
     """The segments of this process: opens, rotates, survives forks, counts what it could not write.
+
+    ``emitted`` is ``written`` and what was ``dropped``, at every moment that ``lock`` is free.
 
     Args:
         db: the database that the segments will be merged into.
         app: the app's name, for the segment's first record.
         version: of ragwheel, likewise.
         power: True syncs before every return (``durability="power"``).
-        on_write: called after each record that was written; must be quick and never raise.
+        clean: makes a text storable; asked only for texts that are new to the segment.
+        on_write: called after each record that was written; must be quick.
     """
 
-    def __init__(self, db: Path, *, app: str, version: str, power: bool, on_write: Callable[[], None]) -> None:
-        self.db, self.app, self.version, self.power, self.on_write = db, app, version, power, on_write
+    def __init__(
+        self, db: Path, *, app: str, version: str, power: bool, clean: Clean, on_write: Callable[[], None]
+    ) -> None:
+        self.db, self.app, self.version, self.power = db, app, version, power
+        self.clean, self.on_write = clean, on_write
         self.reset()
 
     def reset(self) -> None:
-        """Start anew with no segment (at construction)."""
+        """Start anew with no segment: at construction, and in a forked child.
+
+        The child's copies of the parent's descriptors are closed in :mod:`ragwheel.journal.files`.
+        """
         self.lock = threading.RLock()
         self.segment: SegmentWriter | None = None
         self.emitted = 0
-        self.written = 0
+        self.written: dict[str, int] = {}  # records by the name of the segment
         self.dropped: dict[str, int] = {}
-        self.paths: list[Path] = []
+        self._full: list[SegmentWriter] = []  # to be synced and closed in the background
+        self._syncing = threading.Lock()
         self._untold: dict[str, int] = {}  # drops that no segment tells of yet
-
-    def after_fork(self) -> None:
-        """In a forked child: close the parent's descriptor (its lock stays with the parent) and start anew."""
-        segment = self.segment
-        self.reset()
-        if segment is not None:
-            with contextlib.suppress(OSError):
-                segment.close()
+        self._reason = ""  # of the last drop
+        self._retry_s = 0.0
 
     def retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> bool:
         """Write a retrieval whose chunks are ``ids`` and ``texts`` in rank order.
@@ -103,30 +170,20 @@ class Journal:
         A text goes into the segment only the first time that the segment sees it; it counts as seen
         only after the write returned, or another thread's record could refer to a text that was lost.
         """
+
+        def encoded(segment: SegmentWriter) -> bytes:
+            _number(segment, record, ids, texts, self.clean)
+            return _encode(record)
+
         with self.lock:
-            segment = self._open()
+            segment = self._append(RETRIEVAL, encoded)
             if segment is None:
                 return False
-            known = segment.known.get(record.source)
-            if known is None:
-                known = segment.known[record.source] = {}
-            seen = known.get
-            refs: list[int] = []
-            new: list[tuple[int, str, str]] = []
-            for chunk, text in zip(ids, texts):
-                entry = seen(chunk)
-                if entry is None or entry[0] != text:
-                    number = next(segment.numbers)
-                    new.append((number, chunk, text))
-                    refs.append(number)
-                else:
-                    refs.append(entry[1])
-            record.refs = refs
-            record.new = new
-            if not self._write(segment, RETRIEVAL, _encode(record)):
-                return False
-            for number, chunk, text in new:
-                known[chunk] = (text, number)
+            if record.new:
+                known = segment.known[record.source]
+                for number, chunk, text in record.new:
+                    known.texts[chunk] = text
+                    known.numbers[chunk] = number
             return True
 
     def turn(self, record: TurnRecord) -> bool:
@@ -140,87 +197,140 @@ class Journal:
     def _simple(self, kind: int, record: TurnRecord | Signal) -> bool:
         payload = _encode(record)
         with self.lock:
-            segment = self._open()
-            return segment is not None and self._write(segment, kind, payload)
+            return self._append(kind, lambda _: payload) is not None
 
     def drop(self, reason: str) -> None:
         """Count a record that could not be written."""
         with self.lock:
             self.emitted += 1
-            self._dropped(reason)
+            for counts in (self.dropped, self._untold):
+                counts[reason] = counts.get(reason, 0) + 1
 
-    def _dropped(self, reason: str) -> None:
-        for counts in (self.dropped, self._untold):
-            counts[reason] = counts.get(reason, 0) + 1
+    def _append(self, kind: int, encoded: Callable[[SegmentWriter], bytes]) -> SegmentWriter | None:
+        """Write a record and return the segment that has it now; None (and a counted drop) when none can."""
+        again = False
+        while True:
+            segment = self._open()
+            if segment is None:
+                return None
+            payload = encoded(segment)
+            try:
+                segment.append(kind, payload)
+                moved = segment.moved()
+            except OSError as exc:
+                if exc.errno == errno.EFBIG and segment.records and not again:
+                    self._retire(segment)  # the host's limit on the size of a file: on in a new one
+                    again = True
+                    continue
+                if exc.errno not in _FULL:
+                    self._abandon(segment)
+                self._fail(exc, "writing to the journal")
+                return None
+            except BaseException:
+                self._abandon(segment)
+                raise
+            if not moved or again:
+                return self._wrote(segment)
+            self._retire(segment)  # perhaps nobody reads that file any more
+            again = True
+
+    def _wrote(self, segment: SegmentWriter) -> SegmentWriter | None:
+        segment.records += 1
+        self.emitted += 1
+        self.written[segment.path.name] = segment.records
+        if self._untold:
+            self._tell_drops(segment)
+        synced = not self.power or self._sync(segment)
+        try:
+            self.on_write()
+        except Exception as exc:  # it is written: whoever merges next finds it
+            guard.caught("waking the merger", exc)
+        return segment if synced else None
 
     def _open(self) -> SegmentWriter | None:
-        """The segment to append to, rotated when full; None (and a counted drop) when there can be none."""
+        """The segment to append to, a new one when it is full; None (and a drop) when there can be none."""
         segment = self.segment
-        if segment is not None and segment.size < SEGMENT_BYTES:
-            return segment
         if segment is not None:
-            self._seal(segment)
+            if segment.size < SEGMENT_BYTES:
+                return segment
+            self._retire(segment)
+        now_s = time.monotonic()
+        if now_s < self._retry_s:
+            self.drop(self._reason)
+            return None
         try:
             self.segment = SegmentWriter(self.db, self.app, self.version)
         except OSError as exc:
-            self.emitted += 1
+            self._retry_s = now_s + RETRY_S
             self._fail(exc, "opening a journal segment")
             return None
-        self.paths.append(self.segment.path)
         return self.segment
 
-    def _write(self, segment: SegmentWriter, kind: int, payload: bytes) -> bool:
-        self.emitted += 1
-        try:
-            segment.append(kind, payload)
-            if self.power:
-                segment.sync()
-        except OSError as exc:
-            self._fail(exc, "writing to the journal")
-            if exc.errno != errno.ENOSPC:
-                self._seal(segment)
-            return False
-        segment.records += 1
-        self.written += 1
-        if self._untold:
-            self._write_drops(segment)
-        self.on_write()
-        return True
-
-    def _write_drops(self, segment: SegmentWriter) -> None:
+    def _tell_drops(self, segment: SegmentWriter) -> None:
         """Let the database know what was dropped, now that there is room again."""
-        with contextlib.suppress(OSError):
+        try:
             segment.append(DROPS, _encode(Drops(self._untold)))
-            self._untold = {}
+        except OSError:  # told with the next record
+            return
+        self._untold = {}
 
     def _fail(self, exc: OSError, doing: str) -> None:
-        reason = {errno.ENOSPC: "disk_full", errno.EFBIG: "disk_full", errno.EDQUOT: "disk_full"}.get(
-            exc.errno or 0, "io_error"
-        )
-        self._dropped(reason)
+        self._reason = "disk_full" if exc.errno in _FULL or exc.errno == errno.EFBIG else "io_error"
+        self.drop(self._reason)
         guard.warn_once(
-            f"journal.{reason}",
+            f"journal.{self._reason}",
             f"ragwheel dropped a record while {doing} of {self.db}: {exc}. Further drops are only counted "
             f"(ragwheel.stats().dropped); free space or make the folder writable, nothing else is needed.",
         )
 
-    def _seal(self, segment: SegmentWriter) -> None:
+    def _retire(self, segment: SegmentWriter) -> None:
+        """Write no more to it; synced and closed by the next :meth:`sync`, not in the caller's time."""
         self.segment = None
-        with contextlib.suppress(OSError):
-            if segment.dirty:
-                segment.sync()
+        self._full.append(segment)
+
+    def _abandon(self, segment: SegmentWriter) -> None:
+        """Write no more to it, now: what is whole in it will be merged."""
+        self.segment = None
         with contextlib.suppress(OSError):
             segment.close()
 
     def sync(self) -> None:
-        """fdatasync if anything was written since the last one."""
-        segment = self.segment
-        if segment is not None and segment.dirty:
-            with contextlib.suppress(OSError):  # sealed by another thread in the meantime: synced there
-                segment.sync()
+        """Sync whatever was written since the last time; close segments that are full."""
+        with self._syncing:
+            with self.lock:
+                full, self._full = self._full, []
+                current = self.segment
+            for segment in full:
+                self._sync(segment)
+                segment.close()
+            if current is not None and current.dirty:
+                self._sync(current)
+
+    def _sync(self, segment: SegmentWriter) -> bool:
+        try:
+            segment.sync()
+        except OSError as exc:
+            if exc.errno == errno.EBADF:  # abandoned in the meantime, which was said then
+                return False
+            guard.warn_once(
+                "journal.sync",
+                f"ragwheel could not sync {segment.path} to disk: {exc}. What was recorded survives a kill "
+                f"of this process but perhaps not a power cut. Check the disk.",
+            )
+            return False
+        return True
+
+    def sizes(self) -> dict[str, int]:
+        """How much of each open segment is written, by name: what a flush has to reach."""
+        with self.lock:
+            opened = [*self._full, *([self.segment] if self.segment is not None else [])]
+            return {segment.path.name: segment.size for segment in opened}
 
     def close(self) -> None:
-        """Seal the segment; later records open a new one."""
+        """Sync and let go of the segments; later records open a new one."""
         with self.lock:
             if self.segment is not None:
-                self._seal(self.segment)
+                if self._untold:
+                    self._tell_drops(self.segment)
+                self._retire(self.segment)
+        self.sync()

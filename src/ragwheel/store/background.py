@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ragwheel.errors import StoreError
 from ragwheel.guard import guard
 
-__all__ = ["BackgroundMerger"]
+if TYPE_CHECKING:
+    from ragwheel.store.merge import Merger
 
-PAUSE_S: Final = 0.0005
+__all__ = ["BackgroundMerger", "Merged"]
+
+SLICE_S: Final = 0.0001  # so long, and the rest of a record, a caller may have to wait for the interpreter
+PAUSE_S: Final = 0.0001  # between slices: long enough for whoever waits to get it
+BUSY_S: Final = 0.2  # waits so long for a lock of somebody else, then tries again later
 RETRY_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
+FORK_WAIT_S: Final = 2.0
 
-_of_parents: list[Any] = []
-"""Connections inherited across a fork: never used, never closed (a close could checkpoint the parent's WAL)."""
+
+class Merged(NamedTuple):
+    """What the database has of a segment; ``finished``: nothing more will come of it."""
+
+    records: int
+    unreadable: int
+    finished: int
 
 
 class BackgroundMerger:
@@ -28,26 +40,48 @@ class BackgroundMerger:
         db: the database.
         interval_s: how long to collect records before a merge.
         sync_interval_s: at most this much is lost with the power.
-        sync: syncs the journal.
+        sync: syncs the journal; does nothing when nothing was written.
     """
 
-    def __init__(self, db: Path, *, interval_s: float, sync_interval_s: float, sync: Callable[[], None]) -> None:
+    def __init__(
+        self, db: Path, *, interval_s: float, sync_interval_s: float, sync: Callable[[], None]
+    ) -> None:
         self.db, self.interval_s, self.sync_interval_s, self.sync = db, interval_s, sync_interval_s, sync
-        self._merger: Any = None
+        self._handicapped = False
+        self._held: list[threading.Lock] = []
         self._start()
 
     def _start(self) -> None:
+        self._merger: Merger | None = None
         self._work = threading.Event()
         self._stop = threading.Event()
-        self._mutex = threading.Lock()
+        self._hurry = threading.Event()  # somebody waits for the merge to end
+        self._halt = threading.Event()  # somebody waits for it to stop where it is
+        self._mutex = threading.Lock()  # held while merging
+        self._reading = threading.Lock()  # held while reading: with the other one, SQLite is not in use
         self._thread: threading.Thread | None = None
         self._synced_s = time.monotonic()
+        self._slice_ends_s = 0.0
 
-    def after_fork(self) -> None:
-        """In a forked child: no thread, no connection, fresh locks."""
-        _of_parents.append(self._merger)
-        self._merger = None
+    # forks: SQLite believes in a child that it still holds the locks of the parent's open database
+
+    def before_fork(self) -> None:
+        """Have the merge that is running stop after the batch it is at, and close the database."""
+        self._halt.set()
+        self._held = [lock for lock in (self._mutex, self._reading) if lock.acquire(timeout=FORK_WAIT_S)]
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._halt.clear()
+        for lock in self._held:
+            lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """No thread, fresh locks. Was SQLite in use nevertheless, this process leaves merging to others."""
+        self._handicapped = self._handicapped or len(self._held) < 2
         self._start()
+
+    # work
 
     def notify(self) -> None:
         """Something was written. Called in the caller's thread: does nothing most of the time."""
@@ -61,45 +95,80 @@ class BackgroundMerger:
         self._thread = thread
         try:
             thread.start()
-        except RuntimeError:  # interpreter shutdown or no more threads: the journal keeps it for the next process
+        except RuntimeError:  # interpreter shutdown, or no more threads: left to the next process
             self._thread = None
 
-    def flush(self, timeout_s: float) -> bool:
-        """Merge everything written so far; False when that could not be done in ``timeout_s``."""
+    def flush(self, timeout_s: float, sizes: Mapping[str, int]) -> bool:
+        """Merge everything written so far; False when that could not be done in ``timeout_s``.
+
+        Args:
+            timeout_s: from now.
+            sizes: how far each open segment of this process has to be merged.
+        """
         deadline = time.monotonic() + timeout_s
-        if not self._mutex.acquire(timeout=max(timeout_s, 0.0)):
-            return False
+        self._hurry.set()
         try:
-            return self._merge(max(deadline - time.monotonic(), 0.0), pause=lambda: None)
-        except StoreError as exc:
-            guard.warn_once(f"merge.{type(exc).__name__}", f"ragwheel cannot store yet: {exc}")
+            if not self._mutex.acquire(timeout=max(timeout_s, 0.0)):
+                return False
+            try:
+                left_s = max(deadline - time.monotonic(), 0.0)
+                return self._merge(left_s, lambda: time.monotonic() < deadline, sizes)
+            finally:
+                self._mutex.release()
+        except Exception as exc:  # noqa: BLE001 - runs inside the app
+            self._failed(exc)
             return False
         finally:
-            self._mutex.release()
+            self._hurry.clear()
 
-    def close(self, timeout_s: float) -> bool:
+    def close(self, timeout_s: float, sizes: Mapping[str, int]) -> bool:
         """Merge a last time and end the thread."""
         self._stop.set()
         self._work.set()
-        done = self.flush(timeout_s)
+        done = self.flush(timeout_s, sizes)
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(timeout_s, 0.1))
-        if self._mutex.acquire(timeout=0.1):
-            try:
-                if self._merger is not None:
-                    self._merger.close()
-            finally:
-                self._mutex.release()
         return done
 
-    def _merge(self, timeout_s: float, *, pause: Callable[[], None]) -> bool:
+    def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, Merged]:
+        """What the database has of these segments, as far as that can be read."""
+        from ragwheel.store.connect import connect
+
+        if self._handicapped or not self._reading.acquire(timeout=timeout_s):
+            return {}
+        try:
+            connection = connect(self.db, write=False, timeout_s=timeout_s)
+            try:
+                sql = "SELECT records, unreadable, finished FROM _segment WHERE name = ?"
+                rows = ((name, connection.execute(sql, (name,)).fetchone()) for name in segments)
+                return {name: Merged(*row) for name, row in rows if row is not None}
+            finally:
+                connection.close()
+        except (StoreError, sqlite3.Error):  # no database yet, or one that cannot be read now
+            return {}
+        finally:
+            self._reading.release()
+
+    def _merge(self, timeout_s: float, breathe: Callable[[], bool], sizes: Mapping[str, int]) -> bool:
+        if self._handicapped:
+            return False
         if self._merger is None:
             from ragwheel.store.merge import Merger  # loads sqlite3: not at import
 
-            self._merger = Merger(self.db, pause=pause)
-        self._merger.pause = pause
-        return bool(self._merger.run(timeout_s=timeout_s).complete)
+            self._merger = Merger(self.db, quarantine=True, busy_s=BUSY_S)
+        self._merger.breathe = breathe
+        report = self._merger.run(timeout_s=timeout_s)
+        return report.complete and all(report.reached.get(name, size) >= size for name, size in sizes.items())
+
+    def _breathe(self) -> bool:
+        """After each record: let callers have the interpreter, and keep the promise about power loss."""
+        now_s = time.monotonic()
+        if now_s >= self._slice_ends_s and not self._hurry.is_set():
+            self._sync_when_due()
+            time.sleep(PAUSE_S)
+            self._slice_ends_s = time.monotonic() + SLICE_S
+        return not (self._halt.is_set() or self._stop.is_set())
 
     def _sync_when_due(self) -> None:
         now = time.monotonic()
@@ -107,28 +176,37 @@ class BackgroundMerger:
             self._synced_s = now
             self.sync()
 
-    def _pause(self) -> None:
-        """Between batches: let callers have the interpreter, and keep the promise about power loss."""
-        self._sync_when_due()
-        time.sleep(PAUSE_S)
+    def _rest(self, seconds: float) -> None:
+        """Wait, and keep the promise about power loss meanwhile."""
+        until = time.monotonic() + seconds
+        while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
+            self._stop.wait(min(left, self.sync_interval_s))
+            self._sync_when_due()
 
     def _loop(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            if not self._work.wait(60.0):
-                continue
-            self._stop.wait(self.interval_s if not failures else RETRY_S[min(failures, len(RETRY_S)) - 1])
-            self._work.clear()
-            self._sync_when_due()
+            self._work.wait()
             try:
+                self._rest(RETRY_S[min(failures, len(RETRY_S)) - 1] if failures else self.interval_s)
+                self._work.clear()
                 with self._mutex:
-                    complete = self._merge(0.0, pause=self._pause)
+                    complete = self._stop.is_set() or self._merge(0.0, self._breathe, {})
                 failures = 0
                 if not complete:  # another process is at it, and will take ours along; look again later
-                    self._stop.wait(self.interval_s)
                     self._work.set()
-            except Exception as exc:
+            except Exception as exc:  # noqa: BLE001 - the thread goes on whatever happens
                 failures += 1
                 self._work.set()
-                with contextlib.suppress(Exception):  # strict re-raises, which would end the thread
-                    guard.caught("merging the journal", exc)
+                self._failed(exc)
+
+    @staticmethod
+    def _failed(exc: Exception) -> None:
+        if isinstance(exc, StoreError):
+            guard.warn_once(
+                f"merge.{type(exc).__name__}",
+                f"ragwheel cannot store yet, the journal keeps everything: {exc}",
+            )
+            return
+        with contextlib.suppress(Exception):  # strict re-raises: the thread goes on
+            guard.caught("merging the journal", exc)

@@ -4,6 +4,9 @@ One merger at a time per database (:func:`ragwheel.journal.files.merge_lock`). R
 reached in the segment are committed together, so a merger that dies in the middle is repeated from
 where the last commit stood; a span id that is already there is left alone. An orphaned segment is
 deleted once everything in it is committed and synced.
+
+Between merges nobody has the database open: it is one file that may be copied, moved or replaced,
+and a fork inherits no SQLite handle (a child of one would believe that it holds its parent's locks).
 """
 
 from __future__ import annotations
@@ -11,50 +14,65 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from ragwheel.errors import StoreLocked
-from ragwheel.journal import files, frames
-from ragwheel.journal.frames import Frame
+from ragwheel.errors import StoreError, StoreLocked
+from ragwheel.guard import guard
+from ragwheel.journal import files
 from ragwheel.store.connect import connect, explain
 from ragwheel.store.migrations import migrate
-from ragwheel.store.rows import Batch, Numbers
+from ragwheel.store.quarantine import is_confirmed_damage, move_aside
+from ragwheel.store.rows import Numbers, Segment
+from ragwheel.store.segment import SegmentMerge, finish
 
 __all__ = ["MergeReport", "Merger", "merge_journal"]
 
-WINDOW_BYTES: Final = 1024 * 1024
-BATCH_RECORDS: Final = 256
-EARLIER: Final = "(earlier)"  # the row that sums up segments finished more than a week ago
-FORGET_SEGMENTS_NS: Final = 7 * 24 * 3600 * 10**9
+REMEMBERED_MERGES: Final = 1000
 
 
 @dataclass(frozen=True)
 class MergeReport:
-    """What a merge did: ``records`` moved, ``segments`` finished, ``damaged_bytes`` stepped over."""
+    """What a merge did.
+
+    ``records`` moved, ``segments`` finished, ``damaged_bytes`` stepped over, ``unreadable`` records left
+    out. ``complete`` is False when it stopped early: another process merges, or it was told to.
+    ``reached`` is the position in each segment that is still being written, by name. ``failed`` names
+    the segments that could not be read at all (another user's): they stay as they are.
+    """
 
     records: int = 0
     segments: int = 0
     damaged_bytes: int = 0
+    unreadable: int = 0
     complete: bool = True
+    reached: dict[str, int] = field(default_factory=dict)
+    failed: tuple[str, ...] = ()
 
 
 class Merger:
-    """Merges into one database; keeps its connection and caches between runs.
+    """Merges into one database; keeps what it knows of the rows from run to run, never a connection.
 
     Args:
         db: the database.
-        pause: called between batches, for a merger that shares its process with an app.
+        breathe: called after every record; returns False to stop the run after what it is at.
+        quarantine: move a database that is certainly damaged aside and begin a new one.
+        busy_s: how long to wait for a lock that something other than ragwheel holds.
     """
 
-    def __init__(self, db: Path, *, pause: Callable[[], None] = lambda: None) -> None:
-        self.db = db
-        self.pause = pause
-        self._connection: sqlite3.Connection | None = None
+    def __init__(
+        self,
+        db: Path,
+        *,
+        breathe: Callable[[], bool] = lambda: True,
+        quarantine: bool = False,
+        busy_s: float = 5.0,
+    ) -> None:
+        self.db, self.breathe, self.quarantine, self.busy_s = db, breathe, quarantine, busy_s
         self._file: tuple[int, int] | None = None
+        self._token: bytes | None = None
         self._numbers = Numbers()
 
     def run(self, *, timeout_s: float) -> MergeReport:
@@ -63,151 +81,152 @@ class Merger:
         Raises:
             StoreError: the database cannot be used; the journal keeps everything.
         """
-        with files.merge_lock(self.db, timeout_s=timeout_s) as ours:
-            if not ours:
-                return MergeReport(complete=False)
-            try:
-                return self._run(self._connected())
-            except sqlite3.Error as exc:
-                self.close()
-                raise explain(exc, self.db) from exc
-            except BaseException:
-                self.close()
-                raise
+        try:
+            with files.merge_lock(self.db, timeout_s=timeout_s) as ours:
+                if not ours:
+                    return MergeReport(complete=False)
+                try:
+                    return self.merge()
+                except (StoreError, sqlite3.Error) as exc:
+                    if self.quarantine and is_confirmed_damage(exc, self.db, ours=self._file):
+                        self._move_aside(exc)
+                        return self.merge()
+                    raise
+        except sqlite3.Error as exc:
+            self._forget()
+            raise explain(exc, self.db) from exc
+        except OSError as exc:
+            self._forget()
+            raise explain(exc, files.segment_folder(self.db)) from exc
+        except BaseException:
+            self._forget()
+            raise
 
-    def close(self) -> None:
-        """Close the connection; the next run opens another."""
-        if self._connection is not None:
-            with contextlib.suppress(sqlite3.Error):
-                self._connection.close()
-        self._connection = None
-        self._numbers = Numbers()
+    def _forget(self) -> None:
+        self._token = None
+        self._numbers.clear()
 
-    def _connected(self) -> sqlite3.Connection:
-        """Our connection, made anew when the file is not the one it was opened on."""
-        if self._connection is not None and self._file == _identity(self.db):
-            return self._connection
-        self.close()
-        connection = connect(self.db, write=True)
+    def _move_aside(self, exc: BaseException) -> None:
+        to = move_aside(self.db)
+        self._forget()
+        guard.warn_once(
+            f"quarantine.{to.name}",
+            f"ragwheel found {self.db} damaged ({exc}), moved it to {to} and began a new one. "
+            f"What was merged before is in the old file; rescue what can be read: "
+            f'sqlite3 {to} ".recover" | sqlite3 rescued.db',
+        )
+
+    def merge(self, *, drain: bool = False) -> MergeReport:
+        """:meth:`run` for who holds the merge lock; SQLite's errors come as they are.
+
+        Args:
+            drain: finish live segments too: their writers go on in new ones, and nothing of what was
+                recorded before stands in the journal any more.
+        """
+        files.sweep(self.db)
+        paths = files.segments(self.db)
+        connection = connect(self.db, write=True, timeout_s=self.busy_s)
         try:
             migrate(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection, self._file = connection, _identity(self.db)
-        return connection
-
-    def _run(self, connection: sqlite3.Connection) -> MergeReport:
-        records = finished = damaged = 0
-        for path in files.segments(self.db):
-            try:
-                owned = files.try_adopt(path)
-                fd = owned if owned is not None else os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-            except FileNotFoundError:
-                continue
-            try:
-                moved, skipped = self._segment(connection, path.name, fd, orphan=owned is not None)
-                records += moved
-                damaged += skipped
-                if owned is not None:
-                    self._finish(connection, path)
-                    finished += 1
-            finally:
-                os.close(fd)
-        return MergeReport(records, finished, damaged)
-
-    def _segment(self, connection: sqlite3.Connection, name: str, fd: int, *, orphan: bool) -> tuple[int, int]:
-        """Merge one segment from where the last merge stood."""
-        row = connection.execute("SELECT position FROM _segment WHERE name = ?", (name,)).fetchone()
-        position = row[0] if row else 0
-        end = os.fstat(fd).st_size
-        if position < end and not self._numbers.knows(name, position):
-            self._recall(connection, name, fd, position)
-        moved = damaged = 0
-        window = WINDOW_BYTES
-        while position < end:
-            data = os.pread(fd, min(window, end - position), position)
-            last = position + len(data) >= end
-            found = list(frames.scan(data, resync=orphan and last))
-            if not found and not last:
-                window *= 2
-                continue
-            for at in range(0, len(found), BATCH_RECORDS):
-                part = found[at : at + BATCH_RECORDS]
-                moved += self._commit(connection, name, position, part)
-                damaged += sum(frame.skipped for frame in part)
-                self.pause()
-            if not found:
-                break
-            position += found[-1].end
-            window = WINDOW_BYTES
-        return moved, damaged
-
-    def _commit(self, connection: sqlite3.Connection, name: str, base: int, part: list[Frame]) -> int:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            batch = Batch(connection, self._numbers, name)
-            for frame in part:
-                batch.add(frame.kind, frame.payload)
-            batch.write()
-            connection.execute(
-                "INSERT INTO _segment (name, position, records, damaged, updated_ns) VALUES (?, ?, ?, ?, ?)"
-                " ON CONFLICT (name) DO UPDATE SET position = excluded.position, records = records + excluded.records,"
-                " damaged = damaged + excluded.damaged, updated_ns = excluded.updated_ns",
-                (name, base + part[-1].end, batch.records, sum(f.skipped for f in part), time.time_ns()),
-            )
-            connection.execute("COMMIT")
-        except BaseException:
-            self._numbers.clear()  # may name rows that the rollback takes back
-            connection.execute("ROLLBACK")
-            raise
-        self._numbers.reached(name, base + part[-1].end)
-        return batch.records
-
-    def _recall(self, connection: sqlite3.Connection, name: str, fd: int, position: int) -> None:
-        """Learn again which numbers the merged part of a segment defined (nobody keeps them on disk)."""
-        batch = Batch(connection, self._numbers, name)
-        at, window = 0, WINDOW_BYTES
-        while at < position:
-            data = os.pread(fd, min(window, position - at), at)
-            last = at + len(data) >= position
-            found = list(frames.scan(data, resync=last))
-            if not found:
-                if last:
+            self._file = _identity(self.db)
+            self._check_known(connection)
+            self._numbers.keep([path.name for path in paths])
+            report = MergeReport()
+            for path in paths:
+                report = self._one(connection, path, report, drain=drain)
+                if not report.complete:
                     break
-                window *= 2
-                continue
-            connection.execute("BEGIN IMMEDIATE")
-            for frame in found:
-                batch.define(frame.kind, frame.payload)
-            connection.execute("COMMIT")
-            at += found[-1].end
-            window = WINDOW_BYTES
-        self._numbers.reached(name, position)
+            if report.records or report.segments:
+                connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+            return report
+        finally:
+            connection.close()
 
-    def _finish(self, connection: sqlite3.Connection, path: Path) -> None:
-        """Everything of an orphan is committed: remember that, then delete it."""
-        now = time.time_ns()
+    def _check_known(self, connection: sqlite3.Connection) -> None:
+        """Forget row ids from earlier runs unless the database went on from there.
+
+        A restored copy has not, and an erasure removes all tokens.
+        """
+        if self._token is not None:
+            known = connection.execute("SELECT 1 FROM _merge WHERE token = ?", (self._token,)).fetchone()
+            if known is None:
+                self._forget()
+
+    def _one(
+        self, connection: sqlite3.Connection, path: Path, report: MergeReport, *, drain: bool
+    ) -> MergeReport:
+        """Merge one segment and add that to the report."""
+        fd = -1
+        try:
+            owned = files.try_adopt(path)
+            fd = owned if owned is not None else os.open(path, os.O_RDWR | os.O_CLOEXEC)
+            work = SegmentMerge(self, connection, path.name, fd, orphan=owned is not None)
+            complete = work.run()
+            if drain and owned is None and complete:
+                files.turn_away(path)  # a call whose write the next line misses repeats it in a new segment
+                complete = work.run()
+            finished = complete and (drain or owned is not None)
+            if finished:
+                self._finish(connection, path, keep=work.keep)
+            if finished and owned is None:
+                files.erase_turned_away(path, fd)
+        except FileNotFoundError:
+            return report
+        except OSError as exc:
+            guard.warn_once(
+                f"merge.segment.{path.name}", f"ragwheel could not read {path}: {exc}. It stays where it is."
+            )
+            return replace(report, failed=(*report.failed, path.name))
+        finally:
+            if fd >= 0:
+                files.let_go(fd)
+        return replace(
+            report,
+            records=report.records + work.moved,
+            segments=report.segments + finished,
+            damaged_bytes=report.damaged_bytes + work.damaged,
+            unreadable=report.unreadable + work.unreadable,
+            complete=complete,
+            reached=report.reached if finished else {**report.reached, path.name: work.position},
+        )
+
+    def known(self, name: str) -> Segment:
+        """What is known of a segment."""
+        return self._numbers.segment(name)
+
+    @contextlib.contextmanager
+    def transaction(self, connection: sqlite3.Connection) -> Iterator[Numbers]:
+        """A transaction; rolled back, what was learnt in it is forgotten with everything else."""
         connection.execute("BEGIN IMMEDIATE")
-        connection.execute(
-            "INSERT INTO _segment (name, position, records, finished, updated_ns) VALUES (?, 0, 0, 1, ?)"
-            " ON CONFLICT (name) DO UPDATE SET finished = 1, updated_ns = excluded.updated_ns",
-            (path.name, now),
-        )
-        old = (now - FORGET_SEGMENTS_NS,)
-        connection.execute(
-            "INSERT INTO _segment (name, position, records, damaged, finished, updated_ns)"
-            f" SELECT '{EARLIER}', 0, sum(records), sum(damaged), 0, max(updated_ns) FROM _segment"
-            "  WHERE finished AND updated_ns < ? HAVING count(*) > 0"
-            " ON CONFLICT (name) DO UPDATE SET records = records + excluded.records,"
-            " damaged = damaged + excluded.damaged",
-            old,
-        )
-        connection.execute("DELETE FROM _segment WHERE finished AND updated_ns < ?", old)
-        connection.execute("COMMIT")
-        with contextlib.suppress(FileNotFoundError):
+        token = None
+        try:
+            if self._token is None:
+                token = os.urandom(8)
+                connection.execute("INSERT INTO _merge (token) VALUES (?)", (token,))
+                connection.execute(
+                    "DELETE FROM _merge WHERE id <= (SELECT max(id) FROM _merge) - ?", (REMEMBERED_MERGES,)
+                )
+            yield self._numbers
+            connection.execute("COMMIT")
+        except BaseException:
+            self._forget()
+            if connection.in_transaction:  # SQLite rolls back by itself on a full disk or an I/O error
+                connection.execute("ROLLBACK")
+            raise
+        self._token = token or self._token
+
+    def _finish(self, connection: sqlite3.Connection, path: Path, *, keep: bool) -> None:
+        """Everything of an orphan is committed and synced: remember that, then delete it."""
+        finish(connection, path.name)
+        if _identity(self.db) != self._file:
+            raise StoreError(
+                f"{self.db} was moved or deleted while ragwheel merged into it. The journal keeps what it "
+                f"has; the next merge starts again: ragwheel status --db {self.db}"
+            )
+        if keep:
+            path.rename(path.with_suffix(files.DAMAGED))
+        else:
             path.unlink()
-        self._numbers.forget(path.name)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
@@ -225,11 +244,7 @@ def merge_journal(db: str | Path, *, timeout_s: float = 5.0) -> MergeReport:
         StoreLocked: another process kept the right to merge for ``timeout_s``.
         StoreError: the database cannot be used; the journal keeps everything.
     """
-    merger = Merger(Path(db))
-    try:
-        report = merger.run(timeout_s=timeout_s)
-    finally:
-        merger.close()
+    report = Merger(Path(db), busy_s=timeout_s).run(timeout_s=timeout_s)
     if not report.complete:
         raise StoreLocked(
             f"Another process has been merging into {db} for more than {timeout_s:g} s. Try again; "

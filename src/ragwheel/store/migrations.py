@@ -58,8 +58,9 @@ def migrate(connection: sqlite3.Connection) -> bool:
             connection.execute(f"DROP VIEW IF EXISTS {name}")
         _run(connection, VIEWS)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        if connection.in_transaction:  # SQLite rolls back by itself on a full disk or an I/O error
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return True

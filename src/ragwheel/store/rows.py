@@ -7,18 +7,48 @@ microsecond it holds the interpreter is a microsecond that a caller may wait.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
-from ragwheel.journal.records import DROPS, RETRIEVAL, SIGNAL, TURN, Drops, Retrieval, Signal, TurnRecord
+from ragwheel.guard import guard
+from ragwheel.journal.records import (
+    DROPS,
+    OPEN,
+    RETRIEVAL,
+    SIGNAL,
+    TURN,
+    Drops,
+    Retrieval,
+    Signal,
+    TurnRecord,
+)
 from ragwheel.scores import lift_scores
 
-__all__ = ["Batch", "Numbers", "text_hash"]
+__all__ = ["Batch", "Numbers", "Segment", "text_hash"]
+
+Row = tuple[Any, ...]
+
+BAD_RECORD: Final = (
+    ValueError,
+    TypeError,
+    KeyError,
+    IndexError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    sqlite3.IntegrityError,
+    sqlite3.DataError,
+)
+"""What comes of a record that is not as it should be: msgspec's errors are ValueErrors, and SQLite's are
+those about a value, not about the database."""
 
 _decode_retrieval = msgspec.msgpack.Decoder(Retrieval).decode
 _decode_turn = msgspec.msgpack.Decoder(TurnRecord).decode
@@ -37,95 +67,103 @@ def to_json(value: Any) -> str | None:
     return None if value is None else _encode_json(value).decode()
 
 
-class Numbers:
-    """What the merger remembers between batches: row ids of sources, retrievers, and segments' chunk numbers.
+class Segment:
+    """What the merger knows of a segment: the chunk version (row id) behind each number it defined so far.
 
-    ``chunks[segment][number]`` is a chunk version's row id and ``metadata[row id]`` what it is stored
-    with, against which each impression's metadata is compared.
+    ``metadata`` has what each of those versions is stored with, against which every impression's
+    metadata is compared. Both end with the segment, which bounds them.
     """
 
     def __init__(self) -> None:
-        self.sources: dict[str, int] = {}
-        self.retrievers: dict[tuple[str, str, str, str], int] = {}
-        self.chunks: dict[str, dict[int, int]] = {}
-        self.metadata: dict[int, dict[str, Any] | None] = {}
-        self._reached: dict[str, int] = {}
+        self.clear()
 
     def clear(self) -> None:
-        """Forget everything (after a rollback)."""
-        self.__init__()  # type: ignore[misc]
+        """Know nothing yet."""
+        self.reached = 0
+        self.chunks: dict[int, int] = {}
+        self.metadata: dict[int | None, dict[str, Any] | None] = {}
 
-    def knows(self, segment: str, position: int) -> bool:
-        """Whether the numbers defined before ``position`` are known."""
-        return self._reached.get(segment, 0) == position
 
-    def reached(self, segment: str, position: int) -> None:
-        """The numbers defined before ``position`` are known now."""
-        self._reached[segment] = position
+class Numbers:
+    """Row ids that the merger remembers from batch to batch: of sources, retrievers and segments' chunks."""
 
-    def forget(self, segment: str) -> None:
-        """The segment is finished."""
-        self.chunks.pop(segment, None)
-        self._reached.pop(segment, None)
-        if not self.chunks:
-            self.metadata.clear()
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything: after a rollback, or when the database is not the one they came from."""
+        self.sources: dict[str, int] = {}
+        self.retrievers: dict[tuple[str, str, str, str], int] = {}
+        self._segments: dict[str, Segment] = {}
+
+    def segment(self, name: str) -> Segment:
+        """What is known of a segment, nothing at first."""
+        return self._segments.setdefault(name, Segment())
+
+    def keep(self, names: Collection[str]) -> None:
+        """Forget the segments that are none of ``names``."""
+        for name in self._segments.keys() - names:
+            del self._segments[name]
 
 
 class Batch:
-    """Rows collected from some frames of one segment, written by :meth:`write` in the caller's transaction."""
+    """Records of one segment to rows, in the caller's transaction.
 
-    def __init__(self, connection: sqlite3.Connection, numbers: Numbers, segment: str) -> None:
+    ``records`` counts those taken in (also when their span id or event id was there already),
+    ``unreadable`` those that could not be: one bad record never holds up the others.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, numbers: Numbers, segment: Segment) -> None:
         self.records = 0
+        self.unreadable = 0
         self._connection = connection
         self._numbers = numbers
-        self._chunks = numbers.chunks.setdefault(segment, {})
-        self._retrievals: list[tuple[Any, ...]] = []
-        self._turns: list[tuple[Any, ...]] = []
-        self._signals: list[tuple[Any, ...]] = []
-        self._drops: list[tuple[str, int]] = []
+        self._segment = segment
 
     def add(self, kind: int, payload: memoryview) -> None:
-        """Take in one record; kinds that this version does not know are left out."""
-        if kind == RETRIEVAL:
-            self._retrievals.append(self._retrieval(_decode_retrieval(payload)))
-        elif kind == TURN:
-            self._turns.append(_turn(_decode_turn(payload)))
-        elif kind == SIGNAL:
-            self._signals.append(_signal(_decode_signal(payload)))
-        elif kind == DROPS:
-            self._drops.extend(_decode_drops(payload).reasons.items())
-            return
-        else:
-            return
-        self.records += 1
+        """Take in one record."""
+        run = self._connection.execute
+        try:
+            if kind == RETRIEVAL:
+                run(_INSERT_RETRIEVAL, self._retrieval(_decode_retrieval(payload)))
+            elif kind == TURN:
+                run(_INSERT_TURN, _turn(_decode_turn(payload)))
+            elif kind == SIGNAL:
+                run(_INSERT_SIGNAL, _signal(_decode_signal(payload)))
+            elif kind == DROPS:
+                self._connection.executemany(_ADD_DROP, _decode_drops(payload).reasons.items())
+            elif kind != OPEN:
+                raise ValueError(f"unknown kind of record: {kind}")
+            self.records += kind not in (OPEN, DROPS)
+        except BAD_RECORD as exc:
+            self._bad(exc)
 
     def define(self, kind: int, payload: memoryview) -> None:
         """Only learn the chunk numbers that a record defines."""
-        if kind == RETRIEVAL:
+        if kind != RETRIEVAL:
+            return
+        with contextlib.suppress(*BAD_RECORD):  # counted when it was merged
             record = _decode_retrieval(payload)
             if record.new:
                 _move_scores(record)
                 self._define(record, self._source(record.source))
 
-    def write(self) -> None:
-        """Write the rows; a span id or event id that is already there is left alone."""
-        run = self._connection.executemany
-        if self._retrievals:
-            run(_INSERT_RETRIEVAL, self._retrievals)
-        if self._turns:
-            run(_INSERT_TURN, self._turns)
-        if self._signals:
-            run(_INSERT_SIGNAL, self._signals)
-        if self._drops:
-            run("INSERT INTO _drop VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET n = n + excluded.n", self._drops)
+    def _bad(self, exc: Exception) -> None:
+        self.unreadable += 1
+        guard.warn_once(
+            f"merge.unreadable.{type(exc).__name__}",
+            f"ragwheel could not take a record into the database: {type(exc).__name__}: {exc}. It is "
+            f"counted, and the segment it stands in is kept with the ending .damaged.",
+        )
 
-    def _retrieval(self, record: Retrieval) -> tuple[Any, ...]:
+    def _retrieval(self, record: Retrieval) -> Row:
         _move_scores(record)
         source_id = self._source(record.source)
         if record.new:
             self._define(record, source_id)
-        rows = self._chunks
-        chunk_ids = [rows[number] for number in record.refs]
+        chunk_ids = list(map(self._segment.chunks.get, record.refs))
+        if None in chunk_ids:  # the record that defined it is damaged
+            record.flags = (*record.flags, "chunk_lost")
         return (
             record.span_id, record.trace_id, record.parent_id, record.turn_id, record.outer_id, record.kind,
             self._retriever(record, source_id), record.query, record.session_id, record.user_id,
@@ -134,17 +172,18 @@ class Batch:
             to_json(record.in_ranks), record.error, to_json(record.flags or None),
         )  # fmt: skip
 
-    def _extras(self, metadata: list[Any] | None, chunk_ids: list[int]) -> str | None:
-        """Where an impression's metadata differs from its chunk version's: {rank: {key: value, or null if gone}}."""
+    def _extras(self, metadata: list[Any] | None, chunk_ids: list[int | None]) -> str | None:
+        """{rank: {key: value, or null if gone}} where an impression's metadata differs from its version's."""
         if metadata is None:
             return None
-        known = self._numbers.metadata
+        known = self._segment.metadata
+        if metadata == list(map(known.get, chunk_ids)):
+            return None
         extras: dict[str, Any] = {}
-        for rank, (found, chunk_id) in enumerate(zip(metadata, chunk_ids), 1):
+        for rank, (given, chunk_id) in enumerate(zip(metadata, chunk_ids), 1):
             stored = known.get(chunk_id)
-            if found != stored and (found or stored):
-                found = msgspec.to_builtins(found or {})
-                stored = stored or {}
+            if given != stored and (given or stored):
+                found, stored = _plain(given), stored or {}
                 changed = {k: v for k, v in found.items() if k not in stored or stored[k] != v}
                 changed.update((k, None) for k in stored if k not in found)
                 if changed:
@@ -152,35 +191,36 @@ class Batch:
         return to_json(extras or None)
 
     def _define(self, record: Retrieval, source_id: int) -> None:
-        metadata = {}
-        if record.metadata is not None:
-            metadata = dict(zip(record.refs, record.metadata))
+        metadata = dict(zip(record.refs, record.metadata)) if record.metadata is not None else {}
         for number, app_id, text in record.new:
-            found = metadata.get(number)
-            stored = msgspec.to_builtins(found) if found else None
-            self._chunks[number] = self._chunk(source_id, app_id, text, stored, record.start_ns)
+            self._segment.chunks[number] = self._chunk(
+                source_id, app_id, text, _plain(metadata.get(number)), record.start_ns
+            )
 
-    def _chunk(self, source_id: int, app_id: str, text: str, metadata: dict[str, Any] | None, seen_ns: int) -> int:
+    def _chunk(self, source_id: int, app_id: str, text: str, metadata: dict[str, Any], seen_ns: int) -> int:
         run = self._connection.execute
         digest = text_hash(text)
         row = run("SELECT text_id FROM _text WHERE hash = ?", (digest,)).fetchone()
-        text_id = row[0] if row else run("INSERT INTO _text (hash, body) VALUES (?, ?)", (digest, text)).lastrowid
+        if row is None:
+            row = (run("INSERT INTO _text (hash, body) VALUES (?, ?)", (digest, text)).lastrowid,)
+        text_id = row[0]
         key = (source_id, app_id, text_id)
         row = run(
             "SELECT chunk_id, metadata FROM _chunk WHERE source_id = ? AND app_id = ? AND text_id = ?", key
         ).fetchone()
         if row:
             chunk_id = int(row[0])
-            self._numbers.metadata[chunk_id] = json.loads(row[1]) if row[1] else None
+            self._segment.metadata[chunk_id] = json.loads(row[1]) if row[1] else None
             return chunk_id
         chunk_id = int(
             run(
-                "INSERT INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns)"
+                " VALUES (?, ?, ?, ?, ?)",
                 (*key, to_json(metadata or None), seen_ns),
             ).lastrowid
             or 0
         )
-        self._numbers.metadata[chunk_id] = metadata or None
+        self._segment.metadata[chunk_id] = metadata or None
         return chunk_id
 
     def _source(self, name: str) -> int:
@@ -200,7 +240,8 @@ class Batch:
                 "INSERT OR IGNORE INTO _retriever (source_id, name, version, app) VALUES (?, ?, ?, ?)", values
             )
             found = self._one(
-                "SELECT retriever_id FROM _retriever WHERE source_id = ? AND name = ? AND version = ? AND app = ?",
+                "SELECT retriever_id FROM _retriever"
+                " WHERE source_id = ? AND name = ? AND version = ? AND app = ?",
                 values,
             )
             self._numbers.retrievers[key] = found
@@ -208,6 +249,17 @@ class Batch:
 
     def _one(self, sql: str, values: Sequence[Any]) -> int:
         return int(self._connection.execute(sql, values).fetchone()[0])
+
+
+def _plain(metadata: Any) -> dict[str, Any]:
+    """Metadata as JSON will have it: string keys, no bytes or dates; {} when there is none."""
+    if not metadata:
+        return {}
+    try:
+        plain = msgspec.to_builtins(metadata, str_keys=True)
+    except (ValueError, TypeError):  # keys that JSON has no word for
+        plain = str(metadata)
+    return plain if type(plain) is dict else {"metadata": plain}
 
 
 def _move_scores(record: Retrieval) -> None:
@@ -224,8 +276,8 @@ def _move_scores(record: Retrieval) -> None:
 
 def _turn(record: TurnRecord) -> tuple[Any, ...]:
     return (
-        record.span_id, record.trace_id, record.parent_id, record.revision, record.app, record.query, record.answer,
-        record.session_id, record.user_id, record.start_ns, record.duration_ns,
+        record.span_id, record.trace_id, record.parent_id, record.revision, record.app, record.query,
+        record.answer, record.session_id, record.user_id, record.start_ns, record.duration_ns,
         to_json(record.prompted), to_json(record.shown), to_json(record.citations), record.error,
         to_json(record.flags or None),
     )  # fmt: skip
@@ -239,6 +291,9 @@ def _signal(record: Signal) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+_ADD_DROP = "INSERT INTO _drop VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET n = n + excluded.n"
+
+
 def _insert(table: str, columns: str) -> str:
     marks = ", ".join("?" for _ in columns.split(","))
     return f"INSERT INTO {table} ({columns}) VALUES ({marks})"
@@ -247,8 +302,8 @@ def _insert(table: str, columns: str) -> str:
 _INSERT_RETRIEVAL = (
     _insert(
         "_retrieval",
-        "span_id, trace_id, parent_id, turn_id, outer_id, kind, retriever_id, query, session_id, user_id, start_ns, "
-        "duration_ns, top_k, capture_k, n_returned, chunks, scores, extras, in_ranks, error, flags",
+        "span_id, trace_id, parent_id, turn_id, outer_id, kind, retriever_id, query, session_id, user_id, "
+        "start_ns, duration_ns, top_k, capture_k, n_returned, chunks, scores, extras, in_ranks, error, flags",
     )
     + " ON CONFLICT DO NOTHING"
 )

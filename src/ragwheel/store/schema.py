@@ -56,7 +56,7 @@ CREATE TABLE _retrieval (
     top_k INTEGER,                         -- what the app asked for, where known
     capture_k INTEGER,
     n_returned INTEGER NOT NULL,           -- how many chunks the app got; ranks above are `logged`
-    chunks TEXT NOT NULL,                  -- JSON array of chunk_id, rank order
+    chunks TEXT NOT NULL,                  -- JSON array of chunk_id, rank order; null: lost with a damaged segment
     scores TEXT,                           -- JSON array of numbers and nulls; NULL: the retriever gave none
     extras TEXT,                           -- JSON object {rank: {key: value}}: metadata unlike the version's
     in_ranks TEXT,                         -- rerank: JSON array, rank each chunk had before (null: unknown)
@@ -64,6 +64,9 @@ CREATE TABLE _retrieval (
     flags TEXT                             -- JSON array of words: what could not be recorded as it was
 );
 CREATE INDEX _retrieval_turn ON _retrieval (turn_id) WHERE turn_id IS NOT NULL;
+-- the ids as the views show them, so that joins and look-ups on those use an index
+CREATE INDEX _retrieval_shown ON _retrieval (lower(hex(span_id)));
+CREATE INDEX _retrieval_shown_turn ON _retrieval (nullif(lower(hex(turn_id)), ''));
 CREATE TABLE _turn (
     id INTEGER PRIMARY KEY,
     span_id BLOB NOT NULL UNIQUE,
@@ -83,6 +86,7 @@ CREATE TABLE _turn (
     error TEXT,
     flags TEXT
 );
+CREATE INDEX _turn_shown ON _turn (lower(hex(span_id)));
 CREATE TABLE _signal (
     id INTEGER PRIMARY KEY,
     span_id BLOB NOT NULL UNIQUE,
@@ -120,8 +124,13 @@ CREATE TABLE _segment (                    -- how far each journal segment has b
     position INTEGER NOT NULL,
     records INTEGER NOT NULL,
     damaged INTEGER NOT NULL DEFAULT 0,    -- bytes stepped over
+    unreadable INTEGER NOT NULL DEFAULT 0, -- whole records that could not be taken in
     finished INTEGER NOT NULL DEFAULT 0,   -- 1: all of it is in here and the file may be gone
     updated_ns INTEGER NOT NULL
+);
+CREATE TABLE _merge (                      -- the latest merges: whose cached row ids still hold
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    token BLOB NOT NULL UNIQUE
 );
 CREATE TABLE _drop (                       -- what processes could not write
     reason TEXT PRIMARY KEY,
@@ -197,26 +206,28 @@ CREATE VIEW citations AS
            json_extract(e.value, '$.retrieval') IS NOT NULL AS matched
       FROM _turn t JOIN json_each(t.citations) e;
 
-CREATE VIEW _signal_match AS
-    SELECT g.id, r.id AS retrieval, e.key + 1 AS rank, e.value AS chunk_version,
-           row_number() OVER (PARTITION BY g.id ORDER BY r.kind DESC, r.outer_id IS NOT NULL, r.start_ns, r.id, e.key) AS n
-      FROM _signal g
-      JOIN _retrieval r ON (g.target = 0 AND r.span_id = g.target_id) OR (g.target = 1 AND r.turn_id = g.target_id)
-      JOIN json_each(r.chunks) e
-      JOIN _chunk c ON c.chunk_id = e.value
-     WHERE (g.chunk IS NOT NULL AND c.app_id = g.chunk AND (g.rank IS NULL OR g.rank = e.key + 1))
-        OR (g.chunk IS NULL AND g.rank = e.key + 1);
-
-CREATE VIEW _signal_state AS
-    SELECT g.*, m.retrieval, m.rank AS matched_rank, m.chunk_version,
-           CASE WHEN g.chunk IS NOT NULL OR g.rank IS NOT NULL
-                THEN CASE WHEN m.id IS NOT NULL THEN 'matched'
-                          WHEN EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = g.target_id OR r.turn_id = g.target_id)
+CREATE VIEW _signal_state AS             -- `hit`: JSON [retrieval, rank, chunk version] of what it is about
+    SELECT m.*, json_extract(m.hit, '$[0]') AS retrieval, json_extract(m.hit, '$[1]') AS matched_rank,
+           json_extract(m.hit, '$[2]') AS chunk_version,
+           CASE WHEN m.chunk IS NOT NULL OR m.rank IS NOT NULL
+                THEN CASE WHEN m.hit IS NOT NULL THEN 'matched'
+                          WHEN EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = m.target_id)
+                            OR EXISTS (SELECT 1 FROM _retrieval r WHERE r.turn_id = m.target_id)
                           THEN 'chunk not in the retrieval' ELSE 'retrieval not stored yet' END
-                WHEN g.target = 0 AND EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = g.target_id) THEN 'matched'
-                WHEN g.target = 1 AND EXISTS (SELECT 1 FROM _turn t WHERE t.span_id = g.target_id) THEN 'matched'
+                WHEN m.target = 0 AND EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = m.target_id) THEN 'matched'
+                WHEN m.target = 1 AND EXISTS (SELECT 1 FROM _turn t WHERE t.span_id = m.target_id) THEN 'matched'
                 ELSE 'retrieval or turn not stored yet' END AS state
-      FROM _signal g LEFT JOIN _signal_match m ON m.id = g.id AND m.n = 1;
+      FROM (
+        SELECT g.*, (
+            SELECT json_array(r.id, e.key + 1, e.value)
+              FROM (SELECT * FROM _retrieval WHERE span_id = g.target_id
+                    UNION ALL SELECT * FROM _retrieval WHERE turn_id = g.target_id) r
+              JOIN json_each(r.chunks) e JOIN _chunk c ON c.chunk_id = e.value
+             WHERE coalesce(g.chunk, g.rank) IS NOT NULL
+               AND (g.chunk IS NULL OR c.app_id = g.chunk) AND (g.rank IS NULL OR g.rank = e.key + 1)
+             ORDER BY r.kind DESC, r.outer_id IS NOT NULL, r.start_ns, r.id, e.key LIMIT 1) AS hit
+          FROM _signal g
+      ) m;
 
 CREATE VIEW signals AS
     SELECT lower(hex(g.span_id)) AS signal_id, g.event_id, g.kind,
@@ -225,7 +236,8 @@ CREATE VIEW signals AS
                      (SELECT turn_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id)))), '') AS turn_id,
            g.matched_rank AS rank, s.name AS source, c.app_id AS chunk_id, g.chunk_version,
            g.other, g.value, g.query,
-           coalesce(g.subject, r.user_id, (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id))
+           coalesce(g.subject, r.user_id, (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id),
+                    (SELECT user_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id))
                AS subject,
            g.at_ns, g.received_ns, g.flags
       FROM _signal_state g

@@ -1,0 +1,118 @@
+import fcntl
+import os
+
+import pytest
+
+from ragwheel.journal import files
+
+
+@pytest.fixture
+def db(tmp_path):
+    return tmp_path / "app.db"
+
+
+def in_child(work):
+    """Run ``work`` in a forked child; its return value must be true."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            ok = work()
+        except BaseException:
+            ok = False
+        os._exit(0 if ok else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+
+
+def test_a_segment_of_ours_is_nobodys_orphan_until_it_is_let_go(db):
+    path, fd = files.create_segment(db)
+    assert files.segments(db) == [path]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert files.segment_folder(db).stat().st_mode & 0o777 == 0o700
+    assert files.try_adopt(path) is None
+    files.let_go(fd)
+    adopted = files.try_adopt(path)
+    assert adopted is not None
+    assert files.try_adopt(path) is None
+    files.let_go(adopted)
+
+
+def test_segments_are_listed_oldest_first_and_none_is_no_error(db):
+    assert files.segments(db) == []
+    made = [files.create_segment(db) for _ in range(3)]
+    assert files.segments(db) == [path for path, _ in made]
+    for _, fd in made:
+        files.let_go(fd)
+
+
+def test_a_forked_child_keeps_no_lock_alive(db):
+    path, fd = files.create_segment(db)
+    ready, go = os.pipe(), os.pipe()
+    with files.merge_lock(db, timeout_s=0) as ours:
+        assert ours
+        pid = os.fork()
+        if pid == 0:
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+            os._exit(0)
+    os.read(ready[0], 1)
+    files.let_go(fd)
+    try:
+        adopted = files.try_adopt(path)
+        assert adopted is not None  # although the child lives
+        files.let_go(adopted)
+        with files.merge_lock(db, timeout_s=0) as ours:
+            assert ours
+    finally:
+        os.write(go[1], b"x")
+        os.waitpid(pid, 0)
+        for end in (*ready, *go):
+            os.close(end)
+
+
+def test_a_forked_child_does_not_take_the_parents_lock_away(db):
+    path, fd = files.create_segment(db)
+    in_child(lambda: True)
+    assert files.try_adopt(path) is None
+    in_child(lambda: files.try_adopt(path) is None)
+    files.let_go(fd)
+
+
+def test_a_child_leaves_a_descriptor_alone_whose_number_was_reused(db, tmp_path):
+    _, fd = files.create_segment(db)
+    os.close(fd)  # behind the module's back
+    other = os.open(tmp_path / "other", os.O_CREAT | os.O_WRONLY)
+    assert other == fd
+    in_child(lambda: os.write(other, b"x") == 1)
+    os.close(other)
+
+
+def test_one_merger_at_a_time(db):
+    with files.merge_lock(db, timeout_s=0) as first, files.merge_lock(db, timeout_s=0.01) as second:
+        assert first
+        assert not second
+    with files.merge_lock(db, timeout_s=0) as again:
+        assert again
+
+
+def test_the_merge_lock_is_that_of_the_file_that_stands_there(db):
+    """Deleting the folder must not leave two mergers, each holding the lock of another file."""
+    folder = files.segment_folder(db)
+    folder.mkdir()
+    gone = os.open(folder / "merge.lock", os.O_CREAT | os.O_RDWR)
+    fcntl.flock(gone, fcntl.LOCK_EX)
+    (folder / "merge.lock").unlink()
+    with files.merge_lock(db, timeout_s=0) as ours:
+        assert ours
+    os.close(gone)
+
+
+def test_sweeping_removes_what_the_dead_left_and_nothing_else(db):
+    path, fd = files.create_segment(db)
+    folder = files.segment_folder(db)
+    fresh, stale, second = folder / "1.new", folder / "2.new", folder / "3.old"
+    for made in (fresh, stale, second):
+        made.write_bytes(b"")
+    os.utime(stale, (0, 0))
+    files.sweep(db)
+    assert sorted(p.name for p in folder.iterdir()) == sorted([fresh.name, path.name])
+    files.let_go(fd)
