@@ -19,19 +19,21 @@ The offline half (``ragwheel.datasets`` and the command line) turns that into tr
 
 from __future__ import annotations
 
+from ragwheel.capture import overfetch
 from ragwheel.capture.context import current_turn, last_retrieval
 from ragwheel.capture.kinds import SignalKind, signal_kind
 from ragwheel.capture.recorder import Retrieval, start_retrieval
 from ragwheel.capture.retriever import reranker, retriever
 from ragwheel.capture.signals import signal
 from ragwheel.capture.turn import Turn, turn
-from ragwheel.errors import ConfigurationError, RagwheelError
+from ragwheel.errors import ConfigurationError, OverfetchRefused, RagwheelError
 from ragwheel.runtime import Runtime, Stats, configure, flush, shutdown, stats
 
 __version__ = "0.1.0"
 
 __all__ = [
     "ConfigurationError",
+    "OverfetchRefused",
     "RagwheelError",
     "Retrieval",
     "Runtime",
@@ -43,6 +45,7 @@ __all__ = [
     "current_turn",
     "flush",
     "last_retrieval",
+    "overfetch",
     "reranker",
     "retriever",
     "shutdown",

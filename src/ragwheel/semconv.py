@@ -37,11 +37,15 @@ __all__ = [
     "SIGNAL_CHUNK",
     "SIGNAL_KIND",
     "SIGNAL_RANK",
+    "SIGNAL_TARGET",
     "SIGNAL_UNIT",
     "SIGNAL_VALUE",
     "SUBJECT",
     "TOP_K",
     "TURN_ID",
+    "TURN_PROMPTED",
+    "TURN_REVISION",
+    "TURN_SHOWN",
     "USER_ID",
 ]
 
@@ -73,8 +77,12 @@ CAPTURE_K: Final = "ragwheel.capture_k"
 N_RETURNED: Final = "ragwheel.returned"  # chunks given to the app; higher ranks are `logged`
 IN_RANKS: Final = "ragwheel.rerank.in_ranks"  # rank each chunk had before, 0: unknown
 FLAGS: Final = "ragwheel.flags"  # what could not be recorded as it was
+TURN_REVISION: Final = "ragwheel.turn.revision"  # a turn may be exported more than once: the highest counts
+TURN_PROMPTED: Final = "ragwheel.turn.prompted"  # JSON [[span id of the retrieval, rank], …], prompt order
+TURN_SHOWN: Final = "ragwheel.turn.shown"  # likewise
 CITATIONS: Final = "ragwheel.turn.citations"  # JSON [{"marker", "retrieval", "rank", "chunk", …}]
 SIGNAL_KIND: Final = "ragwheel.signal.kind"
+SIGNAL_TARGET: Final = "ragwheel.signal.target"  # what the link names: retrieval, turn
 SIGNAL_CHUNK: Final = "ragwheel.signal.chunk.id"
 SIGNAL_RANK: Final = "ragwheel.signal.rank"
 SIGNAL_VALUE: Final = "ragwheel.signal.value"

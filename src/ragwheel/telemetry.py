@@ -2,40 +2,51 @@
 
 The local store gets records directly, which costs the caller less than a tenth of a span with forty
 documents. Spans are materialised from the same records, only when somebody is there to get them: ids,
-ranks and scores alone, unless the app asked for content.
+ranks and scores alone, unless the app asked for content. docs/spans.md has every attribute.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import Any, Final
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
-from opentelemetry.sdk.trace import Event, ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
+from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
 from opentelemetry.util.types import AttributeValue
 
 from ragwheel import semconv as sc
 from ragwheel.errors import ConfigurationError
+from ragwheel.guard import guard
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 from ragwheel.scores import lift_scores
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 
 __all__ = ["Exports", "retrieval_span", "signal_span", "turn_span"]
 
 Attributes = dict[str, AttributeValue]
 _EVALUATED: Final = {"thumbs_up": 1.0, "thumbs_down": 0.0}
 _UNITS: Final = {"dwell": "s", "rating": "0-5"}
+_BATCH_WITH_CONTENT: Final = 64
+"""Spans per batch when they carry texts: collectors refuse a request beyond 64 MiB, and with it the batch."""
 
 
 class Exports:
-    """Hands finished spans to exporters (each behind a batch processor) and span processors.
+    """Hands finished spans to exporters and processors of spans, and evaluations to those of log records.
+
+    An exporter gets a batch processor of its own.
 
     Args:
-        targets: ``SpanExporter`` or ``SpanProcessor`` objects.
+        targets: ``SpanExporter``, ``SpanProcessor``, ``LogRecordExporter`` or ``LogRecordProcessor`` objects.
         content: let texts leave.
         app: becomes ``service.name``.
 
@@ -47,15 +58,21 @@ class Exports:
         self._content = content
         self._resource = Resource.create({SERVICE_NAME: app} if app else {})
         self._processors: list[SpanProcessor] = []
+        self._logs: LoggerProvider | None = None
         for target in targets:
             if isinstance(target, SpanProcessor):
                 self._processors.append(target)
             elif isinstance(target, SpanExporter):
-                self._processors.append(BatchSpanProcessor(target))
+                size = _BATCH_WITH_CONTENT if content else None
+                self._processors.append(BatchSpanProcessor(target, max_export_batch_size=size))
+            elif (logs := _log_processor(target)) is not None:
+                self._logs = self._logs or _logger_provider(self._resource)
+                self._logs.add_log_record_processor(logs)
             else:
                 raise ConfigurationError(
-                    f"configure(exporters=...): got a {type(target).__name__}, allowed: OpenTelemetry SpanExporter "
-                    f"or SpanProcessor objects, e.g. OTLPSpanExporter()"
+                    f"configure(exporters=...): got a {type(target).__name__}, allowed: OpenTelemetry "
+                    f"SpanExporter, SpanProcessor, LogRecordExporter or LogRecordProcessor objects, "
+                    f"e.g. OTLPSpanExporter()"
                 )
 
     def retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> None:
@@ -63,74 +80,110 @@ class Exports:
         self._end(retrieval_span(record, ids, texts, content=self._content, resource=self._resource))
 
     def turn(self, record: TurnRecord) -> None:
-        """Export a turn. Every revision but the first is a span of its own with the same id."""
-        self._end(turn_span(record, content=self._content, resource=self._resource))
+        """Export a turn once it has ended. What is said about it later is the same span once more."""
+        if record.duration_ns:
+            self._end(turn_span(record, content=self._content, resource=self._resource))
 
     def signal(self, record: Signal) -> None:
-        """Export a signal."""
+        """Export a signal, and the evaluation that a thumb or a rating is."""
         self._end(signal_span(record, content=self._content, resource=self._resource))
+        if self._logs is not None and _score(record) is not None:
+            _emit_evaluation(self._logs, record)
 
     def _end(self, span: ReadableSpan) -> None:
         for processor in self._processors:
-            processor.on_end(span)
+            _each(partial(processor.on_end, span))
 
     def flush(self, timeout_s: float) -> bool:
-        """True when every processor handed on what it had."""
-        return all([processor.force_flush(int(timeout_s * 1000)) for processor in self._processors])
+        """True when every processor handed on what it had, within ``timeout_s`` altogether."""
+        deadline = time.monotonic() + timeout_s
+        done = True
+        for target in (*self._processors, self._logs):
+            if target is not None:
+                left_ms = max(0, int((deadline - time.monotonic()) * 1000))
+                done = bool(_each(partial(target.force_flush, left_ms))) and done
+        return done
 
     def shutdown(self) -> None:
         """Flush and stop the processors."""
-        for processor in self._processors:
-            processor.shutdown()
+        for target in (*self._processors, self._logs):
+            if target is not None:
+                _each(target.shutdown)
+
+
+def _each(act: Callable[[], Any]) -> Any:
+    """One target's failure is not the others'."""
+    try:
+        return act()
+    except Exception as exc:  # noqa: BLE001 - an exporter is not ours
+        guard.caught("exporting a span", exc)
+        return None
+
+
+def _log_processor(target: Any) -> LogRecordProcessor | None:
+    """The processor of a log record exporter or processor; None of anything else."""
+    from opentelemetry.sdk._logs import LogRecordProcessor
+    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+
+    if isinstance(target, LogRecordExporter):
+        return BatchLogRecordProcessor(target)
+    return target if isinstance(target, LogRecordProcessor) else None
+
+
+def _logger_provider(resource: Resource) -> LoggerProvider:
+    from opentelemetry.sdk._logs import LoggerProvider
+
+    return LoggerProvider(resource, shutdown_on_exit=False)
 
 
 def retrieval_span(
-    record: Retrieval, ids: Sequence[str], texts: Sequence[str], *, content: bool, resource: Resource | None = None
+    record: Retrieval,
+    ids: Sequence[str],
+    texts: Sequence[str],
+    *,
+    content: bool,
+    resource: Resource | None = None,
 ) -> ReadableSpan:
     """The span ``retrieval {source}`` or ``rerank {source}`` of a record."""
-    rerank = record.kind == 1
-    attributes: Attributes = {
-        sc.KIND: "RERANKER" if rerank else "RETRIEVER",
-        sc.OPERATION: "rerank" if rerank else "retrieval",
+    operation = "rerank" if record.kind == 1 else "retrieval"
+    found: dict[str, AttributeValue | None] = {
+        sc.KIND: "RERANKER" if record.kind == 1 else "RETRIEVER",
+        sc.OPERATION: operation,
         sc.DATA_SOURCE_ID: record.source,
-        sc.TOP_K: record.n_returned if record.top_k is None else record.top_k,
+        sc.TOP_K: record.top_k,
         sc.RETRIEVER_NAME: record.name,
-        sc.RETRIEVER_VERSION: record.version,
+        sc.RETRIEVER_VERSION: record.version or None,
         sc.CAPTURE_K: record.capture_k,
         sc.N_RETURNED: record.n_returned,
         sc.DOCUMENTS: _documents(record, ids, texts, content),
+        sc.INPUT_VALUE: record.query if content else None,
+        sc.QUERY: record.query if content else None,
+        sc.TURN_ID: None if record.turn_id is None else record.turn_id.hex(),
+        sc.OUTER_ID: None if record.outer_id is None else record.outer_id.hex(),
+        sc.IN_RANKS: None if record.in_ranks is None else tuple(rank or 0 for rank in record.in_ranks),
     }
-    if content:
-        attributes[sc.INPUT_VALUE] = attributes[sc.QUERY] = record.query
-    _about_people(attributes, record.session_id, record.user_id)
-    for name, span_id in ((sc.TURN_ID, record.turn_id), (sc.OUTER_ID, record.outer_id)):
-        if span_id is not None:
-            attributes[name] = span_id.hex()
-    if record.in_ranks is not None:
-        attributes[sc.IN_RANKS] = [rank or 0 for rank in record.in_ranks]
-    _outcome(attributes, record.error, record.flags)
-    return _span(f"{'rerank' if rerank else 'retrieval'} {record.source}", record, attributes, resource)
+    return _span(f"{operation} {record.source}", record, found, resource)
 
 
 def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
     """The span ``turn {app}`` of a record."""
-    attributes: Attributes = {sc.KIND: "CHAIN"}
-    if content:
-        for name, text in ((sc.INPUT_VALUE, record.query), (sc.OUTPUT_VALUE, record.answer)):
-            if text is not None:
-                attributes[name] = text
-    if record.citations is not None:
-        kept = record.citations if content else [{**c, "text": None} for c in record.citations]
-        attributes[sc.CITATIONS] = json.dumps([{k: v for k, v in c.items() if v is not None} for c in kept])
-    _about_people(attributes, record.session_id, record.user_id)
-    _outcome(attributes, record.error, record.flags)
-    return _span(f"turn {record.app}".rstrip(), record, attributes, resource)
+    found: dict[str, AttributeValue | None] = {
+        sc.KIND: "CHAIN",
+        sc.INPUT_VALUE: record.query if content else None,
+        sc.OUTPUT_VALUE: record.answer if content else None,
+        sc.CITATIONS: None if record.citations is None else _citations(record.citations, content),
+        sc.TURN_REVISION: record.revision,
+        sc.TURN_PROMPTED: None if record.prompted is None else json.dumps(record.prompted),
+        sc.TURN_SHOWN: None if record.shown is None else json.dumps(record.shown),
+    }
+    return _span(f"turn {record.app}".rstrip(), record, found, resource)
 
 
 def signal_span(record: Signal, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
     """The span ``signal {kind}`` of a record, linked to its retrieval or turn."""
     found: dict[str, AttributeValue | None] = {
         sc.SIGNAL_KIND: record.kind,
+        sc.SIGNAL_TARGET: "turn" if record.target else "retrieval",
         sc.SIGNAL_CHUNK: record.chunk,
         sc.SIGNAL_RANK: record.rank,
         sc.SIGNAL_VALUE: record.value,
@@ -140,24 +193,44 @@ def signal_span(record: Signal, *, content: bool, resource: Resource | None = No
         sc.OTHER: record.other,
         sc.QUERY: record.query if content else None,
     }
-    attributes: Attributes = {name: value for name, value in found.items() if value is not None}
-    score = record.value if record.kind == "rating" else _EVALUATED.get(record.kind)
-    events = []
-    if score is not None:
-        evaluation: Attributes = {sc.EVALUATION_NAME: record.kind, sc.EVALUATION_SCORE: score}
-        events.append(Event(sc.EVALUATION_EVENT, evaluation, record.at_ns))
-    target = _context(record.trace_id, record.target_id)
     return ReadableSpan(
         f"signal {record.kind}",
         context=_context(record.trace_id, record.span_id),
         resource=resource or Resource.get_empty(),
-        attributes=attributes,
-        events=events,
-        links=[Link(target)],
+        attributes=_given(found),
+        links=[Link(_context(record.trace_id, record.target_id))],
         kind=SpanKind.INTERNAL,
         start_time=record.at_ns,
         end_time=record.at_ns,
-        instrumentation_scope=_scope(),
+        instrumentation_scope=InstrumentationScope(*_instrumentation()),
+    )
+
+
+def _score(record: Signal) -> float | None:
+    return record.value if record.kind == "rating" else _EVALUATED.get(record.kind)
+
+
+def _emit_evaluation(logs: LoggerProvider, record: Signal) -> None:
+    """The event ``gen_ai.evaluation.result``, in the context of the span that was judged."""
+    from opentelemetry._logs import LogRecord
+
+    judged = NonRecordingSpan(_context(record.trace_id, record.target_id))
+    found: dict[str, AttributeValue | None] = {
+        sc.EVALUATION_NAME: record.kind,
+        sc.EVALUATION_SCORE: _score(record),
+        sc.SIGNAL_CHUNK: record.chunk,
+        sc.SIGNAL_UNIT: _UNITS.get(record.kind),
+        sc.SUBJECT: record.subject,
+        sc.EVENT_ID: record.event_id,
+    }
+    logs.get_logger(*_instrumentation()).emit(
+        LogRecord(
+            timestamp=record.at_ns,
+            observed_timestamp=record.received_ns,
+            context=set_span_in_context(judged, Context()),
+            event_name=sc.EVALUATION_EVENT,
+            attributes=_given(found),
+        )
     )
 
 
@@ -169,32 +242,34 @@ def _documents(record: Retrieval, ids: Sequence[str], texts: Sequence[str], cont
         scores = lifted[1] if lifted is not None else None
     documents: list[dict[str, Any]] = [{"id": chunk} for chunk in ids]
     if scores is not None and None not in scores:
-        for document, score in zip(documents, scores):
+        for document, score in zip(documents, scores, strict=True):
             document["score"] = score
     if content:
-        for document, text in zip(documents, texts):
-            document["content"] = text
+        for document, text in zip(documents, texts, strict=True):
+            document["content"] = _storable(text)
     return json.dumps(documents, ensure_ascii=False, allow_nan=False)
 
 
-def _about_people(attributes: Attributes, session_id: str | None, user_id: str | None) -> None:
-    if session_id is not None:
-        attributes[sc.SESSION_ID] = attributes[sc.CONVERSATION_ID] = session_id
-    if user_id is not None:
-        attributes[sc.USER_ID] = user_id
+def _storable(text: str) -> str:
+    """A text that any backend takes: no lone surrogate, no NUL."""
+    return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
-def _outcome(attributes: Attributes, error: str | None, flags: tuple[str, ...]) -> None:
-    if error is not None:
-        attributes[sc.ERROR_TYPE] = error
-    if flags:
-        attributes[sc.FLAGS] = list(flags)
+def _citations(citations: list[dict[str, Any]], content: bool) -> str:
+    """JSON of what was cited. A marker may be words of the answer that a provider marked: it is content."""
+    hidden = set() if content else {"marker", "text"}
+    kept = [{k: v for k, v in each.items() if v is not None and k not in hidden} for each in citations]
+    return json.dumps(kept, ensure_ascii=False)
 
 
-def _scope() -> InstrumentationScope:
+def _given(found: dict[str, AttributeValue | None]) -> Attributes:
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _instrumentation() -> tuple[str, str]:
     from ragwheel import __version__
 
-    return InstrumentationScope("ragwheel", __version__)
+    return "ragwheel", __version__
 
 
 def _context(trace_id: bytes, span_id: bytes) -> SpanContext:
@@ -206,17 +281,29 @@ def _context(trace_id: bytes, span_id: bytes) -> SpanContext:
     )
 
 
-def _span(name: str, record: Retrieval | TurnRecord, attributes: Attributes, resource: Resource | None) -> ReadableSpan:
-    parent = _context(record.trace_id, record.parent_id) if record.parent_id is not None else None
+def _span(
+    name: str,
+    record: Retrieval | TurnRecord,
+    found: dict[str, AttributeValue | None],
+    resource: Resource | None,
+) -> ReadableSpan:
+    """A finished span: what retrievals and turns have in common, added to what was ``found``."""
+    found |= {
+        sc.SESSION_ID: record.session_id,
+        sc.CONVERSATION_ID: record.session_id,
+        sc.USER_ID: record.user_id,
+        sc.ERROR_TYPE: record.error,
+        sc.FLAGS: record.flags or None,
+    }
     return ReadableSpan(
         name,
         context=_context(record.trace_id, record.span_id),
-        parent=parent,
+        parent=None if record.parent_id is None else _context(record.trace_id, record.parent_id),
         resource=resource or Resource.get_empty(),
-        attributes=attributes,
+        attributes=_given(found),
         kind=SpanKind.INTERNAL,
         status=Status(StatusCode.ERROR, record.error) if record.error else Status(StatusCode.UNSET),
         start_time=record.start_ns,
         end_time=record.start_ns + record.duration_ns,
-        instrumentation_scope=_scope(),
+        instrumentation_scope=InstrumentationScope(*_instrumentation()),
     )

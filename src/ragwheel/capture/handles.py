@@ -7,7 +7,8 @@
 
 ``body`` is the target (one letter, ``r`` or ``t``), 8 bytes of span id and 16 of trace id, in a signed
 handle also the expiry (Unix seconds, 5 bytes) and the app and subject; both parts in URL-safe base64
-without padding. Unsigned: 45 characters; signed: 69 plus the key id, app and subject.
+without padding. Lengths: unsigned 44 characters; signed 69, the key id, and 4 characters for every 3 bytes
+of app and subject; at most 765. Where keys are configured an unsigned handle is refused.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ TURN: Final = 1
 MAC_BYTES: Final = 16
 LIFETIME_S: Final = 90 * 24 * 3600
 MAX_CHARS: Final = 1000
+MAX_NAME_BYTES: Final = 255
 _LETTERS: Final = {RETRIEVAL: b"r", TURN: b"t"}
 
 
@@ -43,23 +45,27 @@ class Target(NamedTuple):
 
 
 class BadHandle(ValueError):
-    """Why a handle is refused: ``malformed``, ``unknown key``, ``bad signature``, ``expired`` or ``not signed``."""
+    """Why a handle is refused: malformed, unknown key, bad signature, expired or not signed."""
 
 
-def make(target: Target, keys: Sequence[str], *, now_s: float | None = None, lifetime_s: int = LIFETIME_S) -> str:
+def make(
+    target: Target, keys: Sequence[str], *, now_s: float | None = None, lifetime_s: int = LIFETIME_S
+) -> str:
     """The handle of ``target``, signed with the first of ``keys`` (``<key id>:<hex>``) when there is one."""
     body = _LETTERS[target.kind] + target.span_id + target.trace_id
     if not keys:
         return f"u1.{_text(body)}.{_text(_check(body))}"
     key_id, secret = keys[0].split(":", 1)
     expiry = int(time.time() if now_s is None else now_s) + lifetime_s
-    app, subject = (target.app or "").encode()[:255], (target.subject or "").encode()[:255]
+    app, subject = _short(target.app), _short(target.subject)
     body += expiry.to_bytes(5, "big") + bytes((len(app),)) + app + subject
     head = f"s1.{key_id}.{_text(body)}"
     return f"{head}.{_text(_mac(secret, head))}"
 
 
-def parse(handle: str, keys: Sequence[str] = (), *, require_signed: bool = False, now_s: float | None = None) -> Target:
+def parse(
+    handle: object, keys: Sequence[str] = (), *, require_signed: bool = False, now_s: float | None = None
+) -> Target:
     """What ``handle`` names.
 
     Args:
@@ -91,7 +97,7 @@ def _signed(parts: list[str], keys: Sequence[str], now_s: float) -> Target:
     secrets = [secret for key_id, _, secret in (key.partition(":") for key in keys) if key_id == parts[1]]
     if not secrets:
         raise BadHandle("unknown key")
-    if not any([hmac.compare_digest(_mac(secret, head), mac) for secret in secrets]):
+    if not any(hmac.compare_digest(_mac(secret, head), mac) for secret in secrets):
         raise BadHandle("bad signature")
     if len(body) < 31 or len(body) < 31 + body[30]:
         raise BadHandle("malformed")
@@ -99,8 +105,19 @@ def _signed(parts: list[str], keys: Sequence[str], now_s: float) -> Target:
         raise BadHandle("expired")
     app, subject = body[31 : 31 + body[30]], body[31 + body[30] :]
     return Target(
-        _kind(body), body[1:9], body[9:25], subject.decode(errors="replace") or None, app.decode(errors="replace"), True
+        _kind(body),
+        body[1:9],
+        body[9:25],
+        subject.decode(errors="replace") or None,
+        app.decode(errors="replace"),
+        True,
     )
+
+
+def _short(name: str | None) -> bytes:
+    """UTF-8 of a name; a hash in place of one longer than 255 bytes, so that two never become the same."""
+    raw = (name or "").encode(errors="replace")
+    return raw if len(raw) <= MAX_NAME_BYTES else b"sha256:" + hashlib.sha256(raw).hexdigest().encode()
 
 
 def _kind(body: bytes) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from ragwheel.errors import ConfigurationError
 
-__all__ = ["About", "SignalKind", "kinds", "signal_kind"]
+__all__ = ["BUILT_IN", "About", "SignalKind", "kinds", "signal_kind"]
 
 About = Literal["chunk", "chunk or answer", "comparison", "query", "turn"]
 
@@ -36,7 +36,7 @@ class SignalKind:
         return self.low is not None and self.high is not None and self.low <= value <= self.high
 
 
-_BUILT_IN: Final = (
+BUILT_IN: Final = (
     SignalKind("impression", "chunk"),
     SignalKind("click", "chunk"),
     SignalKind("copy", "chunk"),
@@ -54,7 +54,7 @@ _BUILT_IN: Final = (
     SignalKind("abandon", "turn"),
     SignalKind("convert", "turn", -math.inf, math.inf),
 )
-_kinds: dict[str, SignalKind] = {kind.name: kind for kind in _BUILT_IN}
+_kinds: dict[str, SignalKind] = {kind.name: kind for kind in BUILT_IN}
 
 
 def kinds() -> Mapping[str, SignalKind]:
@@ -82,16 +82,35 @@ def signal_kind(
         unit: of the value.
 
     Raises:
-        ConfigurationError: the name is taken or not a name, or only one bound is given.
+        ConfigurationError: the name is taken or not a name, ``about`` is none of these, or the bounds do
+            not fit together.
     """
-    if not name.isidentifier():
-        raise ConfigurationError(f"signal_kind: got the name {name!r}, allowed: letters, digits and _, as in 'share'.")
-    if any(name == kind.name for kind in _BUILT_IN):
-        raise ConfigurationError(f"signal_kind: {name!r} is a built-in kind and stays as it is; choose another name.")
-    if (low is None) != (high is None) or (low is not None and high is not None and low > high):
+    if not str(name).isidentifier() or len(name) > 100:
         raise ConfigurationError(
-            f"signal_kind {name!r}: got low={low}, high={high}; allowed: both, low <= high, or neither."
+            f"signal_kind: got the name {name!r:.100}, "
+            f"allowed: up to 100 letters, digits and _, as in 'share'."
+        )
+    if about not in get_args(About):
+        raise ConfigurationError(
+            f"signal_kind {name!r}: got about={about!r:.100}, "
+            f"allowed: {', '.join(map(repr, get_args(About)))}."
+        )
+    if any(name == kind.name for kind in BUILT_IN):
+        raise ConfigurationError(
+            f"signal_kind: {name!r} is a built-in kind and stays as it is; choose another name."
+        )
+    if low is None and high is None:
+        fits = not required
+    else:
+        fits = low is not None and high is not None and low <= high
+    if not fits:
+        raise ConfigurationError(
+            f"signal_kind {name!r}: got low={low}, high={high}, required={required}; "
+            f"allowed: both bounds with low <= high, or neither for a kind without a value."
         )
     kind = SignalKind(name, about, low, high, required, unit)
-    _kinds[name] = kind
+    if _kinds.setdefault(name, kind) != kind:
+        raise ConfigurationError(
+            f"signal_kind: {name!r} is registered already as {_kinds[name]}; choose another name."
+        )
     return kind

@@ -116,11 +116,16 @@ def plan_object(settings: Mapping[str, Any], k_field: str | None, capture_k: int
 
 
 def refused_class(names: Iterable[str]) -> str | None:
-    """Why a retriever or store with classes of these names is no plain top-k search; None: no name says so."""
+    """Why a retriever or store of classes so named is no plain top-k search; None: no name says so."""
     for name in names:
-        if _COMPOSED.search(_CAMEL.sub("_", name).lower()):
+        if _is_composed(name):
             return f"{name} does more than a top-k search"
     return None
+
+
+@functools.lru_cache(maxsize=1024)
+def _is_composed(class_name: str) -> bool:
+    return _COMPOSED.search(_CAMEL.sub("_", class_name).lower()) is not None
 
 
 def first_k(chunks: Any, k: int) -> Any:

@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping
-from itertools import islice
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import runtime
-from ragwheel.capture import handles, safe
-from ragwheel.capture.columns import Columns, columns, identity
-from ragwheel.capture.context import origin, running, the_last, the_turn
+from ragwheel.capture import handles
+from ragwheel.capture.context import origin, surroundings, the_last
 from ragwheel.guard import guard
+from ragwheel.host import safe
+from ragwheel.host.columns import Columns, identity, read
+from ragwheel.host.items import row
+from ragwheel.host.results import chunks_in
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
 
 if TYPE_CHECKING:
     from ragwheel.capture.turn import Turn
 
-__all__ = ["RERANK", "RETRIEVAL", "Retrieval", "start_retrieval"]
+__all__ = ["RERANK", "RETRIEVAL", "NotRecorded", "Retrieval", "start_retrieval"]
 
 RETRIEVAL: Final = 0
 RERANK: Final = 1
 _KINDS: Final = {"retrieval": RETRIEVAL, "rerank": RERANK}
-_CONTAINERS: Final = ("documents", "chunks", "results", "nodes", "source_nodes", "matches", "hits", "points")
-"""Where a retriever that returns a mapping or a response object keeps its chunks."""
+_MAX_NAME_CHARS: Final = 200
+_NOTHING: Final = Columns([], [], None, None, ())
 
 
 class Retrieval:
@@ -38,27 +40,32 @@ class Retrieval:
     """
 
     __slots__ = (
-        "_done", "_flags", "_items", "_rt", "app_span", "capture_k", "chunk_ids", "kind", "n_returned", "name", "outer",
-        "parent_id", "query", "sampled", "source", "span_id", "start_ns", "started_ns", "top_k", "trace_id", "turn",
-        "version",
+        "_flags", "_items", "_rt", "app_span", "capture_k", "chunk_ids", "done", "kind", "n_returned", "name",
+        "outer", "parent_id", "query", "sampled", "source", "span_id", "start_ns", "started_ns", "top_k",
+        "trace_id", "turn", "version",
     )  # fmt: skip
 
     def __init__(
-        self, rt: runtime.Runtime, query: object, source: str, name: str, version: str, kind: int, top_k: int | None
+        self, rt: runtime.Runtime, query: object, name: str, source: str | None, version: str, kind: int
     ) -> None:
         self._rt = rt
-        self._done = False
         self._items: list[Any] = []
+        self.done = False
         self.start_ns = time.time_ns()
         self.started_ns = time.perf_counter_ns()
-        self.query, self._flags = safe.text(query, rt.settings.max_text_chars)
-        self.source, self.name, self.version, self.kind, self.top_k = source, name, version, kind, top_k
+        self.query, self._flags = _query(query, rt.settings.max_text_chars)
+        self.name, self.source, self.version, self.kind = name, source or "", version, kind
+        self.top_k: int | None = None
         self.capture_k = rt.settings.capture_k
         self.chunk_ids: list[str] = []
         self.n_returned = 0
         self.turn: Turn | None = None
         self.outer: Retrieval | None = None
         self.span_id = new_span_id()
+        self.trace_id = b""
+        self.parent_id: bytes | None = None
+        self.app_span = 0
+        self.sampled = False
 
     def place(self, turn: Turn | None, outer: Retrieval | None) -> None:
         """Take the place in the trace, under ``outer`` or ``turn`` or the app's current span."""
@@ -73,7 +80,9 @@ class Retrieval:
     def handle(self) -> str:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
         subject = self.turn.user_id if self.turn is not None else None
-        target = handles.Target(handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app)
+        target = handles.Target(
+            handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app
+        )
         return handles.make(target, self._rt.settings.signing_keys)
 
     def flag(self, word: str) -> None:
@@ -82,55 +91,70 @@ class Retrieval:
             self._flags = (*self._flags, word)
 
     def finish(
-        self, chunks: object, *, returned: int | None = None, adapter: Callable[[Any], Any] | None = None
+        self,
+        chunks: object,
+        *,
+        returned: int | None = None,
+        total: int | None = None,
+        adapter: Callable[[Any], Any] | None = None,
     ) -> None:
-        """The retriever gave ``chunks``; the app gets the first ``returned`` of them (None: all)."""
-        if self._done:
+        """Record what the retriever gave: the first call of this or of :meth:`fail` counts.
+
+        Args:
+            chunks: its result, best first.
+            returned: how many of the chunks, from rank 1, the app really gets (None: all).
+            total: how many there were when ``chunks`` are only the first of them.
+            adapter: as of :func:`ragwheel.retriever`.
+        """
+        if self.done:
             return
-        self._done = True
+        self.done = True
         try:
-            self._finish(chunks, returned, adapter)
+            found = chunks_in(chunks, self.capture_k, self.flag, adapter)
+            columns = read(found.rows)
+            if self.turn is not None:
+                self._items = found.objects[: len(columns.ids)]
+            total = max(total or 0, found.total)
+            self._write(columns, total if returned is None else max(0, min(returned, total)), None)
+            if self.outer is None:
+                the_last.set(self)
         except Exception as exc:
             guard.caught("recording a retrieval", exc)
 
     def fail(self, error: BaseException) -> None:
-        """The retriever raised ``error``."""
-        if self._done:
+        """Record that the retriever raised ``error``."""
+        if self.done:
             return
-        self._done = True
+        self.done = True
         try:
-            self._write(Columns([], [], None, None, ()), 0, type(error).__name__)
+            self._write(_NOTHING, 0, type(error).__name__)
         except Exception as exc:
             guard.caught("recording a failed retrieval", exc)
 
+    def holds(self, chunk: object) -> int | None:
+        """The rank of this very object, kept while the turn lives; None: it is not from here."""
+        return next((rank for rank, item in enumerate(self._items, 1) if item is chunk), None)
+
     def rank_of(self, chunk: object) -> int | None:
-        """The rank of an object that this retrieval returned, by identity, else by its id."""
-        for rank, item in enumerate(self._items, 1):
-            if item is chunk:
-                return rank
-        wanted = chunk if isinstance(chunk, str) else str(chunk) if type(chunk) is int else identity(chunk)
-        return self.chunk_ids.index(wanted) + 1 if wanted in self.chunk_ids else None
+        """The rank of an object that this retrieval returned, or of an app id; None: it is not from here."""
+        rank = self.holds(chunk)
+        if rank is None:
+            for wanted in ids_of(chunk):
+                if wanted in self.chunk_ids:
+                    return self.chunk_ids.index(wanted) + 1
+        return rank
 
     def item(self, rank: int) -> object:
         """The object at ``rank``, kept while the turn lives; None when it is not."""
         return self._items[rank - 1] if rank <= len(self._items) else None
 
-    def _finish(self, chunks: object, returned: int | None, adapter: Callable[[Any], Any] | None) -> None:
-        items, total = _items(chunks, self.capture_k, adapter, self.flag)
-        self._items = items if self.turn is not None else []
-        read = _columns(items, chunks, self.capture_k, adapter)
-        total = max(total, len(read.ids))
-        self._write(read, total if returned is None else min(returned, total), None)
-        self._items = self._items[: len(self.chunk_ids)]
-        if self.outer is None:
-            the_last.set(self)
-
-    def _write(self, read: Columns, n_returned: int, error: str | None) -> None:
+    def _write(self, found: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
         duration_ns = time.perf_counter_ns() - self.started_ns
-        self.chunk_ids = read.ids
+        self.chunk_ids = found.ids
         self.n_returned = n_returned
-        in_ranks = self._in_ranks(read.ids) if self.kind == RERANK else None
+        in_ranks = self._in_ranks(found.ids) if self.kind == RERANK else None
+        self.source = self.source or self.name
         if not self.sampled:
             rt.count_unsampled()
             return
@@ -154,77 +178,50 @@ class Retrieval:
             self.top_k,
             self.capture_k,
             n_returned,
-            read.scores,
-            read.metadata,
+            found.scores,
+            found.metadata,
             in_ranks,
             error,
-            self._flags + read.flags,
+            self._flags + found.flags,
         )
-        rt.write_retrieval(record, read.ids, read.texts)
+        rt.write_retrieval(record, found.ids, found.texts)
 
     def _in_ranks(self, ids: list[str]) -> list[int | None] | None:
-        """Where each chunk stood in the turn's latest retrieval before this re-ranking."""
-        before = [r for r in (self.turn.retrievals if self.turn is not None else ()) if r is not self and r.chunk_ids]
-        if not before:
-            return None
-        ranks = {chunk: rank for rank, chunk in enumerate(before[-1].chunk_ids, 1)}
-        return [ranks.get(chunk) for chunk in ids]
+        """Where each chunk stood in the latest retrieval that had it; no source of our own: that one's."""
+        if self.turn is not None:
+            before = [found for found in self.turn.retrievals if found is not self]
+        else:
+            last = the_last.get()
+            before = [last] if last is not None else []
+        ranks: dict[str, int] = {}
+        for found in reversed(before):
+            if set(found.chunk_ids).isdisjoint(ids):
+                continue
+            self.source = self.source or found.source
+            for rank, chunk in enumerate(found.chunk_ids, 1):
+                ranks.setdefault(chunk, rank)
+        return [ranks.get(chunk) for chunk in ids] if ranks else None
 
 
-def _columns(items: list[Any], chunks: object, capture_k: int, adapter: Callable[[Any], Any] | None) -> Columns:
-    """Columns of the items; an adapter that cannot take a single item is given the whole result."""
-    if adapter is None or items is chunks:
-        return columns(items, adapter)
-    try:
-        for item in items[:1]:
-            adapter(item)
-    except Exception:
-        whole = adapter(chunks)
-        return columns(list(islice(iter(whole), capture_k)))
-    return columns(items, adapter)
+def ids_of(chunk: object) -> list[str]:
+    """The ids under which a chunk may be recorded, likeliest first: an app id, a text, or an object."""
+    known = identity(chunk)
+    own = str.__str__(chunk) if issubclass(type(chunk), str) else None
+    return [found for found in (own, known) if found]
 
 
-def _items(
-    result: object, capture_k: int, adapter: Callable[[Any], Any] | None, flag: Callable[[str], None]
-) -> tuple[list[Any], int]:
-    """The chunks in what a retriever returned, at most ``capture_k``, and how many there are in all.
-
-    Nothing is consumed that can be read only once.
-    """
-    if isinstance(result, (list, tuple)):
-        return list(result[:capture_k]), len(result)
-    if result is None:
-        return [], 0
-    if isinstance(result, (str, bytes)):
-        return [result], 1
-    if adapter is not None:
-        whole = adapter(result)
-        found = list(islice(iter(whole), capture_k))
-        return found, len(whole) if isinstance(whole, Collection) else len(found)
-    held = _held(result)
-    if held is not None:
-        return _items(held, capture_k, adapter, flag)
-    if isinstance(result, Collection) and not isinstance(result, Mapping):
-        return list(islice(iter(result), capture_k)), len(result)
-    if hasattr(type(result), "__next__") or hasattr(type(result), "__anext__"):
-        flag("iterator_not_read")
-        return [], 0
-    if hasattr(type(result), "__await__"):
-        flag("awaitable_not_read")
-        return [], 0
-    return [result], 1
+def _query(query: object, max_chars: int) -> tuple[str, tuple[str, ...]]:
+    """The text of a query: a text, or a message, dict or bundle that holds one."""
+    found, flags = safe.text(query, max_chars)
+    if "not_text" in flags:
+        ignored: dict[str, None] = {}
+        inner = row(query, ignored)[1]
+        if inner is not None:
+            return safe.text(inner, max_chars)
+    return found, flags
 
 
-def _held(result: object) -> object | None:
-    """The list of chunks inside a mapping or a response object, or None."""
-    for name in _CONTAINERS:
-        found = result.get(name) if isinstance(result, Mapping) else getattr(result, name, None)
-        if isinstance(found, (list, tuple)):
-            return found
-    return None
-
-
-def start_retrieval(
+def start_retrieval(  # noqa: PLR0913 - public, all but the query by keyword
     query: object,
     *,
     source: str,
@@ -255,9 +252,13 @@ def start_retrieval(
     if rt is None:
         return NOT_RECORDED
     try:
-        found = Retrieval(rt, query, source, name or source, version or "", _KINDS[kind], top_k)
-        inside = outer if isinstance(outer, Retrieval) else running.get()
-        found.place(turn or (inside.turn if inside is not None else None) or the_turn.get(), inside)
+        names = [safe.text(word, _MAX_NAME_CHARS)[0] for word in (name or source, source, version)]
+        found = Retrieval(rt, query, names[0], names[1] or None, names[2], _KINDS[kind])
+        found.top_k = top_k if type(top_k) is int and 0 <= top_k < 2**31 else None
+        around, inside = surroundings()
+        if isinstance(outer, Retrieval):
+            inside = outer
+        found.place(turn or (inside.turn if inside is not None else around), inside)
     except Exception as exc:
         guard.caught("starting a retrieval", exc)
         return NOT_RECORDED
@@ -270,7 +271,9 @@ class NotRecorded:
     handle = ""
     chunk_ids: tuple[str, ...] = ()
 
-    def finish(self, chunks: object, *, returned: int | None = None, adapter: object = None) -> None:
+    def finish(
+        self, chunks: object, *, returned: int | None = None, total: int | None = None, adapter: object = None
+    ) -> None:
         """Nothing is kept."""
 
     def fail(self, error: BaseException) -> None:

@@ -8,192 +8,29 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar, overload
 
-from ragwheel import runtime
-from ragwheel.capture import overfetch
-from ragwheel.capture.context import running, the_turn
-from ragwheel.capture.generators import record_async_generator, record_generator
-from ragwheel.capture.overfetch import Plan
-from ragwheel.capture.recorder import RERANK, RETRIEVAL, Retrieval
-from ragwheel.errors import ConfigurationError, OverfetchRefused
-from ragwheel.guard import guard
+from ragwheel.capture.call import Spec
+from ragwheel.capture.context import leave, running
+from ragwheel.capture.generators import recorded_async_generator, recorded_generator
+from ragwheel.capture.recorder import RERANK, RETRIEVAL
+from ragwheel.errors import ConfigurationError
+from ragwheel.host import safe
 
 __all__ = ["reranker", "retriever"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-_QUERY_NAMES: Final = ("query", "question", "query_str", "q", "text", "input", "prompt", "search", "term")
-
-
-@dataclass(frozen=True)
-class _Spec:
-    """What the decorator was told and found out about the function."""
-
-    signature: inspect.Signature
-    source: str
-    name: str
-    version: str
-    kind: int
-    query: str
-    query_position: int | None
-    k: str | None
-    capture_k: int | None
-    adapter: Callable[[Any], Any] | None
-
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Retrieval | None, Plan]:
-        """Start recording a call and plan how to make it. Never raises."""
-        plan = Plan(args, kwargs)
-        rt = runtime.active()
-        if rt is None:
-            return None, plan
-        try:
-            query = kwargs[self.query] if self.query in kwargs else self._positional_query(args)
-            retrieval = Retrieval(rt, query, self.source, self.name, self.version, self.kind, None)
-            outer = running.get()
-            retrieval.place(the_turn.get() if outer is None else outer.turn, outer)
-            if self.capture_k is not None:
-                retrieval.capture_k = self.capture_k
-            if self.k is not None:
-                plan = overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k)
-                retrieval.top_k = plan.k
-                if plan.refused:
-                    retrieval.flag(f"overfetch_refused: {plan.refused}")
-        except Exception as exc:
-            guard.caught("starting a retrieval", exc)
-            return None, Plan(args, kwargs)
-        return retrieval, plan
-
-    def _positional_query(self, args: tuple[Any, ...]) -> object:
-        position = self.query_position
-        if position is not None and position < len(args):
-            return args[position]
-        parameter = self.signature.parameters.get(self.query)
-        return None if parameter is None or parameter.default is parameter.empty else parameter.default
-
-
-def _finish(retrieval: Retrieval, spec: _Spec, result: object, n_returned: int | None = None) -> None:
-    retrieval.finish(result, returned=n_returned, adapter=spec.adapter)
-
-
-def _cut(retrieval: Retrieval, plan: Plan, result: Any, spec: _Spec) -> tuple[Any, bool]:
-    """What the app gets of an over-fetched result, recorded; False: it cannot be cut and must be asked for."""
-    assert plan.k is not None
-    try:
-        given = overfetch.first_k(result, plan.k)
-    except OverfetchRefused as exc:
-        retrieval.flag(f"overfetch_refused: {exc}")
-        return None, False
-    _finish(retrieval, spec, result, min(plan.k, len(result)))
-    return given, True
-
-
-def _sync(fn: Callable[..., Any], spec: _Spec) -> Callable[..., Any]:
-    def call(retrieval: Retrieval, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        token = running.set(retrieval)
-        try:
-            return fn(*args, **kwargs)
-        finally:
-            running.reset(token)
-
-    @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        retrieval, plan = spec.begin(args, kwargs)
-        if retrieval is None:
-            return fn(*args, **kwargs)
-        if plan.asked is not None:
-            try:
-                given, cut = _cut(retrieval, plan, call(retrieval, plan.args, plan.kwargs), spec)
-                if cut:
-                    return given
-            except BaseException as exc:
-                if not overfetch.may_be_about_k(exc):
-                    retrieval.fail(exc)
-                    raise
-                retrieval.flag("overfetch_failed")
-        try:
-            result = call(retrieval, args, kwargs)
-        except BaseException as exc:
-            retrieval.fail(exc)
-            raise
-        _finish(retrieval, spec, result)
-        return result
-
-    return wrapper
-
-
-def _async(fn: Callable[..., Awaitable[Any]], spec: _Spec) -> Callable[..., Any]:
-    async def call(retrieval: Retrieval, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        token = running.set(retrieval)
-        try:
-            return await fn(*args, **kwargs)
-        finally:
-            running.reset(token)
-
-    @functools.wraps(fn)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        retrieval, plan = spec.begin(args, kwargs)
-        if retrieval is None:
-            return await fn(*args, **kwargs)
-        if plan.asked is not None:
-            try:
-                given, cut = _cut(retrieval, plan, await call(retrieval, plan.args, plan.kwargs), spec)
-                if cut:
-                    return given
-            except BaseException as exc:
-                if not overfetch.may_be_about_k(exc):
-                    retrieval.fail(exc)
-                    raise
-                retrieval.flag("overfetch_failed")
-        try:
-            result = await call(retrieval, args, kwargs)
-        except BaseException as exc:
-            retrieval.fail(exc)
-            raise
-        _finish(retrieval, spec, result)
-        return result
-
-    return wrapper
-
-
-def _generator(fn: Callable[..., Generator[Any, Any, Any]], spec: _Spec) -> Callable[..., Any]:
-    @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        retrieval, plan = spec.begin(args, kwargs)
-        if retrieval is None:
-            return (yield from fn(*args, **kwargs))
-        k = plan.k if plan.asked is not None else None
-        return (yield from record_generator(lambda: fn(*plan.args, **plan.kwargs), retrieval, k, spec.adapter))
-
-    return wrapper
-
-
-def _async_generator(fn: Callable[..., AsyncGenerator[Any, Any]], spec: _Spec) -> Callable[..., Any]:
-    @functools.wraps(fn)
-    async def wrapper(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
-        retrieval, plan = spec.begin(args, kwargs)
-        k = plan.k if plan.asked is not None else None
-        items = record_async_generator(fn(*plan.args, **plan.kwargs), retrieval, k, spec.adapter)
-        error: BaseException | None = None
-        sent: Any = None
-        try:
-            while True:
-                try:
-                    item = await (items.asend(sent) if error is None else items.athrow(error))
-                except StopAsyncIteration:
-                    return
-                error = sent = None
-                try:
-                    sent = yield item
-                except GeneratorExit:
-                    raise
-                except BaseException as exc:
-                    error = exc
-        finally:
-            await items.aclose()
-
-    return wrapper
+_QUERY_NAMES: Final = (
+    "query", "question", "query_str", "q", "text", "input", "prompt", "search", "term",
+)  # fmt: skip
+_OPTIONS: Final = ("name", "source", "k", "capture_k", "version", "adapter", "query")
+_ANY_CALL: Final = inspect.Signature(
+    [
+        inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
+        inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD),
+    ]
+)
 
 
 @overload
@@ -220,7 +57,7 @@ def retriever(fn: Any = None, /, **options: Any) -> Any:
         k: name of the parameter that says how many chunks to return. Naming it asks for over-fetch:
             ``capture_k`` chunks are asked for and recorded, the app gets the first k. Refused, with the
             reason recorded, where that would change what the app gets.
-        capture_k: at most this many chunks are recorded (default: as configured).
+        capture_k: at most this many chunks are recorded (default, and most: as configured).
         version: of the retriever, so that versions can be told apart later.
         adapter: turns one returned item into a dict with ``id``, ``text``, ``score``, ``metadata`` (or
             anything else ragwheel reads); an adapter that cannot take an item gets the whole result.
@@ -247,55 +84,141 @@ def reranker(
 def reranker(fn: Any = None, /, **options: Any) -> Any:
     """Record every call of a function that re-orders or filters chunks; options as for :func:`retriever`.
 
-    In a turn, what the last re-ranker returned is what the LLM is assumed to have seen.
+    Its chunks belong to the source of the retrieval that they came from, unless ``source`` is given. In a
+    turn, what the last re-ranker returned is what the LLM is assumed to have seen. There is no ``k``: what
+    a re-ranker gives for a larger k is not known to begin with the same chunks.
     """
-    if "k" in options:
-        raise ConfigurationError("reranker: got k=..., which is for retrievers; a re-ranker cannot be over-fetched.")
     return _decorate(fn, options, RERANK)
 
 
 def _decorate(fn: Any, options: dict[str, Any], kind: int) -> Any:
-    allowed = {"name", "source", "k", "capture_k", "version", "adapter", "query"}
-    unknown = sorted(options.keys() - allowed)
-    if unknown:
-        raise ConfigurationError(f"retriever: got {', '.join(unknown)}, allowed: {', '.join(sorted(allowed))}.")
+    what = "reranker" if kind == RERANK else "retriever"
+    _check_options(what, options, kind)
     if fn is None:
         return lambda found: _decorate(found, options, kind)
     if isinstance(fn, (staticmethod, classmethod)):
         return type(fn)(_decorate(fn.__func__, options, kind))
-    if not callable(fn):
+    if isinstance(fn, type) or not callable(fn):
+        got = f"the class {fn.__name__}" if isinstance(fn, type) else f"a {type(fn).__name__}"
         raise ConfigurationError(
-            f"retriever: got a {type(fn).__name__}, allowed: a function. "
-            f"For a LangChain retriever use ragwheel_langchain.wrap_retriever."
+            f"{what}: got {got}, allowed: a function or method. Decorate the method that searches; "
+            f"for a LangChain retriever use ragwheel_langchain.wrap_retriever."
         )
-    spec = _spec(fn, options, kind)
-    if inspect.isasyncgenfunction(fn):
-        return _async_generator(fn, spec)
-    if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):
-        return _async(fn, spec)
-    return _generator(fn, spec) if inspect.isgeneratorfunction(fn) else _sync(fn, spec)
+    spec = _spec(what, fn, options, kind)
+    call = fn if inspect.isroutine(fn) or isinstance(fn, functools.partial) else type(fn).__call__
+    for is_kind, wrap in (
+        (inspect.isasyncgenfunction, recorded_async_generator),
+        (inspect.iscoroutinefunction, _async),
+        (inspect.isgeneratorfunction, recorded_generator),
+    ):
+        if is_kind(fn) or is_kind(call):
+            return wrap(fn, spec)
+    return _sync(fn, spec)
 
 
-def _spec(fn: Callable[..., Any], options: dict[str, Any], kind: int) -> _Spec:
-    signature = inspect.signature(fn)
-    names = list(signature.parameters)
-    k, query = options.get("k"), options.get("query")
-    for option, parameter in (("k", k), ("query", query)):
-        if parameter is not None and parameter not in names:
+def _sync(fn: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = spec.begin(args, kwargs)
+        if call is None:
+            return fn(*args, **kwargs)
+        while True:
+            token = running.set(call.retrieval)
+            try:
+                result = fn(*call.args, **call.kwargs)
+            except BaseException as exc:
+                leave(token)
+                if call.raised(exc):
+                    raise
+            else:
+                leave(token)
+                if call.returned(result):
+                    return call.given
+
+    return wrapper
+
+
+def _async(fn: Callable[..., Awaitable[Any]], spec: Spec) -> Callable[..., Any]:
+    @functools.wraps(fn)
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        call = spec.begin(args, kwargs)
+        if call is None:
+            return await fn(*args, **kwargs)
+        while True:
+            token = running.set(call.retrieval)
+            try:
+                result = await fn(*call.args, **call.kwargs)
+            except BaseException as exc:
+                leave(token)
+                if call.raised(exc):
+                    raise
+            else:
+                leave(token)
+                if call.returned(result):
+                    return call.given
+
+    return wrapper
+
+
+def _check_options(what: str, options: dict[str, Any], kind: int) -> None:
+    allowed = [name for name in _OPTIONS if name != "k" or kind != RERANK]
+    unknown = sorted(options.keys() - allowed)
+    if unknown:
+        raise ConfigurationError(f"{what}: got {', '.join(unknown)}, allowed: {', '.join(allowed)}.")
+    for option in ("name", "source", "version", "k", "query"):
+        value = options.get(option)
+        if value is not None and (not isinstance(value, str) or not value or safe.text(value, 200)[1]):
             raise ConfigurationError(
-                f"retriever({option}={parameter!r}): {getattr(fn, '__name__', fn)} has no such parameter; "
-                f"allowed: {', '.join(names) or 'none, it takes no argument'}."
+                f"{what}({option}={value!r:.100}): allowed: a string of 1 to 200 characters."
             )
     capture_k = options.get("capture_k")
     if capture_k is not None and (type(capture_k) is not int or not 1 <= capture_k <= 1000):
-        raise ConfigurationError(f"retriever(capture_k={capture_k!r}): allowed: a whole number from 1 to 1000.")
-    if query is None:
-        positional = [n for n in names if n not in {"self", "cls"}]
-        query = next((n for n in _QUERY_NAMES if n in names), positional[0] if positional else "")
-    parameter_kind = signature.parameters[query].kind if query in names else None
-    by_position = parameter_kind not in {None, inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.VAR_KEYWORD}
-    name = options.get("name") or getattr(fn, "__name__", type(fn).__name__)
-    return _Spec(
-        signature, options.get("source") or name, name, options.get("version") or "", kind, query,
-        names.index(query) if by_position else None, k, capture_k, options.get("adapter"),
-    )  # fmt: skip
+        raise ConfigurationError(
+            f"{what}(capture_k={capture_k!r:.100}): allowed: a whole number from 1 to 1000."
+        )
+    adapter = options.get("adapter")
+    if adapter is not None and not callable(adapter):
+        raise ConfigurationError(
+            f"{what}(adapter={adapter!r:.100}): allowed: a function of one returned item."
+        )
+
+
+def _spec(what: str, fn: Callable[..., Any], options: dict[str, Any], kind: int) -> Spec:
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):  # a function in C that does not say
+        signature = _ANY_CALL
+    parameters = signature.parameters
+    name = options.get("name") or _name_of(fn)
+    k, query = options.get("k"), options.get("query")
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for option, parameter in (("k", k), ("query", query)):
+        if parameter is not None and parameter not in parameters and not open_ended:
+            raise ConfigurationError(
+                f"{what}({option}={parameter!r}): {name} has no such parameter; "
+                f"allowed: {', '.join(parameters) or 'none, it takes no argument'}."
+            )
+    names = [n for n in parameters if n not in {"self", "cls"}]
+    query = query or next((n for n in _QUERY_NAMES if n in names), names[0] if names else "")
+    held = parameters.get(query)
+    by_position = held is not None and held.kind not in {held.KEYWORD_ONLY, held.VAR_KEYWORD}
+    return Spec(
+        signature=signature,
+        name=name,
+        source=options.get("source") or (None if kind == RERANK else name),
+        version=options.get("version") or "",
+        kind=kind,
+        query=query,
+        query_position=list(parameters).index(query) if by_position else None,
+        k=k,
+        capture_k=options.get("capture_k"),
+        adapter=options.get("adapter"),
+    )
+
+
+def _name_of(fn: Any) -> str:
+    """``search``, ``Store.search`` for a method, the class's name for an object that can be called."""
+    while isinstance(fn, functools.partial):
+        fn = fn.func
+    name = getattr(fn, "__qualname__", None)
+    return name.rpartition("<locals>.")[2] if isinstance(name, str) else type(fn).__qualname__

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import time
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ragwheel import runtime
-from ragwheel.capture import handles, safe
-from ragwheel.capture.columns import identity
-from ragwheel.capture.context import the_turn
+from ragwheel.capture import handles
+from ragwheel.capture.context import current_turn
 from ragwheel.capture.kinds import SignalKind, kinds
-from ragwheel.capture.recorder import Retrieval
+from ragwheel.capture.recorder import Retrieval, ids_of
 from ragwheel.capture.turn import Turn
 from ragwheel.guard import guard
+from ragwheel.host import safe
+from ragwheel.host.items import plain_id
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
 
@@ -30,7 +31,7 @@ class _Refused(Exception):
     """The reason why a signal is not taken."""
 
 
-def signal(
+def signal(  # noqa: PLR0913 - public, all but two by keyword
     handle: str,
     kind: str,
     *,
@@ -65,8 +66,8 @@ def signal(
     if rt is None:
         return False
     try:
-        target = handles.parse(_handle(handle), rt.settings.signing_keys)
-        record = _record(rt, target, kind, chunk, rank, value, query, other, subject, event_id, at)
+        said = _Said(chunk, rank, value, query, other, subject, event_id, at)
+        record = _record(rt, handle, kind, said)
     except (handles.BadHandle, _Refused) as exc:
         rt.refuse(f"{'handle: ' if isinstance(exc, handles.BadHandle) else ''}{exc}")
         return False
@@ -77,84 +78,137 @@ def signal(
     return rt.write_signal(record)
 
 
-def _record(
-    rt: Runtime, target: handles.Target, kind: Any, chunk: Any, rank: Any, value: Any, query: Any, other: Any,
-    subject: Any, event_id: Any, at: Any,
-) -> records.Signal:  # fmt: skip
+@dataclass(frozen=True)
+class _Said:
+    """The optional arguments of a call, as they came."""
+
+    chunk: Any
+    rank: Any
+    value: Any
+    query: Any
+    other: Any
+    subject: Any
+    event_id: Any
+    at: Any
+
+
+def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
+    """The signal, checked against its kind and against what this process knows of its target."""
     spec = kinds().get(kind) if isinstance(kind, str) else None
     if spec is None:
         raise _Refused("unknown kind")
-    app_id, rank = _chunk(rt, target, spec, chunk, rank)
+    about = _About(rt, handle)
+    chunk, rank = about.chunk(spec, said.chunk, said.rank)
+    query, flags = _query(rt, spec, said)
     now_ns = time.time_ns()
-    flags: tuple[str, ...] = ()
-    if query is not None:
-        query, flags = safe.text(query, rt.settings.max_text_chars)
+    target = about.target
     return records.Signal(
-        new_span_id(), target.trace_id, _id(event_id), spec.name, target.kind, target.span_id, app_id, rank,
-        _value(spec, value), query, _other(rt, target, spec, other), target.subject or _id(subject),
-        _at(at, now_ns), now_ns, flags,
-    )  # fmt: skip
+        span_id=new_span_id(),
+        trace_id=target.trace_id,
+        event_id=_id(said.event_id),
+        kind=spec.name,
+        target=target.kind,
+        target_id=target.span_id,
+        chunk=chunk,
+        rank=rank,
+        value=_value(spec, said.value),
+        query=query,
+        other=about.other(spec, said.other, chunk),
+        subject=target.subject or _id(said.subject),
+        at_ns=_at(said.at, now_ns),
+        received_ns=now_ns,
+        flags=flags,
+    )
 
 
-def _handle(handle: Any) -> str:
-    return str(handle.handle) if isinstance(handle, (Turn, Retrieval)) else handle
+class _About:
+    """What a signal is about: the target that its handle names, and what is known of it here."""
 
+    def __init__(self, rt: Runtime, handle: Any) -> None:
+        self.keys = rt.settings.signing_keys
+        self.target = self._parsed(handle)
+        self._served = rt.served(self.target.kind, self.target.span_id)
+        """Chunk ids of the retrieval, or of each retrieval of the turn; None: this process can't tell."""
+        turn = handle if isinstance(handle, Turn) else current_turn()
+        self._retrievals = [handle] if isinstance(handle, Retrieval) else turn.retrievals if turn else []
 
-def _chunk(rt: Runtime, target: handles.Target, spec: SignalKind, chunk: Any, rank: Any) -> tuple[str | None, Any]:
-    """The app id and rank of what the signal is about, refused when this process knows better."""
-    if spec.about in {"query", "turn"}:
-        if chunk is not None or rank is not None:
-            raise _Refused("takes no chunk")
-        return None, None
-    if chunk is None and rank is None:
+    def _parsed(self, handle: Any) -> handles.Target:
+        text = handle.handle if isinstance(handle, (Turn, Retrieval)) else handle
+        return handles.parse(text, self.keys, require_signed=bool(self.keys))
+
+    def chunk(self, spec: SignalKind, chunk: Any, rank: Any) -> tuple[str | None, int | None]:
+        """The app id and rank of the chunk, refused when this process knows better."""
+        if spec.about in {"query", "turn"}:
+            if chunk is not None or rank is not None:
+                raise _Refused("takes no chunk")
+            return None, None
+        if rank is not None and (type(rank) is not int or not 1 <= rank < 2**31):
+            raise _Refused("rank out of range")
+        if chunk is not None:
+            return self._app_id(chunk, rank), rank
+        if rank is not None:
+            return self._at_rank(rank), rank
         if spec.about == "chunk or answer":
             return None, None
         raise _Refused("chunk missing")
-    if rank is not None and (type(rank) is not int or rank < 1):
-        raise _Refused("rank out of range")
-    served = rt.served(target.kind, target.span_id)
-    if chunk is None:
-        if served is not None and (len(served) != 1 or rank > len(served[0])):
-            raise _Refused("rank out of range" if len(served) == 1 else "rank of a turn with several retrievals")
-        return (served[0][rank - 1] if served is not None else None), rank
-    app_id = _app_id(chunk)
-    if served is not None and not any(app_id in ids for ids in served):
-        raise _Refused("unknown chunk")
-    if served is not None and rank is not None and not any(ids[rank - 1 : rank] == (app_id,) for ids in served):
-        raise _Refused("another chunk at that rank")
-    return app_id, rank
 
+    def _at_rank(self, rank: int) -> str | None:
+        if self._served is None:
+            return None
+        if len(self._served) != 1:
+            raise _Refused("rank of a turn with several retrievals")
+        if rank > len(self._served[0]):
+            raise _Refused("rank out of range")
+        return self._served[0][rank - 1]
 
-def _app_id(chunk: Any) -> str:
-    if type(chunk) is int:
-        return str(chunk)
-    if not isinstance(chunk, str):
-        turn = the_turn.get()
-        for retrieval in reversed(turn.retrievals if turn is not None else []):
-            rank = retrieval.rank_of(chunk)
-            if rank is not None:
-                return retrieval.chunk_ids[rank - 1]
-        chunk = identity(chunk)
-    found = _id(chunk)
-    if not found:
-        raise _Refused("unknown chunk")
-    return found
-
-
-def _other(rt: Runtime, target: handles.Target, spec: SignalKind, other: Any) -> str | None:
-    if spec.about == "comparison":
-        if other is None:
-            raise _Refused("other missing")
-        app_id = _app_id(other)
-        served = rt.served(target.kind, target.span_id)
-        if served is not None and not any(app_id in ids for ids in served):
+    def _app_id(self, chunk: Any, rank: int | None = None) -> str:
+        """The id of a chunk given by id or as an object; unknown here only when this process can tell."""
+        found = [
+            r.chunk_ids[at - 1] for r in reversed(self._retrievals) if (at := r.holds(chunk)) is not None
+        ]
+        wanted = found[:1] or [
+            text for text in (safe.text(each, MAX_ID_CHARS)[0] for each in ids_of(chunk)) if text
+        ]
+        if not wanted:
             raise _Refused("unknown chunk")
-        return app_id
-    if other is None:
-        return None
+        if self._served is None:
+            return wanted[0]
+        for app_id in wanted:
+            if any(app_id in ids for ids in self._served):
+                if rank is not None and not any(ids[rank - 1 : rank] == (app_id,) for ids in self._served):
+                    raise _Refused("another chunk at that rank")
+                return app_id
+        raise _Refused("unknown chunk")
+
+    def other(self, spec: SignalKind, other: Any, chunk: str | None) -> str | None:
+        """The chunk that lost a comparison, or the span id of the query that came next."""
+        if spec.about == "comparison":
+            if other is None:
+                raise _Refused("other missing")
+            loser = self._app_id(other)
+            if loser == chunk:
+                raise _Refused("a chunk over itself")
+            return loser
+        if other is None:
+            return None
+        if spec.about != "query":
+            raise _Refused("takes no other")
+        return self._parsed(other).span_id.hex()
+
+
+def _query(rt: Runtime, spec: SignalKind, said: _Said) -> tuple[str | None, tuple[str, ...]]:
     if spec.about != "query":
-        raise _Refused("takes no other")
-    return handles.parse(_handle(other), rt.settings.signing_keys).span_id.hex()
+        if said.query is not None:
+            raise _Refused("takes no query")
+        return None, ()
+    if said.query is None:
+        if said.other is None:
+            raise _Refused("query missing")
+        return None, ()
+    query, flags = safe.text(said.query, rt.settings.max_text_chars)
+    if not query.strip():
+        raise _Refused("query missing")
+    return query, flags
 
 
 def _value(spec: SignalKind, value: Any) -> float | None:
@@ -167,18 +221,20 @@ def _value(spec: SignalKind, value: Any) -> float | None:
 
 
 def _id(value: Any) -> str | None:
-    """An id as text: str, or a whole number; cut at 1,000 characters."""
-    if value is None:
-        return None
-    if type(value) is int:
-        return str(value)
-    return safe.text(value, MAX_ID_CHARS)[0] or None
+    """A subject or event id as text, cut at 1,000 characters: of a str, int or UUID."""
+    found = plain_id(value)
+    return None if found is None else safe.text(found, MAX_ID_CHARS)[0]
 
 
 def _at(at: Any, now_ns: int) -> int:
+    """Unix nanoseconds of an aware datetime or of Unix seconds."""
     if at is None:
         return now_ns
-    seconds = at.timestamp() if isinstance(at, datetime) else safe.number(at)
-    if seconds is None or not math.isfinite(seconds) or not 0 <= seconds < 2**33:
+    if isinstance(at, datetime):
+        if at.tzinfo is None:
+            raise _Refused("time without a zone")
+        at = at.timestamp()
+    seconds = safe.number(at)
+    if seconds is None or not 0 <= seconds < 2**33:
         raise _Refused("time out of range")
     return int(seconds * 1e9)

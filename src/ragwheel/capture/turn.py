@@ -6,16 +6,18 @@ import contextlib
 import time
 from collections.abc import Iterable
 from contextvars import Token
-from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
 from ragwheel import runtime
-from ragwheel.capture import handles, safe
-from ragwheel.capture.context import origin, the_turn
+from ragwheel.capture import handles
+from ragwheel.capture.context import current_turn, origin, the_turn
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.citations import Candidate, extract
 from ragwheel.guard import guard
+from ragwheel.host import safe
+from ragwheel.host.items import plain_id
+from ragwheel.host.results import chunks_in
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
 
@@ -23,6 +25,7 @@ __all__ = ["Turn", "turn"]
 
 MAX_LISTED: Final = 1000
 """Chunks per turn that ``prompted`` and ``shown`` take in."""
+MAX_ID_CHARS: Final = 1000
 
 Place = tuple[str, int]
 """Span id of a retrieval in hex, and a rank in it."""
@@ -35,43 +38,54 @@ class Turn:
         handle: names this turn to :func:`ragwheel.signal`, also later and from elsewhere.
         retrievals: what was retrieved and re-ranked in it so far, oldest first (nested ones left out).
         query, session_id, user_id: as given.
+        ended: whether its ``with`` block has been left.
     """
 
-    def __init__(self, query: str | None, session_id: str | None, user_id: str | None) -> None:
+    def __init__(self, query: object, session_id: object, user_id: object) -> None:
         self.retrievals: list[Retrieval] = []
-        self.query = query
-        self.session_id = session_id
-        self.user_id = user_id
+        self.query: str | None = None
+        self.session_id: str | None = None
+        self.user_id: str | None = None
         self.span_id = new_span_id()
         self.sampled = False
+        self.ended = False
         self._rt: runtime.Runtime | None = None
-        self._token: Token[Turn | None] | None = None
+        self._tokens: list[Token[Turn | None]] = []
         self._revision = 0
+        self._duration_ns = 0
+        self._error: str | None = None
         self._record: dict[str, Any] = {}
-        self._flags: tuple[str, ...] = ()
+        self._flags: dict[str, None] = {}
         self._start_ns = time.time_ns()
         self._started_ns = time.perf_counter_ns()
         self.trace_id, self.parent_id, self.app_span = b"", None, 0
         try:
-            self._begin()
+            self._rt = runtime.active()
+            self.trace_id, self.parent_id, self.app_span = origin(current_turn())
+            if self._rt is not None:
+                self.sampled = self._rt.keeps(self.trace_id)
+                self.query = self._text(query)
+                self.session_id = self._id("session_id", session_id)
+                self.user_id = self._id("user_id", user_id)
         except Exception as exc:
             guard.caught("starting a turn", exc)
-
-    def _begin(self) -> None:
-        self._rt = rt = runtime.active()
-        self.trace_id, self.parent_id, self.app_span = origin(the_turn.get())
-        if rt is not None:
-            self.sampled = rt.keeps(self.trace_id)
-            for name in ("query", "session_id", "user_id"):
-                setattr(self, name, self._text(getattr(self, name)))
 
     def _text(self, value: object) -> str | None:
         if value is None or self._rt is None:
             return None
-        if isinstance(value, int):
-            value = int.__repr__(value)
         text, flags = safe.text(value, self._rt.settings.max_text_chars)
-        self._flags = tuple(dict.fromkeys(self._flags + flags))
+        self._flags.update(dict.fromkeys(flags))
+        return text
+
+    def _id(self, name: str, value: object) -> str | None:
+        """A pseudonymous id as text: of a str, int or UUID; None of anything else."""
+        found = plain_id(value)
+        if found is None:
+            if value is not None and type(value) is not str:
+                self._flags[f"bad_{name}"] = None
+            return None
+        text, flags = safe.text(found, MAX_ID_CHARS)
+        self._flags.update(dict.fromkeys(flags))
         return text
 
     @property
@@ -79,7 +93,9 @@ class Turn:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
         if self._rt is None:
             return ""
-        target = handles.Target(handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app)
+        target = handles.Target(
+            handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app
+        )
         return handles.make(target, self._rt.settings.signing_keys)
 
     def prompted(self, chunks: Iterable[object]) -> None:
@@ -94,7 +110,7 @@ class Turn:
         self._list("shown", chunks)
 
     def answer(self, text_or_message: object, citations: object = None) -> None:
-        """Record the answer and what it cites.
+        """Record the answer and what it cites; on disk when this returns. A second answer replaces the first.
 
         Args:
             text_or_message: text, or a message of Anthropic, OpenAI, Cohere or LangChain.
@@ -102,41 +118,49 @@ class Turn:
                 message and from ``[n]`` markers in the text. ``[n]`` is the n-th of the chunks last given
                 to :meth:`prompted`, else of the turn's returned chunks in order.
         """
+        if self._rt is None:
+            return
         try:
             found = extract(text_or_message, citations, self._candidates())
-            self._flags = tuple(dict.fromkeys(self._flags + found.flags))
+            self._flags.update(dict.fromkeys(found.flags))
             self._record["answer"] = self._text(found.text)
             self._record["citations"] = [
                 {
-                    "marker": c.marker, "retrieval": c.retrieval, "rank": c.rank, "source": c.source, "chunk": c.chunk,
-                    "start": c.start, "end": c.end, "text": c.text, "method": c.method,
+                    "marker": c.marker, "retrieval": c.retrieval, "rank": c.rank, "source": c.source,
+                    "chunk": c.chunk, "start": c.start, "end": c.end, "text": c.text, "method": c.method,
                 }
                 for c in found.citations
             ]  # fmt: skip
-            self._write(None)
+            self._write()
         except Exception as exc:
             guard.caught("recording an answer", exc)
 
-    def _list(self, what: str, chunks: Iterable[object]) -> None:
+    def _list(self, what: str, chunks: object) -> None:
+        if self._rt is None:
+            return
         try:
-            if hasattr(type(chunks), "__next__"):
-                self._flags = tuple(dict.fromkeys((*self._flags, "iterator_not_read")))
+            flags: list[str] = []
+            single = plain_id(chunks) is not None
+            listed = [chunks] if single else chunks_in(chunks, MAX_LISTED, flags.append).objects
+            self._flags.update(dict.fromkeys(flags))
+            if "iterator_not_read" in flags:
                 return
-            places = [self._place(chunk) for chunk in islice(iter(chunks), MAX_LISTED)]
+            places = [self._place(chunk) for chunk in listed]
             if None in places:
-                self._flags = tuple(dict.fromkeys((*self._flags, f"unknown_{what}")))
+                self._flags[f"unknown_{what}"] = None
             self._record[what] = [place for place in places if place is not None]
-            if self._token is None and self._revision:  # said after the turn had ended
-                self._write(None)
+            if not self._tokens and self._revision:  # said after the turn was written for the last time
+                self._write()
         except Exception as exc:
             guard.caught(f"recording what was {what}", exc)
 
     def _place(self, chunk: object) -> Place | None:
-        """The latest retrieval of this turn that has ``chunk``, and its rank there."""
-        for retrieval in reversed(self.retrievals):
-            rank = retrieval.rank_of(chunk)
-            if rank is not None:
-                return retrieval.span_id.hex(), rank
+        """The rank in this turn's latest retrieval that returned this object, or else one with its id."""
+        for find in (Retrieval.holds, Retrieval.rank_of):
+            for retrieval in reversed(self.retrievals):
+                rank = find(retrieval, chunk)
+                if rank is not None:
+                    return retrieval.span_id.hex(), rank
         return None
 
     def _candidates(self) -> list[Candidate]:
@@ -145,52 +169,72 @@ class Turn:
         places: list[Place] | None = self._record.get("prompted")
         if places is None:
             reranks = [r for r in self.retrievals if r.kind == RERANK]
-            outermost = reranks[-1:] or self.retrievals
-            places = [(r.span_id.hex(), n) for r in outermost for n in range(1, min(r.n_returned, len(r.chunk_ids)) + 1)]
+            places = [
+                (r.span_id.hex(), rank)
+                for r in reranks[-1:] or self.retrievals
+                for rank in range(1, min(r.n_returned, len(r.chunk_ids)) + 1)
+            ]
         return [
-            Candidate(span, rank, by_span[span].source, by_span[span].chunk_ids[rank - 1], by_span[span].item(rank))
+            Candidate(
+                span, rank, by_span[span].source, by_span[span].chunk_ids[rank - 1], by_span[span].item(rank)
+            )
             for span, rank in places
         ]
 
-    def _write(self, error: str | None) -> None:
+    def _write(self) -> None:
+        """Write the turn as it is now; its duration is 0 until it has ended."""
         rt = self._rt
         if rt is None:
             return
-        if not self.sampled:
-            if not self._revision:
-                rt.count_unsampled()
-            self._revision += 1
-            return
         self._revision += 1
+        if not self.sampled:
+            if self._revision == 1:
+                rt.count_unsampled()
+            return
         query = self.query
         if query is None and self.retrievals:
             query = self.retrievals[0].query
+        said = self._record
         rt.write_turn(
             records.TurnRecord(
-                self.span_id, self.trace_id, self.parent_id, self._revision, rt.settings.app, query,
-                self._record.get("answer"), self.session_id, self.user_id, self._start_ns,
-                time.perf_counter_ns() - self._started_ns, self._record.get("prompted"), self._record.get("shown"),
-                self._record.get("citations"), error, self._flags,
+                span_id=self.span_id,
+                trace_id=self.trace_id,
+                parent_id=self.parent_id,
+                revision=self._revision,
+                app=rt.settings.app,
+                query=query,
+                answer=said.get("answer"),
+                session_id=self.session_id,
+                user_id=self.user_id,
+                start_ns=self._start_ns,
+                duration_ns=self._duration_ns,
+                prompted=said.get("prompted"),
+                shown=said.get("shown"),
+                citations=said.get("citations"),
+                error=self._error,
+                flags=tuple(self._flags),
             )
-        )  # fmt: skip
+        )
 
     def __enter__(self) -> Turn:
-        self._token = the_turn.set(self)
+        self.ended = False
+        self._tokens.append(the_turn.set(self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        token, self._token = self._token, None
-        if token is not None:
-            try:
-                the_turn.reset(token)
-            except ValueError:  # left in another context than it was entered in (an async generator's)
-                with contextlib.suppress(LookupError):
-                    if the_turn.get() is self:
-                        the_turn.set(None)
+        # left in another context than it was entered in (an async generator's), or left without having been
+        # entered: `current_turn` leaves it out because it has ended
+        with contextlib.suppress(ValueError, IndexError):
+            the_turn.reset(self._tokens.pop())
+        if self._tokens:
+            return
+        self.ended = True
         try:
-            self._write(None if kind is None else kind.__name__)
+            self._duration_ns = time.perf_counter_ns() - self._started_ns
+            self._error = None if kind is None else kind.__name__
+            self._write()
         except Exception as exc:
             guard.caught("recording a turn", exc)
 

@@ -1,0 +1,133 @@
+"""One recorded call of a decorated function: with which arguments, what of its result the app gets.
+
+The wrappers of functions, coroutine functions, generators and async generators differ only in how they
+call; what they do with the outcome is here.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ragwheel import runtime
+from ragwheel.capture import overfetch
+from ragwheel.capture.context import surroundings
+from ragwheel.capture.recorder import Retrieval
+from ragwheel.errors import OverfetchRefused
+from ragwheel.guard import guard
+
+__all__ = ["Call", "Spec"]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a decorator was told and found out about its function.
+
+    ``query`` and ``k`` are names of parameters. ``source`` None: that of the chunks that are re-ranked.
+    """
+
+    signature: inspect.Signature
+    name: str
+    source: str | None
+    version: str
+    kind: int
+    query: str
+    query_position: int | None
+    k: str | None
+    capture_k: int | None
+    adapter: Callable[[Any], Any] | None
+
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+        """Start recording a call; None: nothing is recorded. Never raises."""
+        rt = runtime.active()
+        if rt is None:
+            return None
+        try:
+            query = kwargs[self.query] if self.query in kwargs else self._query_of(args)
+            retrieval = Retrieval(rt, query, self.name, self.source, self.version, self.kind)
+            retrieval.place(*surroundings())
+            if self.capture_k is not None:
+                retrieval.capture_k = min(self.capture_k, retrieval.capture_k)
+            call = Call(retrieval, self.adapter, args, kwargs)
+            if self.k is not None and retrieval.sampled:
+                call.plan(overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k))
+        except Exception as exc:
+            guard.caught("starting a retrieval", exc)
+            return None
+        return call
+
+    def _query_of(self, args: tuple[Any, ...]) -> object:
+        position = self.query_position
+        if position is not None and position < len(args):
+            return args[position]
+        parameter = self.signature.parameters.get(self.query)
+        return None if parameter is None or parameter.default is parameter.empty else parameter.default
+
+
+class Call:
+    """Call with ``args`` and ``kwargs``, tell :meth:`returned` or :meth:`raised`, and again if they say so.
+
+    Attributes:
+        args, kwargs: what to call the function with.
+        k: how many chunks the app gets while the function is asked for more; None: all.
+        given: what the app gets, after ``returned`` said True.
+    """
+
+    __slots__ = ("_adapter", "_own", "args", "given", "k", "kwargs", "retrieval")
+
+    def __init__(
+        self,
+        retrieval: Retrieval,
+        adapter: Callable[[Any], Any] | None,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> None:
+        self.retrieval = retrieval
+        self.args = args
+        self.kwargs = kwargs
+        self.k: int | None = None
+        self.given: Any = None
+        self._own = (args, kwargs)
+        self._adapter = adapter
+
+    def plan(self, plan: overfetch.Plan) -> None:
+        """Ask for more than the app does, or note why not."""
+        self.retrieval.top_k = plan.k
+        if plan.refused:
+            self.retrieval.flag(f"overfetch_refused: {plan.refused}")
+        if plan.asked is not None:
+            self.args, self.kwargs, self.k = plan.args, plan.kwargs, plan.k
+
+    def returned(self, result: Any) -> bool:
+        """Record the result. False: it was over-fetched and cannot be cut to k, make the app's own call."""
+        if self.k is None:
+            self.given = result
+            self.end(result)
+            return True
+        try:
+            self.given = overfetch.first_k(result, self.k)
+        except OverfetchRefused as exc:
+            return self._again(f"overfetch_refused: {exc}")
+        except Exception:  # the host's own code, in a list of a type of its own
+            return self._again("overfetch_refused: the retriever's list could not be cut to k")
+        self.end(result, min(self.k, len(result)))
+        return True
+
+    def raised(self, error: BaseException) -> bool:
+        """Record the error. False: it came of asking for more, make the app's own call."""
+        if self.k is not None and overfetch.may_be_about_k(error):
+            return self._again("overfetch_failed")
+        self.retrieval.fail(error)
+        return True
+
+    def end(self, result: Any, n_returned: int | None = None, total: int | None = None) -> None:
+        """Record the result, of whose ``total`` chunks the app gets the first ``n_returned`` (None: all)."""
+        self.retrieval.finish(result, returned=n_returned, total=total, adapter=self._adapter)
+
+    def _again(self, flag: str) -> bool:
+        self.retrieval.flag(flag)
+        self.k = None
+        self.args, self.kwargs = self._own
+        return False

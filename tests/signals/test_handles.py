@@ -1,0 +1,112 @@
+"""Handles: short, URL-safe, refused when anything about them is not as it was made."""
+
+from __future__ import annotations
+
+import base64
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ragwheel.capture import handles
+from ragwheel.capture.handles import BadHandle, Target, make, parse
+
+OLD, NEW = "old:" + "ab" * 32, "new-1:" + "cd" * 16
+SPAN, TRACE = bytes(range(8)), bytes(range(16))
+URL_SAFE = set(string.ascii_letters + string.digits + "-_.~")
+
+targets = st.builds(
+    Target,
+    st.sampled_from([handles.RETRIEVAL, handles.TURN]),
+    st.binary(min_size=8, max_size=8),
+    st.binary(min_size=16, max_size=16),
+    st.none() | st.text(min_size=1, max_size=60),
+    st.text(max_size=60),
+)
+
+
+def encodable(target):
+    clean = {name: (text or "").encode(errors="replace").decode() for name, text in target._asdict().items()
+             if name in {"subject", "app"}}  # fmt: skip
+    return target._replace(subject=clean["subject"] or None, app=clean["app"], signed=True)
+
+
+@given(targets)
+def test_signed_round_trip(target):
+    text = make(target, [NEW, OLD])
+    assert set(text) <= URL_SAFE
+    assert parse(text, [OLD, NEW]) == encodable(target)
+
+
+@given(targets)
+def test_unsigned_round_trip_carries_no_subject(target):
+    text = make(target, [])
+    assert len(text) == 44
+    assert set(text) <= URL_SAFE
+    assert parse(text) == Target(target.kind, target.span_id, target.trace_id)
+
+
+@pytest.mark.parametrize("keys", [[], [NEW]], ids=["unsigned", "signed"])
+def test_any_changed_character_is_refused(keys):
+    text = make(Target(handles.TURN, SPAN, TRACE, "someone", "shop"), keys)
+    for at in range(len(text)):
+        for other in string.ascii_letters + string.digits + "-_.":
+            if other != text[at]:
+                with pytest.raises(BadHandle):
+                    parse(text[:at] + other + text[at + 1 :], keys)
+        with pytest.raises(BadHandle):
+            parse(text[:at] + text[at + 1 :], keys)
+        with pytest.raises(BadHandle):
+            parse(text[:at], keys)
+
+
+@pytest.mark.parametrize(
+    "junk", ["", ".", "u1", "u1..", "s1...", "s1.a.b.c", "x" * 5000, None, 7, b"u1", "ü", "\0"]
+)
+def test_junk_is_refused(junk):
+    for keys in ([], [NEW]):
+        with pytest.raises(BadHandle):
+            parse(junk, keys)
+
+
+def test_lengths_as_documented():
+    longest = "k" * 16 + ":" + "ab" * 64
+    assert len(make(Target(0, SPAN, TRACE), [])) == 44
+    assert len(make(Target(0, SPAN, TRACE), ["a:" + "ab" * 16])) == 69 + 1
+    most = make(Target(0, SPAN, TRACE, "s" * 255, "a" * 255), [longest])
+    assert len(most) == 765 <= handles.MAX_CHARS
+    assert parse(most, [longest]).subject == "s" * 255
+
+
+def test_rotation():
+    text = make(Target(handles.RETRIEVAL, SPAN, TRACE), [OLD])
+    assert text.startswith("s1.old.")
+    assert parse(text, [NEW, OLD]).span_id == SPAN
+    with pytest.raises(BadHandle, match="unknown key"):
+        parse(text, [NEW])
+    with pytest.raises(BadHandle, match="bad signature"):
+        parse(text, ["old:" + "ef" * 32])
+    assert parse(text, ["old:" + "ef" * 32, OLD]).span_id == SPAN  # two secrets under one id
+
+
+def test_expiry():
+    text = make(Target(handles.TURN, SPAN, TRACE), [NEW], now_s=1000, lifetime_s=60)
+    assert parse(text, [NEW], now_s=1060).signed
+    with pytest.raises(BadHandle, match="expired"):
+        parse(text, [NEW], now_s=1061)
+
+
+def test_an_unsigned_one_where_signed_ones_are_asked_for():
+    text = make(Target(handles.TURN, SPAN, TRACE), [])
+    with pytest.raises(BadHandle, match="not signed"):
+        parse(text, [NEW], require_signed=True)
+    with pytest.raises(BadHandle):
+        parse("u1." + base64.urlsafe_b64encode(b"r" * 25).decode(), [])
+
+
+def test_two_long_names_never_become_the_same():
+    one, two = ("x" * 300 + end for end in "ab")
+    subjects = {parse(make(Target(1, SPAN, TRACE, name), [NEW]), [NEW]).subject for name in (one, two)}
+    assert len(subjects) == 2
+    assert all(subject.startswith("sha256:") for subject in subjects)
