@@ -9,16 +9,20 @@ from __future__ import annotations
 
 from contextvars import ContextVar, Token
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self
 
 import ragwheel
-from ragwheel_langchain.runs import OPEN, Recorder
+from ragwheel_langchain.runs import OPEN
 
 if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
-__all__ = ["Call", "Labels", "announced", "enclosing"]
+    from ragwheel import Retrieval
+
+__all__ = ["Call", "Labels", "announced", "enclosing", "started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,21 +34,45 @@ class Labels:
     version: str | None = None
 
 
+def started(
+    query: object, run_name: str, labels: Labels, *, top_k: int | None = None, outer: Retrieval | None = None
+) -> Retrieval | None:
+    """Begin a retrieval, named after the LangChain run where the app gave no name; None: not configured."""
+    retrieval = ragwheel.start_retrieval(
+        query,
+        source=labels.source or run_name,
+        name=labels.name or run_name,
+        version=labels.version,
+        top_k=top_k,
+        outer=outer,
+    )
+    return retrieval if isinstance(retrieval, ragwheel.Retrieval) else None
+
+
+_current: ContextVar[Call | None] = ContextVar("ragwheel_langchain_call", default=None)
+
+
+def enclosing() -> Retrieval | None:
+    """The retrieval of the wrapped call that this code runs inside, if any."""
+    call = _current.get()
+    return None if call is None else call.retrieval
+
+
 @dataclass(slots=True, eq=False)
 class Call:
     """A context manager around one call: announces it, and records the exception if it fails."""
 
-    query: Any
+    query: object
     labels: Labels
     k: int | None
     refused: str | None
-    recorder: Recorder | None = None
-    _outer: Recorder | None = None
+    begun: bool = False
+    retrieval: Retrieval | None = None
+    _outer: Retrieval | None = field(default_factory=enclosing)
     _run_id: UUID | None = None
     _token: Token[Call | None] | None = field(default=None, repr=False)
 
-    def __enter__(self) -> Call:
-        self._outer = enclosing()
+    def __enter__(self) -> Self:
         self._token = _current.set(self)
         return self
 
@@ -55,50 +83,38 @@ class Call:
             _current.reset(self._token)
         if self._run_id is not None:
             OPEN.close(self._run_id)  # LangChain reports no end for a cancelled run
-        if error is not None and self.recorder is not None:
-            self.recorder.fail(error)
+        if error is not None and self.retrieval is not None:
+            self.retrieval.fail(error)
 
-    def begin(self, run_name: str, *, outer: Recorder | None = None, run_id: UUID | None = None) -> Recorder:
-        """Start recording, with the name of the LangChain run where the app gave none."""
-        labels = self.labels
+    def begin(
+        self, run_name: str, *, outer: Retrieval | None = None, run_id: UUID | None = None
+    ) -> Retrieval | None:
+        """Start recording; `run_id` is the LangChain run's where the callback handler sees it."""
+        self.begun = True
         self._run_id = run_id
-        self.recorder = ragwheel.start_retrieval(
-            self.query,
-            source=labels.source or run_name,
-            name=labels.name or run_name,
-            version=labels.version,
-            top_k=self.k,
-            outer=outer or self._outer,
-        )
+        self.retrieval = started(self.query, run_name, self.labels, top_k=self.k, outer=outer or self._outer)
         if self.refused is not None:
-            self.refuse(self.refused)
-        return self.recorder
+            self.flag(f"overfetch_refused: {self.refused}")
+        return self.retrieval
 
-    def finish(self, chunks: Any, returned: int | None = None) -> None:
+    def finish(self, chunks: object, returned: int | None = None) -> None:
         """Record what the search gave; the app gets the first `returned` (None: all)."""
-        if self.recorder is not None:
-            self.recorder.finish(chunks, returned=returned)
+        if self.retrieval is not None:
+            self.retrieval.finish(chunks, returned=returned)
 
-    def refuse(self, reason: str) -> None:
-        """Note with the retrieval why no more than the app's own chunks were asked for."""
-        if self.recorder is not None:
-            self.recorder.flag(f"overfetch refused: {reason}")
+    def flag(self, words: str) -> None:
+        """Note with the retrieval what could not be done."""
+        if self.retrieval is not None:
+            self.retrieval.flag(words)
 
     def room(self, asked: int) -> int:
         """How many of `asked` chunks would be recorded: 0 while ragwheel is not configured."""
-        return min(asked, getattr(self.recorder, "capture_k", 0))
-
-
-_current: ContextVar[Call | None] = ContextVar("ragwheel_langchain_call", default=None)
+        if self.retrieval is None or not self.retrieval.sampled:
+            return 0
+        return min(asked, self.retrieval.capture_k)
 
 
 def announced(query: object) -> Call | None:
     """The call whose run has not started yet, if it asks `query`."""
     call = _current.get()
-    return call if call is not None and call.recorder is None and call.query is query else None
-
-
-def enclosing() -> Recorder | None:
-    """The recorder of the wrapped call that this code runs inside, if any."""
-    call = _current.get()
-    return None if call is None else call.recorder
+    return call if call is not None and not call.begun and call.query is query else None

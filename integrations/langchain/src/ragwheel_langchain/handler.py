@@ -15,8 +15,7 @@ from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.tracers.context import register_configure_hook
 from typing_extensions import override
 
-import ragwheel
-from ragwheel_langchain.calls import announced, enclosing
+from ragwheel_langchain.calls import Labels, announced, enclosing, started
 from ragwheel_langchain.runs import OPEN
 
 if TYPE_CHECKING:
@@ -87,42 +86,36 @@ class CaptureHandler(BaseCallbackHandler):
         metadata: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        """Open a recorder: the one of a wrapped retriever's call if this is its run."""
+        """Begin a retrieval: that of a wrapped retriever's call if this is its run."""
         if not self.active:
             return
         outer = OPEN.find(parent_run_id) or enclosing()
         name = kwargs.get("name") or _class_name(serialized)
         call = announced(query)
         if call is not None:
-            OPEN.add(run_id, call.begin(name, outer=outer, run_id=run_id))
-            return
-        said = metadata or {}
-        recorder = ragwheel.start_retrieval(
-            query,
-            source=_text(said.get("ragwheel_source")) or name,
-            name=name,
-            version=_text(said.get("ragwheel_version")),
-            outer=outer,
-        )
-        OPEN.add(run_id, recorder)
+            retrieval = call.begin(name, outer=outer, run_id=run_id)
+        else:
+            retrieval = started(query, name, _labels(metadata or {}), outer=outer)
+        if retrieval is not None:
+            OPEN.add(run_id, retrieval)
 
     @override
     def on_retriever_end(self, documents: Sequence[Document], *, run_id: UUID, **kwargs: Any) -> None:
-        recorder = OPEN.close(run_id)
-        if recorder is not None:
-            recorder.finish(documents)
+        retrieval = OPEN.close(run_id)
+        if retrieval is not None:
+            retrieval.finish(documents)
 
     @override
     def on_retriever_error(self, error: BaseException, *, run_id: UUID, **kwargs: Any) -> None:
-        recorder = OPEN.close(run_id)
-        if recorder is not None:
-            recorder.fail(error)
+        retrieval = OPEN.close(run_id)
+        if retrieval is not None:
+            retrieval.fail(error)
 
     def _enter(self, run_id: UUID, parent_run_id: UUID | None) -> None:
         """A chain or tool run: kept only inside a retriever."""
-        recorder = OPEN.find(parent_run_id)
-        if recorder is not None:
-            OPEN.add(run_id, recorder)
+        retrieval = OPEN.find(parent_run_id)
+        if retrieval is not None:
+            OPEN.add(run_id, retrieval)
 
     @override
     def on_chain_start(
@@ -197,6 +190,10 @@ def _class_name(serialized: dict[str, Any] | None) -> str:
     return str(path[-1]) if path else "retriever"
 
 
-def _text(value: object) -> str | None:
-    """A string or number that the app put into its metadata; nothing else is made into text here."""
-    return str(value) if type(value) in (str, int, float) else None
+def _labels(metadata: dict[str, Any]) -> Labels:
+    """What the app said in the retriever's metadata; only strings and numbers are made into text here."""
+    source, version = metadata.get("ragwheel_source"), metadata.get("ragwheel_version")
+    return Labels(
+        source=source if isinstance(source, str) else None,
+        version=str(version) if type(version) in (str, int, float) else None,
+    )

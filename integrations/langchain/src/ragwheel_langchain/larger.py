@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ragwheel import overfetch
+from ragwheel import OverfetchRefused, overfetch
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -32,6 +32,7 @@ class Patience:
 
     @property
     def ended(self) -> bool:
+        """No further larger searches."""
         return self.failures_in_a_row >= self.limit
 
 
@@ -58,8 +59,8 @@ class LargerSearch:
             try:
                 with self._asking(options) as (retriever, larger):
                     found = retriever._get_relevant_documents(query, **larger)
-                cut = overfetch.first_k(found, self.search.k)
-            except Exception as error:
+                cut: list[Document] = overfetch.first_k(found, self.search.k or 0)
+            except Exception as error:  # noqa: BLE001 - judged: the app's own search may still succeed
                 failure = self._judge(error)
             else:
                 return self._hand_on(found, cut)
@@ -73,8 +74,8 @@ class LargerSearch:
             try:
                 with self._asking(options) as (retriever, larger):
                     found = await retriever._aget_relevant_documents(query, **larger)
-                cut = overfetch.first_k(found, self.search.k)
-            except Exception as error:
+                cut: list[Document] = overfetch.first_k(found, self.search.k or 0)
+            except Exception as error:  # noqa: BLE001 - judged: the app's own search may still succeed
                 failure = self._judge(error)
             else:
                 return self._hand_on(found, cut)
@@ -103,26 +104,24 @@ class LargerSearch:
             }
             vars(self.retriever).update(changed)
 
-    def _hand_on(self, found: Any, cut: Any) -> Any:
+    def _hand_on(self, found: list[Document], cut: list[Document]) -> list[Document]:
         self.patience.failures_in_a_row = 0
         self.call.finish(found, returned=len(cut))
         return cut
 
     def _judge(self, error: Exception) -> str:
-        """Why the larger search did not work out; an error that is not about k is the app's."""
+        """What to note about a larger search that did not work out; an error not about k is the app's."""
         if not overfetch.may_be_about_k(error):
             raise error
-        return (
-            str(error)
-            if isinstance(error, overfetch.OverfetchRefused)
-            else f"it raised {type(error).__name__}"
-        )
+        if isinstance(error, OverfetchRefused):
+            return f"overfetch_refused: {error}"
+        return f"overfetch_failed: {type(error).__name__}"
 
     def _note(self, failure: str | None) -> None:
         """The app's own search succeeded where the larger one failed."""
         if failure is not None:
             self.patience.failures_in_a_row += 1
-            self.call.refuse(failure)
+            self.call.flag(failure)
 
 
 _UNSET = object()

@@ -56,7 +56,7 @@ def plan_search(
     if composed is not None:
         return Search(refused=f"{cls.__name__} runs something else inside ({composed})")
     taken = options if retriever._expects_other_args else {}
-    signature = _signature(getattr(cls, "_get_relevant_documents"))
+    signature = _signature(cls._get_relevant_documents)
     for name in _K_NAMES:
         parameter = signature.parameters.get(name)
         if parameter is not None and (name in taken or isinstance(parameter.default, int)):

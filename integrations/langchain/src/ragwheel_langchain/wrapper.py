@@ -125,7 +125,7 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a BaseRetriever. "
             "Wrap the retriever first, then use .with_config(), .bind() or | on the result."
         )
-    if isinstance(capture_k, bool) or not isinstance(capture_k, int) or capture_k < 1:
+    if type(capture_k) is not int or capture_k < 1:
         raise ConfigurationError(
             f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
         )
