@@ -82,13 +82,17 @@ class World:
     def relevant_pairs(self) -> set[tuple[str, str]]:
         """All (query, chunk id of the app's) that are relevant."""
         pairs = zip(self.queries, self.grades)
-        return {(query, self.chunks[c][0]) for query, grades in pairs for c, grade in grades.items() if grade > 0}
+        return {
+            (query, self.chunks[c][0]) for query, grades in pairs for c, grade in grades.items() if grade > 0
+        }
 
 
 def synthetic_world(spec: TraceSpec) -> World:
     """Queries of five made-up words, each with ``relevant`` chunks that a noisy retriever ranks early."""
     rng = random.Random(spec.seed)
-    vocabulary = ["".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 9))) for _ in range(5_000)]
+    vocabulary = [
+        "".join(rng.choices("abcdefghijklmnopqrstuvwxyz", k=rng.randint(4, 9))) for _ in range(5_000)
+    ]
     chunks = [(f"c{n}", " ".join(rng.choices(vocabulary, k=spec.words))) for n in range(spec.chunks)]
     queries, rankings, grades = [], [], []
     for n in range(spec.queries):
@@ -96,7 +100,7 @@ def synthetic_world(spec: TraceSpec) -> World:
         relevant = rng.sample(range(spec.chunks), spec.relevant)
         keys = {c: rng.random() for c in rng.sample(range(spec.chunks), min(spec.k + 10, spec.chunks))}
         keys.update((c, rng.random() * 0.3) for c in relevant)
-        rankings.append(sorted(keys, key=lambda c, k=keys: (k[c], c)))
+        rankings.append([c for _, c in sorted((key, c) for c, key in keys.items())])
         grades.append(dict.fromkeys(relevant, 2))
     return World(queries, chunks, rankings, grades)
 
@@ -184,7 +188,9 @@ def _batches(spec: TraceSpec, world: World) -> Iterator[dict[str, list[tuple[Any
 class _Turn:
     """One turn being made up: what was retrieved, prompted, cited and clicked."""
 
-    def __init__(self, spec: TraceSpec, world: World, rng: random.Random, n: int, query: int, session: int) -> None:
+    def __init__(
+        self, spec: TraceSpec, world: World, rng: random.Random, n: int, query: int, session: int
+    ) -> None:
         self.spec, self.world, self.rng, self.query = spec, world, rng, query
         self.turn_id, self.retrieval_id = (2 * n + 1).to_bytes(8, "big"), (2 * n + 2).to_bytes(8, "big")
         self.trace_id = (n + 1).to_bytes(16, "big")
@@ -232,8 +238,8 @@ class _Turn:
                 wrong = self.rng.random() < self.spec.wrong_citation
                 cited.append(self.rng.randint(1, prompted) if wrong else rank)
         return [
-            {"marker": f"[{rank}]", "retrieval": self.retrieval_id.hex(), "rank": rank, "source": self.spec.source,
-             "chunk": self.world.chunks[self.ranked[rank - 1]][0], "method": "marker"}
+            {"marker": f"[{rank}]", "retrieval": self.retrieval_id.hex(), "rank": rank, "method": "marker",
+             "source": self.spec.source, "chunk": self.world.chunks[self.ranked[rank - 1]][0]}
             for rank in sorted(set(cited))
         ]  # fmt: skip
 
@@ -256,8 +262,8 @@ class _Turn:
         at_ns = self.at_ns + (n + 5) * _S
         chunk_id = self.world.chunks[self.ranked[rank - 1]][0]
         self.signals.append(
-            (digest, self.trace_id, digest.hex(), kind, 0, self.retrieval_id, chunk_id, rank, value, self.user,
-             at_ns, at_ns)
+            (digest, self.trace_id, digest.hex(), kind, 0, self.retrieval_id, chunk_id, rank, value,
+             self.user, at_ns, at_ns)
         )  # fmt: skip
 
 

@@ -1,0 +1,60 @@
+"""Evidence: one small rule per row of the table in ``docs/labels.md``, each a relational step.
+
+Every rule takes the :class:`~ragwheel.labels.exposure.Facts` and the policy and gives rows of
+:data:`COLUMNS`. ``strength`` is how much of the kind's full weight the row carries (1.0 is all of it); for
+judgments it is the grade. ``propensity`` is the probability that the chunk got the attention that the
+evidence needs. A chunk that was only ``logged`` or ``returned`` never gets evidence against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import ibis
+from ibis import _
+
+from ragwheel.labels.behaviour import behaviour, bounce, dwell, passed_over
+from ragwheel.labels.citing import cited, prompted_not_cited
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.judging import judged
+from ragwheel.labels.policy import Policy
+from ragwheel.labels.reformulating import reformulated
+from ragwheel.labels.rows import COLUMNS
+from ragwheel.labels.saying import explicit
+
+__all__ = ["COLUMNS", "RULES", "collect", "described"]
+
+Rule = Callable[[Facts, Policy], Any]
+
+#: The rules that look at traces and judgments; ``reformulated`` builds on what they found.
+RULES: Final[tuple[Rule, ...]] = (
+    cited,
+    prompted_not_cited,
+    behaviour,
+    dwell,
+    bounce,
+    passed_over,
+    explicit,
+    judged,
+)
+
+
+def collect(facts: Facts, policy: Policy) -> ibis.Table:
+    """All evidence of the store, kept in the engine as ``evidence``."""
+    direct = facts.engine.keep("direct", ibis.union(*(rule(facts, policy) for rule in RULES), distinct=False))
+    later = reformulated(facts, policy, direct)
+    kept = facts.engine.keep("evidence", direct.union(later, distinct=False).filter(_.query_key != ""))
+    facts.engine.drop("direct")
+    return kept
+
+
+def described(facts: Facts, evidence: ibis.Table) -> ibis.Table:
+    """Evidence as people read it: with the chunk's source and id, and the span ids in one list."""
+    ids = [evidence.signal_id, evidence.retrieval_id, evidence.turn_id, evidence.extra_id]
+    spans = ibis.array(ids).filter(lambda span: span.notnull())
+    named = facts.chunks.select("chunk_version", "source", "chunk_id")
+    columns = (*COLUMNS[:2], "source", "chunk_id", *COLUMNS[2:])
+    return evidence.mutate(span_ids=spans).join(named, "chunk_version").select(
+        *(column for column in columns if column not in ("signal_id", "extra_id")), "span_ids"
+    )  # fmt: skip

@@ -1,0 +1,46 @@
+"""Every kind of evidence: its direction, its channel, and the strategy a negative built on it is named by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["CHANNELS", "KINDS", "STRATEGIES", "Kind"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Direction +1 for, -1 against, 0 says the grade itself; no channel: a person's judgment, which wins."""
+
+    direction: int
+    channel: str = ""
+    strategy: str = ""
+    says: str = ""
+
+
+#: Names of negatives, most trusted first; the first of a chunk's that applies names it.
+STRATEGIES: Final = ("judged", "explicit_rejection", "bounce", "passed_over", "prompted_not_cited")
+CHANNELS: Final = ("citation", "behaviour", "explicit", "reformulation", "judge")
+
+KINDS: Final[dict[str, Kind]] = {
+    "cited": Kind(+1, "citation", says="cited in the answer"),
+    "click": Kind(+1, "behaviour", says="clicked"),
+    "copy": Kind(+1, "behaviour", says="copied"),
+    "expand": Kind(+1, "behaviour", says="expanded"),
+    "bookmark": Kind(+1, "behaviour", says="bookmarked"),
+    "dwell": Kind(+1, "behaviour", says="read"),
+    "more_like_this": Kind(+1, "behaviour", says="asked for more like it"),
+    "thumbs_up": Kind(+1, "explicit", says="given a thumbs-up"),
+    "rating_high": Kind(+1, "explicit", says="rated 4 or more"),
+    "prefer_winner": Kind(+1, "explicit", says="preferred over another chunk"),
+    "reformulated": Kind(+1, "reformulation", says="useful after the question was put differently"),
+    "judged_llm": Kind(0, "judge", "judged", says="graded by an LLM judge"),
+    "judged_human": Kind(0, "", "judged", says="graded by a person"),
+    "bounce": Kind(-1, "behaviour", "bounce", says="clicked and left right away"),
+    "passed_over": Kind(-1, "behaviour", "passed_over", says="seen above the lowest click and passed over"),
+    "prompted_not_cited": Kind(-1, "citation", "prompted_not_cited", says="in the prompt and not cited"),
+    "delete": Kind(-1, "explicit", "explicit_rejection", says="deleted from the results"),
+    "thumbs_down": Kind(-1, "explicit", "explicit_rejection", says="given a thumbs-down"),
+    "rating_low": Kind(-1, "explicit", "explicit_rejection", says="rated 1 or less"),
+    "prefer_loser": Kind(-1, "explicit", "explicit_rejection", says="lost against another chunk"),
+}

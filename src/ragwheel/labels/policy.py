@@ -1,0 +1,178 @@
+"""The label policy: one readable file, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+import sys
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ragwheel.errors import ConfigurationError
+from ragwheel.labels.kinds import CHANNELS, KINDS
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["Balance", "Negatives", "Policy", "load_policy"]
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
+Factor = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Exposure(_Section):
+    """How much assumed exposure counts."""
+
+    assumed_factor: Share
+
+
+class Examination(_Section):
+    """The default curve of attention over places."""
+
+    exponent: Annotated[float, Field(ge=0, le=5)]
+    floor: Annotated[float, Field(gt=0, le=1)]
+
+
+class Dwell(_Section):
+    """When time visible is reading, and when a click was a bounce."""
+
+    bounce_s: Seconds
+    read_chars_per_s: Seconds
+    read_s_min: Seconds
+    read_s_max: Seconds
+    min_share: Share
+
+
+class Answer(_Section):
+    """Factors on the citations of a turn."""
+
+    liked: Factor
+    converted: Factor
+    abandoned: Factor
+    disliked: Factor
+    follow_up: Factor
+
+
+class Reformulation(_Section):
+    """How soon better results must come."""
+
+    window_s: Seconds
+
+
+class Grading(_Section):
+    """From beliefs to statuses."""
+
+    prior: Annotated[float, Field(gt=0, lt=1)]
+    positive: Annotated[float, Field(ge=0.5, lt=1)]
+    negative: Annotated[float, Field(gt=0, le=0.5)]
+    subject_cap: Weight
+    min_subjects: Count
+    max_conflict: Share
+    human_confidence: Annotated[float, Field(ge=0.5, le=1)]
+    human_spread: Annotated[float, Field(ge=0, le=5)]
+
+    @property
+    def prior_log_odds(self) -> float:
+        """ln(prior / (1 - prior))."""
+        return math.log(self.prior / (1 - self.prior))
+
+
+class Negatives(_Section):
+    """The false-negative checks."""
+
+    near_copy: Annotated[float, Field(gt=0, le=1)]
+    near_query: Annotated[float, Field(gt=0, le=1)]
+    score_margin: Share
+
+
+class Balance(_Section):
+    """Caps per query and per chunk."""
+
+    positives_per_query: Count
+    negatives_per_positive: Count
+    docs_per_list: Annotated[int, Field(ge=2)]
+    uses_per_chunk: Count
+
+
+class Policy(_Section):
+    """What ``policy.toml`` says, checked. Every section is documented in the packaged file."""
+
+    version: Literal[1]
+    weights: dict[str, Weight]
+    channels: dict[str, Weight]
+    exposure: Exposure
+    examination: Examination
+    dwell: Dwell
+    answer: Answer
+    reformulation: Reformulation
+    grading: Grading
+    negatives: Negatives
+    balance: Balance
+
+    @model_validator(mode="after")
+    def _names(self) -> Policy:
+        for section, got, allowed in (
+            ("weights", self.weights, [kind for kind, rule in KINDS.items() if rule.channel]),
+            ("channels", self.channels, list(CHANNELS)),
+        ):
+            unknown = sorted(set(got) - set(allowed))
+            if unknown:
+                raise ValueError(f"[{section}] has no {unknown[0]!r}; allowed: {', '.join(allowed)}")
+        return self
+
+
+_PACKAGED: Final = "policy.toml"
+
+
+def load_policy(path: str | Path | None = None) -> Policy:
+    """The packaged policy, with what the file at ``path`` says instead where it says something.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is not TOML, has a key that does not exist or a
+            value that is not allowed; the message names it.
+    """
+    base = tomllib.loads(files(__package__).joinpath(_PACKAGED).read_text("utf-8"))
+    if path is None:
+        return Policy.model_validate(base)
+    try:
+        changes = tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigurationError(
+            f"The policy file {path} cannot be read: {exc}. Expected TOML like the packaged "
+            f"{files(__package__).joinpath(_PACKAGED)}; copy that one and change it."
+        ) from exc
+    try:
+        return Policy.model_validate(_merged(base, changes))
+    except ValidationError as exc:
+        raise ConfigurationError(f"The policy file {path} cannot be used: {_first_error(exc)}.") from exc
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        both = isinstance(value, dict) and isinstance(base.get(key), dict)
+        merged[key] = _merged(base[key], value) if both else value
+    return merged
+
+
+def _first_error(exc: ValidationError) -> str:
+    error = exc.errors(include_url=False)[0]
+    where = ".".join(str(part) for part in error["loc"])
+    if error["type"] == "extra_forbidden":
+        model: type[BaseModel] = Policy
+        for part in error["loc"][:-1]:
+            model = Policy.model_fields[str(part)].annotation  # type: ignore[assignment]
+        return f"there is no {where}; allowed here: {', '.join(model.model_fields)}"
+    got = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
+    return f"{where + ': ' if where else ''}{error['msg']}{got}"

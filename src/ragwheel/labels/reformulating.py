@@ -1,0 +1,91 @@
+"""A question put differently: what turned out useful then also answers the old wording."""
+
+from __future__ import annotations
+
+import ibis
+from ibis import _
+
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.policy import Policy
+from ragwheel.labels.rows import rows
+
+__all__ = ["reformulated"]
+
+
+def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table:
+    """For the old query, what was cited, clicked or liked in the results of the new one.
+
+    The new retrieval is the one that the signal's handle names or, without it, the next of the same
+    session with the new text; in both cases within ``window_s``, in one session where both have one.
+    """
+    links = _links(facts, policy)
+    useful = [name for name, rule in KINDS.items() if rule.direction > 0 and name != "reformulated"]
+    good = direct.filter(_.kind.isin(useful)).select(
+        "retrieval_id", "chunk_version", "strength", "propensity", "subject", "session_id", "exposure",
+        "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
+    )  # fmt: skip
+    found = links.join(good, [("new_retrieval", "retrieval_id")])
+    order = [found.at_ns, found.kind, found.span, found["rank"]]
+    first = ibis.row_number().over(
+        group_by=[found.signal_id, found.old_key, found.chunk_version], order_by=order
+    )
+    found = found.mutate(n=first).filter(_.n == 0)
+    return rows(
+        found,
+        "reformulated",
+        query_key=found.old_key,
+        retrieval_id=found.new_retrieval,
+        turn_id=found.old_turn,
+        extra_id=found.span,
+    )
+
+
+def _links(facts: Facts, policy: Policy) -> ibis.Table:
+    """signal_id, old_key, old_turn, new_retrieval: one row per reformulation whose new retrieval is found."""
+    heads = facts.retrievals.filter(~_.nested).select(
+        "rid", "retrieval_id", "turn_id", "query_key", "session_id", "start_ns"
+    )
+    said = facts.signals.filter(_.kind == "reformulate").select(
+        "sid", "signal_id", "new_id", "new_key", target_rid="rid", target_turn="turn_id"
+    )
+    by_retrieval = said.filter(_.target_rid.notnull()).join(heads, [("target_rid", "rid")])
+    by_turn = said.filter(_.target_rid.isnull()).join(heads, [("target_turn", "turn_id")])
+    columns = {
+        "old_key": "query_key",
+        "old_session": "session_id",
+        "old_ns": "start_ns",
+        "old_retrieval": "retrieval_id",
+    }
+    keep = ["sid", "signal_id", "new_id", "new_key", "target_turn"]
+    old = by_retrieval.select(*keep, **columns).union(by_turn.select(*keep, **columns), distinct=False)
+    new = heads.select(
+        new_retrieval="retrieval_id", new_turn="turn_id", key="query_key", session="session_id", ns="start_ns"
+    )
+    wanted = ["sid", "signal_id", "old_key", "old_session", "old_ns", "old_retrieval", "target_turn"]
+    named = old.filter(_.new_id.notnull())
+    pairs = ibis.union(
+        named.join(new, [("new_id", "new_retrieval")]).select(*wanted, *_NEW),
+        named.join(new, [("new_id", "new_turn")]).select(*wanted, *_NEW),
+        old.filter(_.new_id.isnull() & (_.new_key != ""))
+        .join(new, [("old_session", "session"), ("new_key", "key")])
+        .select(*wanted, *_NEW),
+        distinct=False,
+    )
+    window_ns = int(policy.reformulation.window_s * 1_000_000_000)
+    pairs = pairs.filter(
+        (pairs.ns > pairs.old_ns) & (pairs.ns <= pairs.old_ns + window_ns) & (pairs.key != pairs.old_key)
+    )
+    pairs = pairs.filter(
+        pairs.session.isnull() | pairs.old_session.isnull() | (pairs.session == pairs.old_session)
+    )
+    order = [pairs.ns, pairs.new_retrieval]
+    first = ibis.row_number().over(group_by=[pairs.sid, pairs.old_key], order_by=order)
+    return (
+        pairs.mutate(n=first)
+        .filter(_.n == 0)
+        .select("signal_id", "old_key", "new_retrieval", old_turn="target_turn")
+    )
+
+
+_NEW = ("new_retrieval", "key", "session", "ns")

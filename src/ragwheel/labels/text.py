@@ -1,0 +1,72 @@
+"""What makes two queries one query group, and two texts near-copies.
+
+Both are meant to be dull: no model, no language list, the same on every machine.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Final
+
+__all__ = ["jaccard", "normalise", "query_key", "tokens"]
+
+_SPACELESS: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+)  # Thai, Lao, Burmese, Khmer, kana, CJK ideographs: no spaces between words
+_WORD: Final = re.compile(r"\w+")
+_ENDS: Final = frozenset(".,;:!?…。！？、，；：؟।¿¡'\"`´")
+
+
+def normalise(text: str) -> str:
+    """The form in which two queries are the same need asked in the same words.
+
+    NFKC, casefold, single spaces, and no punctuation around words. Inside a word, and for signs that
+    carry meaning (``C++``, ``C#``, ``%``, ``@``), it stays: *c* and *c++* are two needs.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    words = (_strip(word) for word in folded.split())
+    return " ".join(word for word in words if word) or " ".join(folded.split())
+
+
+def _strip(word: str) -> str:
+    start, end = 0, len(word)
+    while start < end and _is_edge(word[start]):
+        start += 1
+    while end > start and _is_edge(word[end - 1]):
+        end -= 1
+    return word[start:end]
+
+
+@lru_cache(maxsize=4096)
+def _is_edge(char: str) -> bool:
+    return char in _ENDS or unicodedata.category(char) in ("Ps", "Pe", "Pi", "Pf")
+
+
+@lru_cache(maxsize=65_536)
+def query_key(text: str | None) -> str:
+    """The name of a query's group: 16 hex digits of BLAKE2b over the normalised text; empty for no text."""
+    found = normalise(text) if text else ""
+    return blake2b(found.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() if found else ""
+
+
+@lru_cache(maxsize=16_384)
+def tokens(text: str) -> frozenset[str]:
+    """The words of a text; in scripts without spaces between words, the pairs of neighbouring characters."""
+    found: set[str] = set()
+    for word in _WORD.findall(normalise(text)):
+        if _SPACELESS.search(word) and len(word) > 1:
+            found.update(word[i : i + 2] for i in range(len(word) - 1))
+        else:
+            found.add(word)
+    return frozenset(found)
+
+
+def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
+    """Shared tokens over all tokens, 0-1; two empty sets share nothing."""
+    if not a or not b:
+        return 0.0
+    shared = len(a & b)
+    return shared / (len(a) + len(b) - shared)

@@ -1,0 +1,103 @@
+"""Why a chunk has the grade it has for a query."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ibis import _
+
+from ragwheel.errors import DatasetError
+from ragwheel.labels.engine import Engine
+from ragwheel.labels.evidence import collect
+from ragwheel.labels.exposure import facts
+from ragwheel.labels.grades import grade
+from ragwheel.labels.policy import Policy, load_policy
+from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.reasons import Reason, reason_of, reason_rows
+from ragwheel.labels.text import query_key
+from ragwheel.store import open_store
+
+__all__ = ["Verdict", "why"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The grade of one chunk version for a query group, and the evidence.
+
+    ``status`` is positive, negative, middle or abstain; ``note`` says why the policy abstained.
+    """
+
+    query: str
+    source: str
+    chunk_id: str
+    chunk_version: int
+    status: str
+    grade: float
+    confidence: float
+    strategy: str | None
+    note: str
+    reasons: tuple[Reason, ...]
+
+
+def why(
+    db: str | Path, query: str, chunk_id: str, *, source: str | None = None, policy: Policy | None = None
+) -> list[Verdict]:
+    """The verdict on every version of a chunk for a query, the newest version first.
+
+    Args:
+        db: the database.
+        query: any wording of the query group.
+        chunk_id: the app's id.
+        source: where ids are not unique over sources.
+        policy: defaults to the packaged one.
+
+    Raises:
+        StoreError: the database cannot be read.
+        DatasetError: there is no evidence on this chunk for this query.
+    """
+    policy = policy or load_policy()
+    connection = open_store(db, require_traces=True)
+    try:
+        with Engine() as engine:
+            known = facts(engine, read_store(connection), TextReader(connection))
+            chunks = known.chunks.filter(_.chunk_id == chunk_id)
+            if source is not None:
+                chunks = chunks.filter(_.source == source)
+            evidence = collect(known, policy).filter(_.query_key == query_key(query))
+            evidence = evidence.semi_join(chunks, "chunk_version")
+            graded = grade(known, evidence, policy).join(
+                chunks.select("chunk_version", "source", "chunk_id"), "chunk_version"
+            )
+            rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
+            order = ["chunk_version", "kind", "place"]
+            reasons = engine.arrow(reason_rows(evidence).order_by(order)).to_pylist()
+    finally:
+        connection.close()
+    if not rows:
+        raise DatasetError(
+            f"There is no evidence on chunk {chunk_id!r} for {query!r} in {db}. "
+            f"See what was retrieved for it: ragwheel show --query {query!r}"
+        )
+    return [_verdict(query, row, reasons) for row in rows]
+
+
+def _verdict(query: str, row: dict[str, Any], reasons: list[dict[str, Any]]) -> Verdict:
+    by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for reason in reasons:
+        if reason["chunk_version"] == row["chunk_version"]:
+            by_kind[reason["kind"]].append(reason)
+    return Verdict(
+        query=query,
+        source=row["source"],
+        chunk_id=row["chunk_id"],
+        chunk_version=row["chunk_version"],
+        status=row["status"],
+        grade=row["grade"],
+        confidence=row["confidence"],
+        strategy=row["strategy"],
+        note=row["reason"],
+        reasons=tuple(reason_of(found) for found in by_kind.values()),
+    )

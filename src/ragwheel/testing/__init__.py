@@ -1,0 +1,8 @@
+"""Traffic that nobody had: hand-made stores for tests, and generated ones whose truth is known."""
+
+from __future__ import annotations
+
+from ragwheel.testing.handmade import Asked, TraceStore
+from ragwheel.testing.traces import TraceSpec, World, synthetic_world, write_traces
+
+__all__ = ["Asked", "TraceSpec", "TraceStore", "World", "synthetic_world", "write_traces"]

@@ -1,0 +1,61 @@
+"""A hand-made store, and what the label stage makes of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import pytest
+
+from ragwheel.labels.engine import Engine
+from ragwheel.labels.evidence import collect, described
+from ragwheel.labels.exposure import facts
+from ragwheel.labels.grades import grade
+from ragwheel.labels.policy import load_policy
+from ragwheel.labels.read import TextReader, read_store
+from ragwheel.store import open_store
+from ragwheel.testing import TraceStore
+
+
+@pytest.fixture
+def store(tmp_path):
+    with TraceStore(tmp_path / "traces.db") as made:
+        yield made
+
+
+@pytest.fixture
+def engine():
+    with Engine(threads=1) as made:
+        yield made
+
+
+@pytest.fixture
+def policy():
+    return load_policy()
+
+
+@pytest.fixture
+def evidence(store, engine, policy):
+    """Rows of evidence as dictionaries, in a fixed order."""
+
+    def compute(kind=None):
+        with closing(open_store(store.path)) as connection:
+            known = facts(engine, read_store(connection), TextReader(connection))
+            rows = engine.arrow(described(known, collect(known, policy))).to_pylist()
+        found = [row for row in rows if kind in (None, row["kind"])]
+        return sorted(found, key=lambda row: (row["kind"], row["at_ns"], row["chunk_id"]))
+
+    return compute
+
+
+@pytest.fixture
+def grades(store, engine, policy):
+    """Grades by chunk id."""
+
+    def compute(rules=policy):
+        with closing(open_store(store.path)) as connection:
+            known = facts(engine, read_store(connection), TextReader(connection))
+            table = grade(known, collect(known, rules), rules)
+            named = table.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
+            return {row["chunk_id"]: row for row in engine.arrow(named).to_pylist()}
+
+    return compute
