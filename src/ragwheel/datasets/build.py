@@ -1,0 +1,198 @@
+"""Traces in, dataset folder out."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ragwheel.datasets.assemble import Assembler
+from ragwheel.datasets.describe import write_card, write_manifest
+from ragwheel.datasets.grading import Labelled, label
+from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport, Progress
+from ragwheel.datasets.splits import MIN_FAMILIES, load_assignment
+from ragwheel.datasets.writer import RowWriter, check_target, schemas, staging
+from ragwheel.errors import DatasetError
+from ragwheel.labels.engine import Engine
+from ragwheel.labels.negatives import vet
+from ragwheel.labels.policy import Policy, load_policy
+from ragwheel.store import open_store
+
+__all__ = ["build"]
+
+_STAGES: Final = ("read", "exposure", "evidence", "grades", "splits", "rows", "write")
+_EVERY: Final = 50
+
+
+def build(
+    db: str | Path,
+    out: str | Path,
+    *,
+    options: BuildOptions | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Build triplets, graded pairs and lists from a store.
+
+    Args:
+        db: the database that :func:`ragwheel.configure` was given.
+        out: a new folder, or that of an earlier build, which is replaced and whose splits stay.
+        options: see :class:`BuildOptions`.
+        progress: called as the build goes on; what it raises ends the build, and nothing is left behind.
+
+    Returns:
+        What was kept, and what was left out by which rule.
+
+    Raises:
+        StoreError: the database cannot be read.
+        ConfigurationError: the policy or an option cannot be used.
+        DatasetError: ``out`` is something else, or no row can be made; says what is missing.
+        LeakError: a split would share what it must not.
+    """
+    options, out, db = options or BuildOptions(), Path(out), Path(db)
+    policy = load_policy(options.policy)
+    rebuilt = check_target(out)
+    sticky = Path(options.sticky_from) if options.sticky_from else out if rebuilt else None
+    previous = load_assignment(sticky) if sticky else {}
+    clock = _Clock(progress)
+    with (
+        closing(open_store(db, require_traces=True)) as connection,
+        Engine(memory_limit=options.memory_limit, threads=options.threads) as engine,
+    ):
+        labelled = label(connection, engine, policy, options, previous, clock.stage)
+        if not labelled.groups:
+            raise DatasetError(_nothing(db, labelled))
+        with staging(out) as folder:
+            writer = _write_rows(folder, labelled, policy, options, clock)
+            if not sum(writer.counts["pairs"].values()):
+                raise DatasetError(_nothing(db, labelled))
+            clock.stage("write")
+            _write_splits(folder, labelled, previous)
+            report = _report(out, labelled, writer, sticky, clock)
+            write_card(folder, labelled.tables, report)
+            write_manifest(folder, db, labelled.tables, options, policy, report)
+    clock.stage("done")
+    return report
+
+
+class _Clock:
+    """Tells the caller where the build is, and remembers how long each stage took."""
+
+    def __init__(self, progress: Progress | None) -> None:
+        self.stages_s: dict[str, float] = {}
+        self._progress = progress
+        self._start = self._last = time.monotonic()
+        self._now = ""
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._start
+
+    def stage(self, name: str) -> None:
+        now = time.monotonic()
+        if self._now:
+            self.stages_s[self._now] = round(now - self._last, 3)
+        self._now, self._last = name, now
+        done = _STAGES.index(name) if name in _STAGES else len(_STAGES)
+        self._tell("build", done, len(_STAGES))
+
+    def step(self, done: int, total: int) -> None:
+        if done % _EVERY == 0 or done == total:
+            self._tell(self._now, done, total)
+
+    def _tell(self, stage: str, done: int, total: int) -> None:
+        if self._progress is not None:
+            self._progress(stage, done, total)
+
+
+def _write_rows(
+    folder: Path, labelled: Labelled, policy: Policy, options: BuildOptions, clock: _Clock
+) -> RowWriter:
+    clock.stage("rows")
+    negatives = options.negatives if "st-ntuple" in options.formats else None
+    elsewhere = labelled.elsewhere()
+    dropped = labelled.dropped
+    makers = {
+        split: Assembler(policy.balance, negatives=negatives, seed=options.seed, dropped=dropped)
+        for split in SPLITS
+    }
+    with RowWriter(folder, schemas(negatives), jsonl="jsonl" in options.formats) as writer:
+        for done, (place, chunks) in enumerate(labelled.chunks(), 1):
+            split, group = labelled.groups[place]
+            with_text = [chunk for chunk in chunks if chunk.text.strip()]
+            dropped["chunk: it has no text"] += len(chunks) - len(with_text)
+            usable = vet(with_text, elsewhere.get(group.key, ()), policy, dropped)
+            writer.negatives.update(chunk.strategy for chunk in usable if chunk.strategy)
+            for row in makers[split].rows(group, with_text, usable):
+                writer.add(split, group, row)
+            clock.step(done, len(labelled.groups))
+    return writer
+
+
+def _write_splits(folder: Path, labelled: Labelled, previous: dict[str, str]) -> None:
+    """Every group's split, those of earlier builds that have no rows now among them."""
+    families = {group.key: group.family for _, group in labelled.groups}
+    splits = previous | labelled.splits
+    keys = sorted(splits)
+    columns = {
+        "query_key": keys,
+        "family": [families.get(key) for key in keys],
+        "split": [splits[key] for key in keys],
+    }
+    schema = pa.schema(dict.fromkeys(columns, pa.string()))
+    pq.write_table(pa.table(columns, schema), folder / "splits.parquet", compression="zstd")
+
+
+def _report(
+    out: Path, labelled: Labelled, writer: RowWriter, sticky: Path | None, clock: _Clock
+) -> BuildReport:
+    rows = writer.counts
+    groups = Counter(split for split, _ in labelled.groups)
+    warnings = []
+    if len({group.family for _, group in labelled.groups}) < MIN_FAMILIES:
+        warnings.append(
+            f"Only {len(labelled.groups)} queries have labels; below {MIN_FAMILIES} all of them are train, "
+            f"and dev and test stay empty."
+        )
+    if not sum(rows["triplets"].values()):
+        warnings.append(
+            "No query has both a positive and a usable negative, so there are no triplets yet; pairs are "
+            "there. Negatives come from prompts with citations (turn.prompted, turn.answer) and from what "
+            "people pass over."
+        )
+    return BuildReport(
+        out=out,
+        rows=rows,
+        groups={split: groups.get(split, 0) for split in SPLITS},
+        evidence=labelled.evidence,
+        grades=labelled.grades,
+        negatives=dict(sorted(writer.negatives.items())),
+        dropped={rule: n for rule, n in sorted(labelled.dropped.items()) if n},
+        warnings=tuple(warnings),
+        elapsed_s=clock.elapsed_s,
+        sticky_from=sticky,
+        stages_s=clock.stages_s,
+    )
+
+
+def _nothing(db: Path, labelled: Labelled) -> str:
+    spans = labelled.tables.spans
+    have = (
+        f"{spans.get('retrieval', 0)} retrievals, {spans.get('turn', 0)} turns, "
+        f"{labelled.tables.citation.num_rows} matched citations and {spans.get('signal', 0)} signals"
+    )
+    if labelled.grades:
+        why = "; ".join(f"{rule}: {n}" for rule, n in sorted(labelled.dropped.items()) if n)
+        return (
+            f"{db} has {have}, but no grade is sure enough for a row ({why}). More traffic settles most of "
+            f"these; see: ragwheel status --db {db}"
+        )
+    return (
+        f"{db} has {have}, and none of that says whether a chunk was useful. Expected citations "
+        f"(turn.answer(text) with [1], [2] in it) or signals (ragwheel.signal(handle, 'click', chunk=...)). "
+        f"See what was captured: ragwheel show --db {db}"
+    )

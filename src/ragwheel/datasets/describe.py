@@ -1,0 +1,148 @@
+"""What a dataset folder says about itself: ``manifest.json`` and the dataset card."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
+from ragwheel.datasets.writer import MANIFEST, checksums
+from ragwheel.labels.policy import Policy
+from ragwheel.labels.read import StoreTables
+
+__all__ = ["write_card", "write_manifest"]
+
+
+def write_manifest(
+    folder: Path, db: Path, tables: StoreTables, options: BuildOptions, policy: Policy, report: BuildReport
+) -> None:
+    """Write ``manifest.json``, last of all files. It has no time of its own: equal builds, equal bytes."""
+    manifest = {
+        "made_by": "ragwheel",
+        "ragwheel": _version("ragwheel"),
+        "engines": {name: _version(name) for name in ("ibis-framework", "duckdb", "pyarrow")},
+        "read": {
+            "database": db.name,
+            "schema_version": tables.schema_version,
+            "spans": tables.spans,
+            "judgments": tables.judgment.num_rows,
+            "chunk_versions": tables.chunk.num_rows,
+            "from": _time(tables.from_ns),
+            "until": _time(tables.until_ns),
+        },
+        "configuration": {
+            "formats": sorted(set(options.formats) | {"st-triplet", "st-pair", "st-list"}),
+            "negatives": options.negatives,
+            "seed": options.seed,
+            "dev": options.dev,
+            "test": options.test,
+            "sticky_from": str(report.sticky_from) if report.sticky_from else None,
+            "policy": policy.model_dump(),
+        },
+        "rows": report.rows,
+        "groups": report.groups,
+        "evidence": report.evidence,
+        "grades": report.grades,
+        "negatives": report.negatives,
+        "dropped": report.dropped,
+        "warnings": list(report.warnings),
+        "sha256": checksums(folder),
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, ensure_ascii=False) + "\n", "utf-8")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _time(ns: int | None) -> str | None:
+    if ns is None:
+        return None
+    return datetime.fromtimestamp(ns // 1_000_000_000, timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_COLUMNS = {
+    "triplets": ("`anchor`, `positive`, `negative`", "texts; for triplet and in-batch-negative losses"),
+    "ntuples": ("`anchor`, `positive`, `negative_1` …", "texts; one row per positive"),
+    "pairs": (
+        "`query`, `document`, `label`",
+        "`label` = grade / 5, from 0 (irrelevant) to 1 (fully answers)",
+    ),
+    "lists": ("`query`, `docs`, `labels`", "the graded chunks of one query, best first; labels as in pairs"),
+}
+
+
+def write_card(folder: Path, tables: StoreTables, report: BuildReport) -> None:
+    """Write ``README.md``: the card whose head tells ``datasets.load_dataset`` what is where."""
+    configs = "\n".join(
+        _config(name, counts, default=name == "triplets") for name, counts in report.rows.items()
+    )
+    rows = "\n".join(
+        f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
+        for name, counts in report.rows.items()
+    )
+    card = f"""---
+configs:
+{configs}
+tags:
+- ragwheel
+- retrieval
+- relevance
+---
+
+# Training data from the traces of a RAG app
+
+Built by ragwheel from {tables.retrieval.num_rows} retrievals and {tables.signal.num_rows} signals
+between {_time(tables.from_ns)} and {_time(tables.until_ns)}.
+
+| config | columns | rows: train / dev / test | what it is |
+|---|---|---|---|
+{rows}
+
+```python
+from datasets import load_dataset
+train = load_dataset("path/to/this/folder", "triplets", split="train")
+```
+
+**Labels** are beliefs drawn from what an answer cited and what people did, not ground truth:
+`provenance.parquet` says for every chunk of every row (`config`, `split`, `row`) why, with span ids.
+
+**Splits** go by time over families of near-identical queries; no family stands in two splits, and what
+people did in a session that a test query belongs to is not used for training. `splits.parquet` keeps
+them for later builds.
+
+## Evidence
+
+{_table(("kind", "rows"), report.evidence)}
+
+## Negatives by strategy
+
+{_table(("strategy", "usable chunks"), report.negatives)}
+
+## Left out
+
+{_table(("rule", "times"), report.dropped)}
+
+The texts are those of the app's own sources: whoever shares this folder shares them.
+"""
+    (folder / "README.md").write_text(card, "utf-8")
+
+
+def _config(name: str, counts: Mapping[str, int], *, default: bool) -> str:
+    """A config and its splits; one without rows is left out, for ``datasets`` refuses to open it."""
+    splits = [split for split in SPLITS if counts[split]] or SPLITS[:1]
+    files = "\n".join(f"  - split: {split}\n    path: {name}/{split}.parquet" for split in splits)
+    head = f"- config_name: {name}\n" + ("  default: true\n" if default else "")
+    return f"{head}  data_files:\n{files}"
+
+
+def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
+    body = [f"| {name} | {value} |" for name, value in rows.items()] or ["| none | 0 |"]
+    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---|", *body])

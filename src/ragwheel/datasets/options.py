@@ -1,0 +1,83 @@
+"""What can be asked of a build, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Protocol
+
+from ragwheel.errors import ConfigurationError
+
+__all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport", "Progress"]
+
+SPLITS: Final = ("train", "dev", "test")
+#: ``st-triplet``, ``st-pair`` and ``st-list`` are always written: they are the contract's three configs.
+FORMATS: Final = ("st-triplet", "st-pair", "st-list", "st-ntuple", "jsonl")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """How to build.
+
+    Args:
+        formats: of :data:`FORMATS`; what the three basic ones leave out is added by naming it.
+        negatives: how many ``negative_n`` columns ``st-ntuple`` has.
+        seed: decides the order of rows, and which of equally good negatives are taken.
+        dev, test: shares of the query families that are evaluated on, newest first.
+        policy: a TOML file of the label policy; None: the packaged one.
+        sticky_from: the folder of an earlier build whose splits stay; None: ``out`` itself, if it is one.
+        memory_limit, threads: for the engine, as DuckDB reads them.
+
+    Raises:
+        ConfigurationError: a value that cannot be used.
+    """
+
+    formats: tuple[str, ...] = ("st-triplet",)
+    negatives: int = 4
+    seed: int = 0
+    dev: float = 0.1
+    test: float = 0.1
+    policy: str | Path | None = None
+    sticky_from: str | Path | None = None
+    memory_limit: str | None = None
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in self.formats:
+            if name not in FORMATS:
+                raise ConfigurationError(f"There is no format {name!r}; allowed: {', '.join(FORMATS)}.")
+        if not 1 <= self.negatives <= 64:
+            raise ConfigurationError(f"negatives is {self.negatives}; allowed: 1 to 64.")
+        if min(self.dev, self.test) < 0 or self.dev + self.test > 0.9:
+            raise ConfigurationError(
+                f"dev={self.dev} and test={self.test}; allowed: shares that leave at least 0.1 for train."
+            )
+
+
+class Progress(Protocol):
+    """Called now and then; whatever it raises stops the build, which then leaves nothing behind."""
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        """``done`` of ``total`` steps of ``stage`` are finished."""
+
+
+@dataclass(frozen=True)
+class BuildReport:
+    """What a build did.
+
+    ``rows[config][split]`` counts dataset rows, ``grades`` pairs by status, ``negatives`` usable negatives by
+    strategy, ``dropped`` what was left out by rule. ``warnings`` are for people.
+    """
+
+    out: Path
+    rows: Mapping[str, Mapping[str, int]]
+    groups: Mapping[str, int]
+    evidence: Mapping[str, int]
+    grades: Mapping[str, int]
+    negatives: Mapping[str, int]
+    dropped: Mapping[str, int]
+    warnings: tuple[str, ...]
+    elapsed_s: float
+    sticky_from: Path | None = None
+    stages_s: Mapping[str, float] = field(default_factory=dict)

@@ -1,0 +1,122 @@
+"""Train, dev and test by time over families of query groups, the same again in later builds."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import pyarrow.parquet as pq
+
+from ragwheel.datasets.options import SPLITS
+from ragwheel.errors import DatasetError, LeakError
+
+__all__ = ["MIN_FAMILIES", "Group", "assign", "check_groups", "load_assignment"]
+
+#: With fewer families than this everything is train: a test set of two questions measures nothing.
+MIN_FAMILIES: Final = 10
+
+
+@dataclass(frozen=True)
+class Group:
+    """A query group: its key, its family of near-identical ones, its most frequent wording, when it began."""
+
+    key: str
+    family: str
+    text: str
+    first_ns: int
+
+
+def assign(
+    groups: Iterable[Group], *, dev: float, test: float, previous: Mapping[str, str], dropped: Counter[str]
+) -> dict[str, str]:
+    """The split of every group's key.
+
+    New families are put in the order in which they were first asked, and the newest become test, those before
+    them dev, until each has its share of all families. A family with a group that has been assigned before
+    keeps that split; where near-identical groups were assigned to different ones (a later query connects
+    them), train wins and the others are left out, for a family once trained on is never tested.
+    """
+    members: defaultdict[str, list[Group]] = defaultdict(list)
+    for group in groups:
+        members[group.family].append(group)
+    splits: dict[str, str] = {}
+    new: list[tuple[int, str]] = []
+    for family, found in members.items():
+        known = {previous[group.key] for group in found if group.key in previous}
+        if not known:
+            new.append((min(group.first_ns for group in found), family))
+            continue
+        split = min(known, key=SPLITS.index)
+        for group in found:
+            if previous.get(group.key, split) == split:
+                splits[group.key] = split
+            else:
+                dropped["query group: near-identical to one of another split"] += 1
+    taken = Counter(
+        splits[group.key] for found in members.values() for group in found[:1] if group.key in splits
+    )
+    for family, split in _cut([family for _, family in sorted(new)], len(members), dev, test, taken).items():
+        splits.update((group.key, split) for group in members[family])
+    return splits
+
+
+def _cut(new: list[str], total: int, dev: float, test: float, taken: Mapping[str, int]) -> dict[str, str]:
+    if total < MIN_FAMILIES:
+        return dict.fromkeys(new, "train")
+    room = len(new)
+    n_test = min(max(_share(test, total) - taken.get("test", 0), 0), room)
+    n_dev = min(max(_share(dev, total) - taken.get("dev", 0), 0), room - n_test)
+    ends = room - n_test - n_dev, room - n_test
+    names = ["train"] * ends[0] + ["dev"] * n_dev + ["test"] * n_test
+    return dict(zip(new, names))
+
+
+def _share(share: float, total: int) -> int:
+    return max(1, round(share * total)) if share > 0 else 0
+
+
+def load_assignment(folder: Path) -> dict[str, str]:
+    """The splits of an earlier build, from its ``splits.parquet``.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    path = folder / "splits.parquet"
+    try:
+        table = pq.read_table(path, columns=["query_key", "split"])
+    except (OSError, ValueError) as exc:
+        raise DatasetError(
+            f"{path} cannot be read: {exc}. The splits of an earlier build are needed so that nothing once "
+            f"trained on is tested; name another folder with --out or --sticky-from."
+        ) from exc
+    found = dict(zip(table["query_key"].to_pylist(), table["split"].to_pylist()))
+    unknown = set(found.values()) - set(SPLITS)
+    if unknown:
+        raise DatasetError(f"{path} names the split {unknown.pop()!r}; allowed: {', '.join(SPLITS)}.")
+    return found
+
+
+def check_groups(groups: Iterable[Group], splits: Mapping[str, str], previous: Mapping[str, str]) -> None:
+    """Fail the build rather than write a split that leaks.
+
+    Raises:
+        LeakError: a family stands in two splits, or a group that was trained on is tested.
+    """
+    families: dict[str, str] = {}
+    for group in groups:
+        split = splits.get(group.key)
+        if split is None:
+            continue
+        if families.setdefault(group.family, split) != split:
+            raise LeakError(
+                f"The query group {group.key} ({group.text!r}) is in {split}, a near-identical one in "
+                f"{families[group.family]}. Nothing was written; please report this."
+            )
+        if split != "train" and previous.get(group.key, split) == "train":
+            raise LeakError(
+                f"The query group {group.key} ({group.text!r}) was trained on and is now in {split}. "
+                f"Nothing was written; please report this."
+            )

@@ -1,0 +1,232 @@
+"""Dataset folders on disk: Parquet per config and split, provenance beside it, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from hashlib import blake2b, sha256
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ragwheel.datasets.assemble import Row
+from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.splits import Group
+from ragwheel.errors import DatasetError
+from ragwheel.labels.negatives import GradedChunk
+
+__all__ = ["MANIFEST", "PROVENANCE", "RowWriter", "check_target", "checksums", "schemas", "staging"]
+
+MANIFEST: Final = "manifest.json"
+_BUFFER: Final = 10_000
+_STRINGS: Final = pa.list_(pa.string())
+
+#: One row per dataset row and chunk in it.
+PROVENANCE: Final = pa.schema(
+    {
+        "row_id": pa.string(),
+        "config": pa.string(),
+        "split": pa.string(),
+        "row": pa.int64(),
+        "role": pa.string(),
+        "query_key": pa.string(),
+        "family": pa.string(),
+        "source": pa.string(),
+        "chunk_id": pa.string(),
+        "chunk_version": pa.int64(),
+        "grade": pa.float64(),
+        "confidence": pa.float64(),
+        "strategy": pa.string(),
+        "kinds": _STRINGS,
+        "reasons": _STRINGS,
+        "retrieval_ids": _STRINGS,
+        "turn_ids": _STRINGS,
+        "signal_ids": _STRINGS,
+    }
+)
+
+
+def schemas(negatives: int | None) -> dict[str, pa.Schema]:
+    """The columns of each config, as trainers expect them."""
+    text, number = pa.string(), pa.float64()
+    found = {
+        "triplets": pa.schema({"anchor": text, "positive": text, "negative": text}),
+        "pairs": pa.schema({"query": text, "document": text, "label": number}),
+        "lists": pa.schema({"query": text, "docs": _STRINGS, "labels": pa.list_(number)}),
+    }
+    if negatives is not None:
+        columns = ["anchor", "positive", *(f"negative_{n}" for n in range(1, negatives + 1))]
+        found["ntuples"] = pa.schema(dict.fromkeys(columns, text))
+    return found
+
+
+class _Table:
+    """One Parquet file being written, and its JSON lines twin where asked for."""
+
+    def __init__(self, path: Path, schema: pa.Schema, jsonl: Path | None = None) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.rows = 0
+        self._buffer: list[dict[str, Any]] = []
+        self._schema = schema
+        self._file = pq.ParquetWriter(path, schema, compression="zstd")
+        self._lines: TextIO | None = None
+        if jsonl is not None:
+            jsonl.parent.mkdir(parents=True, exist_ok=True)
+            self._lines = jsonl.open("w", encoding="utf-8", newline="\n")
+
+    def add(self, values: dict[str, Any]) -> int:
+        self._buffer.append(values)
+        self.rows += 1
+        if self._lines is not None:
+            self._lines.write(json.dumps(values, ensure_ascii=False) + "\n")
+        if len(self._buffer) == _BUFFER:
+            self._flush()
+        return self.rows - 1
+
+    def _flush(self) -> None:
+        self._file.write_table(pa.Table.from_pylist(self._buffer, self._schema))
+        self._buffer = []
+
+    def close(self) -> None:
+        if self._buffer:
+            self._flush()
+        self._file.close()
+        if self._lines is not None:
+            self._lines.close()
+
+
+class RowWriter:
+    """Writes rows and their provenance; a context manager that closes the files."""
+
+    def __init__(self, folder: Path, configs: Mapping[str, pa.Schema], *, jsonl: bool) -> None:
+        self.negatives: Counter[str] = Counter()
+        self._group = ""
+        self._origins: dict[int, dict[str, Any]] = {}
+        self._tables = {
+            (config, split): _Table(
+                folder / config / f"{split}.parquet",
+                schema,
+                folder / "jsonl" / config / f"{split}.jsonl" if jsonl else None,
+            )
+            for config, schema in configs.items()
+            for split in SPLITS
+        }
+        self._provenance = _Table(folder / "provenance.parquet", PROVENANCE)
+
+    @property
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Rows by config and split."""
+        found: dict[str, dict[str, int]] = {}
+        for (config, split), table in self._tables.items():
+            found.setdefault(config, {})[split] = table.rows
+        return found
+
+    def add(self, split: str, group: Group, row: Row) -> None:
+        """Write one row, and where each of its chunks comes from."""
+        number = self._tables[row.config, split].add(row.values)
+        parts = [row.config, group.key, *(str(chunk.chunk_version) for _, chunk in row.chunks)]
+        row_id = blake2b("\x1f".join(parts).encode(), digest_size=8).hexdigest()
+        place = {"row_id": row_id, "config": row.config, "split": split, "row": number}
+        for role, chunk in row.chunks:
+            self._provenance.add({**place, "role": role, **self._origin(group, chunk)})
+
+    def _origin(self, group: Group, chunk: GradedChunk) -> dict[str, Any]:
+        """The columns that are the same in every row of the group with this chunk."""
+        if self._group != group.key:
+            self._group, self._origins = group.key, {}
+        found = self._origins.get(chunk.chunk_version)
+        if found is None:
+            found = self._origins[chunk.chunk_version] = _origin(group, chunk)
+        return found
+
+    def __enter__(self) -> RowWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for table in (*self._tables.values(), self._provenance):
+            table.close()
+
+
+def _origin(group: Group, chunk: GradedChunk) -> dict[str, Any]:
+    reasons = chunk.reasons
+    return {
+        "query_key": group.key,
+        "family": group.family,
+        "source": chunk.source,
+        "chunk_id": chunk.chunk_id,
+        "chunk_version": chunk.chunk_version,
+        "grade": chunk.grade,
+        "confidence": chunk.confidence,
+        "strategy": chunk.strategy,
+        "kinds": [reason.kind for reason in reasons],
+        "reasons": [reason.text for reason in reasons],
+        "retrieval_ids": _all(reason.retrieval_ids for reason in reasons),
+        "turn_ids": _all(reason.turn_ids for reason in reasons),
+        "signal_ids": _all(reason.signal_ids for reason in reasons),
+    }
+
+
+def _all(ids: Iterator[tuple[str, ...]]) -> list[str]:
+    return list(dict.fromkeys(one for some in ids for one in some))
+
+
+def check_target(out: Path) -> bool:
+    """Whether ``out`` is an earlier build; False when there is nothing.
+
+    Raises:
+        DatasetError: it is something else, which is never overwritten.
+    """
+    if not out.exists() and not out.is_symlink():
+        return False
+    if out.is_dir():
+        if not any(out.iterdir()):
+            return False
+        try:
+            if json.loads((out / MANIFEST).read_text("utf-8")).get("made_by") == "ragwheel":
+                return True
+        except (OSError, ValueError, AttributeError):
+            pass  # not one of ours: said below
+    raise DatasetError(
+        f"{out} exists and is not a dataset folder of ragwheel's, so it was left as it is. "
+        f"Name a new folder with --out DIR, or remove that one first: rm -r {out}"
+    )
+
+
+@contextmanager
+def staging(out: Path) -> Iterator[Path]:
+    """A folder beside ``out`` that takes its place when the block ends well, and goes when it does not."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))
+    try:
+        folder.chmod(0o755)
+        yield folder
+        if out.exists():
+            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
+            out.rename(old / out.name)
+            folder.rename(out)
+            shutil.rmtree(old)
+        else:
+            folder.rename(out)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def checksums(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file, by its path inside the folder."""
+    found = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest = sha256()
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+        found[path.relative_to(folder).as_posix()] = digest.hexdigest()
+    return found
