@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+
+import ragwheel
 from ragwheel.cli.build import build
 from ragwheel.cli.demo import demo
-
 from ragwheel.cli.doctor import doctor
 from ragwheel.cli.errors import CommandGroup
+from ragwheel.cli.serve import serve
 from ragwheel.cli.show import show
 from ragwheel.cli.status import status
 
@@ -27,9 +29,7 @@ app = typer.Typer(
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"ragwheel {version('ragwheel')}")
+        typer.echo(f"ragwheel {ragwheel.__version__}")
         raise typer.Exit
 
 
@@ -47,6 +47,7 @@ app.command()(status)
 app.command()(doctor)
 app.command()(show)
 app.command()(build)
+app.command()(serve)
 
 
 def main() -> None:

@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
-from rich.text import Text
 
 from ragwheel.cli import screen
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
     from rich.console import Console
+    from rich.text import Text
 
     from ragwheel.demo import Corpus
     from ragwheel.demo.retrievers import RetrieverName
     from ragwheel.demo.run import DemoFolder, DemoOptions
+    from ragwheel.demo.truth import Agreement
     from ragwheel.demo.visitors import Visitors
 
 __all__ = ["demo"]
 
 RETRIEVERS = ("bm25", "minilm")
+DATA_HELP = "A folder in the BEIR layout. Default: this Python's own documentation."
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for the database and the data set.")] = Path("ragwheel-demo"),
-    data: Annotated[
-        Path | None, typer.Option(help="A BEIR-layout folder. Default: this Python's own documentation.")
-    ] = None,
-    turns: Annotated[int, typer.Option(min=1, max=1_000_000, help="How many questions the visitors ask.")] = 4_000,
+    out: Annotated[Path, typer.Option(help="The folder for the database and the data set.")] = Path(
+        "ragwheel-demo"
+    ),
+    data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
+    turns: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Questions that the visitors ask.")
+    ] = 4_000,
     retriever: Annotated[str, typer.Option(help="bm25, or minilm (needs sentence-transformers).")] = "bm25",
     seed: Annotated[int, typer.Option(help="The same seed makes the same visits.")] = 0,
     interactive: Annotated[bool, typer.Option("--interactive", help="You are the visitor.")] = False,
@@ -80,7 +83,7 @@ def _print_setting(console: Console, options: DemoOptions, corpus: Corpus) -> No
     console.print(
         screen.facts(
             [
-                ("corpus", f"{len(corpus.passages):,} passages, {len(corpus.queries):,} questions with known answers"),
+                ("corpus", f"{len(corpus.passages):,} passages, {len(corpus.queries):,} questions"),
                 ("retriever", f"{name} behind LangChain's BaseRetriever, made by the demo"),
                 ("wrapped", f"returns {options.k} passages to the app, records {options.capture_k}"),
             ]
@@ -93,26 +96,28 @@ def _simulate(
 ) -> None:
     import ragwheel
     from ragwheel import offline
-    from ragwheel.cli.build import build_and_print
+    from ragwheel.cli.build import build_and_print, print_triplets
     from ragwheel.cli.status import print_status
+    from ragwheel.demo.truth import agreement
     from ragwheel.demo.visitors import Visitors
 
     visitors = Visitors(corpus, retriever, seed=options.seed)
-    screen.heading(console, "the visitors are simulated", "nobody's clicks ship with ragwheel; this is the model")
+    screen.heading(console, "the visitors are simulated", "this model stands in for people")
     console.print(screen.facts([*visitors.model.describe(), ("seed", str(options.seed))]))
     ragwheel.configure(db=folder.db, app="demo")
     started = time.perf_counter()
     try:
         _visit(visitors, options.turns)
     except KeyboardInterrupt:
-        ragwheel.shutdown()
         _print_stopped(visitors, folder)
         raise typer.Exit(130) from None
-    ragwheel.shutdown()
+    finally:
+        ragwheel.shutdown()
     _print_visits(console, visitors, time.perf_counter() - started)
     print_status(console, offline.status(folder.db))
     build_and_print(console, folder.db, folder.dataset, seed=options.seed)
-    _print_examples(console, folder.dataset, visitors)
+    _print_agreement(console, visitors, agreement(folder.dataset, corpus, visitors.truth))
+    print_triplets(console, folder.dataset, truth=visitors.truth)
     _print_files(console, folder)
 
 
@@ -126,29 +131,54 @@ def _visit(visitors: Visitors, turns: int) -> None:
 def _print_visits(console: Console, visitors: Visitors, seconds: float) -> None:
     report = visitors.report
     screen.heading(console, "what they did", f"{seconds:.1f} s through ragwheel's public API")
-    console.print(
-        screen.facts(
-            [
-                ("turns", f"{report.turns:,} in {report.sessions:,} sessions"),
-                ("right one", f"returned in {report.answered / max(1, report.turns):.0%} of the turns"),
-            ]
-        )
-    )
+    lines: list[tuple[str, Text | str]] = [
+        ("turns", f"{report.turns:,} in {report.sessions:,} sessions"),
+        ("right one", f"returned in {report.answered / max(1, report.turns):.0%} of the turns"),
+    ]
     if report.refused:
-        console.print(screen.facts([("refused", f"{report.refused:,} signals: ragwheel doctor says why")]))
+        lines.append(("refused", f"{report.refused:,} signals; ragwheel doctor says more"))
+    console.print(screen.facts(lines))
 
 
 def _print_stopped(visitors: Visitors, folder: DemoFolder) -> None:
-    sys.stderr.write(
-        f"\nragwheel: stopped by Ctrl-C after {visitors.report.turns:,} turns; {folder.db} is whole and holds them. "
-        f"Next: ragwheel status --db {folder.db}\n"
+    typer.echo(
+        f"ragwheel: stopped by Ctrl-C after {visitors.report.turns:,} turns; {folder.db} is whole and "
+        f"holds them. Next: ragwheel status --db {folder.db}",
+        err=True,
     )
 
 
-def _print_examples(console: Console, dataset: Path, visitors: Visitors) -> None: ...
+def _print_agreement(console: Console, visitors: Visitors, found: Agreement) -> None:
+    report = visitors.report
+    screen.heading(console, "are they right?", "only a simulation can know")
+    console.print(
+        screen.facts(
+            [
+                (
+                    "citations",
+                    _share(sum(report.cited.values()), len(report.cited)) + " (the noise that went in)",
+                ),
+                ("positives", _share(found.positives_right, found.positives)),
+                ("negatives", _share(found.negatives_right, found.negatives)),
+            ]
+        )
+    )
+
+
+def _share(right: int, all_of_them: int) -> str:
+    if not all_of_them:
+        return "none built"
+    return f"{right / all_of_them:.1%} of {all_of_them:,} are right"
 
 
 def _print_files(console: Console, folder: DemoFolder) -> None:
     screen.heading(console, "files")
-    console.print(screen.facts([("database", str(folder.db)), ("data set", str(folder.dataset))]))
-    screen.next_command(console, f"ragwheel show --db {folder.db}", "one turn, with everything known about it")
+    card = folder.dataset / "README.md"
+    console.print(
+        screen.facts(
+            [("database", str(folder.db)), ("data set", str(folder.dataset)), ("its card", str(card))]
+        )
+    )
+    screen.next_command(
+        console, f"ragwheel show --db {folder.db}", "one turn, with everything known about it"
+    )

@@ -62,22 +62,17 @@ def facts(pairs: list[tuple[str, Text | str]]) -> Padding:
 
 
 def columns(*headers: str, right: tuple[str, ...] = (), wide: tuple[str, ...] = ()) -> Table:
-    """A table without lines; ``right`` columns hold numbers, ``wide`` ones take the room and are cut."""
+    """A table without lines; ``right`` columns hold numbers, ``wide`` ones are cut when room is short."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, show_edge=False)
     for header in headers:
-        table.add_column(
-            header,
-            justify="right" if header in right else "left",
-            no_wrap=True,
-            ratio=1 if header in wide else None,
-            overflow="ellipsis" if header in wide else "fold",
-        )
+        # rich takes room from the columns that may wrap; a wide one's cells are single lines with an ellipsis
+        table.add_column(header, justify="right" if header in right else "left", no_wrap=header not in wide)
     return table
 
 
 def indented(renderable: Any) -> Padding:
     """Two blanks to the left, as under every heading."""
-    return Padding(renderable, (0, 0, 0, 2))
+    return Padding(renderable, (0, 0, 0, 2), expand=False)
 
 
 def next_command(console: Console, command: str, why: str = "") -> None:

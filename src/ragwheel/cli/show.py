@@ -13,6 +13,7 @@ from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ragwheel.offline import RankedChunk, RetrievalView, SignalView, TurnLine, TurnView
 
@@ -104,7 +105,7 @@ def _print_retrieval(console: Console, view: TurnView, retrieval: RetrievalView,
         console.print(screen.indented(Text(f"{hidden} more were only logged: --all prints them", "dim")))
 
 
-def _ranking(view: TurnView, retrieval: RetrievalView, chunks: list[RankedChunk]) -> object:
+def _ranking(view: TurnView, retrieval: RetrievalView, chunks: list[RankedChunk]) -> Table:
     table = screen.columns(
         "rank", "score", "exposure", "chunk", "text", right=("rank", "score"), wide=("text",)
     )

@@ -12,6 +12,7 @@ from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ragwheel.offline import Milestone, Status
 
@@ -83,17 +84,11 @@ def _but(n: int, what: str) -> str:
     return f", {n:,} {what}" if n else ""
 
 
-def _ladder(milestones: tuple[Milestone, ...]) -> object:
-    table = screen.columns(
-        "", "milestone", "have", "need", "what for", right=("have", "need"), wide=("what for",)
-    )
+def _ladder(milestones: tuple[Milestone, ...]) -> Table:
+    right = ("have", "need")
+    table = screen.columns("milestone", "have", "need", "", "what for", right=right, wide=("what for",))
     for milestone in milestones:
-        mark = Text("done", "green") if milestone.reached else Text("", "dim")
-        table.add_row(
-            mark,
-            milestone.name,
-            f"{min(milestone.have, milestone.need):,}",
-            f"{milestone.need:,}",
-            milestone.unlocks,
-        )
+        mark = Text("reached", "green") if milestone.reached else Text("")
+        counts = (f"{milestone.have:,}", f"{milestone.need:,}")
+        table.add_row(milestone.name, *counts, mark, screen.one_line(milestone.unlocks))
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +12,7 @@ from typing import Literal
 from ragwheel.journal.files import segments, try_adopt
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
+from ragwheel.store.connect import explain
 
 __all__ = ["Finding", "Severity", "doctor"]
 
@@ -47,15 +49,27 @@ def doctor(db: str | Path) -> list[Finding]:
     path = Path(db)
     before = _waiting(path)
     with reading(path) as connection:
-        return [
-            *_file(connection, path),
-            _sqlite(),
-            _journal(before, _waiting(path)),
-            _records(connection),
-            *_drops(connection),
-            _unmatched(connection),
-            _integrity(connection, path),
-        ]
+        after = _waiting(path)
+        checks: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
+            ("file", lambda: _file(connection, path)),
+            ("sqlite", _sqlite),
+            ("journal", lambda: _journal(before, after)),
+            ("records", lambda: _records(connection)),
+            ("dropped", lambda: _drops(connection)),
+            ("signals", lambda: _unmatched(connection)),
+            ("integrity", lambda: _integrity(connection, path)),
+        )
+        return [finding for name, look in checks for finding in _looked(name, look)]
+
+
+def _looked(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+    """What a check found; a page that SQLite cannot read is a finding, a locked file is not."""
+    try:
+        return look()
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        return [Finding("error", check, f"cannot be read: {error}", "see integrity")]
 
 
 def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
@@ -83,18 +97,20 @@ def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
     return found
 
 
-def _sqlite() -> Finding:
+def _sqlite() -> list[Finding]:
     low, high = WAL_RESET_DEFECT
     version = f"SQLite {sqlite3.sqlite_version}"
     if low <= sqlite3.sqlite_version_info <= high:
-        return Finding(
-            "note",
-            "sqlite",
-            f"{version} has the WAL-reset defect of 3.7.0-3.51.2, which needs two writers at once; "
-            "avoided here: a lock admits a single merger to this database",
-            "write to the file with ragwheel only",
-        )
-    return Finding("ok", "sqlite", f"{version}, without the WAL-reset defect of 3.7.0-3.51.2")
+        return [
+            Finding(
+                "note",
+                "sqlite",
+                f"{version} has the WAL-reset defect of 3.7.0-3.51.2, which needs two writers at once; "
+                "avoided here: a lock admits a single merger to this database",
+                "write to the file with ragwheel only",
+            )
+        ]
+    return [Finding("ok", "sqlite", f"{version}, without the WAL-reset defect of 3.7.0-3.51.2")]
 
 
 def _waiting(path: Path) -> Waiting:
@@ -105,6 +121,8 @@ def _waiting(path: Path) -> Waiting:
         try:
             if number(connection, "PRAGMA user_version"):
                 merged = dict(connection.execute("SELECT name, position FROM _segment").fetchall())
+        except sqlite3.Error as error:
+            raise explain(error, path) from error
         finally:
             connection.close()
     n_segments = orphans = waiting_bytes = 0
@@ -121,34 +139,38 @@ def _waiting(path: Path) -> Waiting:
     return Waiting(n_segments, orphans, waiting_bytes)
 
 
-def _journal(before: Waiting, after: Waiting) -> Finding:
+def _journal(before: Waiting, after: Waiting) -> list[Finding]:
     text = (
         f"{before.segments} segments, {before.orphans} of them left by ended processes, "
         f"{size(before.bytes)} waited; now {size(after.bytes)} wait"
     )
     if before.segments == 0:
-        return Finding("ok", "journal", "empty: everything that was recorded is in SQLite")
+        return [Finding("ok", "journal", "empty: everything that was recorded is in SQLite")]
     if after.orphans:
-        return Finding(
-            "warning", "journal", text, "run ragwheel doctor again: an ended process left more meanwhile"
-        )
-    return Finding("ok", "journal", text)
+        return [
+            Finding(
+                "warning", "journal", text, "run ragwheel doctor again: an ended process left more meanwhile"
+            )
+        ]
+    return [Finding("ok", "journal", text)]
 
 
-def _records(connection: sqlite3.Connection) -> Finding:
+def _records(connection: sqlite3.Connection) -> list[Finding]:
     row = rows(
         connection,
         "SELECT coalesce(sum(records), 0) AS merged, coalesce(sum(damaged), 0) AS damaged FROM _segment",
     )[0]
     text = f"{row['merged']:,} records merged from the journal"
     if row["damaged"]:
-        return Finding(
-            "warning",
-            "records",
-            f"{text}; {size(row['damaged'])} of it were damaged and stepped over",
-            "check the disk: a power cut or a full disk while writing does this",
-        )
-    return Finding("ok", "records", text + ", none damaged")
+        return [
+            Finding(
+                "warning",
+                "records",
+                f"{text}; {size(row['damaged'])} of it were damaged and stepped over",
+                "check the disk: a power cut or a full disk while writing does this",
+            )
+        ]
+    return [Finding("ok", "records", text + ", none damaged")]
 
 
 def _drops(connection: sqlite3.Connection) -> list[Finding]:
@@ -168,29 +190,36 @@ def _drops(connection: sqlite3.Connection) -> list[Finding]:
     ]
 
 
-def _unmatched(connection: sqlite3.Connection) -> Finding:
+def _unmatched(connection: sqlite3.Connection) -> list[Finding]:
     found = rows(
         connection,
         "SELECT reason, count(*) AS n FROM unmatched_signals GROUP BY reason ORDER BY n DESC, reason",
     )
     if not found:
-        return Finding("ok", "signals", "every signal matches a recorded chunk, retrieval or turn")
+        return [Finding("ok", "signals", "every signal matches a recorded chunk, retrieval or turn")]
     text = "; ".join(f"{row['n']:,}: {row['reason']}" for row in found)
-    return Finding(
-        "note", "signals", f"not evidence until matched: {text}", "SELECT * FROM unmatched_signals"
-    )
+    return [
+        Finding("note", "signals", f"not evidence until matched: {text}", "SELECT * FROM unmatched_signals")
+    ]
 
 
-def _integrity(connection: sqlite3.Connection, path: Path) -> Finding:
-    faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+def _integrity(connection: sqlite3.Connection, path: Path) -> list[Finding]:
+    try:
+        faults = [row[0] for row in connection.execute("PRAGMA quick_check(5)")]
+    except sqlite3.OperationalError:
+        raise
+    except sqlite3.DatabaseError as error:
+        faults = [str(error)]
     if faults == ["ok"]:
-        return Finding("ok", "integrity", "SQLite's quick check found no damage")
-    return Finding(
-        "error",
-        "integrity",
-        f"SQLite reports damage: {'; '.join(faults)[:300]}",
-        f'sqlite3 {path} ".recover" | sqlite3 rescued.db, or restore a backup',
-    )
+        return [Finding("ok", "integrity", "SQLite's quick check found no damage")]
+    return [
+        Finding(
+            "error",
+            "integrity",
+            f"SQLite reports damage: {'; '.join(faults)[:300]}",
+            f'sqlite3 {path} ".recover" | sqlite3 rescued.db, or restore a backup',
+        )
+    ]
 
 
 def size(n_bytes: int) -> str:

@@ -16,20 +16,19 @@ __all__ = ["count_examples"]
 
 # Queries are the same when they differ in case and surrounding blanks only.
 EXAMPLES = """
-WITH positive (query) AS (
-    SELECT r.query
-      FROM citations c JOIN retrievals r USING (retrieval_id)
-     WHERE c.matched
-    UNION ALL
-    SELECT r.query
-      FROM signals s JOIN retrievals r USING (retrieval_id)
-     WHERE s.chunk_version IS NOT NULL
-       AND (s.kind IN ('click', 'copy', 'expand', 'bookmark', 'thumbs_up', 'prefer', 'more_like_this')
-            OR s.kind = 'rating' AND s.value >= 4)
-    UNION ALL
-    SELECT query FROM judgments WHERE grade >= 3
+WITH positive (retrieval_id) AS (
+    SELECT retrieval_id FROM citations WHERE matched
+    UNION
+    SELECT retrieval_id FROM signals
+     WHERE chunk_version IS NOT NULL
+       AND (kind IN ('click', 'copy', 'expand', 'bookmark', 'thumbs_up', 'prefer', 'more_like_this')
+            OR kind = 'rating' AND value >= 4)
+), example (query) AS (
+    SELECT lower(trim(query)) FROM retrievals WHERE retrieval_id IN (SELECT retrieval_id FROM positive)
+    UNION
+    SELECT lower(trim(query)) FROM judgments WHERE grade >= 3
 )
-SELECT count(DISTINCT lower(trim(query))) FROM positive WHERE trim(query) <> ''
+SELECT count(*) FROM example WHERE query <> ''
 """
 
 

@@ -9,10 +9,10 @@ __all__ = ["Milestone", "Supply", "milestones"]
 
 # (name, examples needed, what it makes possible)
 LADDER = (
-    ("evaluation", 20, "compare two retrievers on your own questions"),
-    ("few-shot", 30, "few-shot examples for re-writing and re-ranking prompts"),
-    ("fine-tuning", 1_000, "fine-tune an embedder or a re-ranker"),
-    ("published gains", 6_000, "the size at which published fine-tuning runs gained 6-10 %"),
+    ("evaluation", 20, "compare retrievers on your questions"),
+    ("few-shot", 30, "examples in prompts that re-rank"),
+    ("fine-tuning", 1_000, "fine-tune embedder or re-ranker"),
+    ("published gains", 6_000, "where published runs gained 6-10 %"),
 )
 
 
@@ -102,5 +102,5 @@ def _advice(supply: Supply, need: int) -> tuple[str, ...]:
 
 def _round_up(n: int) -> int:
     """Two significant digits, upwards: an estimate should not look like a count."""
-    step = 10 ** max(0, len(str(n)) - 2)
-    return math.ceil(n / step) * step
+    step: int = 10 ** max(0, len(str(n)) - 2)
+    return -(-n // step) * step

@@ -15,28 +15,27 @@ from ragwheel.offline.views import CitationView, RankedChunk, RetrievalView, Sig
 __all__ = ["latest", "show"]
 
 LATEST = """
-WITH recent AS (
-    SELECT turn_id AS id, 'turn' AS kind, query, start_ns, n_citations FROM turns
-    UNION ALL
-    SELECT turn_id, 'turn', NULL, min(start_ns), 0 FROM retrievals  -- turns that have not ended yet
-     WHERE turn_id IS NOT NULL AND turn_id NOT IN (SELECT turn_id FROM turns) GROUP BY turn_id
-    UNION ALL
-    SELECT retrieval_id, 'retrieval', query, start_ns, 0 FROM retrievals WHERE turn_id IS NULL
-     ORDER BY start_ns DESC, id LIMIT ?
-), named AS (
-    SELECT recent.*,
-           (SELECT count(*) FROM retrievals r WHERE r.turn_id = recent.id) AS inside,
-           (SELECT r.query FROM retrievals r WHERE r.turn_id = recent.id ORDER BY r.start_ns LIMIT 1) AS asked
-      FROM recent
-)
-SELECT id, kind, start_ns, n_citations AS citations, coalesce(query, asked, '') AS query,
-       CASE kind WHEN 'turn' THEN inside ELSE 1 END AS retrievals
-  FROM named ORDER BY start_ns DESC, id
+SELECT turn_id AS id, 'turn' AS kind, query, start_ns, n_citations AS citations FROM turns
+UNION ALL
+SELECT turn_id, 'turn', NULL, min(start_ns), 0 FROM retrievals  -- turns that have not ended yet
+ WHERE turn_id IS NOT NULL AND turn_id NOT IN (SELECT turn_id FROM turns) GROUP BY turn_id
+UNION ALL
+SELECT retrieval_id, 'retrieval', query, start_ns, 0 FROM retrievals WHERE turn_id IS NULL
+ ORDER BY start_ns DESC, id LIMIT ?
+"""
+FIRST_QUERIES = """
+SELECT turn_id, query, count(*) AS retrievals, min(start_ns)  -- SQLite: `query` is that of the minimum's row
+  FROM retrievals WHERE turn_id IN (SELECT value FROM json_each(?)) GROUP BY turn_id
+"""
+SIGNALS_BY_TURN = """
+SELECT coalesce(turn_id, retrieval_id) AS id, count(*) AS n
+  FROM signals WHERE coalesce(turn_id, retrieval_id) IN (SELECT value FROM json_each(?)) GROUP BY 1
 """
 STARTING_WITH = """
 WITH found (retrieval_id, turn_id) AS (
     SELECT NULL, turn_id FROM turns WHERE turn_id BETWEEN ?1 AND ?1 || 'g'
-    UNION SELECT retrieval_id, turn_id FROM retrievals WHERE retrieval_id BETWEEN ?1 AND ?1 || 'g'
+    UNION SELECT retrieval_id, turn_id FROM retrievals
+           WHERE retrieval_id BETWEEN ?1 AND ?1 || 'g' OR turn_id BETWEEN ?1 AND ?1 || 'g'
     UNION SELECT retrieval_id, turn_id FROM signals WHERE signal_id BETWEEN ?1 AND ?1 || 'g'
 )
 SELECT DISTINCT CASE WHEN turn_id IS NULL THEN 'retrieval' ELSE 'turn' END AS kind,
@@ -57,8 +56,8 @@ SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, 
   FROM signals
  WHERE retrieval_id IN (SELECT value FROM json_each(?1)) OR turn_id IN (SELECT value FROM json_each(?1))
 UNION ALL
-SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject, at_ns,
-       reason
+SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject,
+       at_ns, reason
   FROM unmatched_signals WHERE target_id IN (SELECT value FROM json_each(?1))
  ORDER BY at_ns, kind
 """
@@ -70,16 +69,24 @@ def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
     Raises :class:`~ragwheel.errors.StoreEmpty` when there is none yet.
     """
     with reading(db, require_traces=True) as connection:
-        signals = _signal_counts(connection)
-        return tuple(
-            TurnLine(**dict(row), signals=signals.get(row["id"], 0)) for row in rows(connection, LATEST, n)
-        )
+        found = rows(connection, LATEST, n)
+        ids = json.dumps([row["id"] for row in found])
+        inside = {row["turn_id"]: row for row in rows(connection, FIRST_QUERIES, ids)}
+        signals = {row["id"]: row["n"] for row in rows(connection, SIGNALS_BY_TURN, ids)}
+        return tuple(_line(row, inside.get(row["id"]), signals.get(row["id"], 0)) for row in found)
 
 
-def _signal_counts(connection: sqlite3.Connection) -> dict[str, int]:
-    """Signals by the turn, or the retrieval outside a turn, that they are about."""
-    sql = "SELECT coalesce(turn_id, retrieval_id), count(*) FROM signals GROUP BY 1"
-    return dict(connection.execute(sql).fetchall())
+def _line(row: sqlite3.Row, inside: sqlite3.Row | None, signals: int) -> TurnLine:
+    """A row of LATEST with what the retrievals inside it add."""
+    return TurnLine(
+        id=row["id"],
+        kind=row["kind"],
+        query=row["query"] or (inside["query"] if inside else ""),
+        start_ns=row["start_ns"],
+        retrievals=inside["retrievals"] if inside else int(row["kind"] == "retrieval"),
+        citations=row["citations"],
+        signals=signals,
+    )
 
 
 def show(db: str | Path, handle_or_id: str | None = None) -> TurnView:

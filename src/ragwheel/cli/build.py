@@ -1,0 +1,177 @@
+"""``ragwheel build``: from the traces to a data-set folder that trainers open."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from ragwheel.cli import screen
+from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.errors import MissingExtra
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Console
+    from rich.padding import Padding
+
+    from ragwheel.datasets import BuildOptions, BuildReport, TripletExplanation
+
+__all__ = ["build", "build_and_print", "print_report", "print_triplets"]
+
+NEEDED = ("ibis", "duckdb", "pyarrow")
+Sign = Literal["positive", "negative"]
+
+FORMAT_HELP = "Also write st-ntuple (four negatives a row) or jsonl; may be given twice."
+
+
+def build(
+    out: Annotated[Path, typer.Option(help="A new folder, or that of an earlier build: its splits stay.")],
+    db: DbOption = Path("ragwheel.db"),
+    formats: Annotated[list[str] | None, typer.Option("--format", help=FORMAT_HELP)] = None,
+    seed: Annotated[int, typer.Option(help="The same input and seed give the same rows.")] = 0,
+    policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Write triplets, graded pairs and lists, with splits, provenance and a data-set card."""
+    _require_packages()
+    from ragwheel.datasets import BuildOptions
+
+    options = BuildOptions(formats=tuple(formats or ("st-triplet",)), seed=seed, policy=policy)
+    if json:
+        screen.print_json(_built(db, out, options))
+        return
+    console = screen.stdout()
+    print_report(console, _built(db, out, options))
+    opened = f"datasets.load_dataset({str(out)!r}, 'triplets')"
+    screen.next_command(console, f'python -c "import datasets; print({opened})"')
+
+
+def _require_packages() -> None:
+    """Raise :class:`MissingExtra` with the pip command when the extra `build` is not installed."""
+    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtra(
+            f"ragwheel build needs {', '.join(missing)}, not installed in this Python. "
+            "Next: pip install 'ragwheel[build]'"
+        )
+
+
+def build_and_print(console: Console, db: Path, out: Path, *, seed: int = 0) -> BuildReport:
+    """Build with the defaults and print the report, as the demo does."""
+    from ragwheel.datasets import BuildOptions
+
+    report = _built(db, out, BuildOptions(seed=seed))
+    print_report(console, report)
+    return report
+
+
+def _built(db: Path, out: Path, options: BuildOptions) -> BuildReport:
+    from ragwheel import datasets
+
+    with screen.progress(screen.stderr()) as bar:
+        whole = bar.add_task("building the data set", total=None)
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            if stage == "build":
+                bar.update(whole, completed=done, total=total)
+            else:
+                bar.update(whole, description=f"building the data set: {stage} {done:,} of {total:,}")
+
+        return datasets.build(db, out, options=options, progress=on_progress)
+
+
+def print_report(console: Console, report: BuildReport) -> None:
+    """Rows by split, what the labels came from, what was left out by which rule, and the files."""
+    screen.heading(console, str(report.out), f"built in {report.elapsed_s:.1f} s")
+    splits = list(report.groups)
+    table = screen.columns("rows", *splits, "", right=tuple(splits), wide=("",))
+    for config, counts in report.rows.items():
+        table.add_row(config, *(f"{counts[split]:,}" for split in splits), "")
+    table.add_row(
+        *(Text(cell, "dim") for cell in ("queries", *(f"{report.groups[s]:,}" for s in splits), ""))
+    )
+    console.print(screen.indented(table))
+    for title, beside, counts in (
+        ("evidence", "for and against, by kind", report.evidence),
+        ("negatives", "usable ones, by where they come from", report.negatives),
+        ("left out", "by rule", report.dropped),
+    ):
+        if counts:
+            screen.heading(console, title, beside)
+            console.print(screen.indented(_tally(dict(counts))))
+    for warning in report.warnings:
+        screen.heading(console, "note")
+        console.print(screen.indented(Text(screen.clean(warning))))
+
+
+def _tally(counts: dict[str, int]) -> Table:
+    """Counts, largest first, with the names of the rules beside them."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+        table.add_row(f"{count:,}", Text(screen.clean(name.replace("_", " "))))
+    return table
+
+
+def print_triplets(
+    console: Console, out: Path, n: int = 3, *, truth: Mapping[str, frozenset[str]] | None = None
+) -> None:
+    """The first triplets, each with why its chunks are what they are.
+
+    ``truth`` (question -> ids of its relevant chunks; a simulation has one) is printed beside them.
+    """
+    from ragwheel import datasets
+
+    triplets = _varied(datasets.explain(out, 20 * n), n)
+    if not triplets:
+        return
+    screen.heading(console, "triplets", "and why each chunk is what it is")
+    for number, triplet in enumerate(triplets, 1):
+        if number > 1:
+            console.print()
+        console.print(screen.facts([("question", Text(screen.clean(triplet.anchor), "bold"))]))
+        sides: tuple[tuple[Sign, str], ...] = (("positive", "green"), ("negative", "red"))
+        for sign, style in sides:
+            relevant = None if truth is None else _chunk_id(triplet, sign) in truth.get(triplet.anchor, ())
+            console.print(_chunk(console, triplet, sign, style, relevant))
+
+
+def _chunk(
+    console: Console, triplet: TripletExplanation, sign: Sign, style: str, relevant: bool | None
+) -> Padding:
+    """One side of a triplet: id, confidence, the beginning of the text, the reasons."""
+    if sign == "positive":
+        text, reasons, confidence = triplet.positive, triplet.why_positive, triplet.confidence_positive
+    else:
+        text, reasons, confidence = triplet.negative, triplet.why_negative, triplet.confidence_negative
+    told = "" if relevant is None else f", in truth {'relevant' if relevant else 'not relevant'}"
+    head = Text.assemble(
+        (screen.clean(_chunk_id(triplet, sign)), style), (f"  {confidence:.0%} sure{told}", "dim")
+    )
+    lines: list[tuple[str, Text | str]] = [(sign, head), ("", screen.one_line(text, 2 * console.width - 30))]
+    lines += [("because" if first == 0 else "", why) for first, why in enumerate(reasons)]
+    return screen.facts(lines)
+
+
+def _varied(triplets: list[TripletExplanation], n: int) -> list[TripletExplanation]:
+    """``n`` of them that differ in question, and as far as possible in where the negative comes from."""
+    chosen: list[TripletExplanation] = []
+    for rule in ("strategy and question", "question", "any"):
+        for triplet in triplets:
+            strategy_is_new = triplet.strategy not in {one.strategy for one in chosen}
+            question_is_new = triplet.anchor not in {one.anchor for one in chosen}
+            fits = rule == "any" or (question_is_new and (strategy_is_new or rule == "question"))
+            if fits and triplet not in chosen and len(chosen) < n:
+                chosen.append(triplet)
+    return chosen
+
+
+def _chunk_id(triplet: TripletExplanation, sign: Sign) -> str:
+    return (triplet.positive_id if sign == "positive" else triplet.negative_id)[1]

@@ -1,0 +1,128 @@
+"""Whether a database is sound."""
+
+from __future__ import annotations
+
+import signal
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+
+import ragwheel
+from ragwheel import offline
+from ragwheel.errors import StoreCorrupt, StoreMissing
+from ragwheel.offline import doctor as doctor_function
+from ragwheel.testing.traces import TraceSpec, write_traces
+
+RECORD_AND_DIE = """
+import os, signal, sys, ragwheel
+ragwheel.configure(db=sys.argv[1])
+
+@ragwheel.retriever
+def search(query):
+    return ["a", "b"]
+
+for n in range(20):
+    search(f"query {n}")
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def severities(findings):
+    return {finding.check: finding.severity for finding in findings}
+
+
+@pytest.fixture
+def db(tmp_path):
+    path = tmp_path / "app.db"
+    write_traces(path, TraceSpec(turns=20))
+    path.chmod(0o600)
+    return path
+
+
+def test_a_sound_database(db):
+    found = offline.doctor(db)
+    assert set(severities(found)) == {
+        "file",
+        "sqlite",
+        "journal",
+        "records",
+        "dropped",
+        "signals",
+        "integrity",
+    }
+    assert set(severities(found).values()) <= {"ok", "note"}
+
+
+def test_a_killed_process_leaves_an_orphan_that_gets_merged(tmp_path):
+    db = tmp_path / "app.db"
+    ended = subprocess.run([sys.executable, "-c", RECORD_AND_DIE, str(db)], check=False)
+    assert ended.returncode == -signal.SIGKILL
+    journal = next(finding for finding in offline.doctor(db) if finding.check == "journal")
+    assert journal.severity == "ok"
+    assert "1 of them left by ended processes" in journal.text
+    assert "now 0 bytes wait" in journal.text
+    assert offline.status(db).retrievals == 20
+    again = next(finding for finding in offline.doctor(db) if finding.check == "journal")
+    assert again.text.startswith("empty")
+
+
+def test_live_segments_are_no_orphans(tmp_path):
+    db = tmp_path / "app.db"
+    ragwheel.configure(db=db)
+    ragwheel.retriever(lambda query: ["a"])("q")
+    journal = next(finding for finding in offline.doctor(db) if finding.check == "journal")
+    assert "0 of them left by ended processes" in journal.text
+
+
+def test_sqlite_with_and_without_the_wal_reset_defect(db, monkeypatch):
+    module = sys.modules[doctor_function.__module__]
+    for version, severity in (((3, 40, 1), "note"), ((3, 51, 2), "note"), ((3, 51, 3), "ok")):
+        monkeypatch.setattr(module.sqlite3, "sqlite_version_info", version)
+        found = next(finding for finding in offline.doctor(db) if finding.check == "sqlite")
+        assert found.severity == severity
+        assert "WAL-reset defect" in found.text
+
+
+def test_readable_by_others(db):
+    db.chmod(0o644)
+    found = next(finding for finding in offline.doctor(db) if finding.check == "access")
+    assert found.severity == "warning"
+    assert found.next == f"chmod 600 {db}"
+
+
+def test_drops_are_named_by_reason(db):
+    with sqlite3.connect(db) as connection:
+        connection.execute("INSERT INTO _drop (reason, n) VALUES ('no space left on the disk', 12)")
+    found = next(finding for finding in offline.doctor(db) if finding.check == "dropped")
+    assert found.severity == "warning"
+    assert found.text == "12 records: no space left on the disk"
+
+
+def test_damage_inside(db):
+    with sqlite3.connect(db) as connection:
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = '_judgment'").fetchone()
+    connection.close()
+    with db.open("r+b") as file:
+        file.seek((root - 1) * size)
+        file.write(b"\x55" * size)
+    before = db.read_bytes()
+    found = next(finding for finding in offline.doctor(db) if finding.check == "integrity")
+    assert found.severity == "error"
+    assert ".recover" in found.next
+    assert db.read_bytes() == before
+
+
+def test_damage_everywhere(db):
+    content = db.read_bytes()
+    db.write_bytes(content[:100] + b"\xff" * (len(content) - 100))
+    with pytest.raises(StoreCorrupt, match="Restore a backup"):
+        offline.doctor(db)
+
+
+def test_missing(tmp_path):
+    with pytest.raises(StoreMissing):
+        offline.doctor(tmp_path / "none.db")
+    assert list(tmp_path.iterdir()) == []
