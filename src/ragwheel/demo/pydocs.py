@@ -69,7 +69,7 @@ def read_python_docs(on_progress: Callable[[int, int], None] | None = None) -> C
     queries = tuple(
         Query(f"q{number}", text, frozenset(ids), hints[text])
         for number, (text, ids) in enumerate(relevant.items())
-        if 1 <= len(ids) <= MOST_RELEVANT
+        if 1 <= len(ids) <= MOST_RELEVANT and not any(text in passages[id].text for id in ids)
     )
     if not queries:
         raise DatasetError(
@@ -82,7 +82,7 @@ def read_python_docs(on_progress: Callable[[int, int], None] | None = None) -> C
 
 def _is_question(entry: Entry) -> bool:
     words = entry.summary.split()
-    return 3 <= len(words) <= 30 and len(entry.summary) <= 160 and entry.summary not in entry.rest
+    return 3 <= len(words) <= 30 and len(entry.summary) <= 160
 
 
 def _parts(entry: Entry) -> list[Passage]:

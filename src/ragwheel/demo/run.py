@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DemoFolder", "DemoOptions", "load_corpus", "prepare", "require_demo", "wrapped_retriever"]
 
-NEEDED = ("langchain_core", "bm25s", "ragwheel_langchain")
+NEEDED = ("langchain_core", "bm25s", "ragwheel_langchain", "ibis", "duckdb", "pyarrow")
 MARKER = "demo.json"
 
 Progress = Callable[[int, int], None]
@@ -75,11 +75,13 @@ def prepare(options: DemoOptions, *, interactive: bool) -> DemoFolder:
     """
     out = options.out
     if out.exists() and not out.is_dir():
-        raise DatasetError(f"--out needs a folder; got the file {out}. Next: ragwheel demo --out ragwheel-demo")
+        raise DatasetError(
+            f"--out needs a folder; got the file {out}. Next: ragwheel demo --out ragwheel-demo"
+        )
     if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
         raise DatasetError(
-            f"{out} is not empty and no demo made it; nothing in it was touched. Allowed: a new or empty folder, or one "
-            f"of an earlier demo (it holds {MARKER}). Next: ragwheel demo --out {out}-demo"
+            f"{out} is not empty and no demo made it; nothing in it was touched. Allowed: a new or empty "
+            f"folder, or one of an earlier demo (it holds {MARKER}). Next: ragwheel demo --out {out}-demo"
         )
     out.mkdir(parents=True, exist_ok=True)
     (out / MARKER).write_text(json.dumps(asdict(options), default=str, indent=2) + "\n", encoding="utf-8")
@@ -98,10 +100,11 @@ def load_corpus(data: Path | None, on_progress: Progress | None = None) -> Corpu
     return read_python_docs(on_progress) if data is None else read_beir(data)
 
 
-def wrapped_retriever(options: DemoOptions, corpus: Corpus, on_progress: Progress | None = None) -> BaseRetriever:
+def wrapped_retriever(
+    options: DemoOptions, corpus: Corpus, on_progress: Progress | None = None
+) -> BaseRetriever:
     """What an app would write: its own retriever, and one line that lets the wheel see ``capture_k``."""
     import ragwheel_langchain
-
     from ragwheel.demo.retrievers import build_retriever
 
     retriever: Any = build_retriever(options.retriever, corpus, options.k, on_progress)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["ClickModel", "VisitReport", "Visitors"]
 
+NO_BRACKETS = str.maketrans("[]【】", "()()")  # a quoted "[1]" would be one more citation
+
 
 @dataclass(frozen=True, slots=True)
 class ClickModel:
@@ -37,8 +39,8 @@ class ClickModel:
     copy_relevant: float = 0.10
     delete_other: float = 0.02
     cite_relevant: float = 0.90
-    cite_other: float = 0.08
-    cite_when_lost: float = 0.20
+    cite_other: float = 0.06
+    cite_when_lost: float = 0.12
     thumbs: float = 0.15
     thumbs_wrong: float = 0.05
     reformulate: float = 0.40
@@ -73,6 +75,9 @@ class VisitReport:
     turns: int = 0
     answered: int = 0
     """Turns in which a right passage was among those returned."""
+    citations: int = 0
+    cited: dict[tuple[str, str], bool] = field(default_factory=dict)
+    """(question, passage id) that the stand-in for the LLM cited -> whether it is right."""
     signals: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     """Signals that :func:`ragwheel.signal` did not take."""
@@ -91,6 +96,8 @@ class Visitors:
         self.retriever = retriever
         self.model = model or ClickModel()
         self.report = VisitReport()
+        self.truth: dict[str, frozenset[str]] = corpus.truth()
+        """Every question as it was asked, re-worded ones too -> ids of the passages that answer it."""
         self._random = random.Random(seed)
         self._questions = self._random.sample(corpus.queries, len(corpus.queries))
         self._popularity = [
@@ -112,6 +119,7 @@ class Visitors:
             handle, found = self._ask(query, query.text, session_id, user_id)
             if not found and query.hint and self._chance(self.model.reformulate):
                 again = f"{query.text} {query.hint}"
+                self.truth[again] = self.truth[query.text]
                 second, _ = self._ask(query, again, session_id, user_id)
                 self._signal(handle, "reformulate", query=again, other=second)
 
@@ -126,6 +134,8 @@ class Visitors:
             turn.answer(_answer(documents, cited))
         self.report.turns += 1
         self.report.answered += bool(right)
+        self.report.citations += len(cited)
+        self.report.cited |= {(text, str(documents[rank - 1].id)): rank in right for rank in cited}
         if turn.retrievals:
             self._look_through(turn.retrievals[-1].handle, documents, right)
         self._rate(turn.handle, good=bool(set(cited) & set(right)))
@@ -177,5 +187,6 @@ def _answer(documents: list[Document], cited: list[int]) -> str:
     """An answer as an LLM writes it: a sentence of each cited passage, with its [n]."""
     if not cited:
         return "I could not find this in the documents."
-    sentences = [" ".join(documents[rank - 1].page_content.split()[:25]) for rank in cited]
-    return " ".join(f"{sentence} [{rank}]." for sentence, rank in zip(sentences, cited, strict=True))
+    words = (documents[rank - 1].page_content.split()[:25] for rank in cited)
+    quotes = (" ".join(found).translate(NO_BRACKETS) for found in words)
+    return " ".join(f"{quote} [{rank}]." for quote, rank in zip(quotes, cited, strict=True))

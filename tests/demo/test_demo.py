@@ -1,0 +1,213 @@
+"""``ragwheel demo`` from one end to the other, in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from ragwheel import offline
+from ragwheel.demo import read_beir
+from ragwheel.demo.run import DemoOptions, prepare, require_demo
+from ragwheel.demo.truth import agreement
+from ragwheel.errors import DatasetError, MissingExtra
+
+COMMAND = (sys.executable, "-c", "from ragwheel.cli import main; main()", "demo")
+
+
+def demo(*args: object, typed: str | None = None, env: Mapping[str, str] | None = None):
+    return subprocess.run(
+        [*COMMAND, *map(str, args)],
+        input=typed,
+        env={**os.environ, "COLUMNS": "80", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(tiny, tmp_path_factory):
+    """The demo once, on the tiny collection: where, and what it printed."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    ended = demo("--data", tiny, "--turns", "400", "--out", out)
+    assert ended.returncode == 0, ended.stderr
+    return out, ended.stdout
+
+
+def test_says_that_the_visitors_are_simulated_before_anything_else(finished):
+    _, printed = finished
+    assert printed.index("the visitors are simulated") < printed.index("what they did")
+    assert "60 passages, 60 questions" in printed
+
+
+def test_shows_status_build_triplets_and_files(finished):
+    out, printed = finished
+    places = [
+        printed.index(words)
+        for words in ("examples", "left out", "are they right?", "triplets  and why", "files")
+    ]
+    assert places == sorted(places)
+    assert printed.count("positive  ") >= 3
+    assert "because" in printed
+    assert f"next  ragwheel show --db {out / 'ragwheel.db'}" in printed
+
+
+def test_leaves_a_database_and_a_data_set(finished):
+    out, _ = finished
+    assert sorted(path.name for path in out.iterdir() if ".db-" not in path.name) == [
+        "dataset",
+        "demo.json",
+        "ragwheel.db",
+        "ragwheel.db.segments",
+    ]
+    assert offline.status(out / "ragwheel.db").turns >= 400
+    assert pq.read_table(out / "dataset" / "triplets" / "train.parquet").num_rows > 0
+
+
+def test_the_line_about_the_truth_is_the_truth(finished, tiny):
+    out, printed = finished
+    corpus = read_beir(tiny)
+    found = agreement(out / "dataset", corpus, corpus.truth())
+    shares = re.findall(r"(positives|negatives) +([\d.]+)% of ([\d,]+) are right", printed)
+    assert [(name, n) for name, _, n in shares] == [
+        ("positives", f"{found.positives:,}"),
+        ("negatives", f"{found.negatives:,}"),
+    ]
+    assert found.negatives_right / found.negatives > 0.95
+
+
+def test_again_replaces_the_simulated_traces(finished, tiny):
+    out, _ = finished
+    ended = demo("--data", tiny, "--turns", "40", "--out", out, "--seed", "7")
+    assert ended.returncode == 0, ended.stderr
+    assert offline.status(out / "ragwheel.db").turns < 100
+
+
+def test_a_folder_of_somebody_else_is_left_alone(tiny, tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    ended = demo("--data", tiny, "--out", tmp_path)
+    assert ended.returncode == 1
+    assert "no demo made it" in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+    with pytest.raises(DatasetError, match="got the file"):
+        prepare(DemoOptions(out=tmp_path / "thesis.txt"), interactive=False)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "says"),
+    [
+        (["--data", "nowhere"], 1, "needs a folder"),
+        (["--turns", "0"], 2, "--turns"),
+        (["--turns", "many"], 2, "--turns"),
+        (["--retriever", "google"], 2, "allowed: bm25, minilm"),
+    ],
+)
+def test_wrong_input_says_what_is_allowed_and_makes_nothing(tmp_path, args, code, says):
+    ended = demo(*args, "--out", tmp_path / "out")
+    assert ended.returncode == code
+    assert says in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_line_is_named(tiny, tmp_path):
+    for path in tiny.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    with (tmp_path / "queries.jsonl").open("a") as file:
+        file.write("{oops\n")
+    ended = demo("--data", tmp_path, "--out", tmp_path / "out")
+    assert ended.returncode == 1
+    assert "queries.jsonl, line 61: not JSON" in ended.stderr
+
+
+def test_minilm_without_its_package_says_what_to_install(tiny, tmp_path):
+    hidden = tmp_path / "hide"
+    hidden.mkdir()
+    (hidden / "sentence_transformers.py").write_text("raise ImportError('hidden')\n")
+    paths = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
+    ended = demo("--data", tiny, "--retriever", "minilm", "--out", tmp_path / "o", env={"PYTHONPATH": paths})
+    assert ended.returncode == 1
+    assert "pip install sentence-transformers" in ended.stderr
+
+
+def test_missing_packages_are_all_named(monkeypatch):
+    monkeypatch.setattr("ragwheel.demo.run.NEEDED", ("json", "no_such_package", "nor_this_one"))
+    with pytest.raises(MissingExtra, match=r"no_such_package, nor_this_one.*pip install 'ragwheel\[demo\]'"):
+        require_demo()
+
+
+def test_ctrl_c_leaves_a_usable_database(tiny, tmp_path):
+    out = tmp_path / "out"
+    command = [*COMMAND, "--data", str(tiny), "--turns", "1000000", "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        for line in running.stdout:
+            if line.startswith("  seed"):
+                break  # the visitors begin
+        wait_for_the_journal(out)
+        running.send_signal(signal.SIGINT)
+        try:
+            _, complaint = running.communicate(timeout=60)
+        finally:
+            running.kill()
+    assert running.returncode == 130
+    stopped = re.fullmatch(r"ragwheel: stopped by Ctrl-C after ([\d,]+) turns; .* is whole .*\n", complaint)
+    assert stopped, complaint
+    # the turn that was interrupted may be there, too
+    assert offline.status(out / "ragwheel.db").answered - int(stopped[1].replace(",", "")) in (
+        0,
+        1,
+        2,
+        3,
+        4,
+        5,
+        6,
+    )
+    assert {finding.severity for finding in offline.doctor(out / "ragwheel.db")} <= {"ok", "note"}
+
+
+def wait_for_the_journal(out: Path) -> None:
+    """Until the visitors have written something."""
+    folder = out / "ragwheel.db.segments"
+    while not any(path.stat().st_size for path in folder.glob("*.seg")):
+        os.sched_yield()
+
+
+def test_interactive_by_pipe(tiny, tmp_path):
+    typed = "what is the colour of tea?\no 1\nd 2\nc 1\n+\nthe price of copper\no 9\nc 1 2\nq\nnever read\n"
+    ended = demo("--interactive", "--data", tiny, "--out", tmp_path / "out", typed=typed)
+    assert ended.returncode == 0, ended.stderr
+    for words in (
+        "tea-colour",
+        "there is no passage 9; allowed: 1 to 5",
+        "cited tea-colour",
+        "triplets  and why",
+    ):
+        assert words in ended.stdout
+    assert "never read" not in ended.stdout
+    turns = offline.latest(tmp_path / "out" / "yours.db")
+    assert [(turn.query, turn.citations) for turn in turns] == [
+        ("the price of copper", 2),
+        ("what is the colour of tea?", 1),
+    ]
+
+
+def test_interactive_end_of_input_without_a_question(tiny, tmp_path):
+    ended = demo("--interactive", "--data", tiny, "--out", tmp_path / "out", typed="")
+    assert ended.returncode == 0
+    assert "you asked nothing" in ended.stdout
+
+
+def test_interactive_with_nothing_judged_is_no_failure(tiny, tmp_path):
+    ended = demo("--interactive", "--data", tiny, "--out", tmp_path / "out", typed="colour of tea\nq\n")
+    assert ended.returncode == 0, ended.stderr
+    assert "no triplets yet" in ended.stdout
+    assert offline.latest(tmp_path / "out" / "yours.db")[0].query == "colour of tea"

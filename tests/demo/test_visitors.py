@@ -1,0 +1,87 @@
+"""The simulated visitors behave as stated, and the same seed makes the same visits."""
+
+from __future__ import annotations
+
+import pytest
+
+import ragwheel
+from ragwheel import offline
+from ragwheel.demo import read_beir
+from ragwheel.demo.run import DemoOptions, wrapped_retriever
+from ragwheel.demo.visitors import ClickModel, Visitors
+
+FAITHFUL = ClickModel(
+    examination_power=0,
+    click_relevant=1,
+    click_other=0,
+    copy_relevant=0,
+    delete_other=0,
+    cite_relevant=1,
+    cite_other=0,
+    cite_when_lost=0,
+    thumbs=1,
+    thumbs_wrong=0,
+)
+
+
+@pytest.fixture
+def corpus(tiny):
+    return read_beir(tiny)
+
+
+def visit(corpus, db, *, turns=60, seed=0, model=None) -> Visitors:
+    ragwheel.configure(db=db)
+    visitors = Visitors(corpus, wrapped_retriever(DemoOptions(), corpus), seed=seed, model=model)
+    for _ in visitors.visits(turns):
+        pass
+    ragwheel.shutdown()
+    return visitors
+
+
+def queries(db):
+    return [line.query for line in reversed(offline.latest(db, 1_000))]
+
+
+def test_what_they_did_is_what_is_stored(corpus, tmp_path):
+    visitors = visit(corpus, tmp_path / "app.db", turns=150)
+    found = offline.status(tmp_path / "app.db")
+    assert visitors.report.turns >= 150
+    assert found.turns == found.retrievals == found.answered == visitors.report.turns
+    assert found.sessions == visitors.report.sessions
+    assert found.signals == dict(visitors.report.signals)
+    assert found.citations == visitors.report.citations
+    assert visitors.report.refused == found.citations_unmatched == 0
+
+
+def test_over_fetch_is_recorded_and_the_app_gets_k(corpus, tmp_path):
+    visit(corpus, tmp_path / "app.db", turns=1)
+    (retrieval, *_) = offline.show(tmp_path / "app.db").retrievals
+    assert retrieval.n_returned == 5
+    assert len(retrieval.chunks) > 5
+    assert {chunk.exposure for chunk in retrieval.chunks[5:]} == {"logged"}
+
+
+def test_the_same_seed_makes_the_same_visits(corpus, tmp_path):
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        visit(corpus, tmp_path / name, seed=seed)
+    assert queries(tmp_path / "a") == queries(tmp_path / "b") != queries(tmp_path / "c")
+    counted = [offline.status(tmp_path / name) for name in ("a", "b")]
+    assert counted[0].signals == counted[1].signals
+
+
+def test_a_faithful_visitor_clicks_and_cites_the_truth_alone(corpus, tmp_path):
+    visitors = visit(corpus, tmp_path / "app.db", model=FAITHFUL)
+    for line in offline.latest(tmp_path / "app.db", 100):
+        turn = offline.show(tmp_path / "app.db", line.id)
+        relevant = visitors.truth[turn.query]
+        assert {citation.chunk_id for citation in turn.citations} <= relevant
+        assert {s.chunk_id for s in turn.signals if s.kind == "click"} <= relevant
+    assert visitors.report.cited
+    assert all(visitors.report.cited.values())
+    assert visitors.report.signals["thumbs_up"] == visitors.report.answered
+
+
+def test_the_model_is_stated_with_its_numbers():
+    stated = dict(ClickModel(click_other=0.25, thumbs=0.5).describe())
+    assert "25% of the wrong ones" in stated["clicks"]
+    assert stated["rates"].startswith("50%")
