@@ -1,0 +1,189 @@
+"""From an item to the record that is kept, or the reason why it is not.
+
+The rules of :func:`ragwheel.signal`, for senders that nobody knows: the handle must be signed, by one of
+our keys, for one of our apps; who did it comes from the handle and from nowhere else; a time that cannot be
+is replaced by the time of arrival and flagged ``clock``. What one signal becomes never depends on which
+others came before it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from hashlib import blake2b
+from typing import Final
+
+import msgspec
+
+from ragwheel.capture import handles
+from ragwheel.capture.kinds import SignalKind, kinds
+from ragwheel.collector.wire import BadItem, Item
+from ragwheel.host import safe
+from ragwheel.ids import new_span_id
+from ragwheel.journal.records import Signal
+
+__all__ = ["BadHandle", "Desk", "Sender", "fingerprint", "printable"]
+
+MAX_ID_CHARS: Final = 1000
+MAX_EVENT_ID_CHARS: Final = 128
+AHEAD_NS: Final = 2 * 10**9
+"""A clock this far ahead of ours is late on the wire or slightly off; beyond, it is wrong."""
+OLDEST_NS: Final = handles.LIFETIME_S * 10**9
+"""No handle lives longer, so nothing can have been done with one before that."""
+
+
+class BadHandle(BadItem):
+    """The handle is the reason."""
+
+
+@dataclass(frozen=True)
+class Sender:
+    """What is known of whoever sent a request: may they use unsigned handles, are they a robot."""
+
+    local: bool = False
+    bot: bool = False
+
+
+@dataclass(frozen=True)
+class Desk:
+    """What decides about a signal.
+
+    Args:
+        keys: ``<key id>:<hex>``, those that may have signed a handle.
+        apps: of a signed handle; empty: any app that our keys have signed for.
+        max_text_chars: longer texts are cut.
+    """
+
+    keys: Sequence[str]
+    apps: Collection[str]
+    max_text_chars: int
+
+    def target(self, handle: str, sender: Sender) -> handles.Target:
+        """What a handle names.
+
+        Raises:
+            BadHandle: with the reason.
+        """
+        if not handle:
+            raise BadHandle("handle: missing")
+        try:
+            found = handles.parse(handle, self.keys, require_signed=not sender.local)
+        except handles.BadHandle as exc:
+            raise BadHandle(f"handle: {exc}") from None
+        if found.signed and self.apps and found.app not in self.apps:
+            raise BadHandle("handle: foreign app")
+        return found
+
+    def record(self, item: Item, sender: Sender, now_ns: int) -> Signal:
+        """The record to be kept.
+
+        Raises:
+            BadHandle: the handle is refused.
+            BadItem: something else is.
+        """
+        target = self.target(item.handle, sender)
+        spec = kinds().get(item.kind)
+        if spec is None:
+            raise BadItem("unknown kind" if item.kind else "kind missing")
+        chunk, rank = _about(spec, item)
+        at_ns, flags = _at(item.at, now_ns)
+        if not spec.accepts(item.value):
+            raise BadItem("value missing" if item.value is None else "value out of range")
+        query = item.query
+        if query is not None:
+            query, found = safe.text(query, self.max_text_chars)
+            flags += found
+        subject = target.subject if target.signed else _id(item.subject)
+        record = Signal(
+            new_span_id(), target.trace_id, None, spec.name, target.kind, target.span_id, chunk, rank,
+            item.value, query, self._other(spec, item, sender), subject, at_ns, now_ns,
+            (*flags, "bot") if sender.bot else flags,
+        )  # fmt: skip
+        record.event_id = _event_id(item, record)
+        return record
+
+    def _other(self, spec: SignalKind, item: Item, sender: Sender) -> str | None:
+        if spec.about == "comparison":
+            found = _id(item.other)
+            if found is None:
+                raise BadItem("other missing")
+            return found
+        if item.other is None:
+            return None
+        if spec.about != "query":
+            raise BadItem("takes no other")
+        if not isinstance(item.other, str):
+            raise BadHandle("other: malformed")
+        try:
+            return self.target(item.other, sender).span_id.hex()
+        except BadHandle as exc:
+            raise BadHandle(exc.reason.replace("handle:", "other:")) from None
+
+
+def fingerprint(record: Signal) -> bytes:
+    """16 bytes that tell one event from another: what was done to what, whenever it arrived.
+
+    The query is left out: what is stored of it may be redacted.
+    """
+    said = (
+        record.target_id, record.kind, record.chunk, record.rank, record.value, record.other, record.subject,
+    )  # fmt: skip
+    return blake2b(msgspec.msgpack.encode(said), digest_size=16).digest()
+
+
+def _event_id(item: Item, record: Signal) -> str:
+    """The sender's id; without one the content is the id, so that a repeated request stays one event."""
+    if item.event_id is None or item.event_id == "":
+        rest = msgspec.msgpack.encode((item.query, item.at))
+        return f"content-{blake2b(fingerprint(record) + rest, digest_size=16).hexdigest()}"
+    found = printable(item.event_id)
+    if found is None:
+        raise BadItem("event_id malformed")
+    return found
+
+
+def printable(event_id: str | int | None) -> str | None:
+    """An event id that may be stored and sent back, else None."""
+    found = "" if event_id is None else str(event_id)
+    return found if 0 < len(found) <= MAX_EVENT_ID_CHARS and found.isprintable() else None
+
+
+def _about(spec: SignalKind, item: Item) -> tuple[str | None, int | None]:
+    """The chunk's id and rank, where the kind is said of a chunk."""
+    chunk = _id(item.chunk)
+    if spec.about in {"query", "turn"}:
+        if chunk is not None or item.rank is not None:
+            raise BadItem("takes no chunk")
+    elif chunk is None and item.rank is None and spec.about != "chunk or answer":
+        raise BadItem("chunk missing")
+    if item.rank is not None and not 1 <= item.rank < 2**31:
+        raise BadItem("rank out of range")
+    return chunk, item.rank
+
+
+def _id(value: str | int | None) -> str | None:
+    if value is None:
+        return None
+    return safe.text(str(value), MAX_ID_CHARS)[0] or None
+
+
+def _at(at: float | str | None, now_ns: int) -> tuple[int, tuple[str, ...]]:
+    """When it happened, never after it arrived, and the flag ``clock`` where the sender's cannot be right."""
+    if at is None:
+        return now_ns, ()
+    if isinstance(at, str):
+        try:
+            moment = datetime.fromisoformat(at[:-1] + "+00:00" if at[-1:] in "zZ" else at)
+            seconds = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+        except (ValueError, OverflowError):
+            raise BadItem("time out of range") from None
+    else:
+        seconds = at
+    if not math.isfinite(seconds) or not 0 <= seconds < 2**33:
+        raise BadItem("time out of range")
+    at_ns = int(seconds * 1e9)
+    if at_ns > now_ns + AHEAD_NS or at_ns < now_ns - OLDEST_NS:
+        return now_ns, ("clock",)
+    return min(at_ns, now_ns), ()

@@ -1,0 +1,214 @@
+"""The ASGI app: routes, origins, limits of a request, and answers that tell nobody anything.
+
+Nothing can be read here, no cookie is looked at or set, and of the input only event ids come back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from functools import partial
+from ipaddress import ip_address
+from typing import Any
+
+import anyio
+import msgspec
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ragwheel.collector.accept import Sender
+from ragwheel.collector.bodies import BadBody, read_body
+from ragwheel.collector.bots import is_bot
+from ragwheel.collector.limits import Buckets, InFlight, Limits, network
+from ragwheel.collector.runtimes import Source
+from ragwheel.collector.signals import Collector
+from ragwheel.collector.wire import items_of
+from ragwheel.errors import ConfigurationError
+from ragwheel.guard import guard
+
+__all__ = ["Door", "answer", "refusals", "signals_app"]
+
+HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+THREADS = 4
+PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
+
+
+class Door:
+    """What stands before every POST: origins, how many at once, how much per address, the body's limits.
+
+    Args:
+        limits: see there.
+        origins: exact, as browsers send them; a page of the collector's own origin is always let in.
+
+    Raises:
+        ConfigurationError: an origin is not one.
+    """
+
+    def __init__(self, limits: Limits, origins: Iterable[str]) -> None:
+        self.limits = limits
+        self.origins = tuple(origins)
+        for origin in self.origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigurationError(
+                    f"collector origins: got {origin!r}, allowed: exact ones in lower case without a path, "
+                    f"such as 'https://shop.example' or 'http://localhost:8000'; no '*'."
+                )
+        self._addresses = Buckets(limits.address_per_s, limits.address_burst)
+        self._inside = InFlight(limits.requests_at_once, limits.requests_at_once_per_address)
+
+    @asynccontextmanager
+    async def body(self, request: Request) -> AsyncIterator[bytes]:
+        """The body of a request that may come in; it counts as inside until it is answered.
+
+        Every request costs its address one signal, readable or not.
+
+        Raises:
+            BadBody: 4xx, or 503 when there are too many at once.
+        """
+        self._check_origin(request)
+        self.charge(request, 1)
+        address = _address(request)
+        if not self._inside.enter(address):
+            raise BadBody(503, "too many requests at once", 1.0)
+        try:
+            found = request.headers
+            yield await read_body(
+                request.stream(), found.get("content-length"), found.get("content-encoding", ""), self.limits
+            )
+        finally:
+            self._inside.leave(address)
+
+    def charge(self, request: Request, signals: int) -> None:
+        """Count signals against the address that sends them.
+
+        Raises:
+            BadBody: 429, with the seconds to wait.
+        """
+        wait_s = self._addresses.take(_address(request), signals)
+        if wait_s:
+            raise BadBody(429, "too many signals from this address", wait_s)
+
+    def _check_origin(self, request: Request) -> None:
+        """A browser sends simple requests without asking first: CORS would only hide the answer."""
+        origin = request.headers.get("origin")
+        if origin is None or origin in self.origins:
+            return
+        scheme, _, authority = origin.partition("://")
+        if scheme in {"http", "https"} and authority == request.headers.get("host"):
+            return
+        raise BadBody(403, "origin not allowed")
+
+
+def signals_app(source: Source, door: Door, collector: Collector, *, trust_local: bool) -> Starlette:
+    """The app with ``POST /v1/signals`` and ``GET /healthz``."""
+    threads = CapacityLimiter(THREADS)
+
+    async def signals(request: Request) -> Response:
+        found = source()
+        if found is None:
+            return answer(503, {"error": "not configured"}, 5.0)
+        async with door.body(request) as body:
+            items = items_of(body, request.headers.get("content-type", ""), door.limits)
+            if len(items) > 1:
+                door.charge(request, len(items) - 1)
+            sender = Sender(trust_local and is_local(request), is_bot(request.headers.get("user-agent", "")))
+            take = partial(collector.take, found, items, sender)
+            # a client that hangs up does not stop what is being written
+            with anyio.CancelScope(shield=True):
+                taken = await to_thread.run_sync(take, limiter=threads)
+        return answer(taken.code, {"results": [r.as_json() for r in taken.results]}, taken.retry_after_s)
+
+    async def health(_request: Request) -> Response:
+        ready = source() is not None
+        return answer(200 if ready else 503, {"status": "ok" if ready else "not configured"})
+
+    @asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        yield
+        collector.close()
+        source.close()
+
+    return Starlette(
+        routes=[
+            Route("/v1/signals", refusals(signals), methods=["POST"]),
+            Route("/healthz", health, methods=["GET"]),
+        ],
+        middleware=[
+            Middleware(
+                CORSMiddleware,
+                allow_origins=door.origins,
+                allow_methods=["POST"],
+                allow_headers=["content-type", "content-encoding"],
+            )
+        ],
+        exception_handlers={HTTPException: _http_error},
+        lifespan=lifespan,
+    )
+
+
+def refusals(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
+    """The endpoint, with what it raises turned into answers."""
+
+    async def guarded(request: Request) -> Response:
+        try:
+            return await endpoint(request)  # type: ignore[no-any-return]
+        except BadBody as exc:
+            # the rest of the body is not read: the connection ends with the answer
+            return answer(exc.status, {"error": exc.reason}, exc.retry_after_s, end=True)
+        except ClientDisconnect:
+            return answer(400, {"error": "body cut short"}, end=True)
+        except Exception as exc:  # noqa: BLE001 (the one place that may catch all: an answer, never a stack trace)
+            guard.caught("answering a request", exc)
+            return answer(503, {"error": "internal error"}, 5.0)
+
+    return guarded
+
+
+def answer(
+    status: int, content: dict[str, Any], retry_after_s: float = 0.0, *, end: bool = False
+) -> Response:
+    """A JSON response; ``Retry-After`` in whole seconds, rounded up."""
+    headers = dict(HEADERS)
+    if retry_after_s:
+        headers["Retry-After"] = str(int(min(retry_after_s, 3600.0)) + 1)
+    if end:
+        headers["Connection"] = "close"
+    return Response(msgspec.json.encode(content), status, headers, "application/json")
+
+
+def _address(request: Request) -> str:
+    return network(request.client.host if request.client else None)
+
+
+def is_local(request: Request) -> bool:
+    """Whether a request comes from this machine itself: no proxy in between, no page with a borrowed name."""
+    if any(name in request.headers for name in PROXY_HEADERS) or not _is_loopback(_host(request)):
+        return False
+    return request.client is not None and _is_loopback(request.client.host)
+
+
+def _host(request: Request) -> str:
+    host = request.headers.get("host", "")
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _http_error(_request: Request, exc: Exception) -> Response:
+    status = exc.status_code if isinstance(exc, HTTPException) else 400
+    return answer(status, {"error": {404: "not found", 405: "method not allowed"}.get(status, "refused")})

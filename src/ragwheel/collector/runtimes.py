@@ -1,0 +1,73 @@
+"""Which runtime a collector writes through: the app's own, or one made for the collector's database."""
+
+from __future__ import annotations
+
+import atexit
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from ragwheel import runtime
+from ragwheel.errors import ConfigurationError
+from ragwheel.runtime import Runtime
+
+__all__ = ["Source"]
+
+
+class Source:
+    """Finds the runtime anew for each request: the app may configure after it has made the collector.
+
+    Without a ``db`` it is the app's own, None until there is one. With a ``db`` it is the app's own when
+    that has the same database; in a process that is not configured, it is configured with ``db``; beside
+    an app with another database, it is a second one.
+    """
+
+    def __init__(self, db: str | os.PathLike[str] | None, signing_keys: Iterable[str] | None) -> None:
+        self._db = None if db is None else Path(db).absolute()
+        self._keys = None if signing_keys is None else tuple(signing_keys)
+        self._own: Runtime | None = None
+        self._configured: Runtime | None = None
+
+    def __call__(self) -> Runtime | None:
+        """The runtime to write through now.
+
+        Raises:
+            ConfigurationError: a setting cannot be used, or the keys are not those of the app's runtime.
+        """
+        if self._db is None:
+            return self._checked(runtime.active())
+        configured = runtime._active
+        if configured is not None and configured.settings.db == self._db:
+            return self._checked(configured)
+        if self._own is not None:
+            return self._own
+        if configured is None:
+            self._configured = runtime.configure(self._db, signing_keys=self._keys)
+            return self._configured
+        return self._second()
+
+    def _checked(self, found: Runtime | None) -> Runtime | None:
+        if found is not None and self._keys is not None and self._keys != found.settings.signing_keys:
+            raise ConfigurationError(
+                "collector.app(signing_keys=...): got other keys than ragwheel.configure has for it. "
+                "Allowed: none here, and all of them in configure(signing_keys=...)."
+            )
+        return found
+
+    def _second(self) -> Runtime:
+        from ragwheel import __version__
+        from ragwheel.settings import load
+
+        self._own = Runtime(load({"db": self._db, "signing_keys": self._keys}), __version__)
+        atexit.register(self.close)
+        return self._own
+
+    def close(self) -> None:
+        """End the runtime made here, with all merged: a server that is ended by a signal runs no atexit."""
+        if self._configured is not None and self._configured is runtime._active:
+            runtime.shutdown()
+        self._configured = None
+        if self._own is not None:
+            self._own.close()
+            self._own = None
+            atexit.unregister(self.close)

@@ -1,0 +1,139 @@
+"""Taking in a batch of signals: each is answered, and what is answered *kept* is on disk.
+
+============  ==================================================================  =====
+status        means                                                               again
+============  ==================================================================  =====
+``kept``      stored                                                              no
+``pending``   stored; joins when its retrieval, turn or chunk is known            no
+``duplicate`` had been stored before                                              no
+``refused``   never will be; ``reason`` says why                                  no
+``later``     not now: a rate was exceeded, or the disk did not take it           yes
+============  ==================================================================  =====
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ragwheel.collector.accept import BadHandle, Desk, Sender, printable
+from ragwheel.collector.known import Known
+from ragwheel.collector.limits import Buckets, Limits
+from ragwheel.collector.wire import BadItem, decode
+from ragwheel.journal.records import Signal
+from ragwheel.runtime import Runtime
+
+__all__ = ["Answer", "Collector", "Result"]
+
+Status = Literal["kept", "pending", "duplicate", "refused", "later"]
+STORED = frozenset({"kept", "pending", "duplicate"})
+RETRY_S = 1.0
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of one signal; ``code`` is the HTTP status if it were alone."""
+
+    event_id: str | None
+    status: Status
+    reason: str | None = None
+    code: int = 200
+
+    def as_json(self) -> dict[str, Any]:
+        """As it stands in the response."""
+        return {"event_id": self.event_id, "status": self.status, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of a batch; ``retry_after_s`` where some of it should be sent again."""
+
+    results: tuple[Result, ...]
+    retry_after_s: float = 0.0
+
+    @property
+    def code(self) -> int:
+        """200: all stored; 207: some; else the worst of what happened to them."""
+        stored = sum(result.status in STORED for result in self.results)
+        if stored:
+            return 200 if stored == len(self.results) else 207
+        codes = {result.code for result in self.results}
+        return next(code for code in (503, 429, 403, 422) if code in codes)
+
+
+class Collector:
+    """Checks signals and writes them to the journal of a runtime.
+
+    Args:
+        limits: per item and per subject (the rest is for whoever reads the request).
+        apps: whose handles are taken; empty: the runtime's own app, or any when that has no name.
+    """
+
+    def __init__(self, limits: Limits, apps: Collection[str]) -> None:
+        self._limits = limits
+        self._apps = frozenset(apps)
+        self._subjects = Buckets(limits.subject_per_s, limits.subject_burst)
+        self._known: tuple[int, Known] | None = None
+
+    def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> Answer:
+        """Every item's result, in order. Writes to disk: not for an event loop."""
+        known = self._of(runtime)
+        checked = [self._checked(runtime, raw, sender) for raw in items]
+        known.recall(found for found in checked if isinstance(found, Signal))
+        wait_s = 0.0
+        results = []
+        for found in checked:
+            if isinstance(found, Signal):
+                found, item_wait_s = self._keep(runtime, known, found)
+                wait_s = max(wait_s, item_wait_s)
+            results.append(found)
+        return Answer(tuple(results), wait_s)
+
+    def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> Signal | Result:
+        """The record to be kept, or the refusal."""
+        settings = runtime.settings
+        apps = self._apps or {settings.app} - {""}
+        event_id = None
+        try:
+            item = decode(raw, self._limits)
+            event_id = printable(item.event_id)
+            desk = Desk(settings.signing_keys, apps, settings.max_text_chars)
+            return desk.record(item, sender, time.time_ns())
+        except BadItem as exc:
+            runtime.refuse(f"collector: {exc.reason}")
+            code = 403 if isinstance(exc, BadHandle) else 422
+            return Result(event_id or printable(exc.event_id), "refused", exc.reason, code)
+
+    def _keep(self, runtime: Runtime, known: Known, record: Signal) -> tuple[Result, float]:
+        event_id = record.event_id
+        wait_s = self._subjects.take(record.subject or record.target_id.hex())
+        if wait_s:
+            return Result(event_id, "later", "too many signals from this subject", 429), wait_s
+        seen = known.event(record)
+        if seen == "same":
+            return Result(event_id, "duplicate"), 0.0
+        if seen == "other":
+            runtime.refuse("collector: event_id of another signal")
+            return Result(event_id, "refused", "event_id of another signal", 422), 0.0
+        if not runtime.write_signal(record):
+            return Result(event_id, "later", "could not be stored", 503), RETRY_S
+        known.keep(record)
+        return Result(event_id, "kept" if known.matches(record) else "pending"), 0.0
+
+    def _of(self, runtime: Runtime) -> Known:
+        """What is known of this runtime, in this process: nothing of it is carried across a fork."""
+        pid = os.getpid()
+        if self._known is None or self._known[0] != pid or self._known[1].runtime is not runtime:
+            if self._known is not None and self._known[0] == pid:
+                self._known[1].close()
+            self._known = pid, Known(runtime)
+        return self._known[1]
+
+    def close(self) -> None:
+        """Let go of the database."""
+        if self._known is not None and self._known[0] == os.getpid():
+            self._known[1].close()
+            self._known = None

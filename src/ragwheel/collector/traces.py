@@ -1,0 +1,92 @@
+"""``POST /v1/traces``: ragwheel's own spans from services in any language, behind a token."""
+
+from __future__ import annotations
+
+import hmac
+import os
+import time
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ragwheel.collector.asgi import HEADERS, Door, answer, refusals
+from ragwheel.collector.limits import Limits
+from ragwheel.collector.otlp import Span, read_spans, response
+from ragwheel.collector.runtimes import Source
+from ragwheel.collector.spans import NotOurs, read_retrieval, read_signal, read_turn
+from ragwheel.errors import ConfigurationError
+from ragwheel.runtime import Runtime
+
+__all__ = ["TRACE_LIMITS", "take_spans", "traces_app"]
+
+TRACE_LIMITS = Limits(body_bytes=16 * 1024 * 1024, body_timeout_s=30.0, requests_at_once=8, address_per_s=0)
+MIN_TOKEN_CHARS = 16
+
+
+def traces_app(db: str | os.PathLike[str] | None, *, token: str, limits: Limits = TRACE_LIMITS) -> Starlette:
+    """See :func:`ragwheel.collector.traces_app`."""
+    if not token.isascii() or len(token) < MIN_TOKEN_CHARS:
+        raise ConfigurationError(
+            f"collector.traces_app(token=...): got {len(token)} characters, allowed: {MIN_TOKEN_CHARS} or "
+            f'more of ASCII. Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+        )
+    source = Source(db, None)
+    door = Door(limits, ())
+    threads = CapacityLimiter(1)
+    wanted = f"Bearer {token}".encode()
+
+    async def traces(request: Request) -> Response:
+        given = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(given, wanted):
+            refused = answer(401, {"error": "token missing or wrong"}, end=True)
+            refused.headers["WWW-Authenticate"] = "Bearer"
+            return refused
+        found = source()
+        if found is None:
+            return answer(503, {"error": "not configured"}, 5.0)
+        media = request.headers.get("content-type", "")
+        async with door.body(request) as body:
+            rejected = await to_thread.run_sync(partial(take_spans, found, body, media), limiter=threads)
+        if rejected is None:
+            return answer(503, {"error": "could not be stored"}, 5.0)
+        content, content_type = response(media, sum(rejected.values()), "; ".join(rejected))
+        return Response(content, 200, HEADERS, content_type)
+
+    return Starlette(routes=[Route("/v1/traces", refusals(traces), methods=["POST"])])
+
+
+def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, int] | None:
+    """Store the spans of a request, each once by its span id.
+
+    Returns:
+        How many were rejected, by reason; None when some could not be written: the sender should try again.
+
+    Raises:
+        BadBody: it is no OTLP request.
+    """
+    spans = read_spans(body, content_type)
+    before = sum(runtime.stats().dropped.values())
+    rejected: dict[str, int] = {}
+    for span in spans:
+        try:
+            _write(runtime, span)
+        except NotOurs as exc:
+            rejected[str(exc)] = rejected.get(str(exc), 0) + 1
+    return rejected if sum(runtime.stats().dropped.values()) == before else None
+
+
+def _write(runtime: Runtime, span: Span) -> None:
+    most = runtime.settings.max_text_chars
+    kind = span.name.partition(" ")[0]
+    if kind in {"retrieval", "rerank"}:
+        runtime.write_retrieval(*read_retrieval(span, most))
+    elif kind == "turn":
+        runtime.write_turn(read_turn(span, most))
+    elif kind == "signal":
+        runtime.write_signal(read_signal(span, most, time.time_ns()))
+    else:
+        raise NotOurs("not a span of ragwheel")
