@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,16 +15,16 @@ from typing import Any
 
 from capture import machine
 from capture.job import Job
-from capture.peers import load
-from capture.places import CHECKOUT, home, python_of, run_folder, worker_environment
-from capture.session import Session
-from capture.process import Process
 from capture.measurements import TESTS, Measurement, Phase, quick
+from capture.peers import load
+from capture.places import checkout, home, python_of, run_folder, worker_environment
+from capture.process import Process
+from capture.session import Session
 
 __all__ = ["Plan", "run"]
 
 BACKLOG_CALLS = 60_000
-TURN_CALLS = 50
+TURN_CALLS = 200
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ class Plan:
     results: Path
     quick: bool = False
     budget_s: float = 7200.0
-    quiet_s: float = 2.0
     seed: int = 7
     began: float = field(default_factory=time.monotonic)
 
@@ -58,22 +57,33 @@ def applies(peer: str, test: Measurement) -> bool:
     return not kind.backlog or test.compares_latency
 
 
+def worth_it(plan: Plan, number: int, peer: str, test: Measurement) -> bool:
+    """Whether there is time for it: a quick plan runs slow peers only once, and only for their latency."""
+    if number >= test.rounds:
+        return False
+    return not plan.quick or not load(peer).slow or (test.compares_latency and number == 0)
+
+
 def schedule(plan: Plan) -> Iterator[tuple[int, str, str]]:
-    """(round, test, peer) in the order of running; each round begins with another peer."""
-    for number in range(plan.rounds):
-        for name in plan.tests:
-            test = plan.test(name)
-            if number >= test.rounds:
-                continue
-            peers = [p for p in plan.peers if applies(p, test)]
-            turn = number % len(peers) if peers else 0
-            for peer in peers[turn:] + peers[:turn]:
-                yield number, name, peer
+    """(round, test, peer) in the order of running; each round begins with another peer.
+
+    Bursts take longest and come last, so that they are what a spent budget leaves out.
+    """
+    short = [name for name in plan.tests if not name.startswith("burst")]
+    for tests in (short, [name for name in plan.tests if name not in short]):
+        for number in range(plan.rounds):
+            for name in tests:
+                test = plan.test(name)
+                peers = [p for p in plan.peers if applies(p, test) and worth_it(plan, number, p, test)]
+                turn = number % len(peers) if peers else 0
+                for peer in peers[turn:] + peers[:turn]:
+                    yield number, name, peer
 
 
 def run(plan: Plan) -> None:
     """Run the plan; every result is one line of ``plan.results``, as soon as it is there."""
-    plan.results.parent.mkdir(parents=True, exist_ok=True)
+    for folder in (home(), plan.results.parent):
+        folder.mkdir(parents=True, exist_ok=True)
     steps = list(schedule(plan))
     _write(plan, {"test": "machine", **machine.describe(home()), "command_quick": plan.quick})
     skipped = 0
@@ -95,36 +105,46 @@ def _write(plan: Plan, result: dict[str, Any]) -> None:
     line = {"at": round(time.time(), 1), **result}
     with plan.results.open("a", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
-    shown = {k: v for k, v in line.items() if k not in ("curve", "at")}
-    print(json.dumps(shown)[:700], flush=True)
+    words = [str(line.get(key, "")) for key in ("round", "test", "peer", "mode")]
+    figures = {name: f"{phase['p50_us']:.0f} µs" for name, phase in line.get("phases", {}).items()}
+    said = line.get("error") or line.get("verify") or ""
+    sys.stderr.write(f"{time.strftime('%H:%M:%S')} {' '.join(words)} {figures or ''} {said}\n")
 
 
 def measure(plan: Plan, number: int, name: str, peer: str) -> Iterator[dict[str, Any]]:
     """Run one test of one peer once, and the bare retriever beside it where the test compares with it."""
     test = plan.test(name)
-    label = {"test": name, "peer": peer, "round": number}
-    job = Job(peer, test.workload, test.retriever, keep=name == "survive", progress=test.kill)
-    if job.keep:
-        job = replace(job, warmup=0)
+    label = {"test": name, "peer": peer, "round": number, "others_busy": machine.wait_for_quiet()}
     timeout_s = max(20.0, min(500.0, plan.left_s()))
-    job = replace(job, max_s=min(job.max_s, timeout_s / 2))
-    label["others_busy"] = machine.wait_for_quiet(at_most_s=plan.quiet_s)
-    with contextlib.ExitStack() as stack:
-        bare = stack.enter_context(Session(replace(job, bare=True), timeout_s=timeout_s)) if test.bare else None
-        session = None
-        if peer != "bare":
-            backlog = _backlog() if load(peer).backlog else None
-            session = stack.enter_context(Session(job, timeout_s=timeout_s, backlog=backlog))
-        if session and test.kill:
+    survive = name == "survive"
+    job = Job(
+        peer,
+        test.workload,
+        test.retriever,
+        keep=survive,
+        progress=test.kill,
+        warmup=0 if survive else 20,
+        max_s=timeout_s / 2,
+    )
+    backlog = _backlog() if load(peer).backlog else None
+    bare = Session(replace(job, bare=True), timeout_s=timeout_s)
+    session = Session(job, timeout_s=timeout_s, backlog=backlog)
+    if test.compares_latency:
+        with bare, session:
+            for phase in test.phases:
+                take_turns(phase, [bare.process, session.process])
+            yield {**label, "mode": "bare", **bare.end()}
+            yield {**label, "mode": "peer", **session.end(), **session.warnings()}
+        return
+    if test.bare:
+        with bare:
+            yield {**label, "mode": "bare", **_alone(bare, test)}
+    with session:
+        if test.kill:
             kill_s = random.Random(f"{plan.seed} {number} {peer}").uniform(1.5, 3.0 if plan.quick else 8.0)
             yield {**label, "mode": "peer", **_kill(session, test.phases[-1], kill_s)}
-            return
-        for phase in test.phases:
-            take_turns(phase, [s.process for s in (bare, session) if s])
-        if bare:
-            yield {**label, "mode": "bare", **bare.end()}
-        if session:
-            yield {**label, "mode": "peer", **_end(session)}
+        else:
+            yield {**label, "mode": "peer", **_alone(session, test), **session.warnings()}
 
 
 def take_turns(phase: Phase, processes: list[Process]) -> None:
@@ -140,15 +160,18 @@ def take_turns(phase: Phase, processes: list[Process]) -> None:
         for process in processes:
             process.wait_for("RAN")
         return
-    turn = TURN_CALLS if len(processes) > 1 and phase.calls <= TAKE_TURNS_UP_TO else phase.calls
-    for first in range(0, phase.calls, turn):
+    for first in range(0, phase.calls, TURN_CALLS):
         for process in processes:
-            process.run(replace(phase, calls=min(turn, phase.calls - first)))
+            process.run(replace(phase, calls=min(TURN_CALLS, phase.calls - first)))
 
 
-def _end(session: Session) -> dict[str, Any]:
+def _alone(session: Session, test: Measurement) -> dict[str, Any]:
+    """Run all phases with both cores to itself, end, and read back what was stored."""
+    for phase in test.phases:
+        session.process.run(phase)
     result = session.end()
-    result |= session.warnings()
+    if session.job.bare:
+        return result
     if result["delivered"] is not None and not session.job.keep:
         result["verify"] = {"returned": result["done"], "lost": result["done"] - result["delivered"]}
     elif session.peer.stores or session.job.keep:
@@ -167,7 +190,7 @@ def _backlog() -> Path:
     """A folder with an unmerged journal, made once per state of the code; each use gets a copy."""
     folder = run_folder() / "backlog"
     stamp = folder / "code"
-    code = str(max(path.stat().st_mtime_ns for path in (CHECKOUT / "src").rglob("*.py")))
+    code = str(max(path.stat().st_mtime_ns for path in (checkout() / "src").rglob("*.py")))
     if stamp.exists() and stamp.read_text("utf-8") == code:
         return folder / "store"
     shutil.rmtree(folder, ignore_errors=True)

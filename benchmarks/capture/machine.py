@@ -24,8 +24,8 @@ def tree(pid: int) -> list[int]:
         try:
             todo += [
                 int(child)
-                for task in os.listdir(f"/proc/{at}/task")
-                for child in Path(f"/proc/{at}/task/{task}/children").read_text().split()
+                for task in Path(f"/proc/{at}/task").iterdir()
+                for child in (task / "children").read_text().split()
             ]
         except OSError:  # ended in the meantime
             continue
@@ -69,7 +69,7 @@ def others_busy(sample_s: float = 0.4) -> float:
     return round((busy_after - busy) / max(1, total_after - total) * (os.cpu_count() or 1), 2)
 
 
-def wait_for_quiet(limit: float = 0.5, at_most_s: float = 5.0) -> float:
+def wait_for_quiet(limit: float = 0.5, at_most_s: float = 2.0) -> float:
     """Wait a bounded time for a moment with fewer than ``limit`` busy cores; returns what it found."""
     deadline = time.monotonic() + at_most_s
     while (busy := others_busy()) > limit and time.monotonic() < deadline:

@@ -88,5 +88,5 @@ QUICK = {
 def quick(name: str) -> Measurement:
     """The measurement with fewer calls, and (but for latency) in one round only."""
     full = TESTS[name]
-    phases = tuple(replace(phase, calls=n) for phase, n in zip(full.phases, QUICK[name]))
+    phases = tuple(replace(phase, calls=n) for phase, n in zip(full.phases, QUICK[name], strict=True))
     return replace(full, phases=phases, rounds=full.rounds if name == "latency" else 1)

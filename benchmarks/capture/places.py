@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-__all__ = ["BENCHMARKS", "CHECKOUT", "data_folder", "home", "python_of", "run_folder", "worker_environment"]
+__all__ = ["BENCHMARKS", "checkout", "data_folder", "home", "python_of", "run_folder", "worker_environment"]
 
 BENCHMARKS = Path(__file__).resolve().parents[1]
-CHECKOUT = BENCHMARKS.parent
 
 
 def home() -> Path:
     """The cache folder: ``BENCH_HOME``, by default ``~/.cache/ragwheel-bench``."""
     return Path(os.environ.get("BENCH_HOME") or Path.home() / ".cache" / "ragwheel-bench")
+
+
+def checkout() -> Path:
+    """The ragwheel that is measured: ``BENCH_CHECKOUT``, by default the checkout this file lies in."""
+    return Path(os.environ.get("BENCH_CHECKOUT") or BENCHMARKS.parent)
 
 
 def data_folder() -> Path:
@@ -33,7 +37,7 @@ def python_of(venv: str) -> Path:
 
 def worker_environment() -> dict[str, str]:
     """Environment of a measured process: this package and this checkout's ragwheel are importable."""
-    paths = [BENCHMARKS, CHECKOUT / "src", CHECKOUT / "integrations" / "langchain" / "src"]
+    paths = [BENCHMARKS, checkout() / "src", checkout() / "integrations" / "langchain" / "src"]
     return {
         **{k: v for k, v in os.environ.items() if not k.startswith(("RAGWHEEL_", "OTEL_", "LANGSMITH_"))},
         "PYTHONPATH": os.pathsep.join(map(str, paths)),

@@ -6,6 +6,7 @@
     python benchmarks/capture/run.py --rounds 5                  # the full run, at most 2 hours
     python benchmarks/capture/run.py --peers ragwheel hand_batch --tests latency,burst --rounds 3
     python benchmarks/capture/run.py --summary                   # tables of the latest results
+    BENCH_CHECKOUT=../other python benchmarks/capture/run.py …   # measure another checkout's ragwheel
 
 Loopback only; every loop and every process is bounded in time.
 """
@@ -25,7 +26,8 @@ from capture.install import install, missing
 from capture.measurements import TESTS
 from capture.peers import DEFAULT, GROUPS, PEERS, expand
 from capture.places import home
-from capture.summary import latest, summarise
+from capture.results import latest
+from capture.summary import put_into, summarise
 
 __all__ = ["main"]
 
@@ -60,9 +62,9 @@ def main(arguments: list[str] | None = None) -> None:
         asked.results = _measure(asked)
     text = summarise(asked.results or latest())
     if asked.summary in (None, "-"):
-        print(text)
+        sys.stdout.write(text)
     else:
-        Path(asked.summary).write_text(text, "utf-8")
+        put_into(Path(asked.summary), text)
 
 
 def _measure(asked: argparse.Namespace) -> Path:
@@ -73,7 +75,7 @@ def _measure(asked: argparse.Namespace) -> Path:
     peers = expand(asked.peers)
     absent = missing(peers)
     if absent:
-        print(f"left out, not installed: {', '.join(absent)} (run.py --install {' '.join(absent)})")
+        sys.stderr.write(f"left out, not installed: {', '.join(absent)} (--install {' '.join(absent)})\n")
     stamp = time.strftime("%Y%m%d-%H%M%S")
     results: Path = asked.results or home() / "results" / f"{stamp}.jsonl"
     plan = Plan(
@@ -85,7 +87,7 @@ def _measure(asked: argparse.Namespace) -> Path:
         budget_s=asked.budget_s or (720 if asked.quick else 7200),
     )
     run(plan)
-    print(f"results: {results}")
+    sys.stderr.write(f"results: {results}\n")
     return results
 
 

@@ -13,7 +13,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from capture import machine
 from capture.job import Job
@@ -21,6 +21,9 @@ from capture.peers import load
 from capture.peers.base import sizes
 from capture.places import python_of, run_folder, worker_environment
 from capture.process import Process
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 __all__ = ["Session", "thin"]
 
@@ -46,7 +49,7 @@ class Session:
         self._stop = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> Self:
         run_folder().mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{self.job.peer}-", dir=run_folder()))
         self.job = replace(self.job, folder=str(folder), port=machine.free_port())

@@ -51,7 +51,7 @@ def main(port: int, folder: Path) -> None:
             partial.rename(partial.with_suffix(suffix))
             self._answer(b"", "application/x-protobuf")
 
-        def log_message(self, format: str, *args: Any) -> None:
+        def log_message(self, *words: Any) -> None:
             """Say nothing: a busy log would cost the client's CPU."""
 
     ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

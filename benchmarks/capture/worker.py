@@ -119,7 +119,11 @@ class Worker:
     def obey(self) -> dict[str, Any]:
         """Follow the driver's lines until ``end``; the result."""
         self.warm_up()
-        rss_before, cpu_before, server_before = machine.rss_mb([os.getpid()]), own_cpu_s(), self.server_cpu_s()
+        rss_before, cpu_before, server_before = (
+            machine.rss_mb([os.getpid()]),
+            own_cpu_s(),
+            self.server_cpu_s(),
+        )
         print("READY", flush=True)
         began = 0.0
         for line in sys.stdin:

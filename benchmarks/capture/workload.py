@@ -38,6 +38,7 @@ __all__ = [
 POOL = 5000
 DRAWS = 20_000  # distinct queries before the draws repeat
 SEED = 20251122
+GENERATOR = 2  # counts up when the text comes out different
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Shape:
 
 
 WORKLOADS = {
+    "W5": Shape(5, 200),  # for the tests of this package
     "W10": Shape(10, 1000),
     "W20": Shape(20, 1000),
     "W40": Shape(40, 1000),
@@ -77,7 +79,7 @@ def chunks(texts: list[str], *, count: int, characters: int, seed: int) -> list[
     words = list(itertools.chain.from_iterable([*t.replace("\n", " \n ").split(" "), "\n"] for t in texts))
     words = [w for w in words if w]
     following: dict[tuple[str, str], list[str]] = {}
-    for a, b, c in zip(words, words[1:], words[2:]):
+    for a, b, c in zip(words, words[1:], words[2:], strict=False):
         following.setdefault((a, b), []).append(c)
     starts = sorted(following)
     rng = random.Random(seed)
@@ -89,9 +91,9 @@ def chunks(texts: list[str], *, count: int, characters: int, seed: int) -> list[
         while length < target:
             c = rng.choice(following.get((a, b)) or following[rng.choice(starts)])
             line.append(c)
-            length += len(c) + 1
+            length += 0 if c == "\n" else len(c) + 1  # a line break replaces the spaces around it
             a, b = b, c
-        made[" ".join(line).replace(" \n ", "\n").strip()] = None
+        made[" ".join(line).replace(" \n", "\n").replace("\n ", "\n")] = None
     return list(made)
 
 
@@ -136,7 +138,7 @@ class Workload:
             text.encode()
             for text in json.loads(
                 _cached(
-                    f"pool-{size}.json",
+                    f"pool-{size}-{GENERATOR}.json",
                     lambda: json.dumps(
                         chunks(documentation(), count=POOL, characters=size, seed=SEED + size)
                     ).encode(),

@@ -9,7 +9,6 @@ from capture.peers.base import Peer
 __all__ = ["DEFAULT", "GROUPS", "PEERS", "Peer", "expand", "load"]
 
 PEERS = {
-    "bare": "base:Bare",
     "span_only": "byhand:SpanOnly",
     "ragwheel": "ours:Ragwheel",
     "ragwheel_backlog": "ours:RagwheelBacklog",
@@ -25,7 +24,7 @@ PEERS = {
 GROUPS = {
     "ours": ["ragwheel", "ragwheel_backlog", "ragwheel_langchain"],
     "byhand": ["hand_batch", "hand_commit"],
-    "all": [name for name in PEERS if name != "bare"],
+    "all": list(PEERS),
 }
 DEFAULT = GROUPS["all"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-__all__ = ["LANGCHAIN", "LANGCHAIN_CORE", "Bare", "Peer", "Retrieve", "sizes"]
+__all__ = ["LANGCHAIN", "LANGCHAIN_CORE", "Peer", "Retrieve", "sizes"]
 
 Retrieve = Callable[[str], list[Any]]
 
@@ -30,6 +30,7 @@ class Peer:
         retrievers: kinds of retriever it can wrap.
         stores: whether anything is stored; False: an exporter only counts what it is given.
         backlog: whether its store starts with a merge backlog.
+        slow: takes a minute or more per test.
         server_venv, server_requirements: environment of the server it sends to, if any.
     """
 
@@ -42,6 +43,7 @@ class Peer:
     retrievers: ClassVar[tuple[str, ...]] = ("langchain",)
     stores: ClassVar[bool] = True
     backlog: ClassVar[bool] = False
+    slow: ClassVar[bool] = False
     server_venv: ClassVar[str] = ""
     server_requirements: ClassVar[tuple[str, ...]] = ()
 
@@ -95,10 +97,3 @@ class Peer:
     def read_queries(cls, folder: Path) -> Iterator[str] | None:
         """Per stored retrieval a text holding its query, where that is much cheaper than ``read``."""
         return None
-
-
-class Bare(Peer):
-    """The retriever itself, with nothing around it."""
-
-    retrievers = ("langchain", "plain")
-    stores = False

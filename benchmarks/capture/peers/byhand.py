@@ -1,5 +1,7 @@
-"""What a good engineer writes in an hour: an OpenTelemetry span, its documents as one JSON attribute,
-sqlite-utils behind it. And the yardstick: the same span without any document."""
+"""What a good engineer writes in an hour, and the yardstick: a span without any document.
+
+By hand means an OpenTelemetry span, its documents as one JSON attribute, sqlite-utils behind it.
+"""
 
 from __future__ import annotations
 
@@ -69,7 +71,7 @@ class HandCommit(Peer):
         )
         from sqlite_utils import Database
 
-        db = Database(sqlite3.connect(self.folder / "spans.db", check_same_thread=False))
+        db: Any = Database(sqlite3.connect(self.folder / "spans.db", check_same_thread=False))
         db.enable_wal()
         lock = threading.Lock()
 

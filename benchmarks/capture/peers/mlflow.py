@@ -18,6 +18,7 @@ class Mlflow(Peer):
     """Traces go through MLflow's own asynchronous queue."""
 
     venv = "mlflow"
+    slow = True
     requirements = ("mlflow==3.17.2", LANGCHAIN, LANGCHAIN_CORE)
 
     def setup(self) -> None:

@@ -70,13 +70,15 @@ class OpenInferenceJsonl(Peer):
 class OpenInferencePhoenix(OpenInferenceJsonl):
     """Spans sent by OTLP to a Phoenix server on loopback; stored once its SQLite file has the row."""
 
+    slow = True
     server_venv = "phoenix"
     server_requirements = ("arize-phoenix==20.26.1",)
 
     def _exporter(self) -> SpanExporter:
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 
-        return OTLPSpanExporter(endpoint=f"http://127.0.0.1:{self.port}/v1/traces")
+        exporter: SpanExporter = OTLPSpanExporter(endpoint=f"http://127.0.0.1:{self.port}/v1/traces")
+        return exporter
 
     @classmethod
     def serve(cls, folder: Path, port: int) -> tuple[subprocess.Popen[bytes], Callable[[], bool]]:

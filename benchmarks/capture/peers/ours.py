@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from capture.peers.base import LANGCHAIN_CORE, Peer, Retrieve
 
@@ -27,7 +27,7 @@ class Ragwheel(Peer):
         "httpx>=0.27",
         "sqlite-utils==4.2.1",
     )
-    retrievers = ("langchain", "plain")
+    retrievers: ClassVar[tuple[str, ...]] = ("langchain", "plain")
 
     def setup(self) -> None:
         import ragwheel
@@ -75,7 +75,7 @@ class Ragwheel(Peer):
                 "SELECT * FROM impressions WHERE retrieval_id = ? ORDER BY rank", (retrieval,)
             )
             names = [column[0] for column in ranked.description]
-            rows = [dict(zip(names, row)) for row in ranked]
+            rows = [dict(zip(names, row, strict=True)) for row in ranked]
             yield {"query": query, "documents": [[row, *chunks[row["chunk_version"]]] for row in rows]}
 
     @classmethod
