@@ -61,7 +61,7 @@ def main() -> None:
         print(f"{question}\n  {answer}")
         if liked:
             ragwheel.signal(handle, "thumbs_up", subject=user)
-    print(f"kept: {ragwheel.stats().emitted} records in ragwheel.db")
+    print("Recorded in ragwheel.db. Next: ragwheel show")
 
 
 if __name__ == "__main__":

@@ -65,7 +65,7 @@ def main() -> None:
         turn.answer(answer)
     ragwheel.signal(turn.handle, "click", rank=1)
     print(f"{question}\n  {answer}")
-    print(f"kept: {ragwheel.stats().emitted} records in ragwheel.db")
+    print("Recorded in ragwheel.db. Next: ragwheel show")
 
 
 if __name__ == "__main__":
