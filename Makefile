@@ -66,6 +66,10 @@ test-py: $(VENV)-py$(PY)/.core ## tests of the light core alone on one interpret
 test-all: ## the same on Python 3.10 to 3.13
 	for py in 3.10 3.11 3.12 3.13; do $(MAKE) test-py PY=$$py; done
 
+.PHONY: torture
+torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS="--minutes 30" goes on for so long
+	$(BIN)/python -m tests.torture $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.dev ## every script under benchmarks/
 	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done

@@ -80,10 +80,14 @@ class Retrieval:
     def handle(self) -> str:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
         subject = self.turn.user_id if self.turn is not None else None
-        target = handles.Target(
-            handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app
-        )
-        return handles.make(target, self._rt.settings.signing_keys)
+        try:
+            target = handles.Target(
+                handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app
+            )
+            return handles.make(target, self._rt.settings.signing_keys)
+        except Exception as exc:
+            guard.caught("making a handle", exc)
+            return ""
 
     def flag(self, word: str) -> None:
         """Note something that could not be recorded as it was."""

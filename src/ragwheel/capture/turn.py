@@ -46,7 +46,7 @@ class Turn:
         self.query: str | None = None
         self.session_id: str | None = None
         self.user_id: str | None = None
-        self.span_id = new_span_id()
+        self.span_id = bytes(8)
         self.sampled = False
         self.ended = False
         self._rt: runtime.Runtime | None = None
@@ -60,6 +60,7 @@ class Turn:
         self._started_ns = time.perf_counter_ns()
         self.trace_id, self.parent_id, self.app_span = b"", None, 0
         try:
+            self.span_id = new_span_id()
             self._rt = runtime.active()
             self.trace_id, self.parent_id, self.app_span = origin(current_turn())
             if self._rt is not None:
@@ -93,10 +94,14 @@ class Turn:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
         if self._rt is None:
             return ""
-        target = handles.Target(
-            handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app
-        )
-        return handles.make(target, self._rt.settings.signing_keys)
+        try:
+            target = handles.Target(
+                handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app
+            )
+            return handles.make(target, self._rt.settings.signing_keys)
+        except Exception as exc:
+            guard.caught("making a handle", exc)
+            return ""
 
     def prompted(self, chunks: Iterable[object]) -> None:
         """Say which chunks the LLM saw, in prompt order: objects that a retriever returned, or app ids.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ragwheel.journal.files import segments, try_adopt
+from ragwheel.journal.files import let_go, segments, try_adopt
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
 from ragwheel.store.connect import explain
@@ -135,7 +134,7 @@ def _waiting(path: Path) -> Waiting:
         n_segments += 1
         if owned is not None:
             orphans += 1
-            os.close(owned)
+            let_go(owned)
     return Waiting(n_segments, orphans, waiting_bytes)
 
 
