@@ -283,8 +283,8 @@ async def test_coroutine_raises_and_is_cancelled_as_the_bare_one(store):
     assert found.value is ERROR
     task = asyncio.create_task(search("wait"))
     await entered.wait()
-    task.cancel("enough")
-    with pytest.raises(asyncio.CancelledError, match="enough"):
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
         await task
     assert [row["error"] for row in store.retrievals()] == ["Broken", "CancelledError"]
 

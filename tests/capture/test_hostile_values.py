@@ -89,7 +89,7 @@ CASES = {
     "a list that answers nothing": (HostileList([CHUNK]), ["one"], None),
     "a property that raises": (Response(), [], "result_not_read"),
     "a cycle": ([cyclic()], ["one"], "cycle"),
-    "a deep nesting": ([deep(5000)], ["one"], "deep"),
+    "a deep nesting": ([deep(100_000)], ["one"], "deep"),
     "NaN as score": ([Hit("a", "one", math.nan)], ["one"], "bad_score"),
     "infinity as score": ([("one", math.inf)], ["one"], "bad_score"),
     "NaN in metadata": ([{**CHUNK, "metadata": {"x": math.nan}}], ["one"], None),

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -93,7 +94,7 @@ def test_readable_by_others(db):
 
 
 def test_drops_are_named_by_reason(db):
-    with sqlite3.connect(db) as connection:
+    with closing(sqlite3.connect(db)) as connection, connection:
         connection.execute("INSERT INTO _drop (reason, n) VALUES ('no space left on the disk', 12)")
     found = next(finding for finding in offline.doctor(db) if finding.check == "dropped")
     assert found.severity == "warning"
@@ -101,10 +102,9 @@ def test_drops_are_named_by_reason(db):
 
 
 def test_damage_inside(db):
-    with sqlite3.connect(db) as connection:
+    with closing(sqlite3.connect(db)) as connection:
         (size,) = connection.execute("PRAGMA page_size").fetchone()
         (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = '_judgment'").fetchone()
-    connection.close()
     with db.open("r+b") as file:
         file.seek((root - 1) * size)
         file.write(b"\x55" * size)
