@@ -1,14 +1,19 @@
 """What happens when something breaks inside ragwheel: swallowed, counted, logged once.
 
 The host never sees an exception of ours. With ``RAGWHEEL_STRICT=1`` in the environment (the test
-suite sets it) the exception is raised instead, so that a defect cannot hide behind the promise.
+suite sets it) the exception is raised instead, so that a defect cannot hide behind the promise. A log
+gets where it happened, never what the host's values said: those may be texts that the app redacts.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import sqlite3
 import threading
+import traceback
+
+from ragwheel.errors import RagwheelError
 
 __all__ = ["Guard", "guard", "logger"]
 
@@ -31,10 +36,10 @@ class Guard:
             raise exc
         if self._first((where, type(exc))):
             _log(
-                "ragwheel could not finish %s (%s); the app is not affected, further cases are only counted",
+                "ragwheel could not finish %s (%s); the app is not affected, further cases are counted\n%s",
                 where,
-                type(exc).__name__,
-                exc_info=exc,
+                _said(exc),
+                "".join(traceback.format_tb(exc.__traceback__)).rstrip(),
             )
 
     def count(self, where: str) -> None:
@@ -65,10 +70,16 @@ class Guard:
         self._logged = set()
 
 
-def _log(message: str, *values: str, exc_info: BaseException | None = None) -> None:
+def _said(exc: BaseException) -> str:
+    """Type of an exception, and its message where that cannot hold a text that the app retrieved."""
+    name = type(exc).__name__
+    return f"{name}: {exc}" if isinstance(exc, (RagwheelError, OSError, sqlite3.Error)) else name
+
+
+def _log(message: str, *values: str) -> None:
     """Log a warning; a handler of the app that raises is counted like everything else that breaks in here."""
     try:
-        logger.warning(message, *values, exc_info=exc_info)
+        logger.warning(message, *values)
     except Exception:
         guard.count("logging")
 

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
@@ -46,8 +47,11 @@ def test_a_sound_database(db):
     found = offline.doctor(db)
     assert set(severities(found)) == {
         "file",
+        "disk",
+        "access",
         "sqlite",
         "journal",
+        "clock",
         "records",
         "dropped",
         "signals",
@@ -91,6 +95,61 @@ def test_readable_by_others(db):
     found = next(finding for finding in offline.doctor(db) if finding.check == "access")
     assert found.severity == "warning"
     assert found.next == f"chmod 600 {db}"
+    assert "app.db (mode 644)" in found.text
+
+
+def test_a_copy_beside_it_that_others_can_read(db):
+    db.with_name("app.db.corrupt-20260101T000000Z").write_bytes(b"x")
+    db.with_name("app.db.corrupt-20260101T000000Z").chmod(0o640)
+    found = next(finding for finding in offline.doctor(db) if finding.check == "access")
+    assert (found.severity, found.next) == ("warning", f"chmod 600 {db}.corrupt-20260101T000000Z")
+
+
+@pytest.mark.parametrize(
+    ("kind", "severity", "says"),
+    [("ext4", "ok", "ext4, "), ("nfs4", "warning", "over a network"), ("tmpfs", "warning", "in memory")],
+)
+def test_the_file_system(db, tmp_path, monkeypatch, kind, severity, says):
+    mounts = tmp_path / "mounts"
+    mounts.write_text(
+        f"none / xfs rw 0 0\nhost:/x {db.parent} {kind} rw 0 0\nnone {db.parent}/more 9p rw 0 0\n"
+    )
+    monkeypatch.setattr("ragwheel.offline.surroundings.MOUNTS", mounts)
+    monkeypatch.setattr("ragwheel.offline.surroundings.LITTLE_ROOM", 0.0)
+    found = next(finding for finding in offline.doctor(db) if finding.check == "disk")
+    assert found.severity == severity
+    assert says in found.text
+
+
+def test_the_real_file_system_and_one_without_a_list_of_mounts(db, tmp_path, monkeypatch):
+    assert any(finding.check == "disk" for finding in offline.doctor(db))
+    monkeypatch.setattr("ragwheel.offline.surroundings.MOUNTS", tmp_path / "none")
+    monkeypatch.setattr("ragwheel.offline.surroundings.LITTLE_ROOM", 1.1)
+    found = next(finding for finding in offline.doctor(db) if finding.check == "disk")
+    assert found.severity == "warning"
+    assert "ragwheel prune" in found.next
+
+
+def test_records_from_the_future(db):
+    with closing(sqlite3.connect(db)) as connection, connection:
+        connection.execute("UPDATE _turn SET start_ns = ? WHERE id = 1", (time.time_ns() + 7200 * 10**9,))
+    found = next(finding for finding in offline.doctor(db) if finding.check == "clock")
+    assert found.severity == "warning"
+    assert "1 records are from the future, up to 2.0 hours" in found.text
+
+
+def test_a_write_ahead_log_that_a_reader_keeps_from_shrinking(db, monkeypatch):
+    monkeypatch.setattr(sys.modules[doctor_function.__module__], "LARGE_WAL_BYTES", 1000)
+    with closing(sqlite3.connect(db)) as reader, closing(sqlite3.connect(db)) as writer:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM _turn").fetchone()
+        size = db.stat().st_size
+        writer.execute("CREATE TABLE _big (x)")
+        writer.execute("INSERT INTO _big VALUES (zeroblob(?))", (2 * size,))
+        writer.commit()
+        found = next(finding for finding in offline.doctor(db) if finding.check == "wal")
+    assert found.severity == "warning"
+    assert found.next == f"see who has it open: fuser {db}"
 
 
 def test_drops_are_named_by_reason(db):

@@ -256,7 +256,7 @@ def test_pruning_to_nothing_ends(write, db, rows):
 
 
 def test_pruning_needs_a_bound(db):
-    with pytest.raises(StoreError, match="--max-age-days"):
+    with pytest.raises(StoreError, match="--older-than"):
         prune(db)
 
 

@@ -1,4 +1,4 @@
-"""The machinery of migrations, with a second step of the test's own."""
+"""The machinery of migrations, with a further step of the test's own."""
 
 import os
 import signal
@@ -11,11 +11,12 @@ from ragwheel.errors import StoreTooNew
 from ragwheel.store import connect, merge_journal, migrations, open_store, schema
 
 CONNECT = sys.modules["ragwheel.store.connect"]  # the package has a function of that name
+NEXT = migrations.SCHEMA_VERSION + 1
 
 
 @pytest.fixture
-def second_step(monkeypatch):
-    """A schema 2: a column more, filled in three statements; ``killed_at`` dies before that statement."""
+def further_step(monkeypatch):
+    """The next schema: one more column, in three statements; ``killed_at`` dies before that statement."""
 
     class Step:
         killed_at: int | None = None
@@ -39,7 +40,7 @@ def second_step(monkeypatch):
     monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, step))
     monkeypatch.setattr(migrations, "VIEWS", views)
     for module in (migrations, CONNECT):
-        monkeypatch.setattr(module, "SCHEMA_VERSION", 2)
+        monkeypatch.setattr(module, "SCHEMA_VERSION", NEXT)
     return step
 
 
@@ -57,25 +58,25 @@ def test_a_new_database_has_the_newest_schema(write, db, rows):
 
 def test_an_older_database_is_brought_up_to_date_by_its_first_reader(write, db, rows, request):
     old(write, db)
-    request.getfixturevalue("second_step")
+    request.getfixturevalue("further_step")
     connection = open_store(db)
     assert connection.execute("SELECT model, answer FROM turns").fetchall() == [("unknown", "an answer")]
     connection.close()
-    assert rows("PRAGMA user_version") == [(2,)]
+    assert rows("PRAGMA user_version") == [(NEXT,)]
     assert rows("PRAGMA integrity_check") == [("ok",)]
 
 
 @pytest.mark.parametrize("killed_at", [0, 1, 2])
 def test_killed_in_the_middle_it_is_as_it_was(write, db, rows, request, killed_at):
     old(write, db)
-    step = request.getfixturevalue("second_step")
+    step = request.getfixturevalue("further_step")
     pid = os.fork()
     if pid == 0:
         step.killed_at = killed_at
         merge_journal(db)
         os._exit(0)
     assert os.waitpid(pid, 0)[1] == 9
-    assert rows("PRAGMA user_version") == [(1,)]
+    assert rows("PRAGMA user_version") == [(NEXT - 1,)]
     assert rows("SELECT answer FROM turns") == [("an answer",)]
     assert "model" not in str(rows("SELECT sql FROM sqlite_master WHERE name = '_turn'"))
     merge_journal(db)
@@ -86,8 +87,8 @@ def test_the_older_ragwheel_refuses_it_then(write, db, request):
     old(write, db)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(migrations, "STEPS", (*migrations.STEPS, lambda connection: None))
-        patch.setattr(migrations, "SCHEMA_VERSION", 2)
-        patch.setattr(CONNECT, "SCHEMA_VERSION", 2)
+        patch.setattr(migrations, "SCHEMA_VERSION", NEXT)
+        patch.setattr(CONNECT, "SCHEMA_VERSION", NEXT)
         merge_journal(db)
     before = db.read_bytes()
     with pytest.raises(StoreTooNew):
@@ -103,7 +104,7 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(write, db, rows, monkey
         connection.execute("no such statement")
 
     monkeypatch.setattr(migrations, "STEPS", (*migrations.STEPS, fails))
-    monkeypatch.setattr(migrations, "SCHEMA_VERSION", 2)
+    monkeypatch.setattr(migrations, "SCHEMA_VERSION", NEXT)
     connection = connect(db, write=True)
     with pytest.raises(sqlite3.OperationalError):
         migrations.migrate(connection)

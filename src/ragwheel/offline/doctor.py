@@ -6,28 +6,20 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from ragwheel.journal.files import let_go, segments, try_adopt
+from ragwheel.offline import surroundings
+from ragwheel.offline.findings import Finding, Severity, size
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
 from ragwheel.store.connect import explain
 
 __all__ = ["Finding", "Severity", "doctor"]
 
-Severity = Literal["ok", "note", "warning", "error"]
-
 WAL_RESET_DEFECT = ((3, 7, 0), (3, 51, 2))  # https://sqlite.org/wal.html, "The WAL-Reset Bug"
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at; ``next`` is what to do about it, empty when nothing needs doing."""
-
-    severity: Severity
-    check: str
-    text: str
-    next: str = ""
+LARGE_WAL_BYTES = 64 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +43,11 @@ def doctor(db: str | Path) -> list[Finding]:
         after = _waiting(path)
         checks: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
             ("file", lambda: _file(connection, path)),
+            ("disk", lambda: surroundings.file_system(path)),
+            ("access", lambda: surroundings.access(path)),
             ("sqlite", _sqlite),
             ("journal", lambda: _journal(before, after)),
+            ("clock", lambda: surroundings.clock(connection)),
             ("records", lambda: _records(connection)),
             ("dropped", lambda: _drops(connection)),
             ("signals", lambda: _unmatched(connection)),
@@ -83,14 +78,14 @@ def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
             f"schema {version} of {SCHEMA_VERSION}",
         )
     ]
-    mode = path.stat().st_mode & 0o077
-    if mode:
+    if wal_bytes > max(LARGE_WAL_BYTES, path.stat().st_size):
         found.append(
             Finding(
                 "warning",
-                "access",
-                f"other users of this machine can open it (mode {mode:03o})",
-                f"chmod 600 {path}",
+                "wal",
+                f"the write-ahead log has {size(wal_bytes)}, because somebody has kept a reading transaction "
+                f"open all the while",
+                f"see who has it open: fuser {path}",
             )
         )
     return found
@@ -219,13 +214,3 @@ def _integrity(connection: sqlite3.Connection, path: Path) -> list[Finding]:
             f'sqlite3 {path} ".recover" | sqlite3 rescued.db, or restore a backup',
         )
     ]
-
-
-def size(n_bytes: int) -> str:
-    """Bytes for a person: ``1.5 MB`` (powers of 1,000)."""
-    amount = float(n_bytes)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1_000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1_000
-    return f"{amount:.1f} GB"

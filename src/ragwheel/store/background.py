@@ -91,7 +91,7 @@ class BackgroundMerger:
                 self._spawn()
 
     def _spawn(self) -> None:
-        thread = threading.Thread(target=self._loop, name="ragwheel-merger", daemon=True)
+        thread = threading.Thread(target=self._run, name="ragwheel-merger", daemon=True)
         self._thread = thread
         try:
             thread.start()
@@ -182,6 +182,18 @@ class BackgroundMerger:
         while not self._stop.is_set() and (left := until - time.monotonic()) > 0:
             self._stop.wait(min(left, self.sync_interval_s))
             self._sync_when_due()
+
+    def _run(self) -> None:
+        """The thread; should it die of what is no Exception, the next record starts another."""
+        try:
+            self._loop()
+        except BaseException as exc:  # noqa: BLE001 - such as SystemExit, raised in it by somebody
+            with contextlib.suppress(BaseException):  # strict re-raises
+                guard.caught("merging the journal", exc)
+        finally:
+            if not self._stop.is_set():
+                self._thread = None
+                self._work.clear()
 
     def _loop(self) -> None:
         failures = 0

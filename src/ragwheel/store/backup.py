@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ragwheel.errors import StoreCorrupt, StoreError
 from ragwheel.store.connect import explain, open_store
 
 __all__ = ["BackupReport", "backup"]
+
+PAGES: Final = 4096
+"""Copied between two calls of ``progress``."""
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -22,24 +29,34 @@ class BackupReport:
     retrievals: int
 
 
-def backup(db: str | Path, to: str | Path, *, timeout_s: float = 30.0) -> BackupReport:
+def backup(
+    db: str | Path, to: str | Path, *, timeout_s: float = 30.0, progress: Progress | None = None
+) -> BackupReport:
     """Copy the database, with the journal merged into it first, as of one moment.
 
-    The copy is checked and synced before it gets its name; nothing is overwritten.
+    The copy is checked (SQLite's ``integrity_check``) and synced before it gets its name, is readable by
+    its owner only, and overwrites nothing.
+
+    Args:
+        db: the database; apps may go on writing.
+        to: the copy, a new file.
+        timeout_s: how long to wait for another process that merges or writes.
+        progress: called with the pages copied so far and all of them; what it raises ends the copy.
 
     Raises:
         StoreError: ``to`` exists or cannot be written, or the database cannot be used.
+        StoreCorrupt: the copy shows damage, so the database has it.
     """
     to = Path(to)
-    if to.exists():
+    if to.exists() or to.is_symlink():
         raise StoreError(
             f"{to} exists already, a backup overwrites nothing. Name another: ragwheel backup FILE"
         )
-    partial = to.with_name(to.name + ".partial")
+    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
     source = open_store(db, timeout_s=timeout_s)
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600))
-        retrievals = _copy(source, partial)
+        retrievals = _copy(source, partial, progress)
         _sync(partial)
         os.link(partial, to)  # unlike a rename, fails when somebody made it meanwhile
         _sync(to.parent)
@@ -51,14 +68,18 @@ def backup(db: str | Path, to: str | Path, *, timeout_s: float = 30.0) -> Backup
     return BackupReport(to, to.stat().st_size, retrievals)
 
 
-def _copy(source: sqlite3.Connection, to: Path) -> int:
+def _copy(source: sqlite3.Connection, to: Path, progress: Progress | None) -> int:
     target = sqlite3.connect(to, isolation_level=None)
     try:
-        source.backup(target)
+        source.execute("BEGIN")  # one moment, however long the copy takes
+        source.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        tell = None if progress is None else lambda _, left, total: progress(total - left, total)
+        source.backup(target, pages=PAGES, progress=tell)
+        source.execute("COMMIT")
         target.execute(
             "PRAGMA journal_mode = DELETE"
         )  # one file, whatever happens to it; WAL again when merged into
-        found = [row[0] for row in target.execute("PRAGMA quick_check(3)")]
+        found = [row[0] for row in target.execute("PRAGMA integrity_check(3)")]
         if found != ["ok"]:
             raise StoreCorrupt(
                 f"The database is damaged: {'; '.join(found)}. No backup was made; see more: ragwheel doctor"

@@ -1,8 +1,7 @@
 """Taking things out of the store for good: erasing what somebody asks to have erased, pruning what is old.
 
-Rows go together: a turn with its retrievals, and the signals about either. Chunk versions and texts that
-no remaining retrieval or judgment needs go too. The journal is merged and emptied first, and every page
-that held something is overwritten, so that afterwards the bytes are in none of the files.
+The journal is merged and emptied first, and every page that held something is overwritten, so that
+afterwards the bytes are in none of the files.
 """
 
 from __future__ import annotations
@@ -11,51 +10,44 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ragwheel.errors import StoreError, StoreLocked
 from ragwheel.journal import files
-from ragwheel.store import raw
+from ragwheel.store import erase_proof, erase_rows
 from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.erase_rows import Gone, Removed, Selection
 from ragwheel.store.merge import Merger
 
-__all__ = ["EraseReport", "erase", "prune"]
+__all__ = ["EraseReport", "Gone", "Reach", "Selection", "erase", "erase_selected", "prune"]
 
-SAMPLE: Final = 50  # erased texts that are looked for in the raw files, the longest ones
-NEEDLE_BYTES: Final = (6, 1000)
 DAY_NS: Final = 24 * 3600 * 10**9
+
+Reach = Callable[[sqlite3.Connection, Gone, list[bytes]], None]
+"""Reaches what was made from the rows, in the transaction that removes them: an exception undoes it.
+
+Called with what goes and with byte strings that must be found nowhere afterwards.
+"""
 
 
 @dataclass(frozen=True)
-class EraseReport:
+class EraseReport(Removed):
     """Rows that were removed, and ``still_in``: files in which some of it was found nevertheless.
 
     These are files that ragwheel does not write to, such as a damaged database that was moved aside.
+    ``looked_for`` is how many texts and ids were looked for in the raw bytes of every file.
     """
 
-    retrievals: int = 0
-    turns: int = 0
-    signals: int = 0
-    judgments: int = 0
-    chunks: int = 0
-    texts: int = 0
     still_in: tuple[Path, ...] = ()
+    looked_for: int = 0
 
     def __add__(self, other: EraseReport) -> EraseReport:
         """Both counts together."""
-        return EraseReport(
-            self.retrievals + other.retrievals,
-            self.turns + other.turns,
-            self.signals + other.signals,
-            self.judgments + other.judgments,
-            self.chunks + other.chunks,
-            self.texts + other.texts,
-            self.still_in + other.still_in,
-        )
+        return EraseReport(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
 
 def erase(
@@ -67,29 +59,50 @@ def erase(
     query_matching: str | None = None,
     timeout_s: float = 30.0,
 ) -> EraseReport:
-    """Remove for good what meets all the given conditions.
+    """Remove from the store and its journal what meets all the given conditions (see :class:`Selection`).
 
-    Args:
-        db: the database.
-        user: the user id of turns and retrievals, the subject of signals.
-        session: the session id.
-        older_than: a time (aware datetime, or Unix seconds): begun before it.
-        query_matching: a regular expression (:func:`re.search`) on queries and judged queries.
-        timeout_s: how long to wait for another process that merges or writes.
+    :func:`ragwheel.offline.erase` also reaches the datasets that were built.
 
     Raises:
         StoreError: no condition was given, the expression is none, or the database cannot be used.
     """
-    conditions = _conditions(user, session, older_than, query_matching)
-    with _opened(Path(db), timeout_s) as connection:
-        with _erasing(connection):
-            _select(connection, conditions)
-            needles = [text.encode() for text in (user, session) if text is not None]
-            needles += _sample(connection)
-            removed = _remove(connection)
-        needles = [needle for needle in needles if _usable(connection, needle)]
+    return erase_selected(db, Selection(user, session, older_than, query_matching), timeout_s=timeout_s)
+
+
+def erase_selected(
+    db: str | Path,
+    selection: Selection,
+    *,
+    dry_run: bool = False,
+    reach: Reach | None = None,
+    timeout_s: float = 30.0,
+) -> EraseReport:
+    """Remove what is selected, and reach what was made from it.
+
+    Args:
+        db: the database.
+        selection: what to erase.
+        dry_run: count, and leave everything as it is.
+        reach: called before the removal is committed; with ``dry_run`` too.
+        timeout_s: how long to wait for another process that merges or writes.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    path = Path(db)
+    with _opened(path, timeout_s, dry_run=dry_run) as connection:
+        with _erasing(connection, dry_run=dry_run):
+            erase_rows.select(connection, selection.conditions())
+            gone = erase_rows.collect(connection) if reach else Gone()
+            removed = erase_rows.remove(connection)
+            wanted = erase_proof.needles(connection, filter(None, (selection.user, selection.session)))
+            if reach is not None:
+                reach(connection, replace(gone, gone_texts=erase_rows.gone_texts(connection)), wanted)
+        if dry_run:
+            return EraseReport(**asdict(removed))
         _overwrite(connection)
-    return replace(removed, still_in=_still_in(Path(db), needles))
+    still_in = erase_proof.found_in(erase_proof.files_of(path), wanted)
+    return EraseReport(**asdict(removed), still_in=still_in, looked_for=len(wanted))
 
 
 def prune(
@@ -97,65 +110,44 @@ def prune(
     *,
     max_age_days: float | None = None,
     max_bytes: int | None = None,
+    dry_run: bool = False,
     timeout_s: float = 30.0,
 ) -> EraseReport:
     """Remove the oldest turns, retrievals and signals until the database is young and small enough.
 
+    Judgments do not grow old and stay. With ``dry_run`` nothing is removed; for ``max_bytes`` the counts are
+    an estimate then, for how much smaller the file gets is known only afterwards.
+
     Raises:
-        StoreError: neither bound was given, or the database cannot be used.
+        StoreError: neither bound was given or one is negative, or the database cannot be used.
     """
     if max_age_days is None and max_bytes is None:
         raise StoreError(
-            "Nothing to prune by. Give a bound: ragwheel prune --max-age-days 90 or --max-bytes N"
+            "Nothing to prune by. Give a bound: ragwheel prune --older-than 90d or --max-size 2GB"
+        )
+    if (max_age_days or 0) < 0 or (max_bytes or 0) < 0:
+        raise StoreError(
+            f"prune: got max_age_days={max_age_days}, max_bytes={max_bytes}, expected no negative number. "
+            f"Next: ragwheel prune --older-than 90d"
         )
     path, total = Path(db), EraseReport()
-    with _opened(path, timeout_s) as connection:
-        if max_age_days is not None:
-            total += _prune_before(connection, time.time_ns() - int(max_age_days * DAY_NS))
+    oldest_ns = None if max_age_days is None else time.time_ns() - int(max_age_days * DAY_NS)
+    with _opened(path, timeout_s, dry_run=dry_run) as connection:
+        if dry_run:
+            by_size = _cutoff(connection, path, max_bytes)
+            cutoffs = [cutoff for cutoff in (oldest_ns, by_size) if cutoff is not None]
+            return _prune_before(connection, max(cutoffs), dry_run=True) if cutoffs else total
+        if oldest_ns is not None:
+            total += _prune_before(connection, oldest_ns)
         _overwrite(connection)
-        while max_bytes is not None and (size := path.stat().st_size) > max_bytes:
-            cutoff = _quantile(connection, min(1.0, 1.05 - max_bytes / size))
-            if cutoff is None:
-                break
+        while (cutoff := _cutoff(connection, path, max_bytes)) is not None:
             total += _prune_before(connection, cutoff)
             _overwrite(connection)
     return total
 
 
-Condition = tuple[str, Any]
-"""A term over the columns ``user``, ``session``, ``start_ns`` and ``query``, and its value."""
-
-
-def _conditions(
-    user: str | None, session: str | None, older_than: datetime | float | None, query_matching: str | None
-) -> list[Condition]:
-    found: list[Condition] = []
-    if user is not None:
-        found.append(("user = ?", user))
-    if session is not None:
-        found.append(("session = ?", session))
-    if older_than is not None:
-        seconds = older_than.timestamp() if isinstance(older_than, datetime) else float(older_than)
-        found.append(("start_ns < ?", int(seconds * 1e9)))
-    if query_matching is not None:
-        try:
-            re.compile(query_matching)
-        except re.error as exc:
-            raise StoreError(
-                f"query_matching: got {query_matching!r}, which is no regular expression ({exc}). "
-                f"To find a text as it is, use re.escape(text). Next: ragwheel erase --query-matching PATTERN"
-            ) from None
-        found.append(("query REGEXP ?", query_matching))
-    if not found:
-        raise StoreError(
-            "Nothing to erase by. Give at least one of --user, --session, --older-than, --query-matching: "
-            "ragwheel erase --user ID"
-        )
-    return found
-
-
 @contextlib.contextmanager
-def _opened(db: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
+def _opened(db: Path, timeout_s: float, *, dry_run: bool) -> Iterator[sqlite3.Connection]:
     """The database with the journal merged into it and emptied, for as long as nobody else may write."""
     check_file(db, may_be_new=bool(files.segments(db)))
     try:
@@ -165,9 +157,10 @@ def _opened(db: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
                     f"Another process has been merging into {db} for more than {timeout_s:g} s. Try again; "
                     f"if it never ends, see who it is: fuser {db}.segments/merge.lock"
                 )
-            Merger(db, busy_s=timeout_s).merge(drain=True)
-            for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
-                path.unlink()
+            Merger(db, busy_s=timeout_s).merge(drain=not dry_run)
+            if not dry_run:
+                for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
+                    path.unlink()
             connection = connect(db, write=True, timeout_s=timeout_s)
             try:
                 connection.create_function("REGEXP", 2, _matches, deterministic=True)
@@ -187,108 +180,32 @@ def _matches(pattern: str, text: str | None) -> bool:
 
 
 @contextlib.contextmanager
-def _erasing(connection: sqlite3.Connection) -> Iterator[None]:
+def _erasing(connection: sqlite3.Connection, *, dry_run: bool = False) -> Iterator[None]:
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("DELETE FROM _merge")  # row ids that mergers remember hold no longer
-        connection.execute("COMMIT")
+        connection.execute("ROLLBACK" if dry_run else "COMMIT")
     except BaseException:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
         raise
 
 
-_BEGIN = """
-DROP TABLE IF EXISTS temp.gone_turn;
-DROP TABLE IF EXISTS temp.gone_retrieval;
-DROP TABLE IF EXISTS temp.gone_signal;
-DROP TABLE IF EXISTS temp.gone_judgment;
-DROP TABLE IF EXISTS temp.gone_chunk;
-CREATE TEMP TABLE gone_turn (span_id BLOB PRIMARY KEY);
-CREATE TEMP TABLE gone_retrieval (span_id BLOB PRIMARY KEY);
-CREATE TEMP TABLE gone_signal (span_id BLOB PRIMARY KEY);
-CREATE TEMP TABLE gone_judgment (id INTEGER PRIMARY KEY);
-CREATE TEMP TABLE gone_chunk (chunk_id INTEGER PRIMARY KEY);
-"""
-_RETRIEVALS = (
-    "SELECT span_id, turn_id, user_id AS user, session_id AS session, start_ns, query FROM _retrieval"
-)
-_TURNS = "SELECT span_id, user_id AS user, session_id AS session, start_ns, query FROM _turn"
-_SIGNALS = "SELECT span_id, subject AS user, NULL AS session, at_ns AS start_ns, query FROM _signal"
-_JUDGMENTS = "SELECT id, NULL AS user, NULL AS session, at_ns AS start_ns, query FROM _judgment"
-
-
-def _select(connection: sqlite3.Connection, conditions: Iterable[Condition]) -> None:
-    """Fill the temporary tables with what meets the conditions and what belongs to it."""
-    terms = " AND ".join(term for term, _ in conditions)
-    values = [value for _, value in conditions]
-
-    def run(sql: str, *given: Any) -> None:
-        connection.execute(sql, given)
-
-    for statement in _BEGIN.strip().split(";\n"):
-        run(statement)
-    run(f"INSERT INTO gone_turn SELECT span_id FROM ({_TURNS}) WHERE {terms}", *values)
-    run(
-        f"INSERT OR IGNORE INTO gone_turn SELECT turn_id FROM ({_RETRIEVALS})"
-        f" WHERE turn_id IS NOT NULL AND {terms}",
-        *values,
-    )
-    run(f"INSERT INTO gone_retrieval SELECT span_id FROM ({_RETRIEVALS}) WHERE {terms}", *values)
-    run(
-        "INSERT OR IGNORE INTO gone_retrieval"
-        " SELECT span_id FROM _retrieval WHERE turn_id IN (SELECT span_id FROM gone_turn)"
-    )
-    run(f"INSERT INTO gone_signal SELECT span_id FROM ({_SIGNALS}) WHERE {terms}", *values)
-    run(
-        "INSERT OR IGNORE INTO gone_signal SELECT span_id FROM _signal"
-        " WHERE target_id IN (SELECT span_id FROM gone_turn UNION ALL SELECT span_id FROM gone_retrieval)"
-    )
-    run(f"INSERT INTO gone_judgment SELECT id FROM ({_JUDGMENTS}) WHERE {terms}", *values)
-    run(
-        "INSERT OR IGNORE INTO gone_chunk SELECT e.value FROM _retrieval r, json_each(r.chunks) e"
-        " WHERE e.value IS NOT NULL AND r.span_id IN (SELECT span_id FROM gone_retrieval)"
-    )
-
-
-def _remove(connection: sqlite3.Connection) -> EraseReport:
-    """Delete what was selected, and what nothing needs any more then."""
-
-    def run(sql: str) -> int:
-        return connection.execute(sql).rowcount
-
-    run(
-        "UPDATE _signal SET other = NULL WHERE other IN"
-        " (SELECT lower(hex(span_id)) FROM gone_turn"
-        "   UNION ALL SELECT lower(hex(span_id)) FROM gone_retrieval)"
-    )
-    retrievals = run("DELETE FROM _retrieval WHERE span_id IN (SELECT span_id FROM gone_retrieval)")
-    turns = run("DELETE FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)")
-    signals = run("DELETE FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal)")
-    judgments = run("DELETE FROM _judgment WHERE id IN (SELECT id FROM gone_judgment)")
-    run(
-        "DELETE FROM gone_chunk WHERE chunk_id IN (SELECT e.value FROM _retrieval r, json_each(r.chunks) e)"
-        " OR chunk_id IN (SELECT c.chunk_id FROM _judgment j JOIN _source s ON s.name = j.source"
-        "                   JOIN _chunk c ON c.source_id = s.source_id AND c.app_id = j.chunk)"
-    )
-    chunks = run("DELETE FROM _chunk WHERE chunk_id IN (SELECT chunk_id FROM gone_chunk)")
-    texts = run("DELETE FROM _text WHERE text_id NOT IN (SELECT text_id FROM _chunk)")
-    return EraseReport(retrievals, turns, signals, judgments, chunks, texts)
-
-
-def _prune_before(connection: sqlite3.Connection, cutoff_ns: int) -> EraseReport:
-    with _erasing(connection):
-        _select(connection, [("start_ns < ?", cutoff_ns)])
+def _prune_before(connection: sqlite3.Connection, cutoff_ns: int, *, dry_run: bool = False) -> EraseReport:
+    with _erasing(connection, dry_run=dry_run):
+        erase_rows.select(connection, [("start_ns < ?", cutoff_ns)])
         connection.execute("DELETE FROM gone_judgment")  # a judgment does not grow old
-        return _remove(connection)
+        return EraseReport(**asdict(erase_rows.remove(connection)))
 
 
-def _quantile(connection: sqlite3.Connection, share: float) -> int | None:
-    """The time before which that share of the retrievals began; None when there is none."""
+def _cutoff(connection: sqlite3.Connection, path: Path, max_bytes: int | None) -> int | None:
+    """The time before which retrievals have to go for the file to fit; None when it does, or none is left."""
+    size = path.stat().st_size
     (n,) = connection.execute("SELECT count(*) FROM _retrieval").fetchone()
-    if not n:
+    if max_bytes is None or size <= max_bytes or not n:
         return None
+    share = min(1.0, 1.05 - max_bytes / size)
     skip = min(n - 1, int(n * share))
     sql = "SELECT start_ns FROM _retrieval ORDER BY start_ns LIMIT 1 OFFSET ?"
     return int(connection.execute(sql, (skip,)).fetchone()[0]) + 1
@@ -303,46 +220,3 @@ def _overwrite(connection: sqlite3.Connection) -> None:
             "The rows are gone, but somebody is reading the database, and its write-ahead log still has "
             "them. Close the reader and run the same command again."
         )
-
-
-def _sample(connection: sqlite3.Connection) -> list[bytes]:
-    """The longest of the texts that are about to go."""
-    rows = connection.execute(
-        "SELECT text FROM ("
-        " SELECT query AS text FROM _retrieval WHERE span_id IN (SELECT span_id FROM gone_retrieval)"
-        " UNION SELECT query FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)"
-        " UNION SELECT answer FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)"
-        " UNION SELECT query FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal))"
-        " WHERE text IS NOT NULL ORDER BY length(text) DESC LIMIT ?",
-        (SAMPLE,),
-    )
-    return [str(text).encode()[: NEEDLE_BYTES[1]] for (text,) in rows]
-
-
-def _usable(connection: sqlite3.Connection, needle: bytes) -> bool:
-    """Whether finding it would tell something: long enough, and in no row that stays."""
-    if len(needle) < NEEDLE_BYTES[0]:
-        return False
-    text = needle.decode(errors="ignore")
-    (kept,) = connection.execute(
-        "SELECT EXISTS (SELECT 1 FROM _retrieval WHERE instr(query, ?1) OR ?1 IN (user_id, session_id))"
-        " OR EXISTS (SELECT 1 FROM _turn"
-        "             WHERE instr(query, ?1) OR instr(answer, ?1) OR ?1 IN (user_id, session_id))"
-        " OR EXISTS (SELECT 1 FROM _signal WHERE instr(query, ?1) OR ?1 = subject)"
-        " OR EXISTS (SELECT 1 FROM _judgment WHERE instr(query, ?1))"
-        " OR EXISTS (SELECT 1 FROM _text WHERE instr(body, ?1))",
-        (text,),
-    ).fetchone()
-    return not kept
-
-
-def _still_in(db: Path, needles: list[bytes]) -> tuple[Path, ...]:
-    """Files of this database in whose raw bytes one of the needles stands."""
-    folder = files.segment_folder(db)
-    candidates = [
-        db,
-        *sorted(db.parent.glob(f"{db.name}-*")),
-        *sorted(db.parent.glob(f"{db.name}.corrupt-*")),
-    ]
-    candidates += sorted(folder.iterdir()) if folder.is_dir() else []
-    return tuple(path for path in candidates if path.is_file() and raw.contains_any(path, needles))

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from ragwheel.store.schema import APPLICATION_ID, TABLES, VIEWS
+from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, EVALSETS, TABLES, VIEWS
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
 
@@ -37,7 +37,15 @@ def _first(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
-STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first,)
+def _second(connection: sqlite3.Connection) -> None:
+    _run(connection, ARTIFACTS)
+
+
+def _third(connection: sqlite3.Connection) -> None:
+    _run(connection, EVALSETS)
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

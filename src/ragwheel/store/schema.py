@@ -8,7 +8,7 @@ Span ids are stored as 8-byte blobs and shown by the views as 16 lower-case hex 
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "TABLES", "VIEWS"]
+__all__ = ["APPLICATION_ID", "ARTIFACTS", "EVALSETS", "TABLES", "VIEWS"]
 
 APPLICATION_ID = 0x52574C31  # "RWL1" in the file's header: tells our databases from foreign ones
 
@@ -138,6 +138,27 @@ CREATE TABLE _drop (                       -- what processes could not write
 );
 """
 
+ARTIFACTS = """
+CREATE TABLE _artifact (                   -- what was built from this database
+    path TEXT PRIMARY KEY,                 -- absolute
+    kind TEXT NOT NULL,                    -- dataset, model, fewshot
+    parents TEXT NOT NULL,                 -- JSON array of the paths of what it was made from
+    subjects INTEGER,                      -- how many people's behaviour is in it; NULL: not known
+    made_ns INTEGER NOT NULL,
+    erased_ns INTEGER                      -- when something was erased that it may hold; NULL: never since
+);
+"""
+
+EVALSETS = """
+CREATE TABLE _evalset (                    -- an evaluation set that was imported
+    evalset_id INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    use TEXT NOT NULL,                     -- train, test: never both
+    imported_ns INTEGER NOT NULL
+);
+ALTER TABLE _judgment ADD COLUMN evalset_id INTEGER REFERENCES _evalset;
+"""
+
 VIEWS = """
 CREATE VIEW spans AS
     SELECT lower(hex(r.span_id)) AS span_id, lower(hex(r.trace_id)) AS trace_id,
@@ -253,6 +274,6 @@ CREATE VIEW unmatched_signals AS
 
 CREATE VIEW judgments AS
     SELECT id AS judgment_id, query, source, chunk AS chunk_id, nullif(lower(hex(text_hash)), '') AS content_hash,
-           grade, judge, judge_kind, note, at_ns
-      FROM _judgment;
+           grade, judge, judge_kind, note, at_ns, e.name AS evalset, e.use AS evalset_use
+      FROM _judgment LEFT JOIN _evalset e USING (evalset_id);
 """

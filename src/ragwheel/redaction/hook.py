@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -11,11 +12,15 @@ from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 
 __all__ = ["FAILED", "Redaction"]
 
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}").fullmatch
 FAILED: Final = "[not recorded: redaction failed]"
 
 
 class Redaction:
-    """Applies the hook to records, in place. Ids, ranks, scores and the keys of metadata are not texts.
+    """Applies the hook to records, in place.
+
+    Ids, ranks and scores are no texts, nor is a key of metadata that is a name such as ``author`` or
+    ``dc:title``; any other key is.
 
     Args:
         hook: takes a text and returns what to write instead.
@@ -58,11 +63,14 @@ class Redaction:
     def _given(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)
 
+    def _key(self, key: Any) -> Any:
+        return self.text(key) if isinstance(key, str) and not _NAME(key) else key
+
     def _value(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {key: self._value(item) for key, item in value.items()}
+            return {self._key(key): self._value(item) for key, item in value.items()}
         if isinstance(value, list):
             return [self._value(item) for item in value]
         return value

@@ -1,0 +1,36 @@
+"""``ragwheel backup``: a copy of the database while apps go on writing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ragwheel.cli import screen
+from ragwheel.cli.options import DbOption, JsonOption
+
+__all__ = ["backup"]
+
+
+def backup(
+    to: Annotated[Path, typer.Argument(metavar="FILE", help="A new file; nothing is overwritten.")],
+    db: DbOption = Path("ragwheel.db"),
+    json: JsonOption = False,
+) -> None:
+    """Copy the database as of one moment, the journal merged in, checked and synced, while apps write."""
+    from ragwheel import offline
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("copying pages", total=None)
+        found = offline.backup(
+            db, to, progress=lambda done, total: bar.update(task, completed=done, total=total)
+        )
+    if json:
+        screen.print_json(found)
+        return
+    console = screen.stdout()
+    screen.heading(console, str(found.to), "checked: no damage")
+    console.print(
+        screen.facts([("holds", f"{found.retrievals:,} retrievals"), ("file", f"{found.n_bytes:,} bytes")])
+    )

@@ -1,0 +1,51 @@
+"""``ragwheel prune``: keep the database below an age or a size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ragwheel.cli import screen
+from ragwheel.cli.amounts import days, n_bytes
+from ragwheel.cli.erase import DryRunOption, YesOption, counted, permitted
+from ragwheel.cli.options import DbOption, JsonOption
+
+if TYPE_CHECKING:
+    from ragwheel.store import EraseReport
+
+__all__ = ["prune"]
+
+
+def prune(
+    db: DbOption = Path("ragwheel.db"),
+    older_than: Annotated[str | None, typer.Option(help="An age: 12h, 90d, 8w.", metavar="AGE")] = None,
+    max_size: Annotated[str | None, typer.Option(help="500MB, 2GB, 2GiB.", metavar="SIZE")] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Remove the oldest turns, retrievals and signals. Datasets stay; judgments do too."""
+    age = None if older_than is None else days(older_than)
+    size = None if max_size is None else n_bytes(max_size)
+    if not dry_run and not yes:
+        planned = _pruned(db, age, size, dry_run=True)
+        if planned.retrievals or planned.turns or planned.signals:
+            about = "About " if size is not None else ""
+            permitted(f"{about}{counted(planned)} will go for good. Go on?", "ragwheel prune … --yes")
+    found = _pruned(db, age, size, dry_run=dry_run)
+    if json:
+        screen.print_json(found)
+        return
+    console = screen.stdout()
+    screen.heading(console, str(db), "would go" if dry_run else "removed")
+    console.print(screen.facts([("rows", counted(found)), ("file", f"{db.stat().st_size:,} bytes")]))
+
+
+def _pruned(db: Path, age: float | None, size: int | None, *, dry_run: bool) -> EraseReport:
+    from ragwheel import offline
+
+    with screen.progress(screen.stderr()) as bar:
+        bar.add_task("pruning", total=None)
+        return offline.prune(db, max_age_days=age, max_bytes=size, dry_run=dry_run)

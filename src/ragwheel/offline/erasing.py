@@ -1,0 +1,191 @@
+"""Erasing from everything that holds it: the store, its journal, and the datasets that were built."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ragwheel.errors import RagwheelError
+from ragwheel.store.artifacts import Artifact, descendants, list_artifacts, mark_erased, read_artifacts
+from ragwheel.store.erase import EraseReport, Gone, Selection, erase_selected
+
+if TYPE_CHECKING:
+    from ragwheel.datasets.erase import ErasedRows, Scrub
+
+__all__ = ["Erasure", "Selection", "erase"]
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """What was erased, or with ``dry_run`` would be.
+
+    Attributes:
+        store: rows of the database.
+        datasets: rows of each dataset folder that was looked through.
+        retrain: models and prompt examples that were made from it: only making them again takes it out.
+        missing: datasets that were built when it was there and lie no longer where they were written.
+            Copies of them may exist.
+        still_in: files in whose bytes some of it was found afterwards, and that ragwheel does not change.
+        dry_run: True: nothing was changed.
+    """
+
+    store: EraseReport
+    datasets: tuple[ErasedRows, ...]
+    retrain: tuple[Artifact, ...]
+    missing: tuple[Artifact, ...]
+    still_in: tuple[Path, ...]
+    dry_run: bool
+
+
+def erase(
+    db: str | Path,
+    selection: Selection,
+    *,
+    datasets: Iterable[str | Path] = (),
+    dry_run: bool = False,
+    timeout_s: float = 30.0,
+    progress: Progress | None = None,
+) -> Erasure:
+    """Remove what is selected for good from the store, the journal and the built datasets.
+
+    Killed anywhere, it left everything whole: the same command again finishes the work. Backups and copies
+    elsewhere are not reached.
+
+    Args:
+        db: the database.
+        selection: what to erase.
+        datasets: folders to look through beside those that were built from this database and still lie
+            where they were written.
+        dry_run: count, and leave everything as it is.
+        timeout_s: how long to wait for another process that merges or writes.
+        progress: called with what is being done.
+
+    Raises:
+        StoreError: the database cannot be used.
+        DatasetError: a folder is none of ragwheel's, or cannot be read: the store is as it was.
+        MissingExtra: there are datasets, and what reads them is not installed: nothing was erased.
+    """
+    db, tell = Path(db), progress or _silent
+    folders = [Path(folder) for folder in datasets]
+    if folders or any(artifact.kind == "dataset" for artifact in _known(db)):
+        from ragwheel.datasets.erase import read_manifest
+
+        for folder in folders:
+            read_manifest(folder)
+    reached = _Reached(folders, dry_run, tell)
+    tell(f"looking for it in {db}")
+    report = erase_selected(db, selection, dry_run=dry_run, reach=reached, timeout_s=timeout_s)
+    still_in = (*report.still_in, *(path for rows in reached.rows for path in rows.still_in), *reached.held)
+    return Erasure(report, tuple(reached.rows), reached.retrain, reached.missing, still_in, dry_run)
+
+
+def _silent(_stage: str) -> None:
+    """Progress that nobody asked for."""
+
+
+def _known(db: Path) -> list[Artifact]:
+    try:
+        return list_artifacts(db)
+    except RagwheelError:
+        return []  # erasing says what is wrong with the database
+
+
+class _Reached:
+    """Goes through what was built, in the transaction that erases."""
+
+    def __init__(self, folders: list[Path], dry_run: bool, tell: Progress) -> None:
+        self._folders = folders
+        self._dry_run = dry_run
+        self._tell = tell
+        self.rows: list[ErasedRows] = []
+        self.retrain: tuple[Artifact, ...] = ()
+        self.missing: tuple[Artifact, ...] = ()
+        self.held: tuple[Path, ...] = ()
+
+    def __call__(self, connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> None:
+        artifacts = read_artifacts(connection)
+        folders = {folder.resolve(): folder for folder in self._folders}
+        built = [artifact for artifact in artifacts if artifact.kind == "dataset"]
+        for artifact in built:
+            if (artifact.path / "manifest.json").is_file():
+                folders.setdefault(artifact.path, artifact.path)
+        erased_ns = self._scrub(connection, folders, gone, needles)
+        first_ns = gone.first_ns
+        self.missing = tuple(
+            artifact
+            for artifact in built
+            if artifact.path not in folders and first_ns is not None and first_ns <= artifact.made_ns
+        )
+        self.retrain = tuple(self._made_from(artifacts, erased_ns, first_ns))
+        mark_erased(connection, (*self.missing, *self.retrain))
+        self.held = _holding(self.retrain, needles) if not self._dry_run else ()
+
+    def _scrub(
+        self, connection: sqlite3.Connection, folders: dict[Path, Path], gone: Gone, needles: list[bytes]
+    ) -> dict[Path, int]:
+        """Take it out of every folder; when something was last erased from each, for those it was."""
+        if not folders:
+            return {}
+        from ragwheel.datasets.erase import erase_from, read_manifest
+
+        scrub = _what(connection, gone, needles)
+        times: dict[Path, int] = {}
+        for real, folder in folders.items():
+            self._tell(f"looking for it in {folder}")
+            found = erase_from(folder, scrub, dry_run=self._dry_run)
+            self.rows.append(found)
+            last_ns = read_manifest(folder).get("erased", {}).get("last_ns")
+            if self._dry_run and found.n:
+                last_ns = 2**63
+            if last_ns is not None:
+                times[real] = last_ns
+        return times
+
+    def _made_from(
+        self, artifacts: list[Artifact], erased_ns: dict[Path, int], first_ns: int | None
+    ) -> list[Artifact]:
+        """Models and examples to be made again, those that were known to be before left out.
+
+        By way of a folder from which something was erased after they were made; of a dataset that is
+        missing; or straight from the database, when what is erased was in it.
+        """
+        found: dict[Path, Artifact] = {}
+        for path, last_ns in erased_ns.items():
+            made = descendants(artifacts, [path])
+            found |= {artifact.path: artifact for artifact in made if artifact.made_ns < last_ns}
+        for artifact in descendants(artifacts, [missing.path for missing in self.missing]):
+            found[artifact.path] = artifact
+        for artifact in artifacts:
+            straight = artifact.kind != "dataset" and not artifact.parents
+            if straight and first_ns is not None and first_ns <= artifact.made_ns:
+                found |= {each.path: each for each in (artifact, *descendants(artifacts, [artifact.path]))}
+        return [artifact for artifact in found.values() if artifact.kind != "dataset" and not artifact.stale]
+
+
+def _what(connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> Scrub:
+    from ragwheel.datasets.erase import Scrub
+    from ragwheel.labels.text import query_key
+
+    queries = connection.execute(
+        "SELECT query FROM _retrieval UNION SELECT query FROM _turn UNION SELECT query FROM _signal"
+        " UNION SELECT query FROM _judgment"
+    )
+    return Scrub(gone, needles, frozenset(query_key(query) for (query,) in queries))
+
+
+def _holding(artifacts: Iterable[Artifact], needles: list[bytes]) -> tuple[Path, ...]:
+    """Files of models and examples in which some of it stands as it is."""
+    if not needles:
+        return ()
+    from ragwheel.datasets.erase import holders
+
+    found: list[Path] = []
+    for artifact in artifacts:
+        inside = artifact.path.rglob("*") if artifact.path.is_dir() else [artifact.path]
+        found += holders(sorted(path for path in inside if path.is_file()), needles)
+    return tuple(found)
