@@ -1,4 +1,4 @@
-"""The example chat, used by hand: what was done is in the store. Also takes the pictures in docs/images.
+"""The example chat, used by hand: what was done is in the store. Also takes the pictures in docs/img.
 
 RAGWHEEL_SCREENSHOTS=1 writes the pictures where the documentation shows them; otherwise they go to a
 temporary folder, where only their size is looked at.
@@ -71,7 +71,7 @@ def ask(page, question):
 
 def picture(page, folder, name):
     if WANTED and name in IN_THE_DOCS:
-        folder = ROOT / "docs" / "images"
+        folder = ROOT / "docs" / "img"
     path = folder / f"{name}.png"
     page.screenshot(path=path)
     assert path.stat().st_size > 20_000

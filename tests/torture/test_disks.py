@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import random
 import resource
 import shutil
 import sqlite3
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.torture import workload
+from tests.torture.counts import count
 from tests.torture.workload import Process, verify
 
 import ragwheel
@@ -67,6 +67,7 @@ def test_a_limit_on_file_sizes_then_space_again(db, limit):
 
     process = Process(db, body, merge_interval_s=0.01)
     assert process.end() == 0
+    count("disks filled")
     acknowledged = process.acknowledged.calls
     assert {call for call in acknowledged if call[0] == "free"} == {
         ("free", n, what) for n in range(20) for what in (1, 2, 3)
@@ -117,6 +118,7 @@ def test_a_full_disk_then_space_again(small_disk):
     process = Process(db, body, merge_interval_s=0.01)
     assert process.end() == 0
     assert len(process.acknowledged.calls) == 120
+    count("disks filled")
     verify(db, process.acknowledged.calls)
 
 
@@ -175,6 +177,7 @@ def test_a_database_locked_for_a_while(db, monkeypatch, caplog):
 
 
 def destroy(db, how):
+    count("databases destroyed while running")
     if how == "deleted":
         db.unlink()
     elif how == "everything deleted":
@@ -211,22 +214,3 @@ def test_a_database_that_is_destroyed_while_running(db, how):
     for end in (null, heard, pipe):
         os.close(end)
     guard.reset()
-
-
-def test_the_clock_jumps(db, monkeypatch):
-    """Wall clock time orders nothing that matters: only monotonic time decides when something happens."""
-    import time
-
-    rng, real = random.Random(3), time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: real() + rng.choice((-1, 0, 1)) * 3600 * 10**9)
-    monkeypatch.setattr(writer, "SEGMENT_BYTES", 20_000)
-    ragwheel.configure(db, merge_interval_s=0.001)
-    heard, pipe = os.pipe()
-    workload.work("jump", pipe, 60)
-    assert ragwheel.flush()
-    workload.counted()
-    acknowledged = workload.Acknowledged()
-    acknowledged.take(os.read(heard, 65536))
-    assert verify(db, acknowledged.calls) == 60
-    for end in (heard, pipe):
-        os.close(end)

@@ -9,6 +9,7 @@ import sys
 import types
 
 import pytest
+from tests.torture.counts import count
 
 import ragwheel
 from ragwheel.guard import guard
@@ -34,9 +35,11 @@ CALLED_BY_THE_APP = {
     "ragwheel.capture.context": {"current_turn", "last_retrieval", "leave"},
     "ragwheel.capture.call": {"Call.end", "Call.raised", "Call.returned", "Spec.begin"},
     "ragwheel.capture.generators": {"_Seen.__init__", "_Seen.add", "_Seen.end", "_Seen.failed"},
-    "ragwheel.store.background": {"BackgroundMerger._loop"},
+    "ragwheel.store.background": {"BackgroundMerger._loop", "BackgroundMerger._run"},
 }  # fmt: skip
-OFFLINE = {"ragwheel.store.erase", "ragwheel.store.backup"}  # these fail loudly
+OFFLINE = {
+    f"ragwheel.store.{name}" for name in ("artifacts", "backup", "erase", "erase_proof", "erase_rows")
+}  # these fail loudly
 
 
 class Injected(Exception):
@@ -203,6 +206,8 @@ def test_one_broken_function(tmp_path, monkeypatch, lenient, caplog, module, nam
         run()
         ragwheel.shutdown()
         broke = len(calls)
+        count("functions made to raise", int(broke > 0))
+        count("injected failures", broke)
     if broke and (module, name) not in SAID_OTHERWISE:
         said = [record.getMessage() for record in caplog.records if record.name == "ragwheel"]
         assert said, f"{broke} failures, and no word of it"

@@ -7,6 +7,7 @@ import threading
 
 import pytest
 from tests.torture import workload
+from tests.torture.counts import count
 from tests.torture.workload import FULL, Acknowledged, Process, verify
 
 import ragwheel
@@ -29,6 +30,7 @@ def forks(pipe, n, *, wait):
         if pid == 0:
             workload.work(f"c{i:03d}"[-4:], pipe, 3)
             if i % 3 == 0:
+                count("SIGKILLs of forked children")
                 os.kill(os.getpid(), signal.SIGKILL)
             if i % 3 == 1:
                 ragwheel.shutdown()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.torture import workload
+from tests.torture.counts import count
 from tests.torture.workload import ENDINGS, FULL, SEED, Process, verify
 
 from ragwheel.journal import files
@@ -47,6 +48,7 @@ def test_sigkill_at_random_points(db, durability):
 def test_every_way_to_end(db, ending):
     def body(pipe):
         workload.work("name", pipe, 20)
+        count("processes ended by themselves")
         ENDINGS[ending]()
 
     process = Process(db, body, merge_interval_s=60)

@@ -2,18 +2,31 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from tests.torture.counts import count
 from tests.torture.workload import FULL
 
 import ragwheel
 from ragwheel.guard import guard
 from ragwheel.journal import files, writer
-from ragwheel.store import erase, merge_journal, open_store
+from ragwheel.store import erase, merge_journal, migrations, open_store
+
+CONNECT = sys.modules["ragwheel.store.connect"]  # the package has a function of that name
+STEPS = migrations.STEPS
+
+
+def believe(version):
+    """Be a ragwheel that knows the schemas up to this one."""
+    migrations.STEPS = STEPS[:version]
+    for module in (migrations, CONNECT):
+        vars(module)["SCHEMA_VERSION"] = version
+
 
 IDS = st.sampled_from("abcdef")
 TEXTS = st.sampled_from(["one", "two", "three " * 40, "zwölf \U0001f600"])
@@ -36,7 +49,17 @@ class Wheel(RuleBasedStateMachine):
         self.signals: dict[str, str] = {}
         self.handles: dict[str, str] = {}
 
-    @initialize()
+    @initialize(version=st.integers(1, len(STEPS)))
+    def made_by_an_earlier_ragwheel(self, version):
+        believe(version)
+        self.begin()
+
+    @rule()
+    def migrate(self):
+        """The next ragwheel is installed: whoever merges or reads first brings the database up to date."""
+        believe(min(migrations.SCHEMA_VERSION + 1, len(STEPS)))
+        self.reopen()
+
     def begin(self):
         self.runtime = ragwheel.configure(self.db, merge_interval_s=60, sync_interval_s=60)
 
@@ -105,7 +128,7 @@ class Wheel(RuleBasedStateMachine):
         os.waitpid(pid, 0)
         self.chunks[query] = chunks
 
-    @precondition(lambda self: self.n)
+    @precondition(lambda self: self.n and len(STEPS) == migrations.SCHEMA_VERSION)
     @rule(session=SESSIONS)
     def erase(self, session):
         erase(self.db, session=session)
@@ -151,10 +174,12 @@ class Wheel(RuleBasedStateMachine):
 
     def teardown(self):
         ragwheel.shutdown()
+        count("state machines run")
+        believe(len(STEPS))
         writer.SEGMENT_BYTES = self.segment_bytes
         shutil.rmtree(self.folder)
         guard.reset()
 
 
 TestWheel = Wheel.TestCase
-TestWheel.settings = settings(max_examples=400 if FULL else 25, stateful_step_count=30, deadline=None)
+TestWheel.settings = settings(max_examples=150 if FULL else 25, stateful_step_count=30, deadline=None)

@@ -8,13 +8,14 @@ import threading
 
 import pytest
 from tests.torture import workload
+from tests.torture.counts import count
 from tests.torture.workload import FULL, SEED, Acknowledged, verify
 
 import ragwheel
 from ragwheel.journal import files, writer
 from ragwheel.store.background import BackgroundMerger
 
-CUTS = 400 if FULL else 25
+HISTORIES, CUTS = (10, 40) if FULL else (1, 25)
 
 
 class Disk:
@@ -38,8 +39,9 @@ def acknowledged_now(reader, heard):
     return set(heard.calls)
 
 
+@pytest.mark.parametrize("history", range(HISTORIES))
 @pytest.mark.parametrize("durability", ["power", "process"])
-def test_power_cut(tmp_path, monkeypatch, durability):
+def test_power_cut(tmp_path, monkeypatch, durability, history):
     """With ``durability="power"`` all that was acknowledged is there, else all up to the last sync."""
     disk = Disk()
     monkeypatch.setattr(writer, "os", disk)
@@ -48,7 +50,7 @@ def test_power_cut(tmp_path, monkeypatch, durability):
     db = tmp_path / "app.db"
     runtime = ragwheel.configure(db, durability=durability, merge_interval_s=60, sync_interval_s=60)
     reader, pipe = os.pipe()
-    heard, rng = Acknowledged(), random.Random(SEED)
+    heard, rng = Acknowledged(), random.Random(f"{SEED}/{history}")
     safe = set()
     for n in range(CUTS):
         workload.step("powr", n, pipe)
@@ -63,9 +65,11 @@ def test_power_cut(tmp_path, monkeypatch, durability):
             kept = disk.synced.get(path.stat().st_ino, 0)
             kept += rng.randrange(path.stat().st_size - kept + 1)
             shutil.copy(path, files.segment_folder(after))
+            count("bytes lost with the power", path.stat().st_size - kept)
             os.truncate(files.segment_folder(after) / path.name, kept)
         assert verify(after, safe) <= n + 1
         shutil.rmtree(after.parent)
+        count("power cuts of the journal")
     assert len(safe) > CUTS
     os.close(reader)
     os.close(pipe)

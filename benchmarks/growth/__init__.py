@@ -1,0 +1,1 @@
+"""How the cost of capture grows: with chunks, processes, stored retrievals and bursts."""
