@@ -6,8 +6,10 @@
 
 A store with some thousand turns is made, ``ragwheel serve`` runs as a process of its own on loopback, and
 this process sends batches at fixed moments, whether or not the earlier ones were answered: latency counts
-from the moment at which a batch was due. Then half the load for the latency bar. At the end every signal
-that was acknowledged is looked for in the database.
+from the moment at which a batch was due. Then half the load for the latency bar, and in between every two
+batches the same batch to an app that reads it and does nothing, under the same server and protocol: what that
+needs is the machine's and this client's, so the ratio is what counts. At the end every signal that was
+acknowledged is looked for in the database.
 """
 
 from __future__ import annotations
@@ -41,14 +43,32 @@ from pathlib import Path
 from ragwheel.cli.serve import serve
 serve(db=Path(sys.argv[1]), port=0, address_rate=0.0)
 """
+NOTHING = """
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+from ragwheel.collector.server import PatientProtocol
+
+async def nothing(request: Request) -> JSONResponse:
+    signals = (await request.json())["signals"]
+    results = [{"event_id": s["event_id"], "status": "kept", "reason": None} for s in signals]
+    return JSONResponse({"results": results})
+
+app = Starlette(routes=[Route("/v1/signals", nothing, methods=["POST"])])
+uvicorn.run(app, port=0, access_log=False, http=PatientProtocol)
+"""
 
 
 @dataclass
 class Phase:
-    """What happened at one rate."""
+    """What happened at one rate; ``late`` is how far into the time between two batches each is sent (0-1)."""
 
+    url: str
     rate: int
     seconds: float
+    late: float = 0.0
     latencies_ms: list[float] = field(default_factory=list)
     acknowledged: set[str] = field(default_factory=set)
     sent: int = 0
@@ -78,11 +98,11 @@ def make_turns(db: Path, n: int) -> list[str]:
 
 
 @contextlib.contextmanager
-def server(db: Path) -> Iterator[tuple[int, str]]:
-    """The collector as a process: its id and URL."""
+def server(code: str, *arguments: str) -> Iterator[tuple[int, str]]:
+    """A server as a process: its id and URL."""
     environment = {**os.environ, "RAGWHEEL_SIGNING_KEYS": KEY}
     with subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(db)], env=environment, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code, *arguments], env=environment, stderr=subprocess.PIPE, text=True
     ) as process:
         try:
             assert process.stderr is not None
@@ -90,7 +110,7 @@ def server(db: Path) -> Iterator[tuple[int, str]]:
             while not (found := re.search(r"running on (http://\S+)", said)):
                 line = process.stderr.readline()
                 if not line:
-                    raise SystemExit(f"the collector did not start:\n{said}")
+                    raise SystemExit(f"the server did not start:\n{said}")
                 said += line
             yield process.pid, found[1]
         finally:
@@ -140,16 +160,16 @@ async def send(
     phase.failed += len(ids) - len(kept)
 
 
-async def load(url: str, handles: list[str], phase: Phase, size: int) -> None:
+async def load(handles: list[str], phase: Phase, size: int) -> None:
     """Batches of ``size`` at the phase's rate, each started when it is due."""
     under_way: set[asyncio.Task[None]] = set()
     limits = httpx.Limits(max_connections=40, max_keepalive_connections=40)
     async with httpx.AsyncClient(
-        base_url=url, headers={"User-Agent": BROWSER}, timeout=30, limits=limits, verify=False
+        base_url=phase.url, headers={"User-Agent": BROWSER}, timeout=30, limits=limits, verify=False
     ) as http:
         start_s = time.perf_counter()
         for number in range(int(phase.rate * phase.seconds / size)):
-            due_s = start_s + number * size / phase.rate
+            due_s = start_s + (number + phase.late) * size / phase.rate
             body, ids = batch(handles, size, f"{phase.rate}-{number}")
             await asyncio.sleep(max(0.0, due_s - time.perf_counter()))
             task = asyncio.create_task(send(http, body, ids, due_s, phase))
@@ -176,21 +196,26 @@ def slope(curve: list[tuple[float, float]]) -> float:
     return 60.0 * float(sum((t - mean_t) * (mb - mean_mb) for t, mb in half)) / spread
 
 
-async def measure(pid: int, url: str, handles: list[str], phases: list[Phase], size: int) -> dict[str, Any]:
-    """All phases; memory and CPU of the first."""
+async def measure(
+    pid: int, handles: list[str], full: Phase, half: Phase, nothing: Phase, size: int
+) -> dict[str, Any]:
+    """The full load; then half of it, beside the app that does nothing. Memory and CPU of the first."""
     curve: list[tuple[float, float]] = []
     watching = asyncio.create_task(watch(pid, curve))
     before_s = cpu_s(pid)
-    await load(url, handles, phases[0], size)
+    await load(handles, full, size)
     used_s = cpu_s(pid) - before_s
     watching.cancel()
-    for phase in phases[1:]:
-        await load(url, handles, phase, size)
+    await asyncio.gather(load(handles, half, size), load(handles, nothing, size))
     memory = [mb for _, mb in curve]
     return {
         "rss_mb": [round(mb, 1) for mb in memory[:: max(1, len(memory) // 12)]],
         "rss_growth_mb_per_minute": round(slope(curve), 2),
-        "cpu_s_per_1000": round(1000 * used_s / max(1, phases[0].sent), 3),
+        "cpu_s_per_1000": round(1000 * used_s / max(1, full.sent), 3),
+        "half_load_over_nothing": {
+            name: round(half.quantile_ms(q) / nothing.quantile_ms(q), 2)
+            for name, q in (("p50", 0.5), ("p99", 0.99))
+        },
     }
 
 
@@ -216,17 +241,20 @@ def main() -> None:
     parser.add_argument("--half-seconds", type=float, default=30.0, help="at half the rate")
     asked = parser.parse_args()
     random.seed(0)
-    phases = [Phase(asked.rate, 60 * asked.minutes), Phase(asked.rate // 2, asked.half_seconds)]
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "bench.db"
         handles = make_turns(db, asked.turns)
-        with server(db) as (pid, url):
-            found = asyncio.run(measure(pid, url, handles, phases, asked.batch))
+        with server(SERVE, str(db)) as (pid, url), server(NOTHING) as (_, nothing):
+            full = Phase(url, asked.rate, 60 * asked.minutes)
+            half = Phase(url, asked.rate // 2, asked.half_seconds)
+            idle = Phase(nothing, half.rate, half.seconds, late=0.5)
+            found = asyncio.run(measure(pid, handles, full, half, idle, asked.batch))
         stored = in_store(db)
-    acknowledged = set().union(*(phase.acknowledged for phase in phases))
-    for phase in phases:
+    acknowledged = full.acknowledged | half.acknowledged
+    for name, phase in (("collector", full), ("collector", half), ("does nothing", idle)):
         print(
-            f"{phase.rate:>5} signals/s asked, {phase.sent / phase.seconds:.1f}/s for {phase.seconds:.1f} s: "
+            f"{name:>12}: {phase.rate:>5} signals/s asked, {phase.sent / phase.seconds:.1f}/s "
+            f"for {phase.seconds:.1f} s: "
             f"sent {phase.sent:,}, acknowledged {len(phase.acknowledged):,}, failed {phase.failed:,}; "
             f"batches of {asked.batch}: "
             f"p50 {phase.quantile_ms(0.5):.1f} ms, p99 {phase.quantile_ms(0.99):.1f} ms"

@@ -15,7 +15,7 @@ from ragwheel.guard import guard
 from ragwheel.host import safe
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 from ragwheel.journal.writer import Journal
-from ragwheel.redaction import Redaction
+from ragwheel.redaction import Redaction, named
 from ragwheel.store.background import BackgroundMerger
 from ragwheel.store.counts import Stats, Tally
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ragwheel.settings import Settings
     from ragwheel.telemetry import Exports
 
-__all__ = ["Runtime", "Stats", "active", "configure", "flush", "shutdown", "stats"]
+__all__ = ["Runtime", "Stats", "active", "configure", "current", "flush", "shutdown", "stats"]
 
 REMEMBERED: Final = 2000
 """Retrievals whose chunk ids this process remembers, to tell an unknown chunk at once."""
@@ -72,28 +72,32 @@ class Runtime:
         """Whether a trace is in the sample (OpenTelemetry's TraceIdRatioBased rule)."""
         return int.from_bytes(trace_id[8:], "big") < self._bound
 
-    def write_retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> None:
-        """Redact, journal, remember and export a retrieval."""
+    def write_retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> bool:
+        """Redact, journal, remember and export a retrieval; False (and counted) when it was not written."""
         if self._redaction is not None:
             self._plain_retrieval(record)
             texts = self._redaction.retrieval(record, texts)
         if not self._journalled(
             lambda: self._journal.retrieval(record, ids, texts), record, self._plain_retrieval
         ):
-            return
+            return False
         self._remember(record.span_id, record.turn_id if record.outer_id is None else None, tuple(ids))
         if self._exports is not None:
             self._exported(lambda exports: exports.retrieval(record, ids, texts))
+        return True
 
-    def write_turn(self, record: TurnRecord) -> None:
-        """Redact, journal and export a turn."""
+    def write_turn(self, record: TurnRecord) -> bool:
+        """Redact, journal and export a turn; False (and counted) when it was not written."""
         if self._redaction is not None:
             self._redaction.turn(record)
-        if self._journalled(lambda: self._journal.turn(record), record) and self._exports is not None:
+        if not self._journalled(lambda: self._journal.turn(record), record):
+            return False
+        if self._exports is not None:
             self._exported(lambda exports: exports.turn(record))
+        return True
 
     def write_signal(self, record: Signal) -> bool:
-        """Redact, journal and export a signal."""
+        """Redact, journal and export a signal; False (and counted) when it was not written."""
         try:
             if self._redaction is not None:
                 self._redaction.signal(record)
@@ -237,6 +241,11 @@ def active() -> Runtime | None:
     return _active if _active is not None or _asked_environment else _from_environment()
 
 
+def current() -> Runtime | None:
+    """The configured runtime, as it is: unlike :func:`active` this never configures anything."""
+    return _active
+
+
 def _from_environment() -> Runtime | None:
     global _asked_environment
     _asked_environment = True
@@ -260,7 +269,7 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
     app: str | None = None,
     capture_k: int | None = None,
     sample_ratio: float | None = None,
-    redact: Callable[[str], str] | None = None,
+    redact: Callable[[str], str] | str | None = None,
     export_content: bool | None = None,
     exporters: Iterable[Any] | None = None,
     signing_keys: Iterable[str] | None = None,
@@ -279,7 +288,8 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
         capture_k: at most this many chunks per retrieval are recorded, 1-1000 (default 40).
         sample_ratio: share of traces that are kept, 0-1 (default 1). The app's own sampler has no say.
         redact: called with every text and every string in metadata before it is written anywhere; returns
-            what to write. If it fails, a note is written instead of the text.
+            what to write. If it fails, a note is written instead of the text. Or the names of built-in
+            redactors: ``"standard"``, ``"email,secret"`` (see :mod:`ragwheel.redaction`).
         export_content: let spans that leave for ``exporters`` carry texts (default False: ids, ranks and
             scores only).
         exporters: OpenTelemetry span exporters or span processors that get ragwheel's spans too.
@@ -306,6 +316,8 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
         "signing_keys": signing_keys, "durability": durability, "sync_interval_s": sync_interval_s,
         "merge_interval_s": merge_interval_s, "max_text_chars": max_text_chars,
     }  # fmt: skip
+    redact = redact or os.environ.get("RAGWHEEL_REDACT") or None
+    given["redact"] = named(redact) if isinstance(redact, str) else redact
     runtime = Runtime(load(given), __version__)
     previous, _active = _active, runtime
     if previous is not None:

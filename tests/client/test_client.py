@@ -146,6 +146,25 @@ async def test_contract_signals_reach_the_store(make, tmp_path, case):
     assert {name: found[name] for name in case["stored"]} == case["stored"]
 
 
+@pytest.mark.parametrize("case", CONTRACT["refused"], ids=[case["name"] for case in CONTRACT["refused"]])
+async def test_contract_signals_are_refused(make, tmp_path, case):
+    ragwheel.configure(tmp_path / "app.db", signing_keys=[KEY])
+
+    @ragwheel.retriever(name="kb")
+    def search(query):
+        return [{"id": chunk, "text": f"text of {chunk}"} for chunk in CONTRACT["chunks"]]
+
+    with ragwheel.turn("tea?", user_id="u1") as turn:
+        search("tea?")
+    with served(collector.app()) as url:
+        client = make(url, options=QUICK)
+        assert await client.signal(turn.retrievals[0].handle, **case["send"])
+        assert await client.close()
+    found = client.stats()
+    assert (found.sent, found.pending, dict(found.refused)) == (0, 0, {case["reason"]: 1})
+    assert ragwheel.stats().refused == {f"collector: {case['reason']}": 1}
+
+
 async def test_batches_are_bounded(make, outbox):
     with scripted({"status": 503}) as (script, url):
         client = make(url, outbox=outbox, options=replace(QUICK, batch_items=10, linger_s=5.0))

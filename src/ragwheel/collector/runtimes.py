@@ -36,7 +36,7 @@ class Source:
         """
         if self._db is None:
             return self._checked(runtime.active())
-        configured = runtime._active
+        configured = runtime.current()
         if configured is not None and configured.settings.db == self._db:
             return self._checked(configured)
         if self._own is not None:
@@ -64,7 +64,7 @@ class Source:
 
     def close(self) -> None:
         """End the runtime made here, with all merged: a server that is ended by a signal runs no atexit."""
-        if self._configured is not None and self._configured is runtime._active:
+        if self._configured is not None and self._configured is runtime.current():
             runtime.shutdown()
         self._configured = None
         if self._own is not None:

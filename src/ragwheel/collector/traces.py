@@ -68,25 +68,23 @@ def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, in
     Raises:
         BadBody: it is no OTLP request.
     """
-    spans = read_spans(body, content_type)
-    before = sum(runtime.stats().dropped.values())
+    written = True
     rejected: dict[str, int] = {}
-    for span in spans:
+    for span in read_spans(body, content_type):
         try:
-            _write(runtime, span)
+            written &= _write(runtime, span)
         except NotOurs as exc:
             rejected[str(exc)] = rejected.get(str(exc), 0) + 1
-    return rejected if sum(runtime.stats().dropped.values()) == before else None
+    return rejected if written else None
 
 
-def _write(runtime: Runtime, span: Span) -> None:
+def _write(runtime: Runtime, span: Span) -> bool:
     most = runtime.settings.max_text_chars
     kind = span.name.partition(" ")[0]
     if kind in {"retrieval", "rerank"}:
-        runtime.write_retrieval(*read_retrieval(span, most))
-    elif kind == "turn":
-        runtime.write_turn(read_turn(span, most))
-    elif kind == "signal":
-        runtime.write_signal(read_signal(span, most, time.time_ns()))
-    else:
-        raise NotOurs("not a span of ragwheel")
+        return runtime.write_retrieval(*read_retrieval(span, most))
+    if kind == "turn":
+        return runtime.write_turn(read_turn(span, most))
+    if kind == "signal":
+        return runtime.write_signal(read_signal(span, most, time.time_ns()))
+    raise NotOurs("not a span of ragwheel")

@@ -20,11 +20,13 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.store import connect
 from ragwheel.store.migrations import migrate
+from ragwheel.testing.liars import Liars, lies, question
 
 __all__ = ["TraceSpec", "World", "synthetic_world", "write_traces"]
 
@@ -105,13 +107,16 @@ def synthetic_world(spec: TraceSpec) -> World:
     return World(queries, chunks, rankings, grades)
 
 
-def write_traces(path: str | Path, spec: TraceSpec | None = None, world: World | None = None) -> World:
+def write_traces(
+    path: str | Path, spec: TraceSpec | None = None, world: World | None = None, *, liars: Liars | None = None
+) -> World:
     """Write a new database of ``spec.turns`` turns, one retrieval each; returns the world that it came from.
 
     Args:
         path: a file that does not exist yet.
         spec: defaults to ``TraceSpec()``.
         world: defaults to ``synthetic_world(spec)``; its rankings may be shorter than ``spec.k``.
+        liars: people beside the users who do not mean what they do.
 
     Raises:
         FileExistsError: there is such a file.
@@ -127,7 +132,7 @@ def write_traces(path: str | Path, spec: TraceSpec | None = None, world: World |
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
         _write_chunks(connection, spec, world)
-        for batch in _batches(spec, world):
+        for batch in _batches(spec, world, liars):
             for table, rows in batch.items():
                 if rows:
                     columns = ", ".join(_COLUMNS[table])
@@ -171,30 +176,48 @@ def _write_chunks(connection: sqlite3.Connection, spec: TraceSpec, world: World)
     )
 
 
-def _batches(spec: TraceSpec, world: World) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
+def _batches(
+    spec: TraceSpec, world: World, liars: Liars | None
+) -> Iterator[dict[str, list[tuple[Any, ...]]]]:
     rng = random.Random(spec.seed + 1)
     popularity = [1.0 / (n + 1) ** spec.zipf for n in range(len(world.queries))]
     asked = rng.choices(range(len(world.queries)), popularity, k=spec.turns)
     batch: dict[str, list[tuple[Any, ...]]] = {table: [] for table in _COLUMNS}
-    for n, query in enumerate(asked):
-        session = n // spec.turns_per_session
-        _Turn(spec, world, rng, n, query, session).write(batch)
+    for turn in chain(_honest(spec, world, rng, asked), _dishonest(spec, world, liars) if liars else ()):
+        turn.write(batch)
         if len(batch["_turn"]) == _BATCH:
             yield batch
             batch = {table: [] for table in _COLUMNS}
     yield batch
 
 
+def _honest(spec: TraceSpec, world: World, rng: random.Random, asked: Sequence[int]) -> Iterator[_Turn]:
+    for n, query in enumerate(asked):
+        session = n // spec.turns_per_session
+        yield _Turn(spec, world, rng, n, query, f"s{session}", f"u{session % spec.users}")
+
+
+def _dishonest(spec: TraceSpec, world: World, liars: Liars) -> Iterator[_Turn]:
+    """After all the others, and as many turns each as they had, to the nearest."""
+    rng = random.Random(f"liars {spec.seed}")
+    displayed = [list(ranking[: min(spec.k, spec.returned)]) for ranking in world.rankings]
+    each = max(1, round(spec.turns / spec.users))
+    for n in range(each * liars.among(spec.users)):
+        query = question(liars, rng, displayed)
+        name = f"l{n // each}"
+        yield _Lie(liars, spec, world, rng, spec.turns + n, query, f"s-{name}", name)
+
+
 class _Turn:
     """One turn being made up: what was retrieved, prompted, cited and clicked."""
 
-    def __init__(
-        self, spec: TraceSpec, world: World, rng: random.Random, n: int, query: int, session: int
+    def __init__(  # noqa: PLR0913, PLR0917 - all that there is to a turn
+        self, spec: TraceSpec, world: World, rng: random.Random, n: int, query: int, session: str, user: str
     ) -> None:
         self.spec, self.world, self.rng, self.query = spec, world, rng, query
         self.turn_id, self.retrieval_id = (2 * n + 1).to_bytes(8, "big"), (2 * n + 2).to_bytes(8, "big")
         self.trace_id = (n + 1).to_bytes(16, "big")
-        self.session, self.user = f"s{session}", f"u{session % spec.users}"
+        self.session, self.user = session, user
         self.at_ns = spec.start_ns + n * spec.seconds_between_turns * _S
         self.signals: list[tuple[Any, ...]] = []
         ranked = list(world.rankings[query][: spec.k])
@@ -258,13 +281,25 @@ class _Turn:
 
     def _signal(self, kind: str, rank: int, value: float | None = None) -> None:
         n = len(self.signals)
-        digest = blake2b(self.retrieval_id + bytes([n]), digest_size=8).digest()
+        digest = blake2b(self.retrieval_id + n.to_bytes(1 if n < 256 else 4, "big"), digest_size=8).digest()
         at_ns = self.at_ns + (n + 5) * _S
         chunk_id = self.world.chunks[self.ranked[rank - 1]][0]
         self.signals.append(
             (digest, self.trace_id, digest.hex(), kind, 0, self.retrieval_id, chunk_id, rank, value,
              self.user, at_ns, at_ns)
         )  # fmt: skip
+
+
+class _Lie(_Turn):
+    """The turn of a liar."""
+
+    def __init__(self, liars: Liars, *turn: Any) -> None:
+        super().__init__(*turn)
+        self.liars = liars
+
+    def _behave(self, returned: int) -> None:
+        for kind, rank, value in lies(self.liars, self.rng, self.ranked[:returned]):
+            self._signal(kind, rank, value)
 
 
 def _json(value: Any) -> str:

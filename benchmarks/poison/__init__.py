@@ -1,0 +1,1 @@
+"""Poisoning: what dishonest subjects do to the labels, and what stops them."""

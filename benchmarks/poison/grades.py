@@ -1,0 +1,116 @@
+"""Grades of one database under one defence, and what became of them when some people lied."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import ibis
+from ibis import _
+
+from ragwheel.labels import load_policy
+from ragwheel.labels.engine import Engine, RelationalEngine
+from ragwheel.labels.evidence import collect
+from ragwheel.labels.exposure import Facts, facts
+from ragwheel.labels.grades import grade
+from ragwheel.labels.learning import learn
+from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.text import query_key
+from ragwheel.store import open_store
+from ragwheel.testing import World
+
+__all__ = ["DEFENCES", "Defence", "Effect", "Grades", "effect", "grades_under"]
+
+Pair = tuple[str, str]
+HERE: Final = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Defence:
+    """What is done against liars: a policy file, and whether votes are told apart by who cast them."""
+
+    policy: Path | None
+    subjects: bool = True
+
+
+DEFENCES: Final[Mapping[str, Defence]] = {
+    "none": Defence(HERE / "none.toml", subjects=False),
+    "packaged": Defence(None),
+    "strict": Defence(HERE / "strict.toml"),
+}
+"""``none``: every signal counts as somebody else's; ``packaged``: the default; ``strict``: that file."""
+
+
+@dataclass(frozen=True)
+class Grades:
+    """By (query key, the app's chunk id): what a training set would be told, and which are positives.
+
+    Where the policy abstains nothing is told, which is the grade of what is believed without evidence.
+    """
+
+    told: Mapping[Pair, float]
+    positives: frozenset[Pair]
+    unsaid: float
+
+    def precision(self, truth: set[Pair]) -> float:
+        """Share of the positives that are right."""
+        return len(self.positives & truth) / max(1, len(self.positives))
+
+
+class Effect(NamedTuple):
+    """What the lies did: shares of all grades told with or without them, and the positives."""
+
+    moved: float
+    """By more than one step, also from not being told at all."""
+    silenced: float
+    """No longer told, because the policy abstains now."""
+    moved_of_target: float
+    """``moved``, of the grades of the chunk that the attack is about."""
+    precision: float
+    precision_lost: float
+    right_positives: int
+    grades: int
+
+
+def grades_under(db: Path, defences: Mapping[str, Defence]) -> dict[str, Grades]:
+    """The label stage's grades of a database, under each defence."""
+    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+        known = facts(engine, read_store(connection), TextReader(connection))
+        evidence = collect(known, load_policy())
+        return {name: _grades(engine, known, evidence, defence) for name, defence in defences.items()}
+
+
+def _grades(engine: RelationalEngine, known: Facts, evidence: ibis.Table, defence: Defence) -> Grades:
+    policy = load_policy(defence.policy)
+    if not defence.subjects:
+        evidence = evidence.mutate(subject=ibis.coalesce(evidence.signal_id, evidence.turn_id))
+    trust = learn(known, evidence, policy)
+    graded = grade(known, evidence, policy, trust).filter(_.status != "abstain")
+    named = graded.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
+    rows = engine.arrow(named).to_pylist()
+    told = {(row["query_key"], row["chunk_id"]): row["grade"] for row in rows}
+    positives = {(row["query_key"], row["chunk_id"]) for row in rows if row["status"] == "positive"}
+    return Grades(told, frozenset(positives), 5 / (1 + math.exp(-trust.prior_log_odds)))
+
+
+def effect(clean: Grades, lied: Grades, world: World, target: int) -> Effect:
+    """What the lies did; ``target`` is the index of a chunk, or -1."""
+    truth = {(query_key(query) or "", chunk) for query, chunk in world.relevant_pairs()}
+    pairs = set(clean.told) | set(lied.told)
+    moved = {
+        pair for pair, grade in lied.told.items() if abs(grade - clean.told.get(pair, clean.unsaid)) > 1.0
+    }
+    about = {pair for pair in pairs if target >= 0 and pair[1] == world.chunks[target][0]}
+    return Effect(
+        moved=len(moved) / max(1, len(pairs)),
+        silenced=len(set(clean.told) - set(lied.told)) / max(1, len(pairs)),
+        moved_of_target=len(moved & about) / max(1, len(about)),
+        precision=lied.precision(truth),
+        precision_lost=clean.precision(truth) - lied.precision(truth),
+        right_positives=len(lied.positives & truth),
+        grades=len(pairs),
+    )
