@@ -49,13 +49,13 @@ def evidence(store, engine, policy):
 
 @pytest.fixture
 def grades(store, engine, policy):
-    """Grades by chunk id."""
+    """Grades by chunk id, or by another column."""
 
-    def compute(rules=policy):
+    def compute(rules=policy, by="chunk_id"):
         with closing(open_store(store.path)) as connection:
             known = facts(engine, read_store(connection), TextReader(connection))
             table = grade(known, collect(known, rules), rules)
             named = table.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
-            return {row["chunk_id"]: row for row in engine.arrow(named).to_pylist()}
+            return {row[by]: row for row in engine.arrow(named).to_pylist()}
 
     return compute

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from ragwheel.labels.engine import Engine
-from ragwheel.labels.exposure import facts, impressions
+from ragwheel.labels.exposure import facts, impressions, placements_of
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
 from ragwheel.testing import TraceSpec, TraceStore, write_traces
@@ -35,7 +35,7 @@ def ours(path):
         tables = read_store(connection)
         known = facts(engine, tables, TextReader(connection))
         retrievals = engine.register("retrieval", tables.retrieval)
-        placements = engine.register("placement", tables.placement)
+        placements = placements_of(engine.register("turn", tables.turn))
         every = impressions(retrievals, known.turns, placements, known.touches)
         return rows(engine, every, IMPRESSIONS), rows(engine, known.signals, SIGNALS)
 

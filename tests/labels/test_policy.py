@@ -15,7 +15,9 @@ def test_packaged_policy_speaks_of_every_kind_and_channel():
     policy = load_policy()
     assert set(policy.weights) == {name for name, kind in KINDS.items() if kind.channel}
     assert set(policy.channels) == set(CHANNELS)
-    assert {kind.strategy for kind in KINDS.values() if kind.direction <= 0} == set(STRATEGIES)
+    assert set(policy.repeats) == set(CHANNELS)
+    named = {kind.strategy for kind in KINDS.values() if kind.direction <= 0}
+    assert named | set(policy.mining.confidence) == set(STRATEGIES)
 
 
 def test_a_copy_of_the_packaged_file_changes_nothing(tmp_path):

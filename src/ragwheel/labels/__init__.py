@@ -12,10 +12,11 @@ except ImportError as exc:
         f"Labels and datasets need {exc.name}. Install it with: pip install 'ragwheel[build]'"
     ) from exc
 
+from ragwheel.labels.graded import graded
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.reasons import Reason
 from ragwheel.labels.why import Verdict, why
 
 del ibis, pa
 
-__all__ = ["Policy", "Reason", "Verdict", "load_policy", "why"]
+__all__ = ["Policy", "Reason", "Verdict", "graded", "load_policy", "why"]

@@ -9,7 +9,8 @@ from ibis import _
 
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.rows import examined, rows
+from ragwheel.labels.position.choose import propensity
+from ragwheel.labels.rows import rows
 
 __all__ = ["behaviour", "bounce", "dwell", "passed_over"]
 
@@ -22,7 +23,7 @@ def behaviour(facts: Facts, policy: Policy) -> ibis.Table:
     acted = facts.acts.filter(_.kind.isin(_ATTENTION))
     bounced = _bounced(facts, policy).select("signal_id")
     acted = acted.anti_join(bounced, "signal_id")
-    return rows(acted, acted.kind, propensity=examined(acted.place, policy))
+    return rows(acted, acted.kind, propensity=propensity(acted.place, policy, facts.examination))
 
 
 def dwell(facts: Facts, policy: Policy) -> ibis.Table:
@@ -32,7 +33,9 @@ def dwell(facts: Facts, policy: Policy) -> ibis.Table:
     needed = (seen.length / rule.read_chars_per_s).clip(lower=rule.read_s_min, upper=rule.read_s_max)
     seen = seen.mutate(share=ibis.least(seen.dwell_s / needed, ibis.literal(1.0)))
     seen = seen.filter((_.share >= rule.min_share) & (_.dwell_s >= rule.bounce_s))
-    return rows(seen, "dwell", strength=seen.share, propensity=examined(seen.place, policy))
+    return rows(
+        seen, "dwell", strength=seen.share, propensity=propensity(seen.place, policy, facts.examination)
+    )
 
 
 def bounce(facts: Facts, policy: Policy) -> ibis.Table:

@@ -19,7 +19,8 @@ from ragwheel.labels.citing import cited, prompted_not_cited
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.judging import judged
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.reformulating import reformulated
+from ragwheel.labels.position.choose import examined
+from ragwheel.labels.reformulating import pre_reformulation, reformulated
 from ragwheel.labels.rows import COLUMNS
 from ragwheel.labels.saying import explicit
 
@@ -27,7 +28,7 @@ __all__ = ["COLUMNS", "RULES", "collect", "described"]
 
 Rule = Callable[[Facts, Policy], Any]
 
-#: The rules that look at traces and judgments; ``reformulated`` builds on what they found.
+#: The rules that look at traces and judgments; those about reformulations build on what they found.
 RULES: Final[tuple[Rule, ...]] = (
     cited,
     prompted_not_cited,
@@ -41,10 +42,14 @@ RULES: Final[tuple[Rule, ...]] = (
 
 
 def collect(facts: Facts, policy: Policy) -> ibis.Table:
-    """All evidence of the store, kept in the engine as ``evidence``."""
+    """All evidence of the store, kept in the engine as ``evidence``.
+
+    How much people look at each rank is estimated first, where ``facts.examination`` does not say it yet.
+    """
+    facts = examined(facts, policy)
     direct = facts.engine.keep("direct", ibis.union(*(rule(facts, policy) for rule in RULES), distinct=False))
-    later = reformulated(facts, policy, direct)
-    kept = facts.engine.keep("evidence", direct.union(later, distinct=False).filter(_.query_key != ""))
+    later = [rule(facts, policy, direct) for rule in (reformulated, pre_reformulation)]
+    kept = facts.engine.keep("evidence", ibis.union(direct, *later, distinct=False).filter(_.query_key != ""))
     facts.engine.drop("direct")
     return kept
 

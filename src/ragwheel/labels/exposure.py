@@ -14,17 +14,21 @@ from typing import Any
 import ibis
 from ibis import _
 
-from ragwheel.labels.engine import Engine
+from ragwheel.labels.engine import RelationalEngine
+from ragwheel.labels.position.result import Examination
 from ragwheel.labels.read import StoreTables
 
-__all__ = ["Facts", "facts", "impressions", "matched_signals", "subject_of"]
+__all__ = ["Facts", "facts", "impressions", "matched_signals", "placements_of", "subject_of"]
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Tables for the evidence rules; the columns of each are in the function that makes it."""
+    """Tables for the evidence rules; the columns of each are in the function that makes it.
 
-    engine: Engine
+    ``examination`` is the estimate of how much people look at each rank; None: not estimated yet.
+    """
+
+    engine: RelationalEngine
     retrievals: ibis.Table
     turns: ibis.Table
     chunks: ibis.Table
@@ -35,19 +39,24 @@ class Facts:
     cited: ibis.Table
     judgments: ibis.Table
     text_of: Callable[[int], str]
+    examination: Examination | None = None
 
 
-def facts(engine: Engine, tables: StoreTables, text_of: Callable[[int], str]) -> Facts:
+def facts(
+    engine: RelationalEngine, tables: StoreTables, text_of: Callable[[int], str], *, bots: bool = False
+) -> Facts:
     """Register the store's tables and compute exposure, matched signals and citations once.
 
-    ``text_of`` gives the text of a ``text_id``.
+    ``text_of`` gives the text of a ``text_id``; without ``bots`` signals of known robots are as if not there.
     """
     retrievals = engine.register("retrieval", tables.retrieval).filter(_.query_key != "")
     turns = engine.register("turn", tables.turn)
-    placements = engine.register("placement", tables.placement)
+    placements = placements_of(turns)
     chunks = engine.register("chunk", tables.chunk)
     signals = engine.register("signal", tables.signal)
-    citations = engine.register("citation", tables.citation)
+    if not bots:
+        signals = signals.filter(~signals.bot)
+    citations = _opened(turns, "citations").select("turn_id", "retrieval_id", "rank")
     touches = engine.keep("touches", _touches(signals, retrievals, chunks, _ranked(retrievals)))
     matched = engine.keep("signals", matched_signals(signals, retrievals, turns, touches))
     heads = retrievals.select("rid", "retrieval_id")
@@ -63,7 +72,7 @@ def facts(engine: Engine, tables: StoreTables, text_of: Callable[[int], str]) ->
     return Facts(
         engine,
         retrievals.drop("items"),
-        turns,
+        turns.drop("prompted", "shown", "citations"),
         chunks,
         exposed,
         matched,
@@ -72,6 +81,23 @@ def facts(engine: Engine, tables: StoreTables, text_of: Callable[[int], str]) ->
         cited,
         judgments,
         text_of,
+    )
+
+
+def placements_of(turns: ibis.Table) -> ibis.Table:
+    """turn_id, retrieval_id, rank, position (1-based) in the prompt or, where ``shown``, on the screen."""
+    return _opened(turns, "prompted").mutate(shown=False).union(
+        _opened(turns, "shown").mutate(shown=True), distinct=False
+    )  # fmt: skip
+
+
+def _opened(turns: ibis.Table, column: str) -> ibis.Table:
+    rows = turns.select("turn_id", places=column).unnest("places", offset="place")
+    return rows.select(
+        "turn_id",
+        retrieval_id=rows.places["retrieval_id"],
+        rank=rows.places["rank"],
+        position=(rows.place + 1).cast("int32"),
     )
 
 
@@ -128,7 +154,7 @@ def _exposures(
         closeness=(far * 1_000_000).round().cast("int64"),
         was_returned=~rows.nested & (rows.place < rows.n_returned),
         assumed=rows.guessed & ~rows.nested & (rows.place < rows.n_returned),
-    )  # fmt: skip
+    ).filter(_.chunk_version.notnull())  # fmt: skip
     by_place = retrievals.filter(_.turn_id.notnull()).select("rid", "turn_id", "retrieval_id")
     placed = placements.join(by_place, ["turn_id", "retrieval_id"])
     for name, shown in (("prompt_position", False), ("shown_position", True)):

@@ -4,8 +4,9 @@ A reading is the weight of its kind (a log-likelihood ratio) times its strength 
 are summed like this, in whole millionths so that the order of rows cannot matter:
 
 1. of one subject and kind only the strongest reading counts;
-2. what one subject says for (and against) a chunk is scaled down to ``subject_cap``;
-3. each channel is one instrument: its sum stays within the channel's bound;
+2. what one subject says for (and against) a chunk is scaled down to ``subject_cap``, and what they do and
+   say about all chunks of the query group to ``subject_query_cap``;
+3. each channel is one instrument: n readings count as n / (1 + (n - 1) repeat), within the channel's bound;
 4. belief = logistic(prior + sum of the channels), grade = 5 x belief.
 
 Between ``negative`` and ``positive`` belief, on conflict between channels, or with too few subjects the
@@ -19,9 +20,11 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
+from ragwheel.labels.capping import of_people, scaled
 from ragwheel.labels.exposure import Facts
-from ragwheel.labels.kinds import KINDS, STRATEGIES
+from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.trust import Trust, band_of, default_trust, trust_table
 
 __all__ = ["STATUSES", "grade"]
 
@@ -32,15 +35,18 @@ _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
 
 
-def grade(facts: Facts, evidence: ibis.Table, policy: Policy) -> ibis.Table:
+def grade(facts: Facts, evidence: ibis.Table, policy: Policy, trust: Trust | None = None) -> ibis.Table:
     """One row per pair with any evidence.
+
+    ``trust`` comes from :func:`~ragwheel.labels.learning.learn`; None: what the policy says.
 
     Columns: query_key, chunk_version, status (:data:`STATUSES`), grade (0-5), belief, confidence (0-1: that
     the status is right), strategy (of negatives), reason (of abstentions), n_evidence, n_subjects, and
     ``closeness``: the mean score in millionths of the way from the worst to the best of its rankings.
     """
-    weighed = _weighed(evidence, policy)
-    totals = _totals(_capped(weighed, policy), policy)
+    trust = trust or default_trust(policy)
+    weighed = _weighed(evidence, trust_table(facts.engine, trust))
+    totals = _totals(_capped(weighed, policy), policy, trust)
     people = _people(evidence)
     seen = evidence.group_by(_PAIR).agg(n_evidence=_.count(), n_subjects=_.subject.nunique())
     graded = _left(_left(_left(seen, totals), people), _closeness(facts))
@@ -51,43 +57,50 @@ def grade(facts: Facts, evidence: ibis.Table, policy: Policy) -> ibis.Table:
         }
         | {"best": graded.best.fill_null(_NO_STRATEGY)}
     )
-    return _decided(graded, policy)
+    return _decided(graded, policy, trust)
 
 
 def _left(left: ibis.Table, right: ibis.Table) -> ibis.Table:
     return left.left_join(right, _PAIR).drop("query_key_right", "chunk_version_right")
 
 
-def _weighed(evidence: ibis.Table, policy: Policy) -> ibis.Table:
+def _weighed(evidence: ibis.Table, weights: ibis.Table) -> ibis.Table:
     """The strongest reading of each subject and kind, in signed millionths of a log-odds unit."""
-    weights = ibis.cases(
-        *(
-            (evidence.kind == name, policy.weights.get(name, 0.0))
-            for name, kind in KINDS.items()
-            if kind.channel
-        ),
-        else_=0.0,
-    )
     direction = ibis.ifelse(
         evidence.direction == 0, evidence.strength / 2.5 - 1, evidence.direction * evidence.strength
     )
-    reading = (direction * weights / evidence.propensity * _MICRO).round().cast("int64")
-    rows = evidence.mutate(reading=reading).filter(_.reading != 0)
-    by_kind = rows.group_by(*_PAIR, "subject", "kind").agg(high=_.reading.max(), low=_.reading.min())
+    rows = evidence.select(
+        *_PAIR, "kind", "subject", "propensity",
+        said=direction, sign=ibis.ifelse(direction >= 0, 1, -1).cast("int8"), band=band_of(evidence["rank"]),
+    )  # fmt: skip
+    rows = rows.join(weights, ["kind", "sign", "band"])
+    seen = ibis.ifelse(rows.by_propensity, rows.propensity, 1.0)
+    rows = rows.mutate(reading=(rows.said * rows.weight / seen * _MICRO).round().cast("int64"))
+    by_kind = (
+        rows.filter(_.reading != 0)
+        .group_by(*_PAIR, "subject", "kind")
+        .agg(high=_.reading.max(), low=_.reading.min())
+    )
     return by_kind.mutate(reading=ibis.ifelse(by_kind.high > -by_kind.low, by_kind.high, by_kind.low))
 
 
 def _capped(weighed: ibis.Table, policy: Policy) -> ibis.Table:
-    """The same, with what each subject says for, and against, a chunk scaled down to the cap."""
-    cap = int(policy.grading.subject_cap * _MICRO)
+    """The same, with what each subject says for, and against, scaled down to the caps.
+
+    ``subject_cap`` over one chunk; then, of what people do and say themselves, ``subject_query_cap`` over
+    all chunks of a query group: who praises everything has as much to give as who praises one.
+    """
     weighed = weighed.mutate(positive=weighed.reading > 0)
-    total = weighed.reading.abs().sum().over(group_by=[*_PAIR, "subject", "positive"]).cast("int64")
-    weighed = weighed.mutate(total=total)
-    scaled = (weighed.reading.cast("float64") * cap / weighed.total).round().cast("int64")
-    return weighed.mutate(reading=ibis.ifelse(weighed.total > cap, scaled, weighed.reading))
+    capped = scaled(weighed, [*_PAIR, "subject", "positive"], policy.grading.subject_cap)
+    theirs = of_people(capped.kind)
+    over = ["query_key", "subject", "positive", "theirs"]
+    spread = scaled(capped.mutate(theirs=theirs), over, policy.grading.subject_query_cap)
+    return capped.select(*_PAIR, "subject", "kind", "reading").filter(~theirs).union(
+        spread.filter(_.theirs).select(*_PAIR, "subject", "kind", "reading"), distinct=False
+    )  # fmt: skip
 
 
-def _totals(capped: ibis.Table, policy: Policy) -> ibis.Table:
+def _totals(capped: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
     """log_odds, plus and minus over channels (millionths), and the first strategy that applies."""
     channels = [(capped.kind == name, kind.channel) for name, kind in KINDS.items() if kind.channel]
     strategy = [(name, STRATEGIES.index(kind.strategy)) for name, kind in KINDS.items() if kind.strategy]
@@ -98,12 +111,16 @@ def _totals(capped: ibis.Table, policy: Policy) -> ibis.Table:
             else_=_NO_STRATEGY,
         ),
     )
-    sums = capped.group_by(*_PAIR, "channel").agg(said=_.reading.sum().cast("int64"), best=_.best.min())
-    bound = ibis.cases(
-        *((sums.channel == name, int(policy.channels.get(name, 0.0) * _MICRO)) for name in policy.channels),
-        else_=0,
+    sums = capped.group_by(*_PAIR, "channel").agg(
+        said=_.reading.sum().cast("int64"), n=_.count(), best=_.best.min()
     )
-    sums = sums.mutate(said=ibis.least(ibis.greatest(sums.said, -bound), bound))
+    bound, repeat = (
+        ibis.cases(*((sums.channel == name, float(found.get(name, 0.0))) for name in CHANNELS), else_=0.0)
+        for found in (policy.channels, trust.repeats)
+    )
+    said = (sums.said / (1 + (sums.n - 1) * repeat)).round().cast("int64")
+    limit = (bound * _MICRO).cast("int64")
+    sums = sums.mutate(said=ibis.least(ibis.greatest(said, -limit), limit))
     return sums.group_by(_PAIR).agg(
         log_odds=_.said.sum().cast("int64"),
         plus=ibis.greatest(_.said, 0).sum().cast("int64"),
@@ -129,11 +146,11 @@ def _closeness(facts: Facts) -> ibis.Table:
     return sums.select(*_PAIR, closeness=(sums.total / sums.n).round().cast("int64"))
 
 
-def _decided(graded: ibis.Table, policy: Policy) -> ibis.Table:
+def _decided(graded: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
     rule = policy.grading
     judged = graded.n_people > 0
     people = graded.people_micro / ibis.greatest(graded.n_people, 1) / _MICRO
-    traces = 1 / (1 + (-(graded.log_odds / _MICRO + rule.prior_log_odds)).exp())
+    traces = 1 / (1 + (-(graded.log_odds / _MICRO + trust.prior_log_odds)).exp())
     graded = graded.mutate(judged=judged, belief=ibis.ifelse(judged, people / 5, traces))
     weaker, stronger = ibis.least(graded.plus, graded.minus), ibis.greatest(graded.plus, graded.minus)
     reason: Any = ibis.cases(

@@ -19,7 +19,10 @@ class Kind:
 
 
 #: Names of negatives, most trusted first; the first of a chunk's that applies names it.
-STRATEGIES: Final = ("judged", "explicit_rejection", "bounce", "passed_over", "prompted_not_cited")
+STRATEGIES: Final = (
+    "judged", "explicit_rejection", "outdated_version", "bounce", "passed_over", "prompted_not_cited",
+    "pre_reformulation", "neighbour_category", "same_entity", "mined",
+)  # fmt: skip
 CHANNELS: Final = ("citation", "behaviour", "explicit", "reformulation", "judge")
 
 KINDS: Final[dict[str, Kind]] = {
@@ -34,6 +37,9 @@ KINDS: Final[dict[str, Kind]] = {
     "rating_high": Kind(+1, "explicit", says="rated 4 or more"),
     "prefer_winner": Kind(+1, "explicit", says="preferred over another chunk"),
     "reformulated": Kind(+1, "reformulation", says="useful after the question was put differently"),
+    "pre_reformulation": Kind(
+        -1, "reformulation", "pre_reformulation", says="on top when the question had to be put differently"
+    ),
     "judged_llm": Kind(0, "judge", "judged", says="graded by an LLM judge"),
     "judged_human": Kind(0, "", "judged", says="graded by a person"),
     "bounce": Kind(-1, "behaviour", "bounce", says="clicked and left right away"),

@@ -31,6 +31,12 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class Signals(_Section):
+    """Whose signals are evidence."""
+
+    bots: bool
+
+
 class Exposure(_Section):
     """How much assumed exposure counts."""
 
@@ -38,8 +44,12 @@ class Exposure(_Section):
 
 
 class Examination(_Section):
-    """The default curve of attention over places."""
+    """How attention over places is estimated, and the default curve."""
 
+    method: Literal["auto", "default", "randomised", "harvested", "pbm", "pbm_em", "sdbn", "dbn", "trust"]
+    min_clicks: Count
+    max_half_width: Annotated[float, Field(gt=0, le=1)]
+    clip: Annotated[float, Field(gt=0, le=1)]
     exponent: Annotated[float, Field(ge=0, le=5)]
     floor: Annotated[float, Field(gt=0, le=1)]
 
@@ -65,9 +75,13 @@ class Answer(_Section):
 
 
 class Reformulation(_Section):
-    """How soon better results must come."""
+    """How soon better results must come, and when two questions are one need without anybody saying so."""
 
     window_s: Seconds
+    implicit_strength: Share
+    closeness: Share
+    lookahead: Annotated[int, Field(ge=1, le=20)]
+    top: Count
 
 
 class Grading(_Section):
@@ -77,6 +91,7 @@ class Grading(_Section):
     positive: Annotated[float, Field(ge=0.5, lt=1)]
     negative: Annotated[float, Field(gt=0, le=0.5)]
     subject_cap: Weight
+    subject_query_cap: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
     min_subjects: Count
     max_conflict: Share
     human_confidence: Annotated[float, Field(ge=0.5, le=1)]
@@ -88,12 +103,33 @@ class Grading(_Section):
         return math.log(self.prior / (1 - self.prior))
 
 
+class Learning(_Section):
+    """The label model on top of the policy."""
+
+    enabled: bool
+    min_votes: Count
+    default_votes: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    subject_medians: Annotated[float, Field(ge=1, allow_inf_nan=False)]
+
+
 class Negatives(_Section):
     """The false-negative checks."""
 
     near_copy: Annotated[float, Field(gt=0, le=1)]
     near_query: Annotated[float, Field(gt=0, le=1)]
     score_margin: Share
+
+
+class Mining(_Section):
+    """Negatives from the store's own corpus."""
+
+    enabled: bool
+    per_query: Count
+    candidates: Count
+    margin: Share
+    floor: Share
+    near: Share
+    confidence: dict[str, Annotated[float, Field(ge=0.5, le=1)]]
 
 
 class Balance(_Section):
@@ -111,6 +147,9 @@ class Policy(_Section):
     version: Literal[1]
     weights: dict[str, Weight]
     channels: dict[str, Weight]
+    repeats: dict[str, Share]
+    learning: Learning
+    signals: Signals
     exposure: Exposure
     examination: Examination
     dwell: Dwell
@@ -118,6 +157,7 @@ class Policy(_Section):
     reformulation: Reformulation
     grading: Grading
     negatives: Negatives
+    mining: Mining
     balance: Balance
 
     @model_validator(mode="after")
@@ -125,6 +165,7 @@ class Policy(_Section):
         for section, got, allowed in (
             ("weights", self.weights, [kind for kind, rule in KINDS.items() if rule.channel]),
             ("channels", self.channels, list(CHANNELS)),
+            ("repeats", self.repeats, list(CHANNELS)),
         ):
             unknown = sorted(set(got) - set(allowed))
             if unknown:

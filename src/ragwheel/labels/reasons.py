@@ -52,7 +52,8 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
     place = ibis.row_number().over(group_by=[evidence[name] for name in group], order_by=order)
     first = evidence.mutate(place=place).filter(_.place < _EXAMPLES)
     return first.join(counts, group).select(
-        *group, "place", "n", "subjects", "direction", "strength", "rank", "assumed", "subject", "turn_id",
+        *group, "place", "n", "subjects", "direction", "strength", "propensity", "rank",
+        "assumed", "subject", "turn_id",
         "retrieval_id", "signal_id", "extra_id",
     )  # fmt: skip
 
@@ -86,5 +87,7 @@ def _sentence(kind: str, n: int, subjects: int, rows: list[Mapping[str, Any]]) -
     times = "once" if n == 1 else f"{n} times, by {subjects} {'subject' if subjects == 1 else 'subjects'}"
     ranks = sorted({int(row["rank"]) for row in rows if row["rank"] is not None})
     where = f" at rank {', '.join(map(str, ranks))}" if ranks else ""
+    seen = sorted({f"{row['propensity']:.2f}" for row in rows if row["propensity"] < 1})
+    where += f" (attention there: {', '.join(seen)})" if seen else ""
     assumed = " (exposure assumed)" if kind == "prompted_not_cited" and rows[0]["assumed"] else ""
     return f"{said} {times}{where}{assumed}"

@@ -5,35 +5,39 @@ from __future__ import annotations
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.exposure import Facts, subject_of
 from ragwheel.labels.kinds import KINDS
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.rows import rows
+from ragwheel.labels.sessions.implicit import LINKS, implicit_links
 
-__all__ = ["reformulated"]
+__all__ = ["pre_reformulation", "reformulated"]
 
 
 def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table:
     """For the old query, what was cited, clicked or liked in the results of the new one.
 
     The new retrieval is the one that the signal's handle names or, without it, the next of the same
-    session with the new text; in both cases within ``window_s``, in one session where both have one.
+    session with the new text; in both cases within ``window_s``, in one session where both have one. Where
+    the policy says so, close questions of one session count without a signal too, less.
     """
-    links = _links(facts, policy)
-    useful = [name for name, rule in KINDS.items() if rule.direction > 0 and name != "reformulated"]
-    good = direct.filter(_.kind.isin(useful)).select(
-        "retrieval_id", "chunk_version", "strength", "propensity", "subject", "session_id", "exposure",
+    said = facts.engine.keep("reported_link", _links(facts, policy))
+    useful = direct.filter(_.kind.isin(_USEFUL))
+    links = said.select(*LINKS).union(
+        implicit_links(facts, policy, useful, said).select(*LINKS), distinct=False
+    )  # fmt: skip
+    good = direct.filter(_.kind.isin(_USEFUL)).select(
+        "retrieval_id", "chunk_version", "propensity", "subject", "session_id", "exposure",
         "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
     )  # fmt: skip
     found = links.join(good, [("new_retrieval", "retrieval_id")])
     order = [found.at_ns, found.kind, found.span, found["rank"]]
-    first = ibis.row_number().over(
-        group_by=[found.signal_id, found.old_key, found.chunk_version], order_by=order
-    )
+    first = ibis.row_number().over(group_by=[found.link, found.old_key, found.chunk_version], order_by=order)
     found = found.mutate(n=first).filter(_.n == 0)
     return rows(
         found,
         "reformulated",
+        strength=found.strength,
         query_key=found.old_key,
         retrieval_id=found.new_retrieval,
         turn_id=found.old_turn,
@@ -41,8 +45,31 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
     )
 
 
+def pre_reformulation(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table:
+    """Against what stood on top of the results that somebody asked again about, when the new ones were good.
+
+    Only what was exposed and left alone, within the first ``top`` places, and not what then was useful.
+    """
+    good = direct.filter(_.kind.isin(_USEFUL)).select(
+        "chunk_version", "subject", "at_ns", new_retrieval="retrieval_id"
+    )
+    links = facts.engine.keep("reported_link", _links(facts, policy)).join(
+        good.select("new_retrieval").distinct(), "new_retrieval"
+    ).select("signal_id", "new_retrieval", "old_retrieval", "old_ns")  # fmt: skip
+    top = facts.exposed.filter(
+        _.exposure.isin(["shown", "prompted"]) & (_["rank"] <= policy.reformulation.top)
+    )
+    old = top.join(links, [("retrieval_id", "old_retrieval")])
+    used = direct.filter(_.kind.isin(_USEFUL)).select("retrieval_id", "chunk_version").distinct()
+    old = old.anti_join(used, ["retrieval_id", "chunk_version"])
+    later = used.rename(new_retrieval="retrieval_id")
+    old = old.anti_join(later, ["new_retrieval", "chunk_version"])
+    old = old.mutate(subject=subject_of(old))
+    return rows(old, "pre_reformulation", at_ns=old.old_ns, extra_id=old.new_retrieval)
+
+
 def _links(facts: Facts, policy: Policy) -> ibis.Table:
-    """signal_id, old_key, old_turn, new_retrieval: one row per reformulation whose new retrieval is found."""
+    """:data:`LINKS`, one row per reported reformulation whose new retrieval is found."""
     heads = facts.retrievals.filter(~_.nested).select(
         "rid", "retrieval_id", "turn_id", "query_key", "session_id", "start_ns"
     )
@@ -84,8 +111,12 @@ def _links(facts: Facts, policy: Policy) -> ibis.Table:
     return (
         pairs.mutate(n=first)
         .filter(_.n == 0)
-        .select("signal_id", "old_key", "new_retrieval", old_turn="target_turn")
-    )
+        .select(
+            "signal_id", "old_key", "old_retrieval", "old_ns", "new_retrieval", old_turn="target_turn",
+            link="signal_id", strength=ibis.literal(1.0),
+        )
+    )  # fmt: skip
 
 
+_USEFUL = [name for name, rule in KINDS.items() if rule.direction > 0 and name != "reformulated"]
 _NEW = ("new_retrieval", "key", "session", "ns")

@@ -8,9 +8,8 @@ import ibis
 from ibis import _
 
 from ragwheel.labels.kinds import KINDS
-from ragwheel.labels.policy import Policy
 
-__all__ = ["COLUMNS", "examined", "rows"]
+__all__ = ["COLUMNS", "rows"]
 
 COLUMNS: Final = (
     "query_key", "chunk_version", "kind", "direction", "strength", "propensity", "subject", "turn_id",
@@ -42,9 +41,3 @@ def rows(
 
 def _float(value: Any) -> Any:
     return (ibis.literal(value) if isinstance(value, (int, float)) else value).cast("float64")
-
-
-def examined(place: Any, policy: Policy) -> Any:
-    """The documented default: a person looks at place r with probability ``max(r ** -exponent, floor)``."""
-    curve = policy.examination
-    return ibis.greatest(place.cast("float64") ** (-curve.exponent), ibis.literal(curve.floor))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,14 @@ from ragwheel.labels.engine import Engine
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import facts
 from ragwheel.labels.grades import grade
+from ragwheel.labels.learning import learn
 from ragwheel.labels.policy import Policy, load_policy
+from ragwheel.labels.position import Examination
+from ragwheel.labels.position.choose import examine
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.labels.reasons import Reason, reason_of, reason_rows
 from ragwheel.labels.text import query_key
+from ragwheel.labels.trust import Trust
 from ragwheel.store import open_store
 
 __all__ = ["Verdict", "why"]
@@ -28,6 +32,8 @@ class Verdict:
     """The grade of one chunk version for a query group, and the evidence.
 
     ``status`` is positive, negative, middle or abstain; ``note`` says why the policy abstained.
+    ``trust`` is how far each kind of evidence was believed, and what of that was learned; ``examination`` how
+    much people look at each rank, and whether that was estimated.
     """
 
     query: str
@@ -40,6 +46,8 @@ class Verdict:
     strategy: str | None
     note: str
     reasons: tuple[Reason, ...]
+    trust: Trust
+    examination: Examination
 
 
 def why(
@@ -62,13 +70,17 @@ def why(
     connection = open_store(db, require_traces=True)
     try:
         with Engine() as engine:
-            known = facts(engine, read_store(connection), TextReader(connection))
+            known = facts(engine, read_store(connection), TextReader(connection), bots=policy.signals.bots)
+            examination = examine(known, policy)
+            known = replace(known, examination=examination)
             chunks = known.chunks.filter(_.chunk_id == chunk_id)
             if source is not None:
                 chunks = chunks.filter(_.source == source)
-            evidence = collect(known, policy).filter(_.query_key == query_key(query))
-            evidence = evidence.semi_join(chunks, "chunk_version")
-            graded = grade(known, evidence, policy).join(
+            every = collect(known, policy)
+            trust = learn(known, every, policy)
+            asked = every.filter(_.query_key == query_key(query)).semi_join(chunks, "chunk_version")
+            evidence = engine.keep("asked", asked)
+            graded = grade(known, evidence, policy, trust).join(
                 chunks.select("chunk_version", "source", "chunk_id"), "chunk_version"
             )
             rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
@@ -81,10 +93,12 @@ def why(
             f"There is no evidence on chunk {chunk_id!r} for {query!r} in {db}. "
             f"See what was retrieved for it: ragwheel show --query {query!r}"
         )
-    return [_verdict(query, row, reasons) for row in rows]
+    return [_verdict(query, row, reasons, trust, examination) for row in rows]
 
 
-def _verdict(query: str, row: dict[str, Any], reasons: list[dict[str, Any]]) -> Verdict:
+def _verdict(
+    query: str, row: dict[str, Any], reasons: list[dict[str, Any]], trust: Trust, examination: Examination
+) -> Verdict:
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for reason in reasons:
         if reason["chunk_version"] == row["chunk_version"]:
@@ -100,4 +114,6 @@ def _verdict(query: str, row: dict[str, Any], reasons: list[dict[str, Any]]) -> 
         strategy=row["strategy"],
         note=row["reason"],
         reasons=tuple(reason_of(found) for found in by_kind.values()),
+        trust=trust,
+        examination=examination,
     )

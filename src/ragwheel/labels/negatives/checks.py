@@ -12,38 +12,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ragwheel.labels.negatives.chunk import GradedChunk
 from ragwheel.labels.policy import Negatives, Policy
-from ragwheel.labels.reasons import Reason
 from ragwheel.labels.text import jaccard, tokens
 
-__all__ = ["CHECKS", "GradedChunk", "vet"]
+__all__ = ["CHECKS", "vet"]
 
 #: Strategies that skip the similarity checks.
-_EXEMPT: Final = ("judged", "explicit_rejection")
+_EXEMPT: Final = ("judged", "explicit_rejection", "outdated_version")
 #: Strategies in which nobody looked at the chunk: the retriever's own score is asked too.
 _UNSEEN: Final = ("prompted_not_cited",)
-
-
-@dataclass(frozen=True)
-class GradedChunk:
-    """A chunk version and its grade for one query group; see :func:`~ragwheel.labels.grades.grade`."""
-
-    chunk_version: int
-    source: str
-    chunk_id: str
-    text_id: int
-    text: str
-    status: str
-    grade: float
-    confidence: float
-    strategy: str | None
-    closeness: int | None
-    reasons: tuple[Reason, ...]
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """The chunk whatever its version."""
-        return self.source, self.chunk_id
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,95 @@
+"""Which estimate of examination the labels use: the first that the traces support, or the policy's curve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+
+import ibis
+from ibis import _
+
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.policy import Policy
+from ragwheel.labels.position.cascade import dbn, sdbn
+from ragwheel.labels.position.counts import ATTENTION, Counts
+from ragwheel.labels.position.em import pbm_em
+from ragwheel.labels.position.interventions import harvested, randomised
+from ragwheel.labels.position.ratios import pbm
+from ragwheel.labels.position.result import DEFAULT, Examination
+from ragwheel.labels.position.trust import trust
+
+__all__ = ["AUTO", "examine", "examined", "propensity"]
+
+#: What ``method = "auto"`` tries, the fewest assumptions first.
+AUTO: Final = ("randomised", "harvested", "pbm")
+_METHODS: Final[dict[str, Callable[[Counts], Examination]]] = {
+    "randomised": lambda counts: randomised(counts.swapped()),
+    "harvested": lambda counts: harvested(counts.served()),
+    "pbm": lambda counts: pbm(counts.cells()),
+    "pbm_em": lambda counts: pbm_em(counts.cells()),
+    "sdbn": lambda counts: sdbn(counts.lists()),
+    "dbn": lambda counts: dbn(counts.lists()),
+    "trust": lambda counts: trust(counts.cells()),
+}
+_DECIMALS: Final = 4  # of a propensity: the last bits of a sum depend on the machine
+
+
+def examine(facts: Facts, policy: Policy) -> Examination:
+    """Estimate examination as ``[examination] method`` says; the result says what was used and why.
+
+    An estimate is used from ``min_clicks`` clicks on, up to the last rank whose 95 % interval is at most
+    ``max_half_width`` to either side. Otherwise the method is ``default`` and ``why_not`` says what was
+    missing.
+    """
+    rule = policy.examination
+    if rule.method == DEFAULT:
+        return Examination(DEFAULT, why_not="the policy asks for it")
+    clicks = facts.engine.count(facts.acts.filter(_.kind.isin(ATTENTION)))
+    if clicks < rule.min_clicks:
+        return Examination(
+            DEFAULT, clicks=clicks, why_not=f"{clicks} clicks, at least {rule.min_clicks} needed"
+        )
+    counts = Counts(facts)
+    tried: list[str] = []
+    for method in AUTO if rule.method == "auto" else (rule.method,):
+        found = _accepted(_METHODS[method](counts), policy)
+        if found.usable:
+            return found.noting("; ".join(tried))
+        tried.append(f"{method}: {found.why_not}")
+    return Examination(DEFAULT, clicks=clicks, why_not="; ".join(tried))
+
+
+def examined(facts: Facts, policy: Policy) -> Facts:
+    """The same facts with examination estimated, once."""
+    return facts if facts.examination is not None else replace(facts, examination=examine(facts, policy))
+
+
+def propensity(place: Any, policy: Policy, examination: Examination | None = None) -> Any:
+    """A column: how likely a person looks at ``place``, for every time that they look at the first.
+
+    From the estimate, no less than ``clip`` and no more than 1, the last estimated rank's below it; without a
+    usable estimate the documented default, ``max(place ** -exponent, floor)``.
+    """
+    rule = policy.examination
+    if examination is None or not examination.usable:
+        return ibis.greatest(place.cast("float64") ** (-rule.exponent), ibis.literal(rule.floor))
+    curve = [round(min(max(theta, rule.clip), 1.0), _DECIMALS) for theta in examination.theta]
+    cases = [(place <= rank, value) for rank, value in enumerate(curve[:-1], 1)]
+    return ibis.cases(*cases, else_=curve[-1]).cast("float64")
+
+
+def _accepted(found: Examination, policy: Policy) -> Examination:
+    """What of an estimate is sure enough; with a reason where it is cut."""
+    rule = policy.examination
+    if not found.identifiable:
+        return found
+    if found.clicks < rule.min_clicks:
+        why = f"{found.clicks} clicks tell ranks apart, at least {rule.min_clicks} needed"
+        return found.first(1, why)
+    sure = [width <= rule.max_half_width for width in found.widths()]
+    ranks = sure.index(False) if False in sure else len(sure)
+    if ranks == len(sure):
+        return found
+    why = f"rank {ranks + 1} is not known to within {rule.max_half_width:g}"
+    return found.first(ranks, why)

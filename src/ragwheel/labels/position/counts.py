@@ -1,0 +1,138 @@
+"""From traces to counts: who saw what at which rank, and clicked."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import ibis
+import numpy as np
+import pyarrow as pa
+from ibis import _
+
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.position.cells import Cells, Ints, Lists
+from ragwheel.labels.position.interventions import Served, Swapped
+
+__all__ = ["ATTENTION", "RANKS", "Counts"]
+
+#: What a person does to a chunk that they looked at and liked the look of.
+ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
+#: Ranks beyond this one are not estimated.
+RANKS: Final = 10
+_ROWS: Final = 2_000_000  # of counts, those of the first query groups by key, which is a hash
+_LIST_ROWS: Final = 1_000_000  # of impressions in whole lists
+
+
+class Counts:
+    """The inputs of the estimators, counted when they are asked for.
+
+    A person saw what the app said was shown; without that, what an ``impression`` was reported of; without
+    either, what the app was given. Queries that nobody ever clicked for say nothing and are left out.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._engine = facts.engine
+        clicks = facts.acts.filter(_.kind.isin(ATTENTION)).select("rid", "rank").distinct()
+        served = facts.retrievals.select("rid", "version", "swap_probability", "moves", "n_returned")
+        rows = _seen(facts).filter(_.place <= RANKS).left_join(clicks, ["rid", "rank"])
+        rows = rows.mutate(clicked=_.rid_right.notnull().cast("int64")).drop("rid_right", "rank_right")
+        asked = rows.filter(_.clicked == 1).select("query_key").distinct()
+        rows = rows.semi_join(asked, "query_key").join(served, "rid")
+        self._rows = self._engine.keep("examination_rows", rows)
+
+    def served(self) -> Served:
+        """Counts by query group, chunk, retriever version and rank."""
+        keys = ["query_key", "chunk_version", "version", "place"]
+        found = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
+        query = _numbers(found["query_key"])
+        item = _pairs(query, found["chunk_version"].to_numpy())
+        cells = Cells(query, item, *_columns(found))
+        return Served(cells, _numbers(found["version"]))
+
+    def cells(self) -> Cells:
+        """Counts by query group, chunk and rank."""
+        keys = ["query_key", "chunk_version", "place"]
+        found = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
+        query = _numbers(found["query_key"])
+        return Cells(query, _pairs(query, found["chunk_version"].to_numpy()), *_columns(found))
+
+    def swapped(self) -> Swapped:
+        """Counts by query group, base rank and rank, of rankings that ``ragwheel.explore`` swapped."""
+        rows = self._rows.filter(_.swap_probability.notnull() & (_.place == _["rank"]))
+        move = rows.moves.substr(rows.place - 1, 1)
+        rows = rows.filter(move.isin(["-", "u", "d"]))
+        move = rows.moves.substr(rows.place - 1, 1)
+        rows = rows.mutate(base=rows.place + ibis.cases((move == "u", 1), (move == "d", -1), else_=0))
+        rows = rows.mutate(
+            sides=(rows.base > 1).cast("int64") + (rows.base < rows.n_returned).cast("int64"),
+            stayed=rows.base == rows.place,
+        )
+        keys = ["query_key", "base", "place", "sides", "swap_probability", "stayed"]
+        found = self._arrow(_counted(rows, keys).order_by(keys).limit(_ROWS))
+        half = found["swap_probability"].to_numpy() / 2
+        stayed = found["stayed"].to_numpy(zero_copy_only=False)
+        chance = np.where(stayed, 1 - half * found["sides"].to_numpy(), half)
+        rank, impressions, clicks = _columns(found)
+        base = found["base"].to_numpy().astype(np.int64)
+        return Swapped(_numbers(found["query_key"]), base, rank, chance, impressions, clicks)
+
+    def lists(self) -> Lists:
+        """Whole lists, of the first retrievals in the store."""
+        rows = self._rows.select("rid", "place", "rank", "query_key", "chunk_version", "clicked")
+        found = self._arrow(rows.order_by("rid", "place", "rank").limit(_LIST_ROWS))
+        _, number, first = _unique(found["rid"].to_numpy())
+        place = found["place"].to_numpy().astype(np.int64) - 1
+        query = _numbers(found["query_key"])
+        items = np.full((len(first), RANKS), -1, np.int64)
+        clicks = np.zeros((len(first), RANKS), bool)
+        items[number, place] = _pairs(query, found["chunk_version"].to_numpy())
+        clicks[number, place] = found["clicked"].to_numpy() == 1
+        return Lists(query[first], items, clicks)
+
+    def _arrow(self, expression: ibis.Table) -> pa.Table:
+        return self._engine.arrow(expression)
+
+
+def _seen(facts: Facts) -> ibis.Table:
+    """rid, rank, place, query_key, chunk_version of what a person saw."""
+    rows = facts.exposed.select("rid", "rank", "shown_position", "was_returned", "query_key", "chunk_version")
+    rows = rows.mutate(place=rows.shown_position.coalesce(rows["rank"]).cast("int64"))
+    told = rows.filter(_.shown_position.notnull()).select("rid").distinct()
+    reported = facts.signals.filter((_.kind == "impression") & _["rank"].notnull() & _.rid.notnull())
+    reported = reported.select("rid", "rank").distinct()
+    others = rows.anti_join(told, "rid")
+    return ibis.union(
+        rows.filter(_.shown_position.notnull()),
+        others.semi_join(reported, ["rid", "rank"]),
+        others.anti_join(reported.select("rid").distinct(), "rid").filter(_.was_returned),
+        distinct=False,
+    ).drop("shown_position", "was_returned")
+
+
+def _counted(rows: ibis.Table, keys: list[str]) -> ibis.Table:
+    return rows.group_by(keys).agg(impressions=_.count(), clicks=_.clicked.sum().cast("int64"))
+
+
+def _columns(found: pa.Table) -> tuple[Ints, np.ndarray, np.ndarray]:
+    return (
+        found["place"].to_numpy().astype(np.int64),
+        found["impressions"].to_numpy().astype(np.float64),
+        found["clicks"].to_numpy().astype(np.float64),
+    )
+
+
+def _numbers(column: pa.ChunkedArray) -> Ints:
+    """Each value's number, from 0, in sorted order of the rows."""
+    encoded = column.combine_chunks().dictionary_encode()
+    return np.asarray(encoded.indices.to_numpy(zero_copy_only=False), np.int64)
+
+
+def _pairs(one: Ints, other: Ints) -> Ints:
+    """The number of each pair, from 0."""
+    _, number = np.unique(np.stack([one, other.astype(np.int64)], 1), axis=0, return_inverse=True)
+    return np.asarray(number.reshape(-1), np.int64)
+
+
+def _unique(values: Ints) -> tuple[Ints, Ints, Ints]:
+    found, first, number = np.unique(values, return_index=True, return_inverse=True)
+    return found, number.reshape(-1), first

@@ -1,0 +1,79 @@
+"""What a build reads: a database, or the Parquet partitions that were exported from one."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ragwheel.errors import StoreEmpty, StoreMissing
+from ragwheel.labels.read import StoreTables, TextReader, read_store
+from ragwheel.labels.read_parquet import is_traces, located, parquet_evalsets, read_manifest, read_parquet
+from ragwheel.store import open_store
+
+__all__ = ["Source", "open_source", "store_source"]
+
+_EVALSETS: Final = "SELECT evalset_use, query, evalset FROM judgments WHERE evalset IS NOT NULL"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Traces to be read.
+
+    Args:
+        database: the name of the database's file, whatever the traces are read from.
+        read: the tables, and the text of a ``text_id``.
+        evalsets: use, query and name of every judgment of an evaluation set.
+    """
+
+    database: str
+    read: Callable[[], tuple[StoreTables, Callable[[int], str]]]
+    evalsets: Callable[[], Iterable[tuple[str, str, str]]]
+
+
+def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
+    """The traces of an open database."""
+    return Source(
+        database,
+        lambda: (read_store(connection), TextReader(connection)),
+        lambda: connection.execute(_EVALSETS).fetchall(),
+    )
+
+
+@contextmanager
+def open_source(place: str | Path) -> Iterator[Source]:
+    """Open a database, or a folder or URL that ``ragwheel export parquet`` wrote.
+
+    Raises:
+        StoreError: the database cannot be read, or there are no traces.
+        DatasetError: the partitions cannot be read.
+        ConfigurationError: the URL cannot be reached.
+    """
+    if not is_traces(place):
+        with closing(_opened(place)) as connection:
+            yield store_source(connection, Path(place).name)
+        return
+    filesystem, root = located(place)
+    manifest = read_manifest(filesystem, root)
+    if manifest is None:
+        raise StoreMissing(f"There are no traces at {place}. Export some: ragwheel export parquet {place}")
+    if not any(manifest["spans"].values()):
+        raise StoreEmpty(f"{place} holds no traces yet. See what is recorded: ragwheel status")
+    yield Source(
+        manifest["database"],
+        lambda: read_parquet(filesystem, root, manifest),
+        lambda: parquet_evalsets(filesystem, root, manifest),
+    )
+
+
+def _opened(place: str | Path) -> sqlite3.Connection:
+    """A database for reading; one with judgments alone, of an evaluation set, is enough."""
+    connection = open_store(place)
+    (judged,) = connection.execute("SELECT EXISTS (SELECT 1 FROM judgments)").fetchone()
+    if judged:
+        return connection
+    connection.close()
+    return open_store(place, require_traces=True)

@@ -1,0 +1,177 @@
+"""The same relational steps on DuckDB and on Spark give the same rows."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import sys
+
+import fsspec
+import ibis
+import pyarrow as pa
+import pytest
+
+from ragwheel.datasets import BuildOptions
+from ragwheel.datasets.grading import Inputs, label
+from ragwheel.datasets.splits import Assignment
+from ragwheel.errors import ConfigurationError, MissingExtra
+from ragwheel.exporting import export_parquet
+from ragwheel.labels.engine import Engine, open_engine
+from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.policy import load_policy
+from ragwheel.labels.read_parquet import ParquetRows, located, read_manifest, read_parquet
+from ragwheel.labels.read_source import open_source
+from ragwheel.testing import TraceStore
+
+QUESTIONS = [f"how does part{n} of the machine{n % 7} work" for n in range(24)]
+
+EVIDENCE = {
+    "query_key": "string", "chunk_version": "int64", "kind": "string", "direction": "int8",
+    "strength": "float64", "propensity": "float64", "subject": "string", "turn_id": "string",
+    "retrieval_id": "string", "rank": "int32", "exposure": "string", "assumed": "boolean", "at_ns": "int64",
+    "session_id": "string", "signal_id": "string", "extra_id": "string",
+}  # fmt: skip
+SAID = ("copy", "expand", "bookmark", "more_like_this", "thumbs_up", "thumbs_down", "delete")
+
+
+@pytest.fixture(scope="module")
+def session():
+    """One Spark session, small and quick to plan."""
+    if shutil.which("java") is None:
+        pytest.skip("there is no Java, which Spark runs on: apt-get install openjdk-17-jre-headless")
+    sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install 'ragwheel[spark]'")
+    made = (
+        sql.SparkSession.builder.master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.sql.shuffle.partitions", "2")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.log.level", "ERROR")
+        .getOrCreate()
+    )
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    """Two thousand retrievals with every kind of evidence."""
+    rng = random.Random(1)
+    chunks = [f"d{n}" for n in range(60)]
+    with TraceStore(tmp_path_factory.mktemp("engines") / "traces.db") as store:
+        store._run("BEGIN")
+        for n in range(1_000):
+            question, who = rng.choice(QUESTIONS), {"session_id": f"s{n // 3}", "user_id": f"person{n % 50}"}
+            ids = rng.sample(chunks, 8)
+            seen = {"shown": range(1, 9)} if n % 2 else {}
+            scores = [rng.random() for _ in ids] if n % 3 else None
+            cited = [rng.randint(1, 3)]
+            asked = store.ask(question, ids, cited=cited, prompted=[1, 2, 3], scores=scores, **seen, **who)
+            for kind in SAID:
+                if rng.random() < 0.1:
+                    store.signal(asked, kind, rng.choice(ids), subject=who["user_id"])
+            store.signal(asked, "rating", rng.choice(ids), value=rng.choice([0, 1, 4.5, 5]))
+            store.signal(asked, "click", ids[4], subject=who["user_id"])
+            store.signal(asked, "dwell", ids[4], value=rng.choice([0.5, 40]), subject=who["user_id"])
+            store.signal(asked, "prefer", ids[0], other=ids[1])
+            store.signal(asked, rng.choice(["thumbs_up", "thumbs_down", "convert"]), of_answer=True)
+            detail = f"{question} in detail"
+            store.signal(asked, "reformulate", query=detail)
+            again = store.ask(detail, ids[::-1], cited=[2], **who)
+            store.signal(again, "click", ids[5])
+            if n % 10 == 0:
+                store.judge(question, ids[2], rng.choice([0, 2, 5]), judge=f"ann{n}")
+                store.judge(question, ids[3], rng.choice([0, 1, 4]), judge=f"model{n}", human=False)
+        store._run("COMMIT")
+    return store.path
+
+
+def rows(engine, table):
+    found = engine.arrow(table)
+    return found.sort_by([(name, "ascending") for name in found.schema.names])
+
+
+def labelled(source, engine):
+    """Every table that the rows of a dataset are made of, and what was decided beside."""
+    inputs = Inputs(source, engine, load_policy(), BuildOptions(), Assignment({}), lambda _stage: None)
+    found = label(inputs)
+    evidence = ibis.table(EVIDENCE, name="evidence")
+    tables = (evidence, found.grades_table, found.graded, found.reasons, found.ranked)
+    return [rows(engine, table) for table in tables], (
+        found.groups,
+        found.evidence,
+        found.grades,
+        found.dropped,
+    )
+
+
+def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path):
+    """From the database on the one, from Parquet on the other."""
+    from ragwheel.labels.engine_spark import SparkEngine
+
+    export_parquet(traces, tmp_path / "lake")
+    with open_source(traces) as source, Engine(threads=2) as engine:
+        expected, decided = labelled(source, engine)
+    with open_source(tmp_path / "lake") as source, SparkEngine(session=session) as engine:
+        found, decided_too = labelled(source, engine)
+    assert set(decided[1]) == set(KINDS)
+    assert decided_too == decided
+    for theirs, ours in zip(expected, found, strict=True):
+        assert theirs.num_rows > 100
+        assert ours.drop_columns(inexact(ours)).equals(theirs.drop_columns(inexact(theirs)))
+        for name in inexact(ours):  # one library's power and logarithm differ from another's in the last bit
+            assert ours[name].to_pylist() == pytest.approx(theirs[name].to_pylist(), rel=1e-9)
+
+
+def inexact(table):
+    return [name for name in ("propensity",) if name in table.schema.names]
+
+
+def test_spark_keeps_drops_and_sends_rows(session):
+    from ragwheel.labels.engine_spark import SparkEngine
+
+    lists = pa.array(
+        [[{"c": 1, "s": 0.5}], None, []], pa.list_(pa.struct({"c": pa.int64(), "s": pa.float64()}))
+    )
+    table = pa.table({"a": pa.array([1, 2, 3], pa.int32()), "A": ["x", "y", None], "items": lists})
+    with SparkEngine(session=session) as engine:
+        here = engine.register("here", table)
+        assert engine.arrow(here.order_by("a")).equals(table)
+        kept = engine.keep("kept", here.filter(here.a > 1).select("a"))
+        assert engine.count(kept) == 2
+        assert [batch.num_rows for batch in engine.batches(kept.order_by("a"), rows=1)] == [1, 1]
+        engine.drop("kept")
+        assert [view.name for view in session.catalog.listTables()] == ["here"]
+    assert not session.catalog.listTables()
+
+
+def test_files_that_only_this_process_reaches_are_sent(session, traces):
+    from ragwheel.labels.engine_spark import SparkEngine
+
+    export_parquet(traces, "memory://sent")
+    filesystem, root = located("memory://sent")
+    tables, _texts = read_parquet(filesystem, root, read_manifest(filesystem, root))
+    assert isinstance(tables.turn, ParquetRows)
+    assert tables.turn.urls() == []
+    with SparkEngine(session=session) as engine:
+        assert engine.count(engine.register("turn", tables.turn)) == tables.turn.num_rows
+    fsspec.filesystem("memory").rm("/sent", recursive=True)
+
+
+def test_urls_are_what_hadoop_calls_them():
+    class Remote:
+        protocol = ("s3", "s3a")
+
+    assert ParquetRows(Remote(), ["bucket/a.parquet"], pa.schema([]), 0).urls() == ["s3a://bucket/a.parquet"]
+
+
+def test_spark_that_is_not_installed_says_what_to_type(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyspark.sql", None)
+    with pytest.raises(MissingExtra, match=r"ragwheel\[spark\]"):
+        open_engine("spark")
+
+
+def test_duckdb_refuses_what_it_cannot_read():
+    with pytest.raises(ConfigurationError, match="4GB"):
+        open_engine("duckdb", memory_limit="plenty")
+    with open_engine("duckdb", memory_limit="1GB", threads=1) as engine:
+        assert engine.count(engine.register("t", pa.table({"a": [1]}))) == 1

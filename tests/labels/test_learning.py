@@ -1,0 +1,148 @@
+"""The label model: what it learns from agreement, and what it leaves to the policy."""
+
+from __future__ import annotations
+
+import random
+from contextlib import closing
+
+import pytest
+
+from ragwheel.judgments import import_evalset
+from ragwheel.labels import graded, why
+from ragwheel.labels.evidence import collect
+from ragwheel.labels.exposure import facts
+from ragwheel.labels.learning import learn
+from ragwheel.labels.policy import load_policy
+from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.text import query_key
+from ragwheel.labels.trust import default_trust
+from ragwheel.store import open_store
+from ragwheel.testing import Liars, TraceSpec, write_traces
+
+
+@pytest.fixture
+def trust(engine, policy):
+    """What is learned from a database."""
+
+    def compute(path, rules=policy):
+        with closing(open_store(path)) as connection:
+            known = facts(engine, read_store(connection), TextReader(connection))
+            return learn(known, collect(known, rules), rules)
+
+    return compute
+
+
+def test_a_store_without_enough_readings_is_weighed_as_the_policy_says(store, trust, policy):
+    asked = store.ask("a question", ["a", "b"], prompted=[1, 2], cited=[1])
+    store.signal(asked, "click", "a")
+    assert trust(store.path) == default_trust(policy)
+
+
+def test_sensitivity_and_specificity_come_out_as_the_traffic_was_made(tmp_path, trust):
+    spec = TraceSpec(turns=900, queries=60, chunks=300, k=10, returned=10, zipf=0.1, seed=3)
+    world = write_traces(tmp_path / "traces.db", spec)
+    learned = trust(tmp_path / "traces.db").learned["citation"]
+    truth = world.relevant_pairs()
+    prompted, cited = [0, 0], [0, 0]
+    with closing(open_store(tmp_path / "traces.db")) as connection:
+        for query, chunk, was_cited in connection.execute(_PROMPTED_AND_CITED):
+            relevant = (query, chunk) in truth
+            prompted[relevant] += 1
+            cited[relevant] += was_cited
+    assert learned.sensitivity == pytest.approx(cited[1] / prompted[1], abs=0.08)
+    assert learned.specificity == pytest.approx(1 - cited[0] / prompted[0], abs=0.08)
+    again = trust(tmp_path / "traces.db")
+    assert again == trust(tmp_path / "traces.db"), "the same store, the same trust"
+
+
+_PROMPTED_AND_CITED = """
+    SELECT r.query, i.chunk_id, EXISTS (SELECT 1 FROM citations c WHERE c.turn_id = i.turn_id
+                                           AND c.retrieval_id = i.retrieval_id AND c.rank = i.rank)
+      FROM impressions i JOIN retrievals r USING (retrieval_id)
+     WHERE i.was_prompted AND i.turn_id IN (SELECT turn_id FROM citations)"""
+
+
+def _answered(store, judge, *, questions=40, people=4):
+    """Citations that are right nine times in ten, and an LLM judge."""
+    rng = random.Random(1)
+    for n in range(questions):
+        query, chunks = f"question number {n}", [f"q{n}a", f"q{n}b", f"q{n}c"]
+        for person in range(people):
+            cited = 1 if rng.random() < 0.9 else rng.choice((2, 3))
+            store.ask(query, chunks, prompted=[1, 2, 3], cited=[cited], user_id=f"u{person}")
+        for place, chunk in enumerate(chunks):
+            store.judge(query, chunk, judge(rng, place), judge="robot", human=False)
+
+
+def test_a_judge_who_throws_dice_is_hardly_believed(store, trust, policy):
+    _answered(store, lambda rng, _place: rng.choice((0, 5)))
+    found = trust(store.path)
+    assert {"citation", "judge"} <= set(found.learned)
+    assert found.weights["judged_llm", 1, 0] < policy.weights["judged_llm"] / 2
+
+
+def test_a_judge_who_agrees_with_the_citations_is_believed_more_than_by_default(store, trust, policy):
+    _answered(store, lambda _rng, place: 0 if place else 5)
+    found = trust(store.path)
+    assert found.weights["judged_llm", 1, 0] > policy.weights["judged_llm"]
+    assert found.says()["judge"]["votes"] == 120
+
+
+def test_learning_can_be_switched_off(store, trust, tmp_path):
+    _answered(store, lambda _rng, place: 0 if place else 5)
+    file = tmp_path / "off.toml"
+    file.write_text("[learning]\nenabled = false\n")
+    rules = load_policy(file)
+    assert trust(store.path, rules) == default_trust(rules)
+
+
+def test_people_anchor_what_is_learned_and_why_tells(store, trust):
+    _answered(store, lambda rng, _place: rng.choice((0, 5)))
+    for n in range(20):
+        for place, chunk in enumerate("abc"):
+            store.judge(f"question number {n}", f"q{n}{chunk}", 0 if place else 5)
+    found = trust(store.path)
+    assert found.anchors == 60
+    (verdict,) = why(store.path, "question number 30", "q30a")
+    assert verdict.trust == found
+
+
+def test_judgments_of_a_test_set_teach_nothing(store, trust, tmp_path):
+    _answered(store, lambda rng, _place: rng.choice((0, 5)))
+    before = trust(store.path)
+    rows = [
+        f"question number {n},q{n}{chunk},{0 if place else 5}"
+        for n in range(20)
+        for place, chunk in enumerate("abc")
+    ]
+    (tmp_path / "held.csv").write_text("\n".join(["query,chunk_id,grade", *rows]))
+    import_evalset(store.path, tmp_path / "held.csv", use="test")
+    held = trust(store.path)
+    assert held.anchors == 0
+    assert held.repeats == before.repeats
+    import_evalset(store.path, _renamed(tmp_path / "held.csv"), use="train")
+    assert trust(store.path).anchors == 60
+
+
+def _renamed(path):
+    """The same judgments of other questions, for a set of the other use."""
+    text = path.read_text()
+    for n in reversed(range(20)):
+        text = text.replace(f"question number {n},q{n}", f"question number {n + 20},q{n + 20}")
+    path.with_name("more.csv").write_text(text)
+    return path.with_name("more.csv")
+
+
+def test_people_who_say_something_about_everything_do_not_decide_how_far_others_are_trusted(tmp_path, policy):
+    """One subject in twenty who tosses coins over all that is displayed must not silence the rest."""
+    spec = TraceSpec(turns=600, queries=40, chunks=200, k=10, returned=10, zipf=0.2, users=100, seed=5)
+    told, right = {}, {}
+    for name, liars in (("none", None), ("liars", Liars(share=0.05))):
+        world = write_traces(tmp_path / f"{name}.db", spec, liars=liars)
+        rows = graded(tmp_path / f"{name}.db").to_pylist()
+        truth = {(query_key(query), chunk) for query, chunk in world.relevant_pairs()}
+        positives = {(row["query_key"], row["chunk_id"]) for row in rows if row["status"] == "positive"}
+        told[name], right[name] = len(positives), len(positives & truth)
+    assert told["none"] > 50
+    assert right["liars"] >= 0.8 * right["none"]
+    assert right["liars"] / told["liars"] >= 0.8

@@ -1,0 +1,152 @@
+"""Negatives that no evidence names: older versions, and what is mined from all chunks ever seen."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from ragwheel.labels.negatives import Corpus, CorpusChunk, Finder, GradedChunk
+from ragwheel.labels.policy import load_policy
+
+POLICY = load_policy()
+FILLER = ["press", "room", "printed", "many", "pages", "on", "weather", "gardens", "during", "winters"]
+
+
+def corpus(*rows, encoder=None):
+    """Rows of (chunk id, text, metadata), in the order in which they were first seen."""
+    texts = {n: text for n, (_, text, _) in enumerate(rows)}
+    chunks = [
+        CorpusChunk(n, "kb", chunk_id, n, n * 1_000, json.dumps(metadata) if metadata else None)
+        for n, (chunk_id, _, metadata) in enumerate(rows)
+    ]
+    return Corpus(chunks, texts.__getitem__, encoder)
+
+
+def noise(n=30):
+    return [(f"noise{i}", " ".join([*FILLER[i % 5 :], f"noise{i}"]), None) for i in range(n)]
+
+
+def find(known, query, positive, *, ranked=(), policy=POLICY):
+    chunk = known.of[positive]
+    graded = GradedChunk(
+        chunk_version=positive, source="kb", chunk_id=chunk.chunk_id, text_id=chunk.text_id,
+        text=known.text_of(chunk.text_id), status="positive", grade=4.5, confidence=0.9, strategy=None,
+        closeness=None, reasons=(),
+    )  # fmt: skip
+    dropped: Counter[str] = Counter()
+    found = Finder(known, policy, dropped).find(query, [graded], ranked)
+    return {one.chunk_id: one.strategy for one in found}, dropped
+
+
+LIMIT = "The upload limit of the Falcon scanner is {} megabytes per file and cannot be raised by users"
+
+
+def test_an_older_version_of_the_same_id_is_outdated():
+    known = corpus(*noise(), ("limits", LIMIT.format(10), None), ("limits", LIMIT.format(50), None))
+    found, _ = find(known, "upload limit of the Falcon scanner?", 31)
+    assert found["limits"] == "outdated_version"
+    assert "limits" not in find(known, "upload limit of the Falcon scanner?", 30)[0], "newer is not outdated"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [({"version": "1.9"}, {"version": "1.10"}), ({"date": "2022-03-01"}, {"date": "2024-01-31"})],
+)
+def test_a_near_copy_with_an_older_version_or_date_is_outdated(old, new):
+    known = corpus(*noise(), ("old", LIMIT.format(10), old), ("new", LIMIT.format(50), new))
+    assert find(known, "upload limit of the Falcon scanner?", 31)[0]["old"] == "outdated_version"
+    assert find(known, "upload limit of the Falcon scanner?", 30)[0].get("new") != "outdated_version"
+
+
+def test_versions_are_read_from_texts_too():
+    old, new = (f"Falcon release {n}: {LIMIT.format(n)}" for n in ("1.2", "2.0"))
+    rows = [("old", old, None), ("new", new, None)]
+    assert find(corpus(*noise(), *rows), "Falcon upload limit?", 31)[0]["old"] == "outdated_version"
+
+
+@pytest.mark.parametrize("query", ["the old upload limit of the Falcon scanner?", "Falcon limit in 2022?"])
+def test_who_asks_for_the_old_one_gets_no_such_negative(query):
+    known = corpus(
+        *noise(),
+        ("limits", LIMIT.format(10) + " in 2022", None),
+        ("limits", LIMIT.format(50) + " in 2024", None),
+    )
+    assert "limits" not in find(known, query, 31)[0]
+
+
+def test_the_same_thing_in_another_category_is_named_so():
+    about = "resetting the Falcon password needs the admin console and a recovery code sent by mail"
+    other = "the Falcon warranty covers two years of repair when bought in a certified store"
+    rows = [*noise(), ("good", about, {"category": "howto"}), ("legal", other, {"category": "legal"})]
+    assert find(corpus(*rows), "Falcon password recovery code", 30)[0]["legal"] == "neighbour_category"
+    same = [*noise(), ("good", about, {"category": "howto"}), ("legal", other, {"category": "howto"})]
+    assert find(corpus(*same), "Falcon password recovery code", 30)[0]["legal"] == "same_entity"
+
+
+def test_what_the_retriever_ranked_is_unknown_and_counted():
+    about = "resetting the Falcon password needs the admin console and a recovery code sent by mail"
+    rows = [*noise(), ("good", about, None), ("near", "the Falcon warranty covers two years", None)]
+    assert find(corpus(*rows), "Falcon password recovery code", 30)[0] == {"near": "same_entity"}
+    found, dropped = find(corpus(*rows), "Falcon password recovery code", 30, ranked={31})
+    assert found == {}
+    assert dropped == {"mined: the retriever ranked it for this query, so it is unknown": 1}
+
+
+def test_what_scores_like_the_positive_is_left_out():
+    about = "resetting the Falcon password needs the admin console and a recovery code sent by mail"
+    rows = [*noise(), ("good", about, None), ("twin", "Falcon password recovery code by phone", None)]
+    found, dropped = find(corpus(*rows), "Falcon password recovery code", 30)
+    assert found == {}
+    assert dropped == {"mined: scored too close to the worst positive": 1}
+
+
+def test_a_positive_that_shares_no_word_with_the_query_mines_nothing():
+    found, dropped = find(corpus(*noise(), ("good", "entirely other language", None)), "Falcon?", 30)
+    assert (found, list(dropped)) == ({}, ["mined: no positive shares a telling word with the query"])
+
+
+def test_an_encoder_takes_the_place_of_words():
+    meaning = {
+        "question": [1.0, 0.0],
+        "good": [0.9, 0.1],
+        "half": [0.5, 0.5],
+        "twin": [0.88, 0.1],
+        "off": [0, 1],
+    }
+
+    def encoder(texts):
+        return np.array([meaning[text] for text in texts], np.float32)
+
+    known = corpus(*((name, name, None) for name in ("good", "half", "twin", "off")), encoder=encoder)
+    found, dropped = find(known, "question", 0)
+    assert found == {"half": "mined"}
+    assert dropped["mined: scored too close to the worst positive"] == 1
+
+
+def test_mining_can_be_switched_off(tmp_path):
+    file = tmp_path / "off.toml"
+    file.write_text("[mining]\nenabled = false\n")
+    rows = [*noise(), ("good", "the Falcon password is reset by mail", None), ("near", "a Falcon", None)]
+    assert find(corpus(*rows), "Falcon password reset", 30, policy=load_policy(file))[0] == {}
+
+
+def test_metadata_that_cannot_be_read_is_no_metadata():
+    assert CorpusChunk(1, "kb", "a", 1, 0, "{broken").facts == {}
+    assert CorpusChunk(1, "kb", "a", 1, 0, "[1]").facts == {}
+
+
+def test_what_stood_on_top_before_the_question_was_put_better(store, evidence):
+    old = store.ask("falcon", ["x", "y", "good"], shown=[1, 2, 3], session_id="s1", user_id="u1")
+    new = store.ask("falcon upload limit", ["good", "z"], shown=[1, 2], session_id="s1", user_id="u1")
+    store.signal(old, "reformulate", query="falcon upload limit", other=None)
+    assert evidence("pre_reformulation") == [], "nothing says that the new results are better"
+    store.signal(new, "click", "good", subject="u1")
+    found = evidence("pre_reformulation")
+    assert [(row["chunk_id"], row["subject"], row["direction"]) for row in found] == [
+        ("x", "u1", -1),
+        ("y", "u1", -1),
+    ]
+    assert {old.retrieval_id, new.retrieval_id} <= {span for row in found for span in row["span_ids"]}
