@@ -115,7 +115,8 @@ def test_a_broken_assignment_is_no_reason_to_forget_it(traces, tmp_path):
 def test_near_identical_queries_share_a_split(store, ask_many, tmp_path):
     ask_many(20)
     words = " ".join(f"word{n}" for n in range(10))
-    store.ask(words, ["a", "b"], cited=[1], prompted=[1, 2])
+    for person in range(6):  # b: prompted and never cited, so a negative here, and a positive for the other
+        store.ask(words, ["a", "b"], cited=[1], prompted=[1, 2], user_id=f"u{person}")
     ask_many(3, "later")
     store.ask(f"{words} please", ["b", "c"], cited=[1], prompted=[1, 2])
     report = build(store.path, tmp_path / "out")

@@ -22,42 +22,60 @@ if TYPE_CHECKING:
 
     from ragwheel.datasets import BuildOptions, BuildReport, TripletExplanation
 
-__all__ = ["build", "build_and_print", "print_report", "print_triplets"]
+__all__ = ["build", "build_and_print", "print_report", "print_triplets", "require_packages"]
 
 NEEDED = ("ibis", "duckdb", "pyarrow")
 Sign = Literal["positive", "negative"]
 
-FORMAT_HELP = "Also write st-ntuple (four negatives a row) or jsonl; may be given twice."
+FORMAT_HELP = (
+    "Also write st-ntuple (four negatives a row), jsonl, st-pair-5, flagembedding, tevatron, beir, trec or "
+    "llamaindex; may be given more than once."
+)
 
 
-def build(
+def build(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     out: Annotated[Path, typer.Option(help="A new folder, or that of an earlier build: its splits stay.")],
     db: DbOption = Path("ragwheel.db"),
     formats: Annotated[list[str] | None, typer.Option("--format", help=FORMAT_HELP)] = None,
     seed: Annotated[int, typer.Option(help="The same input and seed give the same rows.")] = 0,
     policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
+    from_parquet: Annotated[
+        str | None,
+        typer.Option(metavar="DEST", help="Read what ragwheel export parquet DEST wrote, not --db."),
+    ] = None,
+    engine: Annotated[
+        str, typer.Option(help="duckdb, or spark (needs ragwheel[spark] and Java).")
+    ] = "duckdb",
+    memory_limit: Annotated[str | None, typer.Option(help="Of the engine, for example 4GB.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Write triplets, graded pairs and lists, with splits, provenance and a data-set card."""
-    _require_packages()
+    require_packages("build")
     from ragwheel.datasets import BuildOptions
 
-    options = BuildOptions(formats=tuple(formats or ("st-triplet",)), seed=seed, policy=policy)
+    options = BuildOptions(
+        formats=tuple(formats or ("st-triplet",)),
+        seed=seed,
+        policy=policy,
+        engine=engine,
+        memory_limit=memory_limit,
+    )
+    traces = from_parquet or db
     if json:
-        screen.print_json(_built(db, out, options))
+        screen.print_json(_built(traces, out, options))
         return
     console = screen.stdout()
-    print_report(console, _built(db, out, options))
+    print_report(console, _built(traces, out, options))
     opened = f"datasets.load_dataset({str(out)!r}, 'triplets')"
     screen.next_command(console, f'python -c "import datasets; print({opened})"')
 
 
-def _require_packages() -> None:
+def require_packages(command: str) -> None:
     """Raise :class:`MissingExtra` with the pip command when the extra `build` is not installed."""
     missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if missing:
         raise MissingExtra(
-            f"ragwheel build needs {', '.join(missing)}, not installed in this Python. "
+            f"ragwheel {command} needs {', '.join(missing)}, not installed in this Python. "
             "Next: pip install 'ragwheel[build]'"
         )
 
@@ -71,7 +89,7 @@ def build_and_print(console: Console, db: Path, out: Path, *, seed: int = 0) -> 
     return report
 
 
-def _built(db: Path, out: Path, options: BuildOptions) -> BuildReport:
+def _built(db: str | Path, out: Path, options: BuildOptions) -> BuildReport:
     from ragwheel import datasets
 
     with screen.progress(screen.stderr()) as bar:

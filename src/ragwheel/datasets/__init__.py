@@ -6,14 +6,17 @@ import ragwheel.labels  # noqa: F401 - first: says which extra is missing
 from ragwheel.datasets.build import build
 from ragwheel.datasets.explain import TripletExplanation, explain
 from ragwheel.datasets.options import FORMATS, SPLITS, BuildOptions, BuildReport, Progress
+from ragwheel.datasets.reading import BuiltDataset, open_dataset
 
 __all__ = [
     "FORMATS",
     "SPLITS",
     "BuildOptions",
     "BuildReport",
+    "BuiltDataset",
     "Progress",
     "TripletExplanation",
     "build",
     "explain",
+    "open_dataset",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -12,16 +11,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ragwheel.datasets.assemble import Assembler
+from ragwheel.datasets.chunk_pairs import chunk_pairs
 from ragwheel.datasets.describe import write_card, write_manifest
-from ragwheel.datasets.grading import Labelled, label
+from ragwheel.datasets.formats import OTHERS, write_formats
+from ragwheel.datasets.grading import Inputs, label
+from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport, Progress
-from ragwheel.datasets.splits import MIN_FAMILIES, load_assignment
+from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, load_assignment
 from ragwheel.datasets.writer import RowWriter, check_target, schemas, staging
 from ragwheel.errors import DatasetError
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.negatives import vet
+from ragwheel.labels.engine import open_engine
+from ragwheel.labels.negatives import Encoder, vet
 from ragwheel.labels.policy import Policy, load_policy
-from ragwheel.store import open_store
+from ragwheel.labels.read_parquet import is_traces
+from ragwheel.labels.read_source import open_source
+from ragwheel.store.artifacts import register_artifact
 
 __all__ = ["build"]
 
@@ -35,14 +39,17 @@ def build(
     *,
     options: BuildOptions | None = None,
     progress: Progress | None = None,
+    encoder: Encoder | None = None,
 ) -> BuildReport:
     """Build triplets, graded pairs and lists from a store.
 
     Args:
-        db: the database that :func:`ragwheel.configure` was given.
+        db: the database that :func:`ragwheel.configure` was given, or a folder or URL that
+            :func:`ragwheel.exporting.export_parquet` wrote, which gives the same rows.
         out: a new folder, or that of an earlier build, which is replaced and whose splits stay.
         options: see :class:`BuildOptions`.
         progress: called as the build goes on; what it raises ends the build, and nothing is left behind.
+        encoder: texts to unit-length vectors, (n, d) float32: mines negatives instead of BM25.
 
     Returns:
         What was kept, and what was left out by which rule.
@@ -53,28 +60,33 @@ def build(
         DatasetError: ``out`` is something else, or no row can be made; says what is missing.
         LeakError: a split would share what it must not.
     """
-    options, out, db = options or BuildOptions(), Path(out), Path(db)
+    options, out = options or BuildOptions(), Path(out)
     policy = load_policy(options.policy)
     rebuilt = check_target(out)
     sticky = Path(options.sticky_from) if options.sticky_from else out if rebuilt else None
     previous = load_assignment(sticky) if sticky else {}
     clock = _Clock(progress)
     with (
-        closing(open_store(db, require_traces=True)) as connection,
-        Engine(memory_limit=options.memory_limit, threads=options.threads) as engine,
+        open_source(db) as source,
+        open_engine(options.engine, memory_limit=options.memory_limit, threads=options.threads) as engine,
     ):
-        labelled = label(connection, engine, policy, options, previous, clock.stage)
+        decided = Assignment(previous, *evalset_keys(source.evalsets()))
+        labelled = label(Inputs(source, engine, policy, options, decided, clock.stage))
+        labelled.encoder = encoder
         if not labelled.groups:
             raise DatasetError(_nothing(db, labelled))
         with staging(out) as folder:
-            writer = _write_rows(folder, labelled, policy, options, clock)
+            writer = _write_rows(folder, labelled, policy, options, decided, clock)
             if not sum(writer.counts["pairs"].values()):
                 raise DatasetError(_nothing(db, labelled))
             clock.stage("write")
             _write_splits(folder, labelled, previous)
+            write_formats(folder, folder / "exports", [name for name in OTHERS if name in options.formats])
             report = _report(out, labelled, writer, sticky, clock)
             write_card(folder, labelled.tables, report)
-            write_manifest(folder, db, labelled.tables, options, policy, report)
+            write_manifest(folder, source.database, labelled.tables, options, policy, report)
+    if not is_traces(db):
+        register_artifact(db, "dataset", out)
     clock.stage("done")
     return report
 
@@ -110,7 +122,12 @@ class _Clock:
 
 
 def _write_rows(
-    folder: Path, labelled: Labelled, policy: Policy, options: BuildOptions, clock: _Clock
+    folder: Path,
+    labelled: Labelled,
+    policy: Policy,
+    options: BuildOptions,
+    decided: Assignment,
+    clock: _Clock,
 ) -> RowWriter:
     clock.stage("rows")
     negatives = options.negatives if "st-ntuple" in options.formats else None
@@ -120,7 +137,10 @@ def _write_rows(
         split: Assembler(policy.balance, negatives=negatives, seed=options.seed, dropped=dropped)
         for split in SPLITS
     }
-    with RowWriter(folder, schemas(negatives), jsonl="jsonl" in options.formats) as writer:
+    alike = chunk_pairs(labelled.known, labelled.splits, policy, seed=options.seed, dropped=dropped)
+    configs = schemas(negatives, chunk_pairs=bool(alike))
+    evalsets = {**decided.trained, **decided.tested}
+    with RowWriter(folder, configs, jsonl="jsonl" in options.formats, evalsets=evalsets) as writer:
         for done, (place, chunks) in enumerate(labelled.chunks(), 1):
             split, group = labelled.groups[place]
             with_text = [chunk for chunk in chunks if chunk.text.strip()]
@@ -130,6 +150,8 @@ def _write_rows(
             for row in makers[split].rows(group, with_text, usable):
                 writer.add(split, group, row)
             clock.step(done, len(labelled.groups))
+        for split, group, row in alike:
+            writer.add(split, group, row)
     return writer
 
 
@@ -176,14 +198,16 @@ def _report(
         elapsed_s=clock.elapsed_s,
         sticky_from=sticky,
         stages_s=clock.stages_s,
+        trust=labelled.trust.says(),
+        examination=labelled.examination.says(),
     )
 
 
-def _nothing(db: Path, labelled: Labelled) -> str:
+def _nothing(db: str | Path, labelled: Labelled) -> str:
     spans = labelled.tables.spans
     have = (
         f"{spans.get('retrieval', 0)} retrievals, {spans.get('turn', 0)} turns, "
-        f"{labelled.tables.citation.num_rows} matched citations and {spans.get('signal', 0)} signals"
+        f"{labelled.tables.n_citations} matched citations and {spans.get('signal', 0)} signals"
     )
     if labelled.grades:
         why = "; ".join(f"{rule}: {n}" for rule, n in sorted(labelled.dropped.items()) if n)

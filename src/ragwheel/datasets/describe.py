@@ -10,23 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
-from ragwheel.datasets.writer import MANIFEST, checksums
+from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.read import StoreTables
 
-__all__ = ["write_card", "write_manifest"]
+__all__ = ["recount_card", "write_card", "write_manifest"]
+
+Rows = Mapping[str, Mapping[str, int]]  # by config and split
 
 
 def write_manifest(
-    folder: Path, db: Path, tables: StoreTables, options: BuildOptions, policy: Policy, report: BuildReport
+    folder: Path,
+    database: str,
+    tables: StoreTables,
+    options: BuildOptions,
+    policy: Policy,
+    report: BuildReport,
 ) -> None:
     """Write ``manifest.json``, last of all files. It has no time of its own: equal builds, equal bytes."""
     manifest = {
         "made_by": "ragwheel",
+        "layout": LAYOUT,
         "ragwheel": _version("ragwheel"),
         "engines": {name: _version(name) for name in ("ibis-framework", "duckdb", "pyarrow")},
         "read": {
-            "database": db.name,
+            "database": database,
             "schema_version": tables.schema_version,
             "spans": tables.spans,
             "judgments": tables.judgment.num_rows,
@@ -47,6 +55,8 @@ def write_manifest(
         "groups": report.groups,
         "evidence": report.evidence,
         "grades": report.grades,
+        "trust": report.trust,
+        "examination": report.examination,
         "negatives": report.negatives,
         "dropped": report.dropped,
         "warnings": list(report.warnings),
@@ -75,19 +85,14 @@ _COLUMNS = {
         "`query`, `document`, `label`",
         "`label` = grade / 5, from 0 (irrelevant) to 1 (fully answers)",
     ),
+    "chunk_pairs": ("`anchor`, `positive`", "two chunks: more like the first was asked for, the second used"),
     "lists": ("`query`, `docs`, `labels`", "the graded chunks of one query, best first; labels as in pairs"),
 }
 
 
 def write_card(folder: Path, tables: StoreTables, report: BuildReport) -> None:
     """Write ``README.md``: the card whose head tells ``datasets.load_dataset`` what is where."""
-    configs = "\n".join(
-        _config(name, counts, default=name == "triplets") for name, counts in report.rows.items()
-    )
-    rows = "\n".join(
-        f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
-        for name, counts in report.rows.items()
-    )
+    configs, rows = _counts(report.rows)
     card = f"""---
 configs:
 {configs}
@@ -122,6 +127,10 @@ them for later builds.
 
 {_table(("kind", "rows"), report.evidence)}
 
+## Learned trust
+
+{_table(("channel", "what was learned"), {name: _trust(found) for name, found in report.trust.items()})}
+
 ## Negatives by strategy
 
 {_table(("strategy", "usable chunks"), report.negatives)}
@@ -135,12 +144,33 @@ The texts are those of the app's own sources: whoever shares this folder shares 
     (folder / "README.md").write_text(card, "utf-8")
 
 
+def recount_card(card: str, before: Rows, after: Rows) -> str:
+    """A card with the row counts ``after`` where it says ``before``; what a person wrote stays."""
+    for old, new in zip(_counts(before), _counts(after), strict=True):
+        card = card.replace(old, new, 1)
+    return card
+
+
+def _counts(rows: Rows) -> tuple[str, str]:
+    """The two places of a card that count rows: its head and its table."""
+    configs = (_config(name, counts, default=name == "triplets") for name, counts in rows.items())
+    table = (
+        f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
+        for name, counts in rows.items()
+    )
+    return "\n".join(configs), "\n".join(table)
+
+
 def _config(name: str, counts: Mapping[str, int], *, default: bool) -> str:
     """A config and its splits; one without rows is left out, for ``datasets`` refuses to open it."""
     splits = [split for split in SPLITS if counts[split]] or SPLITS[:1]
     files = "\n".join(f"  - split: {split}\n    path: {name}/{split}.parquet" for split in splits)
     head = f"- config_name: {name}\n" + ("  default: true\n" if default else "")
     return f"{head}  data_files:\n{files}"
+
+
+def _trust(found: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in found.items())
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:

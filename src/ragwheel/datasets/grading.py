@@ -2,170 +2,203 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from itertools import groupby
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 
 import ibis
 import pyarrow as pa
 from ibis import _
 
 from ragwheel.datasets.assemble import seeded
+from ragwheel.datasets.labelled import Labelled
+from ragwheel.datasets.llm_judged import only_judged_are_trained, without_judged_tests
 from ragwheel.datasets.options import SPLITS, BuildOptions
-from ragwheel.datasets.splits import Group, assign, check_groups
+from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
 from ragwheel.errors import LeakError
-from ragwheel.labels.engine import Engine
+from ragwheel.labels.engine import RelationalEngine
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import Facts, facts
 from ragwheel.labels.grades import grade
+from ragwheel.labels.learning import learn
 from ragwheel.labels.near import families
-from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.read import StoreTables, TextReader, read_store
-from ragwheel.labels.reasons import Reason, reason_of, reason_rows
+from ragwheel.labels.position.choose import examine
+from ragwheel.labels.read import StoreTables
+from ragwheel.labels.read_source import Source
+from ragwheel.labels.reasons import reason_rows
 
-__all__ = ["Labelled", "check_sessions", "label"]
+__all__ = ["Inputs", "check_sessions", "label"]
 
 
-@dataclass
-class Labelled:
-    """Graded query groups with their splits, ready to be written."""
+def _ranked(known: Facts, tables: StoreTables, assigned: ibis.Table, usable: _Usable) -> ibis.Table:
+    """place, chunk_version of all that was ever ranked for a need with a positive, exposed or not.
 
-    engine: Engine
-    tables: StoreTables
-    groups: list[tuple[str, Group]]
-    splits: dict[str, str]
-    evidence: dict[str, int]
-    grades: dict[str, int]
+    A need is asked in other words too: what was ranked for near-identical queries, and before and after a
+    reformulation, is as unknown as what was ranked for the group itself.
+    """
+    places = usable.graded.filter(_.status == "positive").select("place").distinct()
+    own = assigned.select("query_key", "family", "place").semi_join(places, "place")
+    alike = own.select("family", "place").join(assigned.select("query_key", "family"), "family")
+    heads = known.retrievals.select("retrieval_id", "query_key")
+    found = usable.evidence.filter(_.kind == "reformulated").select("query_key", "retrieval_id")
+    links = found.rename(old="query_key").join(heads.rename(new="query_key"), "retrieval_id")
+    both = links.select(query_key="old", other="new").union(
+        links.select(query_key="new", other="old"), distinct=True
+    )
+    wordings = own.select("query_key", "place").join(both, "query_key").select("place", query_key="other")
+    wanted = ibis.union(
+        own.select("place", "query_key"), alike.select("place", "query_key"), wordings, distinct=True
+    )
+    rankings = known.engine.register("ranking", tables.retrieval).select("query_key", "items")
+    rows = rankings.join(wanted, "query_key").select("place", "items").unnest("items")
+    return rows.select("place", chunk_version=rows["items"]["chunk_version"]).distinct()
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What :func:`label` works with: where traces come from, the engine and the rules.
+
+    Args:
+        source, engine: see :mod:`ragwheel.labels.read_source` and :mod:`ragwheel.labels.engine`.
+        policy, options: what was asked for.
+        previous: the splits of earlier builds and evaluation sets.
+        stage: called with the name of each stage as it begins.
+    """
+
+    source: Source
+    engine: RelationalEngine
+    policy: Policy
+    options: BuildOptions
+    previous: Assignment
+    stage: Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class _Usable:
+    """Evidence that splits allow, the grades that follow from it, and those that make rows."""
+
+    evidence: ibis.Table
+    grades: ibis.Table
     graded: ibis.Table
-    reasons: ibis.Table
-    text_of: Callable[[int], str]
-    dropped: Counter[str] = field(default_factory=Counter)
-
-    def chunks(self) -> Iterator[tuple[int, list[GradedChunk]]]:
-        """The place of each group in ``groups`` and its graded chunks, in order."""
-        reasons = _by_place(
-            self.engine.batches(self.reasons.order_by("place", "chunk_version", "kind", "example"))
-        )
-        ahead = next(reasons, None)
-        for place, rows in _by_place(self.engine.batches(self.graded.order_by("place", "chunk_version"))):
-            while ahead is not None and ahead[0] < place:
-                ahead = next(reasons, None)
-            found = _reasons(ahead[1]) if ahead is not None and ahead[0] == place else {}
-            yield place, [self._chunk(row, found.get(row["chunk_version"], ())) for row in rows]
-
-    def elsewhere(self) -> dict[str, set[int]]:
-        """For query groups with near-identical ones: the ``text_id`` of the positives of those others."""
-        sizes = Counter(group.family for _, group in self.groups)
-        shared = {place for place, (_, group) in enumerate(self.groups) if sizes[group.family] > 1}
-        found: dict[str, dict[str, set[int]]] = {}
-        positives = self.graded.filter(_.status == "positive").select("place", "text_id")
-        for batch in self.engine.batches(positives) if shared else ():
-            for place, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
-                if place in shared:
-                    group = self.groups[place][1]
-                    found.setdefault(group.family, {}).setdefault(group.key, set()).add(text_id)
-        return {
-            key: set().union(*(texts for other, texts in found.get(group.family, {}).items() if other != key))
-            for key, group in ((self.groups[place][1].key, self.groups[place][1]) for place in shared)
-        }
-
-    def _chunk(self, row: Mapping[str, Any], reasons: tuple[Reason, ...]) -> GradedChunk:
-        values = {name: row[name] for name in _GRADED}
-        return GradedChunk(text=self.text_of(row["text_id"]), reasons=reasons, **values)
 
 
-_GRADED = (
-    "chunk_version", "source", "chunk_id", "text_id", "status", "grade", "confidence", "strategy",
-    "closeness",
-)  # fmt: skip
-
-
-def _by_place(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
-    rows = (row for batch in batches for row in batch.to_pylist())
-    for place, found in groupby(rows, key=lambda row: int(row["place"])):
-        yield place, list(found)
-
-
-def _reasons(rows: list[dict[str, Any]]) -> dict[int, tuple[Reason, ...]]:
-    found: dict[int, list[Reason]] = {}
-    for (version, _kind), some in groupby(rows, key=lambda row: (row["chunk_version"], row["kind"])):
-        found.setdefault(version, []).append(reason_of(some))
-    return {version: tuple(reasons) for version, reasons in found.items()}
-
-
-def label(
-    connection: sqlite3.Connection,
-    engine: Engine,
-    policy: Policy,
-    options: BuildOptions,
-    previous: Mapping[str, str],
-    stage: Callable[[str], None],
-) -> Labelled:
+def label(given: Inputs) -> Labelled:
     """Grade everything, split it, and grade what is train again without the sessions of test queries."""
-    dropped: Counter[str] = Counter()
-    stage("read")
-    tables, text_of = read_store(connection), TextReader(connection)
-    stage("exposure")
-    known = facts(engine, tables, text_of)
-    stage("evidence")
+    engine, policy, dropped = given.engine, given.policy, Counter[str]()
+    given.stage("read")
+    tables, text_of = given.source.read()
+    given.stage("exposure")
+    known = facts(engine, tables, text_of, bots=policy.signals.bots)
+    given.stage("evidence")
+    examination = examine(known, policy)
+    known = replace(known, examination=examination)
     evidence = collect(known, policy)
-    counts = engine.arrow(evidence.group_by("kind").agg(n=_.count()).order_by("kind"))
-    stage("grades")
-    grades = engine.keep("grades", grade(known, evidence, policy))
-    stage("splits")
-    groups = _groups(known, grades, policy)
-    splits = assign(groups, dev=options.dev, test=options.test, previous=previous, dropped=dropped)
-    check_groups(groups, splits, previous)
-    order = {name: place for place, name in enumerate(SPLITS)}
-    kept = [(splits[group.key], group) for group in groups if group.key in splits]
-    kept.sort(key=lambda item: (order[item[0]], seeded(options.seed, item[1].key), item[1].key))
-    assigned = engine.register(
-        "assigned",
-        pa.table(
-            {
-                "query_key": pa.array([group.key for _, group in kept], pa.string()),
-                "split": pa.array([split for split, _ in kept], pa.string()),
-                "place": pa.array(range(len(kept)), pa.int64()),
-            }
-        ),
-    )
-    evidence, grades = _without_test_sessions(known, evidence, grades, assigned, policy, dropped)
-    check_sessions(known, evidence, assigned)
-    by_status = engine.arrow(grades.group_by("status").agg(n=_.count()).order_by("status"))
-    for row in engine.arrow(
-        grades.filter(_.reason != "").group_by("reason").agg(n=_.count()).order_by("reason")
-    ).to_pylist():
-        dropped[f"grade: abstained, {row['reason']}"] = row["n"]
-    usable = grades.filter(_.status != "abstain").join(assigned.select("query_key", "place"), "query_key")
-    graded = engine.keep(
-        "graded",
-        usable.join(known.chunks.select("chunk_version", "source", "chunk_id", "text_id"), "chunk_version"),
-    )
-    reasons = (
-        reason_rows(evidence)
-        .rename(example="place")
-        .join(graded.select("query_key", "chunk_version", "place"), ["query_key", "chunk_version"])
-    )
+    if not policy.signals.bots:
+        robots = engine.register("signal", tables.signal).filter(_.bot)
+        dropped["signal: of a known robot"] = engine.count(robots)
+    given.stage("grades")
+    trust = learn(known, evidence, policy)
+
+    def regrade(rows: ibis.Table) -> ibis.Table:
+        return grade(known, rows, policy, trust)
+
+    grades = engine.keep("grades", regrade(evidence))
+    given.stage("splits")
+    counts = _counted(engine, evidence, "kind")
+    kept, splits = _split(given, known, evidence, grades, regrade, dropped)
+    assigned = _assigned(engine, kept)
+    usable = _usable(known, evidence, grades, assigned, regrade, dropped)
     return Labelled(
         engine=engine,
         tables=tables,
         groups=kept,
         splits=splits,
-        evidence={row["kind"]: row["n"] for row in counts.to_pylist()},
-        grades={row["status"]: row["n"] for row in by_status.to_pylist()},
-        graded=graded,
-        reasons=engine.keep("reasons", reasons),
+        evidence=counts,
+        grades=_counted(engine, usable.grades, "status"),
+        grades_table=usable.grades,
+        graded=usable.graded,
+        reasons=_reasons_of(engine, usable),
         text_of=text_of,
+        known=known,
+        ranked=engine.keep("ranked", _ranked(known, tables, assigned, usable)),
+        policy=policy,
+        trust=trust,
+        examination=examination,
         dropped=dropped,
     )
 
 
-def _groups(known: Facts, grades: ibis.Table, policy: Policy) -> list[Group]:
-    """Query groups that have a grade: their most frequent wording, and when they were first asked."""
+def _counted(engine: RelationalEngine, table: ibis.Table, column: str) -> dict[str, int]:
+    rows = engine.arrow(table.group_by(column).agg(n=_.count()).order_by(column)).to_pylist()
+    return {row[column]: row["n"] for row in rows}
+
+
+def _split(
+    given: Inputs,
+    known: Facts,
+    evidence: ibis.Table,
+    grades: ibis.Table,
+    regrade: Callable[[ibis.Table], ibis.Table],
+    dropped: Counter[str],
+) -> tuple[list[tuple[str, Group]], dict[str, str]]:
+    """The groups that make rows, in the order of the dataset, and the split of every group's key."""
+    options = given.options
+    usable = grades.filter(_.status != "abstain").select("query_key").distinct()
+    groups = _groups(known, usable, given.previous.tested, given.policy)
+    previous = only_judged_are_trained(known, evidence, grades, regrade, given.previous)
+    splits = assign(groups, dev=options.dev, test=options.test, previous=previous, dropped=dropped)
+    check_groups(groups, splits, previous)
+    with_rows = set(known.engine.arrow(usable)["query_key"].to_pylist())
+    order = {name: place for place, name in enumerate(SPLITS)}
+    kept = [(splits[group.key], group) for group in groups if group.key in splits and group.key in with_rows]
+    kept.sort(key=lambda item: (order[item[0]], seeded(options.seed, item[1].key), item[1].key))
+    return kept, splits
+
+
+def _assigned(engine: RelationalEngine, kept: list[tuple[str, Group]]) -> ibis.Table:
+    """query_key, family, split and place of every group."""
+    columns = {
+        "query_key": pa.array([group.key for _, group in kept], pa.string()),
+        "family": pa.array([group.family for _, group in kept], pa.string()),
+        "split": pa.array([split for split, _ in kept], pa.string()),
+        "place": pa.array(range(len(kept)), pa.int64()),
+    }
+    return engine.register("assigned", pa.table(columns))
+
+
+def _usable(
+    known: Facts,
+    evidence: ibis.Table,
+    grades: ibis.Table,
+    assigned: ibis.Table,
+    regrade: Callable[[ibis.Table], ibis.Table],
+    dropped: Counter[str],
+) -> _Usable:
+    """What may be used where: nothing of test sessions in train, nothing of an LLM judge's in test."""
+    engine = known.engine
+    evidence, grades = _without_test_sessions(known, evidence, grades, assigned, regrade, dropped)
+    evidence, grades = without_judged_tests(known, evidence, grades, assigned, regrade, dropped)
+    check_sessions(known, evidence, assigned)
+    for reason, n in _counted(engine, grades.filter(_.reason != ""), "reason").items():
+        dropped[f"grade: abstained, {reason}"] = n
+    named = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
+    told = grades.filter(_.status != "abstain").join(assigned.select("query_key", "place"), "query_key")
+    return _Usable(evidence, grades, engine.keep("graded", told.join(named, "chunk_version")))
+
+
+def _reasons_of(engine: RelationalEngine, usable: _Usable) -> ibis.Table:
+    places = usable.graded.select("query_key", "chunk_version", "place")
+    rows = reason_rows(usable.evidence).rename(example="place")
+    return engine.keep("reasons", rows.join(places, ["query_key", "chunk_version"]))
+
+
+def _groups(known: Facts, usable: ibis.Table, tested: Mapping[str, str], policy: Policy) -> list[Group]:
+    """Query groups that have a grade: their most frequent wording, and when they were first asked.
+
+    Those of an evaluation set for test are among them whether they have one or not: what is near-identical to
+    one is test too.
+    """
     asked = known.retrievals.select("query_key", "query", at_ns="start_ns").union(
         known.judgments.select("query_key", "query", "at_ns"), distinct=False
     )
@@ -175,8 +208,9 @@ def _groups(known: Facts, grades: ibis.Table, policy: Policy) -> list[Group]:
         place=ibis.row_number().over(group_by=texts.query_key, order_by=order),
         begun_ns=texts.first_ns.min().over(group_by=texts.query_key),
     ).filter(_.place == 0)
-    usable = grades.filter(_.status != "abstain").select("query_key").distinct()
-    rows = known.engine.arrow(texts.semi_join(usable, "query_key").order_by("query_key")).to_pylist()
+    keys = known.engine.register("tested", pa.table({"query_key": pa.array(sorted(tested), pa.string())}))
+    wanted = usable.union(keys, distinct=True)
+    rows = known.engine.arrow(texts.semi_join(wanted, "query_key").order_by("query_key")).to_pylist()
     family = families({row["query_key"]: row["query"] for row in rows}, policy.negatives.near_query)
     return [Group(row["query_key"], family[row["query_key"]], row["query"], row["begun_ns"]) for row in rows]
 
@@ -196,7 +230,7 @@ def _without_test_sessions(
     evidence: ibis.Table,
     grades: ibis.Table,
     assigned: ibis.Table,
-    policy: Policy,
+    regrade: Callable[[ibis.Table], ibis.Table],
     dropped: Counter[str],
 ) -> tuple[ibis.Table, ibis.Table]:
     """What people did in sessions that hold a test query says nothing about train; those rows are counted."""
@@ -212,7 +246,7 @@ def _without_test_sessions(
     marked = marked.left_join(sessions, "session_id").drop("session_id_right")
     leaks = marked.train.fill_null(False) & marked.shared.fill_null(False)
     kept = engine.keep("evidence_kept", marked.filter(~leaks).drop("train", "shared"))
-    again = engine.keep("grades_kept", grade(known, kept, policy))
+    again = engine.keep("grades_kept", regrade(kept))
     usable = [engine.count(table.filter(_.status != "abstain")) for table in (grades, again)]
     dropped["graded pair: of train, only from such a session"] = max(usable[0] - usable[1], 0)
     return kept, again

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from ragwheel.errors import ConfigurationError
 
@@ -13,7 +13,11 @@ __all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport", "Progress"]
 
 SPLITS: Final = ("train", "dev", "test")
 #: ``st-triplet``, ``st-pair`` and ``st-list`` are always written: they are the contract's three configs.
-FORMATS: Final = ("st-triplet", "st-pair", "st-list", "st-ntuple", "jsonl")
+#: ``st-ntuple`` and ``jsonl`` are written beside them, the rest into the folder ``exports``.
+FORMATS: Final = (
+    "st-triplet", "st-pair", "st-list", "st-ntuple", "jsonl",
+    "st-pair-5", "flagembedding", "tevatron", "beir", "trec", "llamaindex",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,7 @@ class BuildOptions:
         dev, test: shares of the query families that are evaluated on, newest first.
         policy: a TOML file of the label policy; None: the packaged one.
         sticky_from: the folder of an earlier build whose splits stay; None: ``out`` itself, if it is one.
+        engine: ``duckdb``, in this process, or ``spark``.
         memory_limit, threads: for the engine, as DuckDB reads them.
 
     Raises:
@@ -40,6 +45,7 @@ class BuildOptions:
     test: float = 0.1
     policy: str | Path | None = None
     sticky_from: str | Path | None = None
+    engine: str = "duckdb"
     memory_limit: str | None = None
     threads: int | None = None
 
@@ -67,7 +73,9 @@ class BuildReport:
     """What a build did.
 
     ``rows[config][split]`` counts dataset rows, ``grades`` pairs by status, ``negatives`` usable negatives by
-    strategy, ``dropped`` what was left out by rule. ``warnings`` are for people.
+    strategy, ``dropped`` what was left out by rule. ``warnings`` are for people. ``trust`` is what
+    was learned of each channel; one that is not in it was weighed as the policy says. ``examination`` is how
+    much people look at each rank, as :meth:`ragwheel.labels.position.Examination.says` says it.
     """
 
     out: Path
@@ -81,3 +89,5 @@ class BuildReport:
     elapsed_s: float
     sticky_from: Path | None = None
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    trust: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    examination: Mapping[str, Any] = field(default_factory=dict)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,8 +13,19 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets.options import SPLITS
 from ragwheel.errors import DatasetError, LeakError
+from ragwheel.labels.read_source import store_source
+from ragwheel.labels.text import query_key
 
-__all__ = ["MIN_FAMILIES", "Group", "assign", "check_groups", "load_assignment"]
+__all__ = [
+    "MIN_FAMILIES",
+    "Assignment",
+    "Group",
+    "assign",
+    "check_groups",
+    "evalset_keys",
+    "load_assignment",
+    "load_evalsets",
+]
 
 #: With fewer families than this everything is train: a test set of two questions measures nothing.
 MIN_FAMILIES: Final = 10
@@ -29,6 +41,41 @@ class Group:
     first_ns: int
 
 
+@dataclass(frozen=True)
+class Assignment(Mapping[str, str]):
+    """Splits that are decided before a build: of earlier builds, and of imported evaluation sets.
+
+    As a mapping: the split of a query group's key in earlier builds. ``tested`` and ``trained`` name the
+    evaluation set of each key that one of that use has.
+    """
+
+    earlier: Mapping[str, str] = field(default_factory=dict)
+    tested: Mapping[str, str] = field(default_factory=dict)
+    trained: Mapping[str, str] = field(default_factory=dict)
+
+    def __getitem__(self, key: str) -> str:
+        return self.earlier[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.earlier)
+
+    def __len__(self) -> int:
+        return len(self.earlier)
+
+
+def load_evalsets(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, str]]:
+    """The query keys of evaluation sets for test, and of those for train, with the name of the set."""
+    return evalset_keys(store_source(connection).evalsets())
+
+
+def evalset_keys(rows: Iterable[tuple[str, str, str]]) -> tuple[dict[str, str], dict[str, str]]:
+    """The same of (use, query, name of the set) for every judgment of one."""
+    found: dict[str, dict[str, str]] = {"test": {}, "train": {}}
+    for use, query, name in sorted(set(rows)):
+        found[use].setdefault(query_key(query), name)
+    return found["test"], found["train"]
+
+
 def assign(
     groups: Iterable[Group], *, dev: float, test: float, previous: Mapping[str, str], dropped: Counter[str]
 ) -> dict[str, str]:
@@ -38,11 +85,16 @@ def assign(
     them dev, until each has its share of all families. A family with a group that has been assigned before
     keeps that split; where near-identical groups were assigned to different ones (a later query connects
     them), train wins and the others are left out, for a family once trained on is never tested.
+
+    Families with a question of an evaluation set go where that set's use says, beside the shares. For a test
+    set that is test whatever was before: a group that an earlier build trained on is left out.
     """
+    if not isinstance(previous, Assignment):
+        previous = Assignment(previous)
     members: defaultdict[str, list[Group]] = defaultdict(list)
     for group in groups:
         members[group.family].append(group)
-    splits: dict[str, str] = {}
+    splits = _of_evalsets(members, previous, dropped)
     new: list[tuple[int, str]] = []
     for family, found in members.items():
         known = {previous[group.key] for group in found if group.key in previous}
@@ -60,6 +112,28 @@ def assign(
     )
     for family, split in _cut([family for _, family in sorted(new)], len(members), dev, test, taken).items():
         splits.update((group.key, split) for group in members[family])
+    return splits
+
+
+def _of_evalsets(
+    members: defaultdict[str, list[Group]], previous: Assignment, dropped: Counter[str]
+) -> dict[str, str]:
+    """The splits of families with a question of an evaluation set, which are taken out of ``members``."""
+    splits: dict[str, str] = {}
+    for family, found in list(members.items()):
+        if any(group.key in previous.tested for group in found):
+            for group in found:
+                if previous.get(group.key) == "train":
+                    dropped["query group: of an evaluation set for test, trained on by an earlier build"] += 1
+                else:
+                    splits[group.key] = "test"
+        elif any(group.key in previous.trained for group in found) and not any(
+            group.key in previous for group in found
+        ):
+            splits.update((group.key, "train") for group in found)
+        else:
+            continue
+        del members[family]
     return splits
 
 
@@ -103,7 +177,8 @@ def check_groups(groups: Iterable[Group], splits: Mapping[str, str], previous: M
     """Fail the build rather than write a split that leaks.
 
     Raises:
-        LeakError: a family stands in two splits, or a group that was trained on is tested.
+        LeakError: a family stands in two splits, a group that was trained on is tested, or one of an
+            evaluation set for test is trained on.
     """
     families: dict[str, str] = {}
     for group in groups:
@@ -114,6 +189,12 @@ def check_groups(groups: Iterable[Group], splits: Mapping[str, str], previous: M
             raise LeakError(
                 f"The query group {group.key} ({group.text!r}) is in {split}, a near-identical one in "
                 f"{families[group.family]}. Nothing was written; please report this."
+            )
+        if split == "train" and isinstance(previous, Assignment) and group.key in previous.tested:
+            raise LeakError(
+                f"The query group {group.key} ({group.text!r}) is in the evaluation set "
+                f"{previous.tested[group.key]!r} for test, and would be trained on. Nothing was written; "
+                f"please report this."
             )
         if split != "train" and previous.get(group.key, split) == "train":
             raise LeakError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from hashlib import blake2b, sha256
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Final, TextIO
 
 import pyarrow as pa
@@ -22,9 +22,21 @@ from ragwheel.datasets.splits import Group
 from ragwheel.errors import DatasetError
 from ragwheel.labels.negatives import GradedChunk
 
-__all__ = ["MANIFEST", "PROVENANCE", "RowWriter", "check_target", "checksums", "schemas", "staging"]
+__all__ = [
+    "LAYOUT",
+    "MANIFEST",
+    "PROVENANCE",
+    "RowWriter",
+    "check_target",
+    "checksums",
+    "file_digest",
+    "schemas",
+    "staging",
+]
 
 MANIFEST: Final = "manifest.json"
+#: The layout of the folder that this version writes and reads; a manifest that names none is of layout 1.
+LAYOUT: Final = 1
 _BUFFER: Final = 10_000
 _STRINGS: Final = pa.list_(pa.string())
 
@@ -44,6 +56,11 @@ PROVENANCE: Final = pa.schema(
         "grade": pa.float64(),
         "confidence": pa.float64(),
         "strategy": pa.string(),
+        "closeness": pa.float64(),
+        "score_gap": pa.float64(),
+        "difficulty": pa.float64(),
+        "weight": pa.float64(),
+        "evalset": pa.string(),
         "kinds": _STRINGS,
         "reasons": _STRINGS,
         "retrieval_ids": _STRINGS,
@@ -53,8 +70,8 @@ PROVENANCE: Final = pa.schema(
 )
 
 
-def schemas(negatives: int | None) -> dict[str, pa.Schema]:
-    """The columns of each config, as trainers expect them."""
+def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa.Schema]:
+    """The columns of each config, as trainers expect them; the last two where asked for."""
     text, number = pa.string(), pa.float64()
     found = {
         "triplets": pa.schema({"anchor": text, "positive": text, "negative": text}),
@@ -64,6 +81,8 @@ def schemas(negatives: int | None) -> dict[str, pa.Schema]:
     if negatives is not None:
         columns = ["anchor", "positive", *(f"negative_{n}" for n in range(1, negatives + 1))]
         found["ntuples"] = pa.schema(dict.fromkeys(columns, text))
+    if chunk_pairs:
+        found["chunk_pairs"] = pa.schema({"anchor": text, "positive": text})
     return found
 
 
@@ -103,9 +122,20 @@ class _Table:
 
 
 class RowWriter:
-    """Writes rows and their provenance; a context manager that closes the files."""
+    """Writes rows and their provenance; a context manager that closes the files.
 
-    def __init__(self, folder: Path, configs: Mapping[str, pa.Schema], *, jsonl: bool) -> None:
+    ``evalsets`` names the evaluation set of a query group's key.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        configs: Mapping[str, pa.Schema],
+        *,
+        jsonl: bool,
+        evalsets: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self._evalsets = evalsets
         self.negatives: Counter[str] = Counter()
         self._group = ""
         self._origins: dict[int, dict[str, Any]] = {}
@@ -134,8 +164,13 @@ class RowWriter:
         parts = [row.config, group.key, *(str(chunk.chunk_version) for _, chunk in row.chunks)]
         row_id = blake2b("\x1f".join(parts).encode(), digest_size=8).hexdigest()
         place = {"row_id": row_id, "config": row.config, "split": split, "row": number}
+        place |= {"weight": min(chunk.confidence for _, chunk in row.chunks)}
+        best = next((chunk.closeness for role, chunk in row.chunks if role == "positive"), None)
         for role, chunk in row.chunks:
-            self._provenance.add({**place, "role": role, **self._origin(group, chunk)})
+            gap = _score_gap(best, chunk.closeness) if role.startswith("negative") else None
+            hard = None if gap is None else round(1 - max(gap, 0.0), 6)
+            origin = self._origin(group, chunk)
+            self._provenance.add({**place, "role": role, **origin, "score_gap": gap, "difficulty": hard})
 
     def _origin(self, group: Group, chunk: GradedChunk) -> dict[str, Any]:
         """The columns that are the same in every row of the group with this chunk."""
@@ -144,6 +179,7 @@ class RowWriter:
         found = self._origins.get(chunk.chunk_version)
         if found is None:
             found = self._origins[chunk.chunk_version] = _origin(group, chunk)
+            found["evalset"] = self._evalsets.get(group.key)
         return found
 
     def __enter__(self) -> RowWriter:
@@ -154,6 +190,13 @@ class RowWriter:
     ) -> None:
         for table in (*self._tables.values(), self._provenance):
             table.close()
+
+
+def _score_gap(positive: int | None, negative: int | None) -> float | None:
+    """How far the negative was scored below the positive, as a share of the way from worst to best."""
+    if positive is None or negative is None:
+        return None
+    return round((positive - negative) / 1_000_000, 6)
 
 
 def _origin(group: Group, chunk: GradedChunk) -> dict[str, Any]:
@@ -167,6 +210,7 @@ def _origin(group: Group, chunk: GradedChunk) -> dict[str, Any]:
         "grade": chunk.grade,
         "confidence": chunk.confidence,
         "strategy": chunk.strategy,
+        "closeness": None if chunk.closeness is None else chunk.closeness / 1_000_000,
         "kinds": [reason.kind for reason in reasons],
         "reasons": [reason.text for reason in reasons],
         "retrieval_ids": _all(reason.retrieval_ids for reason in reasons),
@@ -207,8 +251,9 @@ def staging(out: Path) -> Iterator[Path]:
     out.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))
     try:
-        folder.chmod(0o755)
         yield folder
+        for path in (folder, *folder.rglob("*")):  # texts of the app's users: for their owner only
+            path.chmod(0o700 if path.is_dir() else 0o600)
         if out.exists():
             old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
             out.rename(old / out.name)
@@ -222,11 +267,14 @@ def staging(out: Path) -> Iterator[Path]:
 
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file, by its path inside the folder."""
-    found = {}
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest = sha256()
-        with path.open("rb") as file:
-            while block := file.read(1 << 20):
-                digest.update(block)
-        found[path.relative_to(folder).as_posix()] = digest.hexdigest()
-    return found
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
+    digest = sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

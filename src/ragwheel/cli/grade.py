@@ -1,0 +1,137 @@
+"""``ragwheel grade``: a person reads a question and a chunk, and presses a key."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from ragwheel.cli import screen
+from ragwheel.cli.build import require_packages
+from ragwheel.cli.options import DbOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragwheel.judgments import Candidate
+
+__all__ = ["grade"]
+
+_SCALE = "0 irrelevant · 1 · 2 touches it · 3 useful · 4 · 5 fully answers"
+_KEYS = "0-5 grade   s skip   u undo   q quit"
+_CTRL_C, _CTRL_D = "\x03", "\x04"
+
+
+def grade(
+    db: DbOption = Path("ragwheel.db"),
+    judge: Annotated[str | None, typer.Option(help="Who you are; default: your login name.")] = None,
+    n: Annotated[int, typer.Option("-n", min=1, help="At most so many in this sitting.")] = 50,
+    show_grades: Annotated[
+        bool, typer.Option("--show-grades", help="Also say why it is asked; default: blind.")
+    ] = False,
+) -> None:
+    """Grade retrieved chunks by hand, those that tell most first. Every grade is kept at once."""
+    require_packages("grade")
+    from ragwheel.judgments import candidates
+
+    name = judge or _login()
+    console = screen.stdout()
+    asked = candidates(db, judge=name, limit=n)
+    if not asked:
+        console.print(
+            f"  {name} has judged every chunk that was retrieved. More traffic brings more to judge."
+        )
+        return
+    console.print(Text(f"  {len(asked)} to grade as {name}. {_SCALE}", "dim"))
+    written = _Sitting(db, name, console, show_grades=show_grades).run(asked)
+    console.print()
+    console.print(f"  {written} graded. The next build uses them: a person's grade wins over all evidence.")
+    screen.next_command(console, f"ragwheel build --db {db} --out DIR")
+
+
+class _Sitting:
+    """One person at the keys; every grade is in the store before the next question is asked."""
+
+    def __init__(self, db: Path, judge: str, console: Console, *, show_grades: bool) -> None:
+        self._db, self._judge, self._console, self._show = db, judge, console, show_grades
+
+    def run(self, asked: list[Candidate]) -> int:
+        """Ask until the end or ``q``; returns how many were graded."""
+        graded: dict[int, str] = {}
+        place = 0
+        while place < len(asked):
+            self._ask(asked[place], place + 1, len(asked))
+            key = self._key()
+            if key in ("q", ""):
+                break
+            if key == "u":
+                if place == 0:
+                    self._console.print(Text("  nothing to undo", "dim"))
+                    continue
+                place -= 1
+                if graded.pop(place, None) is not None:
+                    self._take_back(asked[place])
+                continue
+            if key != "s":
+                self._keep(asked[place], int(key))
+                graded[place] = key
+            place += 1
+        return len(graded)
+
+    def _ask(self, one: Candidate, number: int, total: int) -> None:
+        screen.heading(self._console, f"{number} of {total}", one.why if self._show else "")
+        self._console.print(
+            screen.facts(
+                [
+                    ("question", Text(screen.clean(one.query), "bold")),
+                    ("chunk", f"{one.source} · {one.chunk_id}"),
+                    ("", Text(screen.clean(one.text))),
+                ]
+            )
+        )
+
+    def _key(self) -> str:
+        self._console.print(Text(f"  {_KEYS} > ", "dim"), end="")
+        while True:
+            typed = _read_key()
+            if typed == _CTRL_C:
+                raise KeyboardInterrupt
+            key = "" if typed == _CTRL_D else typed.lower()
+            if key in ("", "s", "u", "q", *"012345"):
+                self._console.print(key or "q")
+                return key
+
+    def _keep(self, one: Candidate, given: int) -> None:
+        from ragwheel import offline
+
+        offline.judge(self._db, one.query, one.chunk_id, given, judge=self._judge, source=one.source)
+
+    def _take_back(self, one: Candidate) -> None:
+        from ragwheel import offline
+
+        offline.unjudge(self._db, one.query, one.chunk_id, judge=self._judge, source=one.source)
+
+
+def _read_key() -> str:
+    """One key from a terminal; from a pipe the next sign that is no blank; nothing at its end."""
+    if sys.stdin.isatty():
+        import click
+
+        try:
+            return click.getchar()
+        except EOFError:
+            return ""
+    while (sign := sys.stdin.read(1)).isspace():
+        pass
+    return sign
+
+
+def _login() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container without a user table
+        return "me"

@@ -1,0 +1,142 @@
+"""The graded chunks of a dataset folder, query by query: what formats with ids are written from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+import pyarrow.parquet as pq
+
+from ragwheel.datasets.options import SPLITS
+from ragwheel.errors import DatasetError
+
+__all__ = ["GradedDataset", "GradedDocument", "GradedQuery", "document_id", "several_sources"]
+
+_BLANK: Final = re.compile(r"[\s%]")
+_EVALSET: Final = "evalset:"
+_COLUMNS: Final = [
+    "row", "query_key", "source", "chunk_id", "chunk_version", "grade", "confidence", "strategy",
+]  # fmt: skip
+
+
+def several_sources(sources: Iterable[str]) -> bool:
+    """Whether ids alone are not unique: chunks come from several sources of the app."""
+    return len({source for source in sources if not source.startswith(_EVALSET)}) > 1
+
+
+def document_id(source: str, chunk_id: str, *, several: bool) -> str:
+    """A chunk's id in another tool: the app's own, with the source before it where there are several.
+
+    Chunks that an evaluation set brought always have theirs (``evalset:NAME/id``). Blanks and ``%`` are
+    percent-encoded: TREC's files are split at blanks.
+    """
+    name = f"{source}/{chunk_id}" if several or source.startswith(_EVALSET) else chunk_id
+    return _BLANK.sub(lambda sign: quote(sign[0]), name)
+
+
+@dataclass(frozen=True, slots=True)
+class GradedDocument:
+    """A chunk with its grade (0-5) for a query; ``negative``: it passed the checks as a negative."""
+
+    id: str
+    text: str
+    grade: float
+    confidence: float
+    negative: bool
+
+    @property
+    def level(self) -> int:
+        """The grade as a whole number, for qrels."""
+        return round(self.grade)
+
+
+@dataclass(frozen=True, slots=True)
+class GradedQuery:
+    """A query group with its graded chunks, best first."""
+
+    id: str
+    text: str
+    documents: tuple[GradedDocument, ...]
+
+    @property
+    def positives(self) -> tuple[GradedDocument, ...]:
+        """Chunks of grade 3 or more."""
+        return tuple(one for one in self.documents if one.grade >= 3)
+
+    @property
+    def negatives(self) -> tuple[GradedDocument, ...]:
+        """Checked negatives."""
+        return tuple(one for one in self.documents if one.negative)
+
+
+class GradedDataset:
+    """Reads the config ``pairs`` and its provenance; ids have no blanks, as TREC wants them.
+
+    See :func:`document_id` for a chunk's id; where the folder has several versions of a chunk, the version
+    stands behind it (``id@7``).
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @cached_property
+    def _ids(self) -> dict[int, str]:
+        table = pq.read_table(
+            self.folder / "provenance.parquet",
+            columns=["source", "chunk_id", "chunk_version"],
+            filters=[("config", "==", "pairs")],
+        )
+        rows = sorted(
+            set(zip(*(table[name].to_pylist() for name in ("chunk_version", "source", "chunk_id"))))
+        )
+        several = several_sources(source for _, source, _ in rows)
+        versions: dict[tuple[str, str], int] = {}
+        for _, source, chunk_id in rows:
+            versions[source, chunk_id] = versions.get((source, chunk_id), 0) + 1
+        found = {}
+        for version, source, chunk_id in rows:
+            name = document_id(source, chunk_id, several=several)
+            found[version] = f"{name}@{version}" if versions[source, chunk_id] > 1 else name
+        return found
+
+    def queries(self, split: str) -> Iterator[GradedQuery]:
+        """The queries of a split in the order of the dataset.
+
+        Raises:
+            DatasetError: rows and provenance do not fit together.
+        """
+        pairs = pq.read_table(self.folder / "pairs" / f"{split}.parquet")
+        filters = [("config", "==", "pairs"), ("split", "==", split)]
+        origins = pq.read_table(self.folder / "provenance.parquet", columns=_COLUMNS, filters=filters)
+        if origins["row"].to_pylist() != list(range(pairs.num_rows)):
+            raise DatasetError(
+                f"{self.folder}: pairs/{split}.parquet and provenance.parquet do not belong together. "
+                f"Build again: ragwheel build --out {self.folder}"
+            )
+        groups: dict[str, tuple[str, list[GradedDocument]]] = {}
+        texts = zip(pairs["query"].to_pylist(), pairs["document"].to_pylist())
+        for (query, document), origin in zip(texts, origins.to_pylist()):
+            one = GradedDocument(
+                self._ids[origin["chunk_version"]],
+                document,
+                origin["grade"],
+                origin["confidence"],
+                origin["strategy"] is not None,
+            )
+            groups.setdefault(origin["query_key"], (query, []))[1].append(one)
+        for key, (query, documents) in groups.items():
+            documents.sort(key=lambda one: (-one.grade, one.id))
+            yield GradedQuery(key, query, tuple(documents))
+
+    def corpus(self) -> Iterator[tuple[str, str]]:
+        """(id, text) of every chunk of any split, each once, in a fixed order."""
+        texts: dict[str, str] = {}
+        for split in SPLITS:
+            for query in self.queries(split):
+                texts.update((one.id, one.text) for one in query.documents)
+        yield from sorted(texts.items())

@@ -1,0 +1,116 @@
+"""What a build has labelled: graded query groups with their splits, read in the order of the dataset."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+import ibis
+import pyarrow as pa
+from ibis import _
+
+from ragwheel.datasets.splits import Group
+from ragwheel.labels.engine import RelationalEngine
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.negatives import Corpus, CorpusChunk, Encoder, Finder, GradedChunk
+from ragwheel.labels.policy import Policy
+from ragwheel.labels.position import Examination
+from ragwheel.labels.read import StoreTables
+from ragwheel.labels.reasons import Reason, reason_of
+from ragwheel.labels.trust import Trust
+
+__all__ = ["Labelled"]
+
+
+@dataclass
+class Labelled:
+    """Graded query groups with their splits, ready to be written."""
+
+    engine: RelationalEngine
+    tables: StoreTables
+    groups: list[tuple[str, Group]]
+    splits: dict[str, str]
+    evidence: dict[str, int]
+    grades: dict[str, int]
+    grades_table: ibis.Table
+    graded: ibis.Table
+    reasons: ibis.Table
+    text_of: Callable[[int], str]
+    known: Facts
+    ranked: ibis.Table
+    policy: Policy
+    trust: Trust
+    examination: Examination
+    encoder: Encoder | None = None
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    def chunks(self) -> Iterator[tuple[int, list[GradedChunk]]]:
+        """The place of each group in ``groups`` and its chunks: graded, then found in the corpus."""
+        finder = Finder(_corpus(self.tables, self.text_of, self.encoder), self.policy, self.dropped)
+        ranked = _by_place(self.engine.batches(self.ranked.order_by("place", "chunk_version")))
+        ahead = next(ranked, None)
+        for place, chunks in self._graded():
+            while ahead is not None and ahead[0] < place:
+                ahead = next(ranked, None)
+            rows = ahead[1] if ahead is not None and ahead[0] == place else []
+            seen = {row["chunk_version"] for row in rows}
+            yield place, [*chunks, *finder.find(self.groups[place][1].text, chunks, seen)]
+
+    def _graded(self) -> Iterator[tuple[int, list[GradedChunk]]]:
+        reasons = _by_place(
+            self.engine.batches(self.reasons.order_by("place", "chunk_version", "kind", "example"))
+        )
+        ahead = next(reasons, None)
+        for place, rows in _by_place(self.engine.batches(self.graded.order_by("place", "chunk_version"))):
+            while ahead is not None and ahead[0] < place:
+                ahead = next(reasons, None)
+            found = _reasons(ahead[1]) if ahead is not None and ahead[0] == place else {}
+            yield place, [self._chunk(row, found.get(row["chunk_version"], ())) for row in rows]
+
+    def elsewhere(self) -> dict[str, set[int]]:
+        """For query groups with near-identical ones: the ``text_id`` of the positives of those others."""
+        sizes = Counter(group.family for _, group in self.groups)
+        shared = {place for place, (_, group) in enumerate(self.groups) if sizes[group.family] > 1}
+        found: dict[str, dict[str, set[int]]] = {}
+        positives = self.graded.filter(_.status == "positive").select("place", "text_id")
+        for batch in self.engine.batches(positives) if shared else ():
+            for place, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
+                if place in shared:
+                    group = self.groups[place][1]
+                    found.setdefault(group.family, {}).setdefault(group.key, set()).add(text_id)
+        return {
+            key: set().union(*(texts for other, texts in found.get(group.family, {}).items() if other != key))
+            for key, group in ((self.groups[place][1].key, self.groups[place][1]) for place in shared)
+        }
+
+    def _chunk(self, row: Mapping[str, Any], reasons: tuple[Reason, ...]) -> GradedChunk:
+        values = {name: row[name] for name in _GRADED}
+        return GradedChunk(text=self.text_of(row["text_id"]), reasons=reasons, **values)
+
+
+_GRADED = (
+    "chunk_version", "source", "chunk_id", "text_id", "status", "grade", "confidence", "strategy",
+    "closeness",
+)  # fmt: skip
+
+
+def _by_place(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    rows = (row for batch in batches for row in batch.to_pylist())
+    for place, found in groupby(rows, key=lambda row: int(row["place"])):
+        yield place, list(found)
+
+
+def _reasons(rows: list[dict[str, Any]]) -> dict[int, tuple[Reason, ...]]:
+    found: dict[int, list[Reason]] = {}
+    for (version, _kind), some in groupby(rows, key=lambda row: (row["chunk_version"], row["kind"])):
+        found.setdefault(version, []).append(reason_of(some))
+    return {version: tuple(reasons) for version, reasons in found.items()}
+
+
+def _corpus(tables: StoreTables, text_of: Callable[[int], str], encoder: Encoder | None) -> Corpus:
+    names = ("chunk_version", "source", "chunk_id", "text_id", "first_seen_ns", "metadata")
+    columns = [tables.chunk[name].to_pylist() for name in names]
+    return Corpus([CorpusChunk(*values) for values in zip(*columns)], text_of, encoder)

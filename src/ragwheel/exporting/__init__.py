@@ -1,0 +1,18 @@
+"""Datasets and traces in the formats of other tools, in a folder or on a hub (``docs/exports.md``)."""
+
+from __future__ import annotations
+
+from ragwheel.exporting.hub import push_to_hub
+from ragwheel.exporting.parquet import ParquetExport, export_parquet
+from ragwheel.exporting.traces import TRACE_WRITERS, export_traces
+from ragwheel.exporting.write import DATASET_FORMATS, export_dataset
+
+__all__ = [
+    "DATASET_FORMATS",
+    "TRACE_WRITERS",
+    "ParquetExport",
+    "export_dataset",
+    "export_parquet",
+    "export_traces",
+    "push_to_hub",
+]

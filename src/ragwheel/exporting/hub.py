@@ -1,0 +1,58 @@
+"""A dataset folder onto the Hugging Face hub, or another that speaks its protocol (``HF_ENDPOINT``)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ragwheel.datasets import open_dataset
+from ragwheel.datasets.options import SPLITS
+from ragwheel.errors import DatasetError, MissingExtra
+
+__all__ = ["push_to_hub"]
+
+
+def push_to_hub(dataset: str | Path, repo: str, *, private: bool = True, token: str | None = None) -> str:
+    """Push every config and split with ``datasets``, then the card and the manifest.
+
+    The texts are those of the app's own sources, so the repository is private unless told otherwise.
+
+    Args:
+        dataset: a folder that ``ragwheel build`` wrote.
+        repo: ``owner/name``; made when it is not there.
+        private: whether a new repository is.
+        token: None: the one that ``hf auth login`` or ``HF_TOKEN`` gave.
+
+    Returns:
+        The address of the dataset.
+
+    Raises:
+        DatasetError: the folder is damaged, or the hub refuses.
+        MissingExtra: the package ``datasets`` is not installed.
+    """
+    found = open_dataset(dataset)
+    try:
+        from datasets import Dataset, DatasetDict
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+    except ImportError as exc:
+        raise MissingExtra(f"Pushing needs {exc.name}. Install it with: pip install datasets") from exc
+    try:
+        for config in found.configs:
+            tables = {split: found.rows(config, split) for split in SPLITS}
+            splits = {split: Dataset(table) for split, table in tables.items() if table.num_rows}
+            if splits:
+                DatasetDict(splits).push_to_hub(repo, config, private=private, token=token)
+        api = HfApi(token=token)
+        for name in ("manifest.json", "provenance.parquet", "splits.parquet"):
+            api.upload_file(
+                path_or_fileobj=found.folder / name,
+                path_in_repo=f"ragwheel/{name}",
+                repo_id=repo,
+                repo_type="dataset",
+            )
+    except (HfHubHTTPError, HFValidationError, OSError) as exc:
+        raise DatasetError(
+            f"{repo} could not be pushed: {exc}. Check the name (owner/name) and that you may write there: "
+            f"hf auth whoami"
+        ) from exc
+    return f"{api.endpoint}/datasets/{repo}"

@@ -1,0 +1,52 @@
+"""A built dataset in another tool's format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from ragwheel.datasets import open_dataset
+from ragwheel.datasets.formats import WRITERS, write_formats
+from ragwheel.datasets.writer import staging
+from ragwheel.errors import DatasetError
+
+__all__ = ["DATASET_FORMATS", "check_new", "export_dataset"]
+
+DATASET_FORMATS: Final = tuple(WRITERS)
+
+
+def export_dataset(dataset: str | Path, format: str, out: str | Path) -> dict[str, int]:  # noqa: A002
+    """Write a dataset folder in a format of :data:`DATASET_FORMATS`; returns the size of each file in bytes.
+
+    The folder appears whole or not at all.
+
+    Args:
+        dataset: a folder that ``ragwheel build`` wrote.
+        format: see ``docs/exports.md``.
+        out: a new or empty folder.
+
+    Raises:
+        DatasetError: ``dataset`` is damaged or lacks what the format needs, or ``out`` is not empty.
+        ConfigurationError: there is no such format.
+    """
+    found, out = open_dataset(dataset), Path(out)
+    check_new(out)
+    with staging(out) as folder:
+        write_formats(found.folder, folder / "made", [format])
+        for path in (folder / "made" / format).iterdir():
+            path.rename(folder / path.name)
+        (folder / "made" / format).rmdir()
+        (folder / "made").rmdir()
+    return sizes(out)
+
+
+def check_new(out: Path) -> None:
+    """Raise :class:`DatasetError` unless ``out`` is a new or empty folder."""
+    if out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir()))):
+        raise DatasetError(f"{out} is there already and was left as it is. Name a new folder with --out DIR.")
+
+
+def sizes(out: Path) -> dict[str, int]:
+    """Bytes of every file below a folder."""
+    paths = sorted(path for path in out.rglob("*") if path.is_file())
+    return {path.relative_to(out).as_posix(): path.stat().st_size for path in paths}

@@ -1,0 +1,222 @@
+"""Evaluation sets into the store: chunks matched, use as training examples and as a test kept apart."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final
+
+from ragwheel.errors import JudgmentError
+from ragwheel.judgments.examples import EvalFormat, EvalSet, Example, read_evalset
+from ragwheel.labels.text import jaccard, normalise, query_key, tokens
+from ragwheel.store.judging import EvalsetUse, JudgmentRow, JudgmentWriter, writing_judgments
+
+__all__ = ["EvalsetReport", "import_evalset"]
+
+#: From this token Jaccard on a text of the set and one of the store are the same passage.
+NEAR_TEXT: Final = 0.9
+#: An id that both have is the same chunk only if the texts share at least this much.
+SAME_ID: Final = 0.5
+_NAME: Final = re.compile(r"[\w.:-]{1,80}")
+
+
+@dataclass(frozen=True)
+class EvalsetReport:
+    """What became of an evaluation set.
+
+    ``chunks`` counts them by how they were matched: ``id``, ``text`` (equal), ``near`` (token Jaccard of 0.9
+    or more) or ``added``. ``refused`` counts examples by reason.
+    """
+
+    name: str
+    use: EvalsetUse
+    format: EvalFormat
+    queries: int
+    judgments: int
+    new: int
+    chunks: Mapping[str, int]
+    refused: Mapping[str, int] = field(default_factory=dict)
+
+
+def import_evalset(
+    db: str | Path,
+    path: str | Path,
+    *,
+    name: str | None = None,
+    use: EvalsetUse = "test",
+    format: EvalFormat | None = None,  # noqa: A002 - as in the CLI
+) -> EvalsetReport:
+    """Take an evaluation set into the store, as judgments of the judge ``evalset:NAME``.
+
+    Examples of a set for ``test`` are in no training row: every build refuses to write one. A question that a
+    set of the other use has already is left out and counted. All or nothing is written; the same import again
+    changes nothing.
+
+    Args:
+        db: the database.
+        path: the file or folder; see :mod:`ragwheel.judgments.examples`.
+        name: of the set; None: the file's name.
+        use: ``"train"`` or ``"test"``.
+        format: None: found out.
+
+    Raises:
+        JudgmentError: the set cannot be read, or was imported for the other use.
+        StoreError: the database cannot be written.
+    """
+    if use not in ("train", "test"):
+        raise JudgmentError(
+            f"--use is {use!r}; allowed: train, test. One example is never both: what was trained on "
+            f"tests nothing."
+        )
+    name = name or Path(path).stem
+    if not _NAME.fullmatch(name):
+        raise JudgmentError(
+            f"The name {name!r} cannot be used; allowed: up to 80 letters, digits and . _ : -"
+        )
+    found = read_evalset(path, format)
+    with writing_judgments(db) as writer:
+        return _write(writer, name, use, found)
+
+
+def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, found: EvalSet) -> EvalsetReport:
+    evalset_id = writer.evalset(name, use)
+    refused = Counter(found.refused)
+    taken = writer.queries_of_evalsets("test" if use == "train" else "train")
+    others = {query_key(query): other for query, other in taken}
+    examples = []
+    for one in found.examples:
+        other = others.get(query_key(one.query))
+        if other is None:
+            examples.append(one)
+        else:
+            refused[f"question of the set {other}, which is for {'test' if use == 'train' else 'train'}"] += 1
+    matched, ways = _matched(writer, name, examples)
+    kept: dict[tuple[str, str, str], JudgmentRow] = {}
+    for one in examples:
+        place = matched.get(_identity(one))
+        if place is None:
+            refused["chunk id that the store does not have, without a text"] += 1
+            continue
+        source, chunk_id, digest = place
+        row = JudgmentRow(
+            query=one.query.encode("utf-8", "replace").decode("utf-8"),
+            source=source,
+            chunk_id=chunk_id,
+            grade=one.grade,
+            judge=f"evalset:{name}",
+            judge_kind="llm" if found.synthetic else "human",
+            text_hash=digest,
+        )
+        known = kept.setdefault((row.query, source, chunk_id), row)
+        if known.grade != row.grade:
+            refused["graded twice, differently: the first counts"] += 1
+    if not kept:
+        told = "; ".join(f"{reason}: {n}" for reason, n in sorted(refused.items()) if n)
+        raise JudgmentError(
+            f"Nothing of the evaluation set {name!r} can be used ({told}). Where chunk ids are unknown, put "
+            f"the texts beside the qrels (corpus.jsonl, corpus.tsv) or into a column text, and import again."
+        )
+    for row in kept.values():
+        writer.write(row, evalset_id=evalset_id)
+    return EvalsetReport(
+        name=name,
+        use=use,
+        format=found.format,
+        queries=len({row.query for row in kept.values()}),
+        judgments=len(kept),
+        new=writer.outcomes["new"],
+        chunks=dict(sorted(ways.items())),
+        refused={reason: n for reason, n in sorted(refused.items()) if n},
+    )
+
+
+Identity = tuple[str | None, str | None]
+Place = tuple[str, str, bytes | None]
+
+
+def _identity(one: Example) -> Identity:
+    return one.doc_id, None if one.doc_id is not None and one.text is None else one.text
+
+
+def _matched(
+    writer: JudgmentWriter, name: str, examples: Sequence[Example]
+) -> tuple[dict[Identity, Place], Counter[str]]:
+    """Where each chunk of the set is in the store: by id, by text, by near-equal text, or added now."""
+    wanted = {_identity(one): None for one in examples}
+    found: dict[Identity, Place] = {}
+    ways: Counter[str] = Counter()
+    by_id, by_text = defaultdict(list), defaultdict(list)
+    for identity in wanted:
+        doc_id, text = identity
+        if doc_id is not None:
+            by_id[doc_id].append(identity)
+        if text is not None:
+            by_text[normalise(text)].append(identity)
+    equal: dict[Identity, Place] = {}
+    for source, chunk_id, body in writer.chunks():
+        for identity in by_id.get(chunk_id, ()):
+            text = identity[1]
+            if identity not in found and (text is None or jaccard(tokens(text), tokens(body)) >= SAME_ID):
+                found[identity] = (source, chunk_id, None)
+        for identity in by_text.get(normalise(body), ()) if by_text else ():
+            equal.setdefault(identity, (source, chunk_id, None))
+    ways["id"] = len(found)
+    for identity in wanted:
+        if identity not in found and identity in equal:
+            found[identity] = equal[identity]
+            ways["text"] += 1
+    near = _near(
+        writer, [identity for identity in wanted if identity not in found and identity[1] is not None]
+    )
+    ways["near"] = len(near)
+    found |= near
+    for identity in wanted:
+        doc_id, text = identity
+        if identity not in found and text is not None:
+            found[identity] = _added(writer, name, doc_id, text)
+            ways["added"] += 1
+    return found, ways
+
+
+def _near(writer: JudgmentWriter, missing: Sequence[Identity]) -> dict[Identity, Place]:
+    """The most similar chunk of the store for texts that no chunk equals.
+
+    Exact, in two passes over the store: a text similar enough must have one of the rarest words of the wanted
+    one (prefix filtering; Bayardo, Ma and Srikant, WWW 2007).
+    """
+    if not missing:
+        return {}
+    words = {identity: tokens(identity[1] or "") for identity in missing}
+    known = frozenset().union(*words.values())
+    frequency: Counter[str] = Counter()
+    for *_, body in writer.chunks():
+        frequency.update(tokens(body) & known)
+    by_word: defaultdict[str, list[Identity]] = defaultdict(list)
+    for identity, some in words.items():
+        needed = math.ceil(NEAR_TEXT * len(some) - 1e-9)
+        for word in sorted(some, key=lambda word: (frequency[word], word))[: len(some) - needed + 1]:
+            by_word[word].append(identity)
+    best: dict[Identity, tuple[float, Place]] = {}
+    for source, chunk_id, body in writer.chunks():
+        theirs = tokens(body)
+        for identity in _sharing(theirs, by_word):
+            share = jaccard(words[identity], theirs)
+            if share >= NEAR_TEXT and share > best.get(identity, (0.0, None))[0]:
+                best[identity] = (share, (source, chunk_id, None))
+    return {identity: place for identity, (_, place) in best.items()}
+
+
+def _sharing(theirs: frozenset[str], by_word: Mapping[str, list[Identity]]) -> Iterable[Identity]:
+    return dict.fromkeys(identity for word in theirs & by_word.keys() for identity in by_word[word])
+
+
+def _added(writer: JudgmentWriter, name: str, doc_id: str | None, text: str) -> Place:
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    source = f"evalset:{name}"
+    chunk_id = doc_id or blake2b(text.encode(), digest_size=8).hexdigest()
+    return source, chunk_id, writer.chunk(source, chunk_id, text)

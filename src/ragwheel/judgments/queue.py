@@ -1,0 +1,147 @@
+"""What to ask a person about next: the chunks whose grade would tell most.
+
+First where people or kinds of evidence contradict each other, then where the policy abstained, then what it
+is least sure of, then what was retrieved and nothing is known of; for who asks for it, also what ranked high
+and never left the log: no behaviour can ever say anything of that. Within each, the best ranked of every
+query before the second best of any, so that a few grades reach many queries.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import ibis
+from ibis import _
+
+from ragwheel.labels.engine import Engine
+from ragwheel.labels.evidence import collect
+from ragwheel.labels.exposure import Facts, facts
+from ragwheel.labels.grades import grade
+from ragwheel.labels.learning import learn
+from ragwheel.labels.policy import load_policy
+from ragwheel.labels.read import TextReader, read_store
+from ragwheel.store import open_store
+
+__all__ = ["Candidate", "candidates"]
+
+_WHY: Final = ("contradictory", "abstained", "unsure", "nothing known", "never exposed", "sure")
+_NEVER: Final = _WHY.index("never exposed")
+_SURELY: Final = _WHY.index("sure")
+_SURE: Final = 0.9
+_HIGH_RANK: Final = 10  # down to where a chunk that nobody was exposed to is worth a grade
+_PAIR: Final = ["query_key", "chunk_version"]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A query and a chunk to be judged.
+
+    ``why`` is one of contradictory, abstained, unsure, nothing known, never exposed, sure; ``rank`` the best
+    of the chunk.
+    """
+
+    query: str
+    source: str
+    chunk_id: str
+    text: str
+    rank: int
+    why: str
+
+
+def candidates(
+    db: str | Path,
+    *,
+    judge: str,
+    limit: int | None = None,
+    policy: str | Path | None = None,
+    unexposed: bool = False,
+) -> list[Candidate]:
+    """What ``judge`` has not judged yet, what tells most first; the same store gives the same order.
+
+    Args:
+        db: the database.
+        judge: whose judgments to leave out; those of others are not looked at beyond the order.
+        limit: at most so many.
+        policy: as for a build.
+        unexposed: also chunks that were ranked 1-10 and that neither the app, the LLM nor a person was given.
+
+    Raises:
+        StoreError: the database cannot be read.
+        ConfigurationError: the policy cannot be used.
+    """
+    rule = load_policy(policy)
+    with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
+        tables = read_store(connection)
+        known = facts(engine, tables, TextReader(connection), bots=rule.signals.bots)
+        evidence = collect(known, rule)
+        graded = engine.keep("graded_all", grade(known, evidence, rule, learn(known, evidence, rule)))
+        seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
+        if unexposed:
+            ranked = engine.register("retrieval", tables.retrieval).filter(_.query_key != "")
+            seen = engine.keep("seen", seen.union(_high(ranked).anti_join(seen, _PAIR)))
+        rows = engine.arrow(_open(known, seen, graded, judge)).to_pylist()
+        found = []
+        for row in _in_order(rows)[:limit]:
+            text = known.text_of(row["text_id"])
+            if text.strip():
+                why = _WHY[row["tier"]]
+                found.append(
+                    Candidate(row["query"], row["source"], row["chunk_id"], text, row["best_rank"], why)
+                )
+    return found
+
+
+def _high(retrievals: ibis.Table) -> ibis.Table:
+    """Every pair that was ranked high, exposed or not, with its best rank."""
+    rows = retrievals.select("query_key", "items").unnest("items", offset="place")
+    rows = rows.select("query_key", chunk_version=rows["items"]["chunk_version"], place=rows.place)
+    rows = rows.filter((_.place < _HIGH_RANK) & _.chunk_version.notnull())
+    best = rows.group_by(_PAIR).agg(best_rank=(_.place.min() + 1).cast("int32"))
+    return best.mutate(exposed=False)
+
+
+def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str) -> ibis.Table:
+    """Every seen pair that the judge has not judged, with its tier and its doubt (0-1)."""
+    rows = seen.left_join(graded, _PAIR).drop("query_key_right", "chunk_version_right")
+    chunks = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
+    mine = known.judgments.filter(_.judge == judge).select("query_key", "source", "chunk_id").distinct()
+    rows = rows.join(chunks, "chunk_version").anti_join(mine, ["query_key", "source", "chunk_id"])
+    worded = known.retrievals.group_by("query_key", "query").agg(n=_.count())
+    order = [worded.n.desc(), worded.query]
+    first = ibis.row_number().over(group_by=worded.query_key, order_by=order)
+    texts = worded.mutate(place=first).filter(_.place == 0).select("query_key", "query")
+    rows = rows.join(texts, "query_key")
+    reason = rows.reason.fill_null("")
+    tier = ibis.cases(
+        (reason.isin(["people disagree", "the evidence contradicts itself"]), 0),
+        (rows.status == "abstain", 1),
+        (rows.status.isnull(), ibis.ifelse(rows.exposed, _NEVER - 1, _NEVER)),
+        (rows.confidence < _SURE, 2),
+        else_=_SURELY,
+    )
+    doubt = 1 - (rows.belief.fill_null(0.5) * 2 - 1).abs()
+    return rows.mutate(tier=tier, doubt=doubt.round(6)).select(
+        *_PAIR, "query", "source", "chunk_id", "text_id", "best_rank", "tier", "doubt"
+    )
+
+
+def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """By tier, then one of every query in turn; the more doubt and the higher the rank, the sooner."""
+    rows.sort(
+        key=lambda row: (
+            row["tier"],
+            -row["doubt"],
+            row["best_rank"],
+            row["query_key"],
+            row["chunk_version"],
+        )
+    )
+    turns: Counter[tuple[int, str]] = Counter()
+    for row in rows:
+        row["turn"] = turns[row["tier"], row["query_key"]]
+        turns[row["tier"], row["query_key"]] += 1
+    return sorted(rows, key=lambda row: (row["tier"], row["turn"]))

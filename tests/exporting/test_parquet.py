@@ -1,0 +1,251 @@
+"""Parquet partitions of the traces: what they hold, what a second export does, and builds from them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+import fsspec
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pytest
+from typer.testing import CliRunner
+
+from ragwheel.cli import app
+from ragwheel.datasets import BuildOptions, build
+from ragwheel.errors import ConfigurationError, DatasetError, StoreEmpty, StoreMissing
+from ragwheel.exporting import export_parquet
+from ragwheel.labels.read import SCHEMAS, TextReader, read_store
+from ragwheel.labels.read_keys import DAY_NS
+from ragwheel.labels.read_parquet import MANIFEST, located, read_manifest, read_parquet
+from ragwheel.store import erase, open_store
+from ragwheel.testing import TraceSpec, TraceStore, write_traces
+
+SPEC = TraceSpec(turns=300, queries=25, chunks=80, k=12, users=20, seconds_between_turns=600)
+
+
+@pytest.fixture(scope="module")
+def traces(tmp_path_factory):
+    path = tmp_path_factory.mktemp("traces") / "traces.db"
+    write_traces(path, SPEC)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO _evalset VALUES (1, 'exam', 'test', 1)")
+        connection.execute(
+            "INSERT INTO _judgment (query, source, chunk, grade, judge, judge_kind, at_ns, evalset_id)"
+            " SELECT query, 'kb', 'c1', 4, 'ann', 'human', start_ns, 1 FROM _retrieval WHERE id = 7"
+        )
+        connection.commit()
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(traces, tmp_path_factory):
+    dest = tmp_path_factory.mktemp("exported") / "lake"
+    export_parquet(traces, dest)
+    return dest
+
+
+@pytest.fixture(scope="module")
+def built(traces, tmp_path_factory):
+    return build(traces, tmp_path_factory.mktemp("built") / "set").out
+
+
+def contents(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_an_export_holds_what_the_store_does(traces, exported):
+    with closing(open_store(traces)) as connection:
+        expected, text_of = read_store(connection), TextReader(connection)
+        filesystem, root = located(exported)
+        found, texts = read_parquet(filesystem, root, read_manifest(filesystem, root))
+        for name, key in (("retrieval", "rid"), ("turn", "turn_id"), ("signal", "sid")):
+            rows = getattr(found, name)
+            assert rows.num_rows == getattr(expected, name).num_rows
+            assert rows.dataset().to_table().sort_by(key).equals(getattr(expected, name).sort_by(key))
+        assert found.chunk.equals(expected.chunk)
+        assert found.judgment.equals(expected.judgment)
+        assert [texts(n) for n in range(82)] == [text_of(n) for n in range(82)]
+    for name in ("n_citations", "schema_version", "spans", "from_ns", "until_ns"):
+        assert getattr(found, name) == getattr(expected, name)
+
+
+def test_a_build_from_an_export_has_the_same_bytes(exported, built, tmp_path):
+    assert contents(build(exported, tmp_path / "set").out) == contents(built)
+
+
+def test_other_tools_read_it(exported):
+    n = duckdb.sql(
+        f"SELECT count(*), count(DISTINCT day) FROM read_parquet('{exported}/retrieval/*/*.parquet', "
+        "hive_partitioning=true)"
+    ).fetchall()
+    assert n == [(300, 4)]
+    frame = pads.dataset(exported / "chunk", partitioning="hive").to_table().to_pandas()
+    assert set(frame) == {*SCHEMAS["chunk"][0].names, "text", "day"}
+    ranked = f"(SELECT unnest(items) AS i FROM '{exported}/retrieval/*/*.parquet')"
+    assert duckdb.sql(f"SELECT count(i.chunk_version) FROM {ranked}").fetchall() == [(3600,)]
+
+
+def test_a_second_export_writes_only_days_that_changed(tmp_path):
+    with TraceStore(tmp_path / "t.db") as store:
+        asked = store.ask("one", ["a", "b"], cited=[1])
+        store.now_ns += 3 * DAY_NS
+        store.ask("two", ["a", "c"], cited=[2])
+        first = export_parquet(store.path, tmp_path / "lake")
+        before = contents(tmp_path / "lake")
+        assert (first.written, first.kept, first.removed) == (6, 0, 0)
+        again = export_parquet(store.path, tmp_path / "lake")
+        assert (again.written, again.kept, again.removed) == (0, 6, 0)
+        assert contents(tmp_path / "lake") == before
+        store.now_ns += DAY_NS
+        store.signal(asked, "click", "a")
+        store._run("UPDATE _turn SET revision = 2, answer = NULL WHERE query = 'one'")
+        store.judge("one", "a", 4)
+        later = export_parquet(store.path, tmp_path / "lake")
+        assert (later.written, later.kept, later.removed) == (3, 5, 1)
+        fresh = export_parquet(store.path, tmp_path / "fresh")
+        assert fresh.rows == later.rows
+        assert contents(tmp_path / "fresh") == contents(tmp_path / "lake")
+
+
+def test_a_build_after_new_traces_has_the_same_bytes_as_a_full_one(tmp_path):
+    write_traces(
+        tmp_path / "t.db", TraceSpec(turns=150, queries=20, chunks=60, k=10, seconds_between_turns=900)
+    )
+    export_parquet(tmp_path / "t.db", tmp_path / "lake")
+    columns = "trace_id, retriever_id, query, duration_ns, n_returned, chunks, scores"
+    with closing(sqlite3.connect(tmp_path / "t.db")) as connection:
+        connection.execute(
+            f"INSERT INTO _retrieval (span_id, start_ns, {columns})"
+            f" SELECT randomblob(8), start_ns + {10 * DAY_NS}, {columns} FROM _retrieval LIMIT 40"
+        )
+        connection.execute("UPDATE _turn SET citations = '[]', revision = 2 WHERE id = 5")
+        connection.commit()
+    report = export_parquet(tmp_path / "t.db", tmp_path / "lake")
+    assert 0 < report.written < report.kept + report.written
+    part = build(tmp_path / "lake", tmp_path / "a" / "set").out
+    assert contents(part) == contents(build(tmp_path / "t.db", tmp_path / "b" / "set").out)
+
+
+def users(folder):
+    return set(pads.dataset(folder / "retrieval", partitioning="hive").to_table()["user_id"].to_pylist())
+
+
+def test_what_is_erased_goes_from_the_next_export(traces, tmp_path):
+    shutil.copy(traces, tmp_path / "t.db")
+    export_parquet(tmp_path / "t.db", tmp_path / "lake")
+    assert "u7" in users(tmp_path / "lake")
+    erase(tmp_path / "t.db", user="u7")
+    report = export_parquet(tmp_path / "t.db", tmp_path / "lake")
+    assert report.removed > 0
+    assert users(tmp_path / "lake") == {f"u{n}" for n in range(20) if n != 7}
+
+
+def test_a_url_of_fsspec_gives_the_same_rows(traces, built, tmp_path):
+    memory = fsspec.filesystem("memory")
+    report = export_parquet(traces, "memory://lake/traces")
+    assert export_parquet(traces, "memory://lake/traces").written == 0
+    assert memory.exists("/lake/traces/_ragwheel.json")
+    assert report.rows["retrieval"] == 300
+    assert contents(build("memory://lake/traces", tmp_path / "set").out) == contents(built)
+    memory.rm("/lake", recursive=True)
+
+
+def test_files_are_for_their_owner_only(exported):
+    assert {path.stat().st_mode & 0o077 for path in (exported, *exported.rglob("*"))} == {0}
+
+
+def test_an_interrupted_export_changes_nothing_and_goes_on(traces, built, tmp_path):
+    def interrupt(_name, _done, _total):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_parquet(traces, tmp_path / "lake", progress=interrupt)
+    assert not (tmp_path / "lake" / MANIFEST).exists()
+    with pytest.raises(StoreMissing, match="no traces at"):
+        build((tmp_path / "lake").as_uri(), tmp_path / "set")
+    report = export_parquet(traces, tmp_path / "lake")
+    assert report.removed == 0
+    assert not [path for path in (tmp_path / "lake").rglob("*") if "unfinished" in path.name]
+    assert contents(build(tmp_path / "lake", tmp_path / "set").out) == contents(built)
+
+
+def test_a_folder_of_others_is_left_alone(traces, tmp_path):
+    (tmp_path / "lake").mkdir()
+    (tmp_path / "lake" / "thesis.txt").write_text("mine")
+    with pytest.raises(DatasetError, match="other things in it"):
+        export_parquet(traces, tmp_path / "lake")
+    assert [path.name for path in (tmp_path / "lake").iterdir()] == ["thesis.txt"]
+    with pytest.raises(DatasetError, match="other things in it"):
+        export_parquet(traces, tmp_path / "lake" / "thesis.txt")
+
+
+def test_a_place_that_cannot_be_reached_says_so(traces, tmp_path):
+    for place in ("nonsense://lake", "s3://bucket/lake"):
+        with pytest.raises(ConfigurationError, match="fsspec"):
+            export_parquet(traces, place)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "cannot be read"), ('{"format": 99}', "pip install -U"), ("[]", "cannot be read")],
+)
+def test_a_manifest_that_cannot_be_used(exported, tmp_path, text, message):
+    shutil.copytree(exported, tmp_path / "lake")
+    (tmp_path / "lake" / MANIFEST).write_text(text)
+    with pytest.raises(DatasetError, match=message):
+        build(tmp_path / "lake", tmp_path / "set")
+
+
+def test_a_missing_or_cut_file_is_an_error_and_no_smaller_build(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "lake")
+    part = next((tmp_path / "lake" / "turn").rglob("*.parquet"))
+    part.write_bytes(part.read_bytes()[:100])
+    with pytest.raises(DatasetError, match="missing or damaged"):
+        build(tmp_path / "lake", tmp_path / "set")
+    part.unlink()
+    with pytest.raises(DatasetError, match="missing or damaged"):
+        build(tmp_path / "lake", tmp_path / "set")
+
+
+def test_an_export_without_traces(exported, tmp_path):
+    shutil.copytree(exported, tmp_path / "lake")
+    manifest = json.loads((tmp_path / "lake" / MANIFEST).read_text())
+    (tmp_path / "lake" / MANIFEST).write_text(json.dumps(manifest | {"spans": {}}))
+    with pytest.raises(StoreEmpty, match="holds no traces"):
+        build(tmp_path / "lake", tmp_path / "set")
+
+
+def test_chunks_lost_with_a_damaged_segment_are_stepped_over(tmp_path):
+    with TraceStore(tmp_path / "t.db") as store:
+        store.ask("one", ["a", "b", "c"], cited=[3], prompted=[1, 2, 3])
+        store._run("UPDATE _retrieval SET chunks = json_replace(chunks, '$[1]', NULL)")
+        report = build(store.path, tmp_path / "set")
+    assert report.evidence == {"cited": 1, "prompted_not_cited": 1}
+
+
+def test_the_commands(traces, built, tmp_path):
+    run = CliRunner().invoke
+    result = run(app, ["export", "parquet", str(tmp_path / "lake"), "--db", str(traces), "--json"])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["rows"]["retrieval"] == 300
+    result = run(app, ["export", "parquet", str(tmp_path / "lake"), "--db", str(traces)])
+    assert "0 written" in result.stdout
+    arguments = ["build", "--out", str(tmp_path / "set"), "--from-parquet", str(tmp_path / "lake"), "--json"]
+    result = run(app, arguments)
+    assert result.exit_code == 0, result.output
+    assert contents(tmp_path / "set") == contents(built)
+
+
+def test_an_engine_that_is_none(traces, tmp_path):
+    with pytest.raises(ConfigurationError, match="allowed: duckdb, spark"):
+        build(traces, tmp_path / "set", options=BuildOptions(engine="abacus"))
+
+
+def test_arrow_reads_a_partition_by_itself(exported):
+    part = next(Path(exported / "retrieval").rglob("*.parquet"))
+    assert pa.types.is_list(pads.dataset(part).schema.field("items").type)

@@ -1,0 +1,59 @@
+"""What a person is asked first."""
+
+from __future__ import annotations
+
+from ragwheel import offline
+from ragwheel.judgments import candidates
+
+QUERY = "how do I reset it?"
+
+
+def named(found):
+    return [(one.query, one.chunk_id, one.why) for one in found]
+
+
+def test_contradictions_come_first_and_what_is_sure_last(store):
+    cited = store.ask("which plan?", ["plan", "price"], cited=[1, 2], shown=[1, 2])
+    store.signal(cited, "delete", "price", subject="u1")
+    found = candidates(store.path, judge="ann")
+    assert named(found)[0] == ("which plan?", "price", "contradictory")
+    order = ["contradictory", "abstained", "unsure", "nothing known", "sure"]
+    places = [order.index(one.why) for one in found]
+    assert places == sorted(places)
+    assert named(candidates(store.path, judge="ann")) == named(found)
+    assert named(candidates(store.path, judge="ann", limit=2)) == named(found)[:2]
+
+
+def test_of_each_tier_one_chunk_of_every_query_comes_before_the_second_of_any(store):
+    found = [one for one in candidates(store.path, judge="ann") if one.why == "abstained"]
+    first = [one.query for one in found[:2]]
+    assert len(found) >= 3
+    assert len(set(first)) == 2
+
+
+def test_what_one_judge_has_done_is_left_out_for_that_one_only(store):
+    before = named(candidates(store.path, judge="ann"))
+    offline.judge(store.path, QUERY.upper(), "length", 1, judge="ann")
+    after = named(candidates(store.path, judge="ann"))
+    assert {pair[:2] for pair in before} - {pair[:2] for pair in after} == {(QUERY, "length")}
+    assert (QUERY, "length") in {pair[:2] for pair in named(candidates(store.path, judge="bob"))}
+
+
+def test_chunks_without_text_are_nothing_to_judge(store):
+    store.chunk("blank", " ")
+    store.ask("a question", ["blank"], answer=None)
+    assert "blank" not in {one.chunk_id for one in candidates(store.path, judge="ann")}
+
+
+def test_what_ranked_high_and_nobody_was_exposed_to_is_there_for_who_asks_for_it(store):
+    ranked = [f"deep{n}" for n in range(12)]
+    store.ask("how deep?", ranked, cited=[1], prompted=[1], returned=2)
+    store.ask("how deep?", ["deep3"], answer=None)
+    usual = named(candidates(store.path, judge="ann"))
+    found = candidates(store.path, judge="ann", unexposed=True)
+    never = [(one.chunk_id, one.rank) for one in found if one.why == "never exposed"]
+    assert never == [(f"deep{n}", n + 1) for n in (2, *range(4, 10))]
+    assert [one for one in named(found) if one[2] != "never exposed"] == usual
+    offline.judge(store.path, "how deep?", "deep2", 1, judge="bob")
+    again = {one.chunk_id: one.why for one in candidates(store.path, judge="ann", unexposed=True)}
+    assert again["deep2"] not in ("never exposed", "nothing known")
