@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from ragwheel.capture import overfetch
 from ragwheel.capture.context import current_turn, last_retrieval
+from ragwheel.capture.explore import explore
+from ragwheel.capture.interleave import interleave
 from ragwheel.capture.kinds import SignalKind, signal_kind
 from ragwheel.capture.recorder import Retrieval, start_retrieval
 from ragwheel.capture.retriever import reranker, retriever
@@ -43,7 +45,9 @@ __all__ = [
     "__version__",
     "configure",
     "current_turn",
+    "explore",
     "flush",
+    "interleave",
     "last_retrieval",
     "overfetch",
     "reranker",

@@ -160,9 +160,16 @@ def retrieval_span(
         sc.QUERY: record.query if content else None,
         sc.TURN_ID: None if record.turn_id is None else record.turn_id.hex(),
         sc.OUTER_ID: None if record.outer_id is None else record.outer_id.hex(),
+        sc.TEAMS: _flagged(record, sc.TEAMS_FLAG),
+        sc.EXPLORED: _flagged(record, sc.EXPLORED_FLAG),
         sc.IN_RANKS: None if record.in_ranks is None else tuple(rank or 0 for rank in record.in_ranks),
     }
     return _span(f"{operation} {record.source}", record, found, resource)
+
+
+def _flagged(record: Retrieval, head: str) -> str | None:
+    """The rest of the flag that begins like this."""
+    return next((flag[len(head) :] for flag in record.flags if flag.startswith(head)), None)
 
 
 def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
@@ -175,6 +182,10 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
         sc.TURN_REVISION: record.revision,
         sc.TURN_PROMPTED: None if record.prompted is None else json.dumps(record.prompted),
         sc.TURN_SHOWN: None if record.shown is None else json.dumps(record.shown),
+        sc.FEWSHOT_EXAMPLES: next(
+            (tuple(f[len(sc.FEWSHOT_FLAG) :].split()) for f in record.flags if f.startswith(sc.FEWSHOT_FLAG)),
+            None,
+        ),
     }
     return _span(f"turn {record.app}".rstrip(), record, found, resource)
 

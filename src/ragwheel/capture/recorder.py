@@ -70,6 +70,8 @@ class Retrieval:
     def place(self, turn: Turn | None, outer: Retrieval | None) -> None:
         """Take the place in the trace, under ``outer`` or ``turn`` or the app's current span."""
         self.outer, self.turn = outer, turn
+        if outer is not None and not outer.source:
+            outer.source = self.source  # one that passes on another's chunks has no ids of its own
         parent = outer or turn
         self.trace_id, self.parent_id, self.app_span = origin(parent)
         self.sampled = parent.sampled if parent is not None else self._rt.keeps(self.trace_id)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import re
 import time
 from collections.abc import Iterable
 from contextvars import Token
@@ -20,12 +22,16 @@ from ragwheel.host.items import plain_id
 from ragwheel.host.results import chunks_in
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
+from ragwheel.semconv import FEWSHOT_FLAG
 
 __all__ = ["Turn", "turn"]
 
 MAX_LISTED: Final = 1000
 """Chunks per turn that ``prompted`` and ``shown`` take in."""
 MAX_ID_CHARS: Final = 1000
+MAX_EXAMPLES: Final = 100
+"""Few-shot examples per turn that ``examples`` takes in."""
+_EXAMPLE_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 Place = tuple[str, int]
 """Span id of a retrieval in hex, and a rank in it."""
@@ -56,6 +62,7 @@ class Turn:
         self._error: str | None = None
         self._record: dict[str, Any] = {}
         self._flags: dict[str, None] = {}
+        self._examples: tuple[str, ...] = ()
         self._start_ns = time.time_ns()
         self._started_ns = time.perf_counter_ns()
         self.trace_id, self.parent_id, self.app_span = b"", None, 0
@@ -113,6 +120,30 @@ class Turn:
     def shown(self, chunks: Iterable[object]) -> None:
         """Say which chunks a person saw, from the top."""
         self._list("shown", chunks)
+
+    def examples(self, examples: Iterable[object]) -> None:
+        """Say which few-shot examples were in the prompt, for ``ragwheel fewshot`` to count their effect.
+
+        Args:
+            examples: their ids, or the examples as a selector gave them: objects with an ``id``, or dicts.
+                The latest call counts.
+        """
+        if self._rt is None:
+            return
+        try:
+            listed = [examples] if isinstance(examples, str) else itertools.islice(examples, MAX_EXAMPLES)
+            ids = [
+                plain_id(one.get("id") if isinstance(one, dict) else getattr(one, "id", one))
+                for one in listed
+            ]
+            good = [id for id in ids if id is not None and _EXAMPLE_ID.fullmatch(id)]
+            if len(good) < len(ids):
+                self._flags["bad_example_id"] = None
+            self._examples = (FEWSHOT_FLAG + " ".join(dict.fromkeys(good)),) if good else ()
+            if not self._tokens and self._revision:  # said after the turn was written for the last time
+                self._write()
+        except Exception as exc:
+            guard.caught("recording examples", exc)
 
     def answer(self, text_or_message: object, citations: object = None) -> None:
         """Record the answer and what it cites; on disk when this returns. A second answer replaces the first.
@@ -217,7 +248,7 @@ class Turn:
                 shown=said.get("shown"),
                 citations=said.get("citations"),
                 error=self._error,
-                flags=tuple(self._flags),
+                flags=(*self._flags, *self._examples),
             )
         )
 

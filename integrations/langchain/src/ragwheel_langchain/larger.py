@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ragwheel_langchain.calls import Call
     from ragwheel_langchain.searches import Search
 
-__all__ = ["LargerSearch", "Patience"]
+__all__ = ["LargerSearch", "Patience", "with_attributes"]
 
 
 @dataclass(slots=True)
@@ -47,11 +47,11 @@ class LargerSearch:
 
     def stand_in(self) -> BaseRetriever:
         """The app's retriever, searching with :meth:`_run`."""
-        return _copy(self.retriever, {"_get_relevant_documents": self._run})
+        return with_attributes(self.retriever, {"_get_relevant_documents": self._run})
 
     def async_stand_in(self) -> BaseRetriever:
         """The app's retriever, searching with :meth:`_arun`."""
-        return _copy(self.retriever, {"_aget_relevant_documents": self._arun})
+        return with_attributes(self.retriever, {"_aget_relevant_documents": self._arun})
 
     def _run(self, query: str, **options: Any) -> list[Document]:
         failure = None
@@ -94,7 +94,7 @@ class LargerSearch:
         if not self.search.is_field:
             yield self.retriever, {**options, self.search.parameter: asked}
             return
-        twin = _copy(self.retriever, {self.search.parameter: asked})
+        twin = with_attributes(self.retriever, {self.search.parameter: asked})
         before = dict(vars(twin))
         try:
             yield twin, options
@@ -127,7 +127,7 @@ class LargerSearch:
 _UNSET = object()
 
 
-def _copy(retriever: BaseRetriever, attributes: dict[str, Any]) -> BaseRetriever:
+def with_attributes(retriever: BaseRetriever, attributes: dict[str, Any]) -> BaseRetriever:
     """A shallow copy with other `attributes` that shares everything else with the app's retriever.
 
     Unlike ``model_copy`` it shares the private attributes too, and an attribute may have a method's

@@ -1,0 +1,168 @@
+"""``ragwheel train adapter``: from a data set to an adapter of query vectors."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+
+import typer
+from rich.text import Text
+
+from ragwheel.cli import screen
+from ragwheel.cli.options import JsonOption
+from ragwheel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragwheel.models import ModelFacts
+    from ragwheel.train.adapter import AdapterOptions, TrainedAdapter
+
+__all__ = ["adapter", "evaluate_command"]
+
+Method = Literal["contrastive", "ridge", "procrustes"]
+DATASET_HELP = "A folder that ragwheel build wrote."
+OUT_HELP = "A new folder, or that of an earlier adapter."
+BASE_HELP = "The embedding model in the app: minilm, a folder, a hub id; with --embed-url its name there."
+URL_HELP = "An endpoint that speaks OpenAI's embeddings API, up to and without /embeddings."
+KEY_HELP = "Environment variable with the endpoint's key."
+METHOD_HELP = "ridge and procrustes take seconds and no torch."
+SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or source (of the relevant chunk)."
+GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
+TWO_SIDED_HELP = "Adapt documents too: writes a SentenceTransformer, and the index has to be made again."
+DEV_HELP = "Hold questions of train out where the data set has no dev split."
+DB_HELP = "The database behind the data set: it remembers the adapter, so that erase finds it."
+
+
+def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
+    dataset: Annotated[Path, typer.Argument(help=DATASET_HELP)],
+    out: Annotated[Path, typer.Option(help=OUT_HELP)],
+    base: Annotated[str, typer.Option(help=BASE_HELP)] = "minilm",
+    embed_url: Annotated[str | None, typer.Option(help=URL_HELP)] = None,
+    embed_key_env: Annotated[str, typer.Option(help=KEY_HELP)] = "OPENAI_API_KEY",
+    method: Annotated[Method, typer.Option(help=METHOD_HELP)] = "contrastive",
+    segments: Annotated[str | None, typer.Option(help=SEGMENTS_HELP)] = None,
+    gate: Annotated[float, typer.Option(help=GATE_HELP)] = 0.0,
+    two_sided: Annotated[bool, typer.Option("--two-sided", help=TWO_SIDED_HELP)] = False,
+    dev_from_train: Annotated[bool, typer.Option("--dev-from-train", help=DEV_HELP)] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors on disk.")] = False,
+    seed: Annotated[int, typer.Option(help="The same input and seed give the same adapter.")] = 0,
+    db: Annotated[Path | None, typer.Option(envvar="RAGWHEEL_DB", help=DB_HELP)] = None,
+    json: JsonOption = False,
+) -> None:
+    """Train a linear adapter of query vectors: minutes, and no document is indexed again."""
+    from ragwheel.train.adapter import AdapterOptions, Endpoint
+
+    options = AdapterOptions(
+        method=method,
+        side="both" if two_sided else "query",
+        segments=_segments(segments),
+        gate=gate,
+        seed=seed,
+    )
+    embed = base if embed_url is None else Endpoint(embed_url, base, embed_key_env)
+    choices = {"dev_from_train": dev_from_train, "cache": not no_cache, "db": db}
+    trained = _trained(dataset, out, embed, options, choices)
+    if json:
+        screen.print_json(_summary(trained))
+    else:
+        _report(screen.stdout(), trained, two_sided=two_sided)
+
+
+def _segments(given: str | None) -> int | Literal["auto", "column"] | None:
+    if given is None or given == "auto":
+        return cast("Literal['auto'] | None", given)
+    if given == "source":
+        return "column"
+    if given.isdigit():
+        return int(given)
+    raise ConfigurationError(f"--segments {given}: allowed: a whole number from 2, auto or source")
+
+
+def _trained(
+    dataset: Path, out: Path, embed: Any, options: AdapterOptions, choices: dict[str, Any]
+) -> TrainedAdapter:
+    from ragwheel.train.adapter import train_adapter
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("training an adapter", total=None)
+
+        def on_progress(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        return train_adapter(dataset, out, embed, options=options, progress=on_progress, **choices)
+
+
+def _report(console: Console, trained: TrainedAdapter, *, two_sided: bool) -> None:
+    fit = trained.fit
+    screen.heading(console, str(trained.folder), f"trained in {fit.elapsed_s:.1f} s")
+    lines: list[tuple[str, Text | str]] = [
+        ("base", trained.facts.base),
+        ("questions", f"{fit.n_train:,} train, {fit.n_dev:,} dev"),
+        (
+            f"dev {fit.metric}",
+            f"{fit.base:.4f} → {fit.adapted:.4f}   difference {fit.low:+.4f} to {fit.high:+.4f}",
+        ),
+        ("map", fit.chosen),
+    ]
+    if not two_sided:
+        lines.append(("id", fit.adapter.version))
+    console.print(screen.facts(lines))
+    if fit.segments:
+        screen.heading(console, "segments", "chosen by their own dev questions")
+        table = screen.columns(
+            "", "train", "dev", "map", "base", "adapted", right=("train", "dev", "base", "adapted")
+        )
+        for part in fit.segments:
+            figures = ("–" if math.isnan(value) else f"{value:.4f}" for value in (part.base, part.adapted))
+            table.add_row(
+                screen.clean(part.name), f"{part.n_train:,}", f"{part.n_dev:,}", part.chosen, *figures
+            )
+        console.print(screen.indented(table))
+    if fit.note:
+        screen.heading(console, "note")
+        console.print(screen.indented(Text(fit.note)))
+    if fit.adapter.is_identity:
+        embedder = f"ragwheel train embedder {trained.facts.dataset_path} --out embedder"
+        screen.next_command(console, embedder, "the model itself also learns about other documents")
+    elif two_sided:
+        screen.next_command(
+            console, evaluate_command(trained.facts, f"embedder:{trained.folder}"), "then index again"
+        )
+    else:
+        screen.next_command(
+            console, evaluate_command(trained.facts, f"adapter:{trained.folder}"), "dev flatters: test it"
+        )
+
+
+def evaluate_command(facts: ModelFacts, system: str) -> str:
+    """What measures a trained model on the test questions of the data set that it was trained on."""
+    db = f" --db {facts.database}" if facts.database not in ("", "ragwheel.db") else ""
+    named = f"'{system}'" if " " in system else system
+    return f"ragwheel evaluate --dataset {facts.dataset_path}{db} --system {named}"
+
+
+def _summary(trained: TrainedAdapter) -> dict[str, Any]:
+    fit = trained.fit
+    return {
+        "folder": str(trained.folder),
+        "adapter": fit.adapter.version,
+        "is_identity": fit.adapter.is_identity,
+        "dimension": fit.adapter.dimension,
+        "base_model": trained.facts.base,
+        "metric": fit.metric,
+        "base": fit.base,
+        "adapted": fit.adapted,
+        "low": fit.low,
+        "high": fit.high,
+        "chosen": fit.chosen,
+        "train_questions": fit.n_train,
+        "dev_questions": fit.n_dev,
+        "segments": [
+            {"name": part.name, "train": part.n_train, "dev": part.n_dev, "map": part.chosen}
+            for part in fit.segments
+        ],
+        "note": fit.note,
+        "elapsed_s": fit.elapsed_s,
+    }

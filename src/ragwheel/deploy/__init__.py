@@ -1,0 +1,30 @@
+"""Deploy: what was trained, back inside the app. Needs numpy and safetensors, no torch.
+
+::
+
+    from ragwheel.deploy import Adapter, Reranked, adapted
+
+    embed_query = adapted(embed_query, Adapter.load("adapter"))   # documents stay as they are indexed
+    search = Reranked(search, reranker, fetch_k=40, k=5)
+
+For LangChain: ``ragwheel_langchain.AdaptedEmbeddings`` and ``ragwheel_langchain.RerankedRetriever``. To let
+the old and the new retriever compete for real clicks: :func:`ragwheel.interleave`.
+"""
+
+from __future__ import annotations
+
+from ragwheel.deploy.adapter import Adapter, Router
+from ragwheel.deploy.embedding import adapted, stamp
+from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
+
+__all__ = [
+    "Adapter",
+    "Reranked",
+    "Router",
+    "Scorer",
+    "adapted",
+    "checked_scorer",
+    "fell_back",
+    "rerank",
+    "stamp",
+]

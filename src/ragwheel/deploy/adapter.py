@@ -1,0 +1,216 @@
+"""A linear adapter of query vectors: ``q -> |q| * (q + qD) / |q + qD|``, one matrix per segment of queries.
+
+Documents are not touched, so nothing is indexed again. The length of a vector is kept: cosine and inner
+product rank alike before and after. A query that fits no segment keeps the vector of the base model.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ragwheel.deploy import files
+from ragwheel.errors import ModelError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+
+__all__ = ["Adapter", "Router"]
+
+
+@dataclass(frozen=True, eq=False)
+class Router:
+    """Which segment a query belongs to: that of the nearest centroid, if it is near enough.
+
+    Attributes:
+        centroids: (c, d), of unit length.
+        segment: (c,) number of the segment that a centroid belongs to.
+        floor: (c,) the least cosine at which a query still belongs there.
+    """
+
+    centroids: Floats
+    segment: Ints
+    floor: Floats
+
+    def segments(self, vectors: Floats) -> Ints:
+        """Segment numbers (n,) of `vectors` (n, d); -1: fits none."""
+        import numpy as np
+
+        length = np.linalg.norm(vectors, axis=1, keepdims=True)
+        cosine = (vectors / np.maximum(length, 1e-12)) @ self.centroids.T
+        nearest = cosine.argmax(axis=1)
+        near_enough = cosine[np.arange(len(vectors)), nearest] >= self.floor[nearest]
+        found: Ints = np.where(near_enough, self.segment[nearest], -1)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Adapter:
+    """Made by :func:`ragwheel.train.train_adapter` or :func:`~ragwheel.train.fit_adapter`; immutable.
+
+    Attributes:
+        maps: (m, d, d) the matrices D; zero maps leave every vector as it is.
+        segments: names of the segments, in the router's numbering; empty: one map for all queries.
+        map_of: for each segment the number of its map, -1: the base model's vector.
+        router: tells segments apart; None with one map for all queries.
+        base: name of the embedding model that the vectors come from.
+        facts: what else is known (figures, data set), kept in the JSON beside the tensors.
+    """
+
+    maps: Floats
+    segments: tuple[str, ...] = ()
+    map_of: tuple[int, ...] = ()
+    router: Router | None = None
+    base: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def dimension(self) -> int:
+        """Of the vectors that go in and come out."""
+        return int(self.maps.shape[-1])
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether every vector comes back as it was: nothing better than the base model was found."""
+        return not self.maps.any()
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hex digits that name these very matrices."""
+        return hashlib.sha256(b"".join(a.tobytes() for a in self._tensors().values())).hexdigest()[:12]
+
+    @property
+    def version(self) -> str:
+        """What a retriever that uses it adds to its version, such as ``adapter-0f3a91c2d4e5``."""
+        return f"adapter-{self.id}"
+
+    def query(self, vectors: ArrayLike, *, segment: str | None = None) -> Floats:
+        """Adapted query vectors, in the shape in which they came.
+
+        Args:
+            vectors: (d,) or (n, d), from the base model's query side. A vector that is not finite comes
+                back as it is.
+            segment: name of the segment, where the app knows it; by default the router decides.
+
+        Raises:
+            ModelError: vectors of another dimension, or a segment that the adapter does not have.
+        """
+        import numpy as np
+
+        given = np.asarray(vectors, dtype=np.float32)
+        if given.ndim not in {1, 2} or given.shape[-1] != self.dimension:
+            raise ModelError(
+                f"adapter {self.id}: got vectors of shape {given.shape}, allowed: ({self.dimension},) or "
+                f"(n, {self.dimension}), as {self.base or 'its base model'} gives them. Use the adapter with "
+                "the model that it was trained for, or train another: ragwheel train adapter"
+            )
+        rows = np.atleast_2d(given)
+        out = rows.copy()
+        for number in range(len(self.maps)):
+            chosen = np.flatnonzero(self._maps_for(rows, segment) == number)
+            if chosen.size:
+                out[chosen] = _moved(rows[chosen], self.maps[number])
+        return out.reshape(given.shape)
+
+    def documents(self, vectors: ArrayLike) -> Floats:
+        """Document vectors, as they are: only queries are adapted."""
+        import numpy as np
+
+        return np.asarray(vectors, dtype=np.float32)
+
+    def segment_of(self, vectors: ArrayLike) -> list[str | None]:
+        """Names of the segments that query vectors (n, d) belong to; None: the base model's vector stays."""
+        import numpy as np
+
+        rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
+        if self.router is None:
+            return [None] * len(rows)
+        return [None if n < 0 else self.segments[n] for n in self.router.segments(rows)]
+
+    def _maps_for(self, rows: Floats, segment: str | None) -> Ints:
+        """The map (n,) that each row takes; -1: none."""
+        import numpy as np
+
+        if segment is not None:
+            if segment not in self.segments:
+                raise ModelError(
+                    f"adapter {self.id}: segment={segment!r}, allowed: {', '.join(self.segments) or 'none'}"
+                )
+            return np.full(len(rows), self.map_of[self.segments.index(segment)])
+        if self.router is None:
+            return np.zeros(len(rows), dtype=np.int64)
+        found: Ints = np.array([*self.map_of, -1])[self.router.segments(rows)]  # -1 reads the last: none
+        return found
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``adapter.safetensors`` and ``adapter.json`` into `folder`, each whole or not at all.
+
+        Raises:
+            ModelError: the folder cannot be written.
+            MissingExtra: safetensors is not installed.
+        """
+        about = {
+            "id": self.id,
+            "base": self.base,
+            "dimension": self.dimension,
+            "segments": list(self.segments),
+            "map_of": list(self.map_of),
+            "facts": dict(self.facts),
+        }
+        files.write(Path(folder), self._tensors(), about)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Adapter:
+        """Read what :meth:`save` wrote: tensors and JSON, nothing that could run.
+
+        Raises:
+            ModelError: there is no adapter, it is damaged, or a newer ragwheel wrote it.
+            MissingExtra: numpy or safetensors is not installed.
+        """
+        tensors, about = files.read(Path(folder))
+        try:
+            router = None
+            if "centroids" in tensors:
+                router = Router(tensors["centroids"], tensors["centroid_segment"], tensors["centroid_floor"])
+            found = cls(
+                tensors["maps"], tuple(about["segments"]), tuple(about["map_of"]), router,
+                about["base"], about["facts"],
+            )  # fmt: skip
+            whole = found.id == about["id"] and found.dimension == about["dimension"]
+        except (KeyError, TypeError, IndexError) as error:
+            raise files.damaged(Path(folder), f"{type(error).__name__}: {error}") from error
+        if not whole:
+            raise files.damaged(Path(folder), "its tensors are not those that adapter.json names")
+        return found
+
+    def _tensors(self) -> dict[str, Any]:
+        import numpy as np
+
+        tensors: dict[str, Any] = {"maps": self.maps}
+        if self.router is not None:
+            tensors |= {
+                "centroids": self.router.centroids,
+                "centroid_segment": self.router.segment,
+                "centroid_floor": self.router.floor,
+            }
+        return {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
+
+
+def _moved(rows: Floats, change: Floats) -> Floats:
+    """Rows (n, d) after ``q + qD``, each as long as it was; the row itself where that is not finite."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        new = rows + rows @ change
+        before, after = (np.linalg.norm(each, axis=1, keepdims=True) for each in (rows, new))
+        new *= before / after
+    moved: Floats = np.where(np.isfinite(new).all(axis=1, keepdims=True), new, rows).astype(np.float32)
+    return moved

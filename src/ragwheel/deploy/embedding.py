@@ -1,0 +1,68 @@
+"""An embedding function whose query vectors are adapted, for code without a framework."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from ragwheel.capture.context import running
+from ragwheel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ragwheel.capture.recorder import Retrieval
+    from ragwheel.deploy.adapter import Adapter
+
+__all__ = ["adapted", "as_given", "stamp"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def adapted(embed: F, adapter: Adapter) -> F:
+    """The function `embed` with its vectors adapted: use it for queries, and `embed` itself for documents.
+
+    Args:
+        embed: text -> vector or texts -> vectors (lists of floats or arrays), sync or async.
+        adapter: trained for the model behind `embed`.
+
+    Inside a recorded retriever the retrieval's version gets the adapter's id, so that clicks before and
+    after can be told apart. Raises :class:`~ragwheel.errors.ModelError` when called with a model of
+    another dimension, and :class:`~ragwheel.errors.ConfigurationError` at once for an `embed` that is no
+    function.
+    """
+    if not callable(embed):
+        raise ConfigurationError(f"adapted: got a {type(embed).__name__}, allowed: a function that embeds")
+
+    def finish(vectors: Any) -> Any:
+        stamp(running.get(), adapter.version)
+        return as_given(vectors, adapter)
+
+    if inspect.iscoroutinefunction(embed):
+        call: Callable[..., Awaitable[Any]] = embed
+
+        @functools.wraps(embed)
+        async def embed_async(*args: Any, **kwargs: Any) -> Any:
+            return finish(await call(*args, **kwargs))
+
+        return embed_async  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+    @functools.wraps(embed)
+    def embed_sync(*args: Any, **kwargs: Any) -> Any:
+        return finish(embed(*args, **kwargs))
+
+    return embed_sync  # type: ignore[return-value]  # the same signature, by functools.wraps
+
+
+def as_given(vectors: Any, adapter: Adapter) -> Any:
+    """Adapted vectors as what they were: lists stay lists, anything else becomes an array."""
+    if isinstance(vectors, list) and not len(vectors):
+        return vectors
+    found = adapter.query(vectors)
+    return found.tolist() if isinstance(vectors, list) else found
+
+
+def stamp(retrieval: Retrieval | None, version: str) -> None:
+    """Add `version` to that of a retrieval under way, once."""
+    if retrieval is not None and not retrieval.done and version not in retrieval.version:
+        retrieval.version = f"{retrieval.version}+{version}" if retrieval.version else version

@@ -1,0 +1,127 @@
+"""A retriever with a re-ranker behind it: fetch many, score them all, give the best few."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ragwheel.capture.recorder import start_retrieval
+from ragwheel.errors import ConfigurationError
+from ragwheel.guard import guard
+from ragwheel.host.items import row
+
+__all__ = ["Reranked", "Scorer", "checked_scorer", "fell_back", "rerank"]
+
+T = TypeVar("T")
+Scorer = Callable[[str, list[str]], Sequence[float]]
+"""Scores of texts for a query, higher is better; or an object with ``predict(pairs)`` (CrossEncoder)."""
+
+
+def checked_scorer(reranker: Any) -> Scorer:
+    """A scoring function from a function or from an object with ``predict(pairs)``.
+
+    Raises:
+        ConfigurationError: it is neither.
+    """
+    predict = getattr(reranker, "predict", None)
+    if callable(predict):
+
+        def score(query: str, texts: list[str]) -> Sequence[float]:
+            scores: Sequence[float] = predict([(query, text) for text in texts])
+            return scores
+
+        return score
+    if callable(reranker):
+        found: Scorer = reranker
+        return found
+    raise ConfigurationError(
+        f"a re-ranker: got a {type(reranker).__name__}, allowed: a function (query, texts) -> scores, or an "
+        "object with predict(pairs), such as sentence_transformers.CrossEncoder"
+    )
+
+
+def rerank(query: str, chunks: Sequence[T], scorer: Scorer) -> list[tuple[T, float]]:
+    """All of `chunks` with their scores, best first; equal scores keep the order in which they came.
+
+    Raises whatever the scorer raises, and ValueError when it gives another number of scores, or none that
+    can be ordered (NaN).
+    """
+    if not chunks:
+        return []
+    texts = [_text(chunk) for chunk in chunks]
+    scores = [float(score) for score in scorer(query, texts)]
+    if len(scores) != len(texts):
+        raise ValueError(f"the re-ranker gave {len(scores)} scores for {len(texts)} texts")
+    if any(score != score for score in scores):  # noqa: PLR0124 - NaN is unlike itself
+        raise ValueError("the re-ranker gave a score that is not a number")
+    return sorted(zip(chunks, scores, strict=True), key=lambda scored: -scored[1])
+
+
+class Reranked:
+    """``search(query)`` that fetches `fetch_k` chunks, re-ranks them and gives the best `k`.
+
+    Args:
+        retriever: function ``(query, k=...)`` that returns a list of chunks, best first. Record it with
+            ``@ragwheel.retriever`` and the store sees both rankings.
+        reranker: function ``(query, texts) -> scores``, or an object with ``predict(pairs)``.
+        fetch_k: how many chunks to re-rank.
+        k: how many to give.
+        name: of the re-ranker, on its span; ``version`` likewise.
+
+    All of the re-ranked chunks are recorded, with the ranks that they came in with; the app gets `k`. A
+    re-ranker that fails costs the app nothing: it gets the retriever's first `k`, the span is flagged
+    ``rerank_failed`` and the failure counted.
+
+    Raises:
+        ConfigurationError: `k` is not between 1 and `fetch_k`, or something is not a function.
+    """
+
+    def __init__(
+        self,
+        retriever: Callable[..., Sequence[Any]],
+        reranker: Any,
+        *,
+        fetch_k: int = 40,
+        k: int = 5,
+        name: str = "reranker",
+        version: str | None = None,
+    ) -> None:
+        if not callable(retriever):
+            raise ConfigurationError(
+                f"Reranked: got a {type(retriever).__name__} as retriever, allowed: a function"
+            )
+        if not 1 <= k <= fetch_k:
+            raise ConfigurationError(f"Reranked(k={k}, fetch_k={fetch_k}): allowed: 1 <= k <= fetch_k")
+        self.retriever, self.scorer = retriever, checked_scorer(reranker)
+        self.fetch_k, self.k, self.name, self.version = fetch_k, k, name, version
+
+    def __call__(self, query: str, **options: Any) -> list[Any]:
+        """The best `k` chunks; `options` go to the retriever."""
+        chunks = list(self.retriever(query, k=self.fetch_k, **options))
+        span = start_retrieval(
+            query, source="", name=self.name, version=self.version, top_k=self.k, kind="rerank"
+        )
+        try:
+            scored = rerank(query, chunks, self.scorer)
+        except Exception as error:  # noqa: BLE001 - the app's own re-ranker; the retriever's order stands
+            span.flag(fell_back(error))
+            best = chunks
+            span.finish(chunks, returned=self.k)
+        else:
+            best = [chunk for chunk, _ in scored]
+            span.finish(scored, returned=self.k)
+        return best[: self.k]
+
+
+def fell_back(error: Exception) -> str:
+    """Count and log a re-ranker's failure; the flag that its span gets."""
+    where = "re-ranking"
+    guard.count(where)
+    guard.warn_once(where, f"the re-ranker raised {type(error).__name__}; the retriever's own order was used")
+    return f"rerank_failed: {type(error).__name__}"
+
+
+def _text(chunk: object) -> str:
+    """The text of a chunk of any kind that ragwheel reads."""
+    found = row(chunk, {})[1]
+    return found if isinstance(found, str) else ""

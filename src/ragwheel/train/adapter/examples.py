@@ -1,0 +1,149 @@
+"""Training rows as arrays: distinct query and document vectors, and who is relevant to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragwheel.errors import ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+    Floats = NDArray[np.float32]
+    Ints = NDArray[np.int64]
+
+__all__ = ["Examples", "collect", "unit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """n distinct queries, m distinct documents, r rows.
+
+    Attributes:
+        queries, documents: (n, d) and (m, d), of unit length.
+        query, positive: (r,) indices of a row's query and relevant document.
+        negatives: (r, h) indices of documents, -1 where a row has fewer.
+        weight: (r,) of each row, 1 on average.
+        segment: (n,) names of the queries' segments, or None.
+    """
+
+    queries: Floats
+    documents: Floats
+    query: Ints
+    positive: Ints
+    negatives: Ints
+    weight: Floats
+    segment: NDArray[np.str_] | None = None
+
+    def only(self, queries: Ints) -> Examples:
+        """The rows of these queries (indices); documents keep their numbers."""
+        return self.rows(np.flatnonzero(np.isin(self.query, queries)))
+
+    def rows(self, rows: Ints) -> Examples:
+        """Only these rows (indices), and the queries that they leave."""
+        left = np.unique(self.query[rows])
+        return Examples(
+            self.queries[left], self.documents, np.searchsorted(left, self.query[rows]), self.positive[rows],
+            self.negatives[rows], self.weight[rows], None if self.segment is None else self.segment[left],
+        )  # fmt: skip
+
+    def relevant(self) -> list[Ints]:
+        """For each query its distinct relevant documents."""
+        pairs = np.unique(np.stack([self.query, self.positive], axis=1), axis=0)
+        return np.split(pairs[:, 1], np.searchsorted(pairs[:, 0], np.arange(1, len(self.queries))))
+
+
+def unit(vectors: Floats) -> Floats:
+    """Rows of length 1; a row of zeros stays one."""
+    length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    scaled: Floats = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
+    return scaled
+
+
+def collect(
+    query_vectors: ArrayLike,
+    positive_vectors: ArrayLike,
+    negative_vectors: ArrayLike | None = None,
+    *,
+    weights: ArrayLike | None = None,
+    segments: Sequence[str] | None = None,
+) -> Examples:
+    """Check the vectors of r rows and find the distinct ones among them.
+
+    Args:
+        query_vectors, positive_vectors: (r, d).
+        negative_vectors: (r, d) or (r, h, d); a vector of NaN stands for no negative.
+        weights: (r,) confidence of each row, from 0.
+        segments: (r,) name of the segment of each row's query.
+
+    Raises:
+        ModelError: shapes that do not match, no rows, or values that are not finite.
+    """
+    queries, positives = (
+        _matrix("query_vectors", query_vectors),
+        _matrix("positive_vectors", positive_vectors),
+    )
+    rows, dimension = queries.shape
+    _same("positive_vectors", positives.shape, (rows, dimension))
+    negatives = np.empty((rows, 0, dimension), np.float32)
+    if negative_vectors is not None:
+        negatives = np.asarray(negative_vectors, dtype=np.float32)
+        negatives = negatives[:, None] if negatives.ndim == 2 else negatives
+        _same("negative_vectors", negatives.shape, (rows, *negatives.shape[1:2], dimension))
+    missing = np.isnan(negatives).all(axis=2)
+    for name, vectors in (
+        ("query_vectors", queries),
+        ("positive_vectors", positives),
+        ("negative_vectors", negatives[~missing]),
+    ):
+        if not np.isfinite(vectors).all():
+            bad = int((~np.isfinite(vectors).all(axis=-1)).sum())
+            raise ModelError(
+                f"{name}: {bad} of {len(vectors)} vectors hold NaN or infinity; look at what the embedding "
+                "model got and gave there, and leave those rows out"
+            )
+    weight = np.ones(rows) if weights is None else np.asarray(weights, dtype=np.float64)
+    _same("weights", weight.shape, (rows,))
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
+        raise ModelError("weights: allowed: numbers from 0, not all 0")
+    distinct, query = _distinct(unit(queries))
+    n_documents = rows + int((~missing).sum())
+    documents, number = _distinct(unit(np.concatenate([positives, negatives[~missing]])))
+    hard = np.full(missing.shape, -1)
+    hard[~missing] = number[rows:n_documents]
+    named = None
+    if segments is not None:
+        _same("segments", (len(segments),), (rows,))
+        named = np.empty(len(distinct), dtype=object)
+        named[query] = list(map(str, segments))
+        named = named.astype(str)
+    scaled = (weight / weight.mean()).astype(np.float32)
+    return Examples(distinct, documents, query, number[:rows], hard, scaled, named)
+
+
+def _matrix(name: str, vectors: Any) -> Floats:
+    try:
+        found = np.asarray(vectors, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{name}: allowed: an array (rows, dimension) of numbers; {error}") from error
+    if found.ndim != 2 or 0 in found.shape:
+        raise ModelError(f"{name}: got shape {found.shape}, allowed: (rows, dimension), at least one row")
+    return found
+
+
+def _same(name: str, got: tuple[int, ...], allowed: tuple[int, ...]) -> None:
+    if got != allowed:
+        raise ModelError(f"{name}: got shape {got}, allowed: {allowed}, as query_vectors has")
+
+
+def _distinct(vectors: Floats) -> tuple[Floats, Ints]:
+    """Distinct rows in order of first appearance, and the number of each row's."""
+    number: dict[bytes, int] = {}
+    index = np.array([number.setdefault(row.tobytes(), len(number)) for row in vectors], dtype=np.int64)
+    first = np.full(len(number), len(vectors))
+    np.minimum.at(first, index, np.arange(len(vectors)))
+    return vectors[first], index
