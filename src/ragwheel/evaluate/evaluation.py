@@ -1,0 +1,209 @@
+"""Systems on a collection: run, measured, compared with what is there already."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ragwheel.datasets import Progress
+from ragwheel.errors import ConfigurationError
+from ragwheel.evaluate.cache import cache_folder
+from ragwheel.evaluate.collection import LABELS, Collection, Labels
+from ragwheel.evaluate.measured import Comparison, Judged, Measured, compare_many
+from ragwheel.evaluate.measures import PRIMARY, check_measure, per_query
+from ragwheel.evaluate.models import embedder
+from ragwheel.evaluate.runs import Run
+from ragwheel.evaluate.statistics import StatisticsOptions
+from ragwheel.evaluate.systems import Cost, Searcher, System, bm25, hybrid
+
+__all__ = ["EvaluateOptions", "Evaluation", "SystemFacts", "baselines", "evaluate"]
+
+
+@dataclass(frozen=True)
+class EvaluateOptions:
+    """How to evaluate.
+
+    Args:
+        reference: name of the system that the others are compared with; None: ``base`` if there is one, else
+            the first.
+        measure: that comparisons and verdicts go by.
+        depth: how many documents a system ranks for a query.
+        cache: where vectors are kept; None: nowhere.
+        statistics: how to test.
+    """
+
+    reference: str | None = None
+    measure: str = PRIMARY
+    depth: int = 100
+    cache: Path | None = field(default_factory=cache_folder)
+    statistics: StatisticsOptions = field(default_factory=StatisticsOptions)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "measure", check_measure(self.measure))
+        if self.depth < 40:
+            raise ConfigurationError(f"depth is {self.depth}; allowed: 40 or more, for recall@40.")
+
+
+@dataclass(frozen=True)
+class SystemFacts:
+    """A system that was evaluated: how to make it again, what using it asks for, what it took here.
+
+    ``ms_per_query`` includes encoding what was not in the cache yet.
+    """
+
+    name: str
+    spec: str
+    cost: Cost
+    ms_per_query: float
+    dataset_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What systems reached on a collection.
+
+    Attributes:
+        collection: its name and id; ``documents`` and ``queries`` count what is in it.
+        systems: in the order of the table.
+        reference: name of the system that the others are compared with.
+        measure: that comparisons go by.
+        measured: per-query values by system.
+        comparisons: with the reference, by system; the reference itself has none.
+        notes: what a reader of the figures should know.
+        runs: rankings by system.
+        options: how it was done.
+    """
+
+    collection: tuple[str, str]
+    documents: int
+    queries: dict[Labels, int]
+    systems: tuple[SystemFacts, ...]
+    reference: str
+    measure: str
+    measured: dict[str, Measured]
+    comparisons: dict[str, Comparison]
+    notes: tuple[str, ...]
+    runs: dict[str, Run] = field(repr=False)
+    statistics: StatisticsOptions
+    elapsed_s: float = 0.0
+
+    @property
+    def labels(self) -> tuple[Labels, ...]:
+        """The kinds of labels that there are, most trusted first."""
+        return tuple(one for one in LABELS if one in self.queries)
+
+    def slices(self, labels: Labels) -> tuple[str, ...]:
+        """The slices that have queries."""
+        judged = self.measured[self.reference].judged[labels]
+        return tuple(part for part in judged.slices if judged.slice(part))
+
+
+def baselines(base: System | str | None = "minilm") -> list[System]:
+    """What stands in every table: BM25, the base model, and both by reciprocal rank fusion.
+
+    Args:
+        base: the embedder to beat, or what names one; None: BM25 alone.
+    """
+    words = bm25()
+    if base is None:
+        return [words]
+    model = embedder(base, "base") if isinstance(base, str) else base
+    return [words, model, hybrid(words, model)]
+
+
+def evaluate(
+    collection: Collection,
+    systems: Sequence[System],
+    *,
+    options: EvaluateOptions | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Run systems over the queries of a collection and measure them.
+
+    Args:
+        collection: see :func:`~ragwheel.evaluate.read_traces` and :func:`~ragwheel.evaluate.read_beir`.
+        systems: with :func:`baselines` among them, as a rule.
+        options: see :class:`EvaluateOptions`.
+        progress: called as the work goes on; what it raises ends it. Vectors computed so far are kept.
+
+    Raises:
+        ConfigurationError: two systems of one name, or no system is named like the reference.
+        DatasetError: a system's rankings cannot be measured; says why.
+        ModelError: a model cannot be loaded.
+    """
+    options = options or EvaluateOptions()
+    start = time.monotonic()
+    reference = _reference(systems, options)
+    facts, runs, notes, measured = [], {}, list(collection.notes), {}
+    judged = {labels: _judged(collection, labels) for labels in LABELS if labels in collection.qrels}
+    for done, system in enumerate(systems):
+        if progress is not None:
+            progress("evaluate", done, len(systems))
+        run, took_s = system.run(collection, Searcher(options.depth, options.cache, progress))
+        notes += run.check(collection.queries, collection.corpus)
+        notes += _trained_elsewhere(system, collection)
+        ms = round(1000 * took_s / len(collection.queries), 2)
+        facts.append(SystemFacts(system.name, system.spec, system.cost, ms, system.dataset_id))
+        values = {one: per_query(run, collection.qrels[one], collection.positive) for one in judged}
+        runs[system.name] = run
+        measured[system.name] = Measured(system.name, (collection.name, collection.id), judged, values)
+    if progress is not None:
+        progress("evaluate", len(systems), len(systems))
+    others = [name for name in measured if name != reference]
+    compared = compare_many(
+        [measured[name] for name in others],
+        measured[reference],
+        measures=(options.measure,),
+        options=options.statistics,
+    )
+    return Evaluation(
+        collection=(collection.name, collection.id),
+        documents=len(collection.corpus),
+        queries={labels: len(one.cluster) for labels, one in judged.items()},
+        systems=tuple(facts),
+        reference=reference,
+        measure=options.measure,
+        measured=measured,
+        comparisons=dict(zip(others, compared)),
+        notes=tuple(notes),
+        runs=runs,
+        statistics=options.statistics,
+        elapsed_s=time.monotonic() - start,
+    )
+
+
+def _reference(systems: Sequence[System], options: EvaluateOptions) -> str:
+    names = [system.name for system in systems]
+    if not names:
+        raise ConfigurationError("There is no system to evaluate. Name one: --system mine=embedder:FOLDER")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ConfigurationError(f"Two systems are called {twice[0]!r}; give each a name: --system NAME=SPEC")
+    wanted = options.reference or next((one for one in ("base", "captured") if one in names), names[0])
+    if wanted not in names:
+        raise ConfigurationError(f"No system is called {wanted!r}; there are: {', '.join(names)}.")
+    return wanted
+
+
+def _judged(collection: Collection, labels: Labels) -> Judged:
+    slices = collection.slices(labels)
+    seen = set(slices.get("seen", ()))
+    known = collection.seen is not None
+    return Judged(
+        cluster={query: collection.cluster(query) for query in slices["all"]},
+        seen={query: query in seen for query in slices["all"]} if known else {},
+    )
+
+
+def _trained_elsewhere(system: System, collection: Collection) -> list[str]:
+    if system.dataset_id is None or collection.dataset_id in (None, system.dataset_id):
+        return []
+    return [
+        (
+            f"{system.name} was trained on the dataset {system.dataset_id}, measured here on "
+            f"{collection.dataset_id}: if that one did not keep its splits (--sticky-from), test queries may "
+            f"have been trained on"
+        )
+    ]

@@ -1,0 +1,126 @@
+"""The guard: which system to use, and which never."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ragwheel.errors import ConfigurationError
+from ragwheel.evaluate.evaluation import Evaluation, SystemFacts
+from ragwheel.evaluate.measured import compare
+from ragwheel.evaluate.systems import COSTS
+
+__all__ = ["Recommendation", "recommend"]
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """Which system to use.
+
+    Attributes:
+        system: its name; the reference when nothing is proved to be better.
+        why: sentences, the most important first.
+        refused: systems that must not be used, with the reason.
+        equals: those that cannot be told apart from the best one.
+    """
+
+    system: str
+    why: tuple[str, ...]
+    refused: dict[str, str]
+    equals: tuple[str, ...] = ()
+
+
+def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
+    """Recommend the cheapest system among the proved ones that cannot be told apart.
+
+    A system is refused when its interval lies wholly below the reference's in any evaluation, with any kind
+    of label, on any slice. It is a candidate when its verdict is *better* in the first evaluation that can
+    tell. Among
+    the candidates that cannot be told apart from the best one the cheapest is taken: first by what using it
+    asks for (:data:`~ragwheel.evaluate.systems.COSTS`), then by its time per query.
+
+    Args:
+        evaluations: one, or several of the same systems against the same reference, the most important first.
+
+    Raises:
+        ConfigurationError: none was given, or they have different references.
+    """
+    every = [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
+    if not every or len({one.reference for one in every}) > 1:
+        got = ", ".join(one.reference for one in every) or "no evaluation"
+        raise ConfigurationError(f"recommend needs evaluations with one and the same reference; got {got}.")
+    reference = every[0].reference
+    refused = _refused(every)
+    for evaluation in every:
+        proved = [
+            one for one in evaluation.systems if one.name not in refused and _is_better(evaluation, one.name)
+        ]
+        if proved:
+            return _cheapest(evaluation, proved, refused)
+    why = [f"Nothing is proved to be better than {reference}: keep it."]
+    ahead = [
+        f"{name} is ahead by labels inferred from clicks and citations ({row.difference.low:+.3f} to "
+        f"{row.difference.high:+.3f} {row.measure}): let it prove itself by interleaving or explicit "
+        f"judgments."
+        for evaluation in every
+        for name, found in evaluation.comparisons.items()
+        for row in found.rows
+        if row.labels == "inferred" and row.part == "all" and row.difference.low > 0 and name not in refused
+    ]
+    return Recommendation(reference, (*why, *ahead), refused)
+
+
+def _refused(evaluations: list[Evaluation]) -> dict[str, str]:
+    refused: dict[str, str] = {}
+    for evaluation in evaluations:
+        for name, found in evaluation.comparisons.items():
+            for row in found.rows:
+                if row.difference.high < 0:
+                    part = "" if row.part == "all" else f" on {row.part} queries"
+                    refused.setdefault(
+                        name,
+                        f"below {evaluation.reference} by {row.difference.low:+.3f} to "
+                        f"{row.difference.high:+.3f} {row.measure}{part} of {evaluation.collection[0]} "
+                        f"({row.labels} labels)",
+                    )
+    return refused
+
+
+def _is_better(evaluation: Evaluation, name: str) -> bool:
+    rows = evaluation.comparisons[name].rows if name in evaluation.comparisons else ()
+    return any(row.verdict.word == "better" and row.part == "all" for row in rows)
+
+
+def _cheapest(evaluation: Evaluation, proved: list[SystemFacts], refused: dict[str, str]) -> Recommendation:
+    measure = evaluation.measure
+    labels = next(one for one in evaluation.labels if one != "inferred")
+    means = {one.name: evaluation.measured[one.name].mean(labels, measure) for one in proved}
+    best = max(proved, key=lambda one: (means[one.name], one.name))
+    equals = [best]
+    for one in proved:
+        if one is not best:
+            found = compare(
+                evaluation.measured[best.name],
+                evaluation.measured[one.name],
+                measures=(measure,),
+                options=evaluation.statistics,
+            ).rows[0]
+            if found.difference.low <= 0:
+                equals.append(one)
+    chosen = min(equals, key=lambda one: (COSTS.index(one.cost), one.ms_per_query))
+    row = evaluation.comparisons[chosen.name].rows[0]
+    why = [
+        (
+            f"{chosen.name} is better than {evaluation.reference}: {row.difference.mean:+.3f} {measure}, "
+            f"interval {row.difference.low:+.3f} to {row.difference.high:+.3f}, {row.labels} labels, "
+            f"{row.difference.queries} queries."
+        )
+    ]
+    if chosen is not best:
+        why.append(
+            f"{best.name} has the highest mean ({means[best.name]:.3f} to {means[chosen.name]:.3f}), but the "
+            f"two cannot be told apart, and {chosen.name} costs less ({chosen.cost} against {best.cost})."
+        )
+    return Recommendation(
+        chosen.name, tuple(why), refused, tuple(one.name for one in equals if one is not chosen)
+    )

@@ -1,0 +1,213 @@
+"""Systems: what can rank a collection's documents for its queries."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ragwheel.datasets import Progress
+from ragwheel.errors import ConfigurationError, DatasetError
+from ragwheel.evaluate.cache import cache_folder
+from ragwheel.evaluate.collection import Collection
+from ragwheel.evaluate.runs import Run, ranked, read_run
+
+__all__ = ["Cost", "Searcher", "System", "bm25", "captured", "from_callable", "from_run", "hybrid"]
+
+#: What using a system asks for, cheapest first: nothing; a word index, or a product with a matrix per query;
+#: all documents embedded anew; two indexes; a model that reads every candidate for every query.
+Cost = Literal["nothing", "light", "re-index", "two indexes", "model per query"]
+COSTS: Final[tuple[Cost, ...]] = ("nothing", "light", "re-index", "two indexes", "model per query")
+
+_RRF_K: Final = 60
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """What a system is given to work with.
+
+    Args:
+        depth: how many documents to rank for a query.
+        cache: where vectors and scores are kept between evaluations; None: nowhere.
+        progress: told how far the work is.
+    """
+
+    depth: int = 100
+    cache: Path | None = field(default_factory=cache_folder)
+    progress: Progress | None = None
+
+    def tell(self, stage: str, done: int, total: int) -> None:
+        """Pass progress on."""
+        if self.progress is not None:
+            self.progress(stage, done, total)
+
+
+@dataclass(frozen=True)
+class System:
+    """A named way of ranking.
+
+    Args:
+        name: in tables and files.
+        spec: how to make it again, as the command line names it.
+        search: ranks the documents of a collection for all of its queries: ids by query id, best first.
+        cost: what using it asks for.
+        dataset_id: of the dataset folder that it was trained on, where its card says so.
+    """
+
+    name: str
+    spec: str
+    search: Callable[[Collection, Searcher], Mapping[str, tuple[str, ...]]]
+    cost: Cost = "light"
+    dataset_id: str | None = None
+
+    def run(self, collection: Collection, searcher: Searcher) -> tuple[Run, float]:
+        """Its rankings, and the seconds that they took.
+
+        Raises:
+            DatasetError: it ranks a document twice, scores one NaN, or knows none of the queries or
+                documents.
+        """
+        start = time.monotonic()
+        found = self.search(collection, searcher)
+        run = Run(self.name, {query: tuple(ranking)[: searcher.depth] for query, ranking in found.items()})
+        return run, time.monotonic() - start
+
+
+def bm25(name: str = "bm25") -> System:
+    """BM25 by bm25s with its defaults (Lucene's variant, k1 1.5, b 0.75, English stop words)."""
+
+    def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        import bm25s
+
+        documents = list(collection.corpus)
+        searcher.tell("bm25", 0, 2)
+        words = _words(collection.corpus.values())
+        if not words.vocab:
+            raise DatasetError(f"{collection.name}: no document has a word in it, so BM25 finds nothing.")
+        index = bm25s.BM25()
+        index.index(words, show_progress=False)
+        searcher.tell("bm25", 1, 2)
+        k = min(searcher.depth, len(documents))
+        found: dict[str, tuple[str, ...]] = {}
+        for query, text in collection.queries.items():
+            tokens = _words([text], ids=False)[0]
+            if not any(token in index.vocab_dict for token in tokens):
+                found[query] = ()
+                continue
+            places, scores = index.retrieve([tokens], k=k, show_progress=False)
+            hits = [(documents[p], float(s)) for p, s in zip(places[0], scores[0]) if s > 0]
+            found[query] = ranked(hits, f"{name}, query {query}")
+        searcher.tell("bm25", 2, 2)
+        return found
+
+    return System(name, "bm25", search, "light")
+
+
+def _words(texts: Iterable[str], *, ids: bool = True) -> Any:
+    import bm25s
+
+    return bm25s.tokenize(list(texts), stopwords="en", return_ids=ids, show_progress=False)
+
+
+def hybrid(first: System, second: System, name: str = "hybrid", *, k: int = _RRF_K) -> System:
+    """Two systems by reciprocal rank fusion: the sum of ``1 / (k + rank)`` (Cormack et al., SIGIR 2009)."""
+
+    def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        return fused([one.search(collection, searcher) for one in (first, second)], k=k)
+
+    return System(name, f"hybrid of {first.spec} and {second.spec}", search, "two indexes")
+
+
+def fused(runs: Sequence[Mapping[str, tuple[str, ...]]], *, k: int = _RRF_K) -> dict[str, tuple[str, ...]]:
+    """Rankings of several systems as one, by reciprocal rank fusion."""
+    found: dict[str, tuple[str, ...]] = {}
+    for query in dict.fromkeys(query for run in runs for query in run):
+        scores: dict[str, float] = {}
+        for run in runs:
+            for rank, document in enumerate(run.get(query, ()), 1):
+                scores[document] = scores.get(document, 0.0) + 1 / (k + rank)
+        found[query] = ranked(list(scores.items()), f"hybrid, query {query}")
+    return found
+
+
+def captured(version: str = "", name: str = "captured") -> System:
+    """The rankings as the traces have them: the retriever of the app itself, without running it.
+
+    Args:
+        version: of the retriever; empty: the latest ranking of each query by whichever version.
+        name: in tables.
+    """
+
+    def search(collection: Collection, _searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        try:
+            return collection.captured[version]
+        except KeyError:
+            versions = ", ".join(repr(one) for one in collection.captured if one) or "none"
+            raise DatasetError(
+                f"{collection.name} has no captured rankings of "
+                + (
+                    f"version {version!r}; it has: {versions}."
+                    if version
+                    else "any retriever for these queries."
+                )
+                + " Rankings are captured in the traces of an app: evaluate with --dataset and --db."
+            ) from None
+
+    return System(name, f"captured:{version}" if version else "captured", search, "nothing")
+
+
+def from_run(path: str | Path, name: str | None = None) -> System:
+    """The rankings of a TREC run file, of whatever made them.
+
+    Raises:
+        DatasetError: see :func:`~ragwheel.evaluate.runs.read_run`.
+    """
+    run = read_run(path, name)
+    return System(run.name, f"run:{path}", lambda _collection, _searcher: run.rankings, "light")
+
+
+def from_callable(function: Callable[[str, int], Iterable[Any]], name: str, spec: str = "") -> System:
+    """A function from a query and a number to the ids of that many documents, best first.
+
+    Args:
+        function: may give ids, ``(id, score)`` with the order deciding, or objects with an ``id``. An id is
+            the collection's (``source/id`` for traces) or the app's own where no two sources share it.
+        name: in tables.
+        spec: how to find it again.
+    """
+
+    def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        own = _own_ids(collection.corpus)
+        found: dict[str, tuple[str, ...]] = {}
+        for done, (query, text) in enumerate(collection.queries.items(), 1):
+            ids = (_id(one, name) for one in function(text, searcher.depth))
+            found[query] = tuple(one if one in collection.corpus else own.get(one, one) for one in ids)
+            searcher.tell(name, done, len(collection.queries))
+        return found
+
+    return System(name, spec or f"python:{getattr(function, '__name__', name)}", search, "light")
+
+
+def _own_ids(corpus: Mapping[str, str]) -> dict[str, str]:
+    """The collection's id by the app's own, of those that are the same in no two sources."""
+    found: dict[str, list[str]] = {}
+    for document in corpus:
+        found.setdefault(document.partition("/")[2], []).append(document)
+    return {own: documents[0] for own, documents in found.items() if own and len(documents) == 1}
+
+
+def _id(one: Any, name: str) -> str:
+    if isinstance(one, (list, tuple)) and one:
+        one = one[0]
+    elif isinstance(one, Mapping):
+        one = one.get("id")
+    elif not isinstance(one, (str, int)):
+        one = getattr(one, "id", None)
+    if not isinstance(one, (str, int)):
+        raise ConfigurationError(
+            f"{name} gave {one!r} where the id of a document was expected: ids, (id, score), or objects with "
+            f"an id."
+        )
+    return str(one)

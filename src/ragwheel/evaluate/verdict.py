@@ -1,0 +1,69 @@
+"""What may be said about a difference: better, worse, or that it can't be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ragwheel.evaluate.collection import Labels
+from ragwheel.evaluate.statistics import Difference
+
+__all__ = ["Verdict", "judge"]
+
+Word = Literal["better", "worse", "can't tell"]
+_ENOUGH: Final = 1_000_000
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A word, and the sentence that says why."""
+
+    word: Word
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.word}: {self.why}" if self.why else self.word
+
+
+def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> Verdict:
+    """The verdict on a difference.
+
+    *Better* needs an interval above zero, a test that agrees, and labels that say so in their own right:
+    those inferred from clicks and citations favour what was shown, and what was trained on their like.
+    *Worse* needs the
+    same but holds with any labels: a warning should not wait for proof.
+
+    Args:
+        found: the difference of a system and what it is compared with.
+        labels: who said what is relevant.
+        p: of the test, corrected where several systems were compared.
+        level: of the interval.
+    """
+    if found.wins == found.losses == 0:
+        return Verdict("can't tell", "equal on every query")
+    certain = p <= 1 - level
+    if certain and found.high < 0:
+        return Verdict(
+            "worse", "by inferred labels, which favour what was shown" if labels == "inferred" else ""
+        )
+    if certain and found.low > 0:
+        if labels != "inferred":
+            return Verdict("better", "")
+        return Verdict(
+            "can't tell",
+            "ahead, but labels inferred from clicks and citations prove nothing by themselves: judge some "
+            "queries, use an evaluation set, or interleave",
+        )
+    if found.clusters < 2 or found.needed is None:
+        return Verdict("can't tell", f"{found.queries} queries in {found.clusters} groups are too few")
+    if found.needed >= _ENOUGH:
+        return Verdict("can't tell", "more than a million queries needed")
+    if found.needed == 0:
+        return Verdict("can't tell", "too close to the edge; more queries needed")
+    return Verdict("can't tell", f"about {_rounded(found.needed):,} more queries needed")
+
+
+def _rounded(n: int) -> int:
+    """Two digits are all that an estimate from a sample can claim."""
+    unit = int(10 ** max(len(str(n)) - 2, 0))
+    return -(-n // unit) * unit

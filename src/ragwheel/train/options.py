@@ -1,0 +1,188 @@
+"""What can be asked of a training, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from ragwheel.errors import ConfigurationError
+from ragwheel.models.card import ModelFacts
+from ragwheel.models.loading import MINILM
+
+__all__ = [
+    "EMBEDDER_LOSSES",
+    "RERANKER_LOSSES",
+    "DevFigures",
+    "EmbedderOptions",
+    "RerankerOptions",
+    "TrainedModel",
+]
+
+#: ``mnrl`` and ``infonce`` are two names of one loss; ``auto`` chooses between it and ``gist``.
+EMBEDDER_LOSSES: Final = ("auto", "infonce", "mnrl", "gist", "triplet", "marginmse")
+RERANKER_LOSSES: Final = ("auto", "bce", "lambda")
+_PRECISIONS: Final = ("auto", "float32", "bfloat16")
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class EmbedderOptions:
+    """How to train an embedding model.
+
+    Args:
+        base: a folder, a hub id or ``minilm``.
+        loss: of :data:`EMBEDDER_LOSSES`.
+        epochs: passes over the training rows.
+        learning_rate: at its highest, after a warm-up of a tenth of the steps; then falling to zero.
+        batch_size: rows a step and device; the other rows' chunks are negatives too. None: 32 on a CPU, 128
+            elsewhere, and fewer where that would make less than eight steps.
+        mini_batch_size: rows in memory at once on a GPU; halved when memory runs out.
+        max_tokens: longer texts are cut; None: 128 on a CPU, what the model takes elsewhere.
+        matryoshka: dimensions that prefixes of the vectors shall be good at, such as (384, 192, 96).
+        lora_rank: train low-rank additions of this rank instead of all weights; 0: all weights.
+        merge_with_base: how much of the tuned weights the result holds (0.5: the mean of both, against
+            forgetting); None: the share that does best on ``dev``.
+        confidence: ``resample`` draws rows in proportion to the confidence of their labels.
+        evaluations: how often ``dev`` is looked at during training.
+        dev_documents: the most chunks that are searched in such a look.
+        min_examples: training questions below which nothing is trained.
+        without_dev: train where there is no ``dev`` split, and take the last step instead of the best.
+        checkpoint_every: steps from one checkpoint to the next; None: a twentieth of the training.
+        seed: of the order of rows, of dropout, of every draw.
+        device: as torch names it; None: the GPU if there is one.
+        precision: ``auto`` is bfloat16 where the machine is fast at it.
+
+    Raises:
+        ConfigurationError: a value that cannot be used.
+    """
+
+    base: str = MINILM
+    loss: str = "auto"
+    epochs: float = 1.0
+    learning_rate: float = 2e-5
+    batch_size: int | None = None
+    mini_batch_size: int = 32
+    max_tokens: int | None = None
+    matryoshka: tuple[int, ...] = ()
+    lora_rank: int = 0
+    merge_with_base: float | None = None
+    confidence: Literal["resample", "ignore"] = "resample"
+    evaluations: int = 4
+    dev_documents: int = 1000
+    min_examples: int = 100
+    without_dev: bool = False
+    checkpoint_every: int | None = None
+    seed: int = 0
+    device: str | None = None
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        _check_common(self, EMBEDDER_LOSSES)
+        if self.merge_with_base is not None and not 0 < self.merge_with_base <= 1:
+            raise ConfigurationError(
+                f"merge_with_base is {self.merge_with_base}; allowed: above 0, to 1 (tuned alone)."
+            )
+        if self.matryoshka and (min(self.matryoshka) < 1 or len(set(self.matryoshka)) < len(self.matryoshka)):
+            raise ConfigurationError(f"matryoshka is {self.matryoshka}; allowed: different numbers above 0.")
+        if self.matryoshka and self.loss == "gist":
+            raise ConfigurationError(
+                "matryoshka with the loss gist is not possible. Allowed: infonce, triplet."
+            )
+        if not 0 <= self.lora_rank <= 512:
+            raise ConfigurationError(f"lora_rank is {self.lora_rank}; allowed: 0 (all weights) to 512.")
+
+
+@dataclass(frozen=True)
+class RerankerOptions:
+    """How to train a re-ranker; what is not named here is as in :class:`EmbedderOptions`.
+
+    Args:
+        loss: ``bce`` on graded pairs, ``lambda`` on lists; ``auto`` takes lists where most have two grades.
+        positive_weight: of a relevant pair in ``bce``; None: irrelevant pairs to a relevant one, 1 to 10.
+        batch_size: pairs a step and device; None: as above, and for ``lambda`` an eighth as many lists.
+    """
+
+    base: str = MINILM
+    loss: str = "auto"
+    epochs: float = 1.0
+    learning_rate: float = 4e-5
+    batch_size: int | None = None
+    max_tokens: int | None = None
+    positive_weight: float | None = None
+    confidence: Literal["resample", "ignore"] = "resample"
+    evaluations: int = 4
+    dev_documents: int = 1000
+    min_examples: int = 100
+    without_dev: bool = False
+    checkpoint_every: int | None = None
+    seed: int = 0
+    device: str | None = None
+    precision: Precision = "auto"
+
+    def __post_init__(self) -> None:
+        _check_common(self, RERANKER_LOSSES)
+        if self.positive_weight is not None and not 0 < self.positive_weight <= 1000:
+            raise ConfigurationError(f"positive_weight is {self.positive_weight}; allowed: above 0, to 1000.")
+
+
+def _check_common(options: EmbedderOptions | RerankerOptions, losses: tuple[str, ...]) -> None:
+    for name, got, allowed in (
+        ("loss", options.loss, losses),
+        ("precision", options.precision, _PRECISIONS),
+        ("confidence", options.confidence, ("resample", "ignore")),
+    ):
+        if got not in allowed:
+            raise ConfigurationError(f"{name} is {got!r}; allowed: {', '.join(allowed)}.")
+    for name, number, least in (
+        ("epochs", options.epochs, 0.001),
+        ("learning_rate", options.learning_rate, 1e-9),
+        ("batch_size", options.batch_size, 2),
+        ("evaluations", options.evaluations, 1),
+        ("dev_documents", options.dev_documents, 10),
+        ("min_examples", options.min_examples, 1),
+        ("max_tokens", options.max_tokens, 8),
+        ("checkpoint_every", options.checkpoint_every, 1),
+    ):
+        if number is not None and not number >= least:
+            raise ConfigurationError(f"{name} is {number}; allowed: {least:g} or more.")
+
+
+@dataclass(frozen=True)
+class DevFigures:
+    """nDCG@10 on the ``dev`` questions, before and after; the interval is of the paired difference, 95 %."""
+
+    queries: int
+    base: float
+    tuned: float
+    low: float
+    high: float
+
+    @property
+    def gain(self) -> float:
+        """Tuned minus base."""
+        return self.tuned - self.base
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a training did.
+
+    ``recipe`` names the loss, ``why`` the reasons for what was chosen; ``dev`` is None where there is no such
+    split; ``figures`` are steps, seconds and speeds. ``facts`` stand in the folder's ``ragwheel-model.json``.
+    """
+
+    folder: Path
+    facts: ModelFacts
+    recipe: str
+    why: tuple[str, ...]
+    dev: DevFigures | None
+    notes: tuple[str, ...] = ()
+    figures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def recommended(self) -> bool:
+        """False where the interval on ``dev`` lies wholly below the base."""
+        return self.facts.recommended

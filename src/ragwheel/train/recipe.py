@@ -1,0 +1,189 @@
+"""Which rows and which loss: chosen from the dataset, with the reasons in words."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from statistics import median
+from typing import TYPE_CHECKING, Any, Final
+
+from ragwheel.errors import TrainingError
+from ragwheel.train.examples import USEFUL, Examples, read_examples
+
+if TYPE_CHECKING:
+    from ragwheel.datasets import BuiltDataset
+    from ragwheel.train.options import EmbedderOptions, RerankerOptions
+
+__all__ = ["Recipe", "choose_embedder", "choose_reranker", "embedder_loss", "reranker_loss"]
+
+_SHARED: Final = 0.2
+_IN_BATCH: Final = ("infonce", "gist")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """The loss by name, its rows, why; ``in_batch``: whether the rows of a batch depend on each other."""
+
+    loss: str
+    examples: Examples
+    why: tuple[str, ...]
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether other rows' chunks are negatives, so that a batch must not be cut."""
+        return self.loss in _IN_BATCH
+
+
+def choose_embedder(dataset: BuiltDataset, options: EmbedderOptions) -> Recipe:
+    """The recipe for an embedding model.
+
+    Raises:
+        TrainingError: the dataset has no rows for the loss that was asked for.
+    """
+    loss = {"mnrl": "infonce"}.get(options.loss, options.loss)
+    why: tuple[str, ...] = ()
+    if loss == "auto":
+        shared = _shared(dataset)
+        loss = "gist" if shared >= _SHARED and not options.matryoshka else "infonce"
+        why = (
+            f"{shared:.0%} of the relevant chunks answer more than one question: "
+            + (
+                "the base tells which in-batch negatives are none"
+                if loss == "gist"
+                else "plain in-batch negatives"
+            )
+            + f" ({loss})",
+        )
+    config, told = _embedder_config(dataset, loss)
+    examples = read_examples(dataset, config)
+    if config == "pairs":
+        rows = [row for row, label in enumerate(examples.columns["label"]) if label >= USEFUL]
+        examples = examples.take(rows)
+        columns = {"anchor": examples.columns["query"], "positive": examples.columns["document"]}
+        examples = Examples("pairs", columns, examples.confidence)
+    if loss == "marginmse":
+        margins = _margins(dataset)
+        examples = Examples(config, {**examples.columns, "label": margins}, examples.confidence)
+    return Recipe(loss, examples, (*why, told))
+
+
+def _embedder_config(dataset: BuiltDataset, loss: str) -> tuple[str, str]:
+    """Where the rows come from: n-tuples where the loss takes them and hardly a positive lacks one."""
+    rows = {config: dataset.manifest["rows"][config]["train"] for config in dataset.configs}
+    positives = len(set(_column(dataset, "triplets", "positive")))
+    if loss == "infonce" and rows.get("ntuples"):
+        kept = len(set(_column(dataset, "ntuples", "positive")))
+        if kept >= 0.8 * positives:
+            return "ntuples", f"n-tuples: {kept:,} relevant chunks, each with all its negatives in one row"
+    if rows.get("triplets"):
+        return "triplets", f"triplets: {rows['triplets']:,} rows with checked negatives"
+    if loss in ("triplet", "marginmse"):
+        raise TrainingError(
+            f"The loss {loss} needs triplets; {dataset.folder} has none for training: no positive has a "
+            "usable negative. Allowed with what there is: --loss infonce."
+        )
+    return "pairs", "pairs: no positive has a usable negative; other questions' chunks are the negatives"
+
+
+def _column(dataset: BuiltDataset, config: str, name: str) -> list[str]:
+    table = dataset.rows(config, "train")
+    if name not in table.column_names:
+        raise TrainingError(
+            f"{dataset.folder}/{config} lacks the column {name}; got: {', '.join(table.column_names)}. "
+            f"Build it again: ragwheel build --out {dataset.folder}"
+        )
+    found: list[str] = table[name].to_pylist()
+    return found
+
+
+def _shared(dataset: BuiltDataset) -> float:
+    """The share of relevant chunks that are relevant to more than one question."""
+    pairs = dataset.rows("pairs", "train").to_pydict()
+    useful = {
+        (d, q) for q, d, label in zip(pairs["query"], pairs["document"], pairs["label"]) if label >= USEFUL
+    }
+    questions = Counter(document for document, _ in useful)
+    return sum(count > 1 for count in questions.values()) / max(1, len(questions))
+
+
+def _margins(dataset: BuiltDataset) -> list[float]:
+    """Per triplet, by how much the positive's grade is above the negative's, of 5."""
+    table = dataset.provenance("triplets", "train")
+    signs = {"positive": 1.0, "negative": -1.0}
+    margins = [0.0] * dataset.rows("triplets", "train").num_rows
+    for row, role, grade in zip(*(table[name].to_pylist() for name in ("row", "role", "grade"))):
+        margins[row] += signs[role] * grade / 5
+    return margins
+
+
+def embedder_loss(model: Any, recipe: Recipe, options: EmbedderOptions, *, guide: Any, cached: bool) -> Any:
+    """The loss module; ``cached`` bounds the memory of in-batch losses at a third more time."""
+    from sentence_transformers.sentence_transformer import losses
+
+    size = options.mini_batch_size
+    if recipe.loss == "gist" and cached:
+        return losses.CachedGISTEmbedLoss(model, guide, temperature=0.05, mini_batch_size=size)
+    if recipe.loss == "gist":
+        return losses.GISTEmbedLoss(model, guide, temperature=0.05)
+    if recipe.loss == "infonce" and cached:
+        loss: Any = losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=size)
+    elif recipe.loss == "infonce":
+        loss = losses.MultipleNegativesRankingLoss(model)
+    elif recipe.loss == "triplet":
+        cosine = losses.TripletDistanceMetric.COSINE
+        loss = losses.TripletLoss(model, distance_metric=cosine, triplet_margin=0.2)
+    else:
+        from sentence_transformers.util import pairwise_cos_sim
+
+        loss = losses.MarginMSELoss(model, similarity_fct=pairwise_cos_sim)
+    if options.matryoshka:
+        return losses.MatryoshkaLoss(model, loss, matryoshka_dims=list(options.matryoshka))
+    return loss
+
+
+def choose_reranker(dataset: BuiltDataset, options: RerankerOptions) -> Recipe:
+    """The recipe for a re-ranker.
+
+    Raises:
+        TrainingError: the dataset has no rows for the loss that was asked for.
+    """
+    lists = read_examples(dataset, "lists")
+    levels = [len({round(5 * label) for label in labels}) for labels in lists.columns["labels"]]
+    loss, why = options.loss, "asked for"
+    if loss == "auto":
+        many = bool(levels) and median(len(labels) for labels in lists.columns["labels"]) >= 4
+        loss = "lambda" if many and len(lists) >= 200 else "bce"
+        why = (
+            f"{len(lists):,} lists of graded chunks: their order is learned as a whole"
+            if loss == "lambda"
+            else f"{len(lists):,} lists, too few or too short to learn an order: each pair by itself"
+        )
+    if loss == "lambda":
+        rows = [row for row, count in enumerate(levels) if count > 1]
+        if not rows:
+            raise TrainingError(
+                f"{dataset.folder} has no list with two different grades, which the loss lambda needs. "
+                "Allowed with what there is: --loss bce."
+            )
+        chosen = lists.take(rows)
+        grades = [[5 * label for label in labels] for labels in chosen.columns["labels"]]
+        return Recipe(
+            loss, Examples("lists", {**chosen.columns, "labels": grades}, chosen.confidence), (why,)
+        )
+    pairs = read_examples(dataset, "pairs")
+    if not pairs:
+        raise TrainingError(f"{dataset.folder} has no pairs for training. Build it from more traces.")
+    return Recipe(loss, pairs, (why,))
+
+
+def reranker_loss(model: Any, recipe: Recipe, positive_weight: float | None) -> tuple[Any, float | None]:
+    """The loss module, and the weight of a relevant pair in it (None: the loss has none)."""
+    import torch
+    from sentence_transformers.cross_encoder import losses
+
+    if recipe.loss == "lambda":
+        return losses.LambdaLoss(model), None
+    labels = recipe.examples.columns["label"]
+    relevant = sum(label >= USEFUL for label in labels)
+    weight = positive_weight or min(10.0, max(1.0, (len(labels) - relevant) / max(1, relevant)))
+    return losses.BinaryCrossEntropyLoss(model, pos_weight=torch.tensor(weight)), weight

@@ -1,0 +1,137 @@
+"""The tests of significance, by hand where that can be done and by simulation where it cannot."""
+
+from __future__ import annotations
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import ttest_1samp
+
+from ragwheel.evaluate import StatisticsOptions, paired_difference
+from ragwheel.evaluate.statistics import holm
+from ragwheel.evaluate.verdict import judge
+
+QUICK = StatisticsOptions(draws=1_000, seeds=(0,))
+
+
+def each_alone(n):
+    return [str(i) for i in range(n)]
+
+
+def test_small_numbers_are_enumerated():
+    a = [0.9, 0.4, 0.8, 0.7, 0.6]
+    b = [0.1, 0.5, 0.3, 0.2, 0.5]
+    gaps = np.subtract(a, b)
+    as_far = sum(
+        abs(np.dot(signs, gaps)) >= abs(gaps.sum()) - 1e-9 for signs in itertools.product((1, -1), repeat=5)
+    )
+    found = paired_difference(a, b, each_alone(5))
+    assert found.p == as_far / 32
+    assert found.mean == pytest.approx(gaps.mean())
+    assert found.effect == pytest.approx(gaps.mean() / gaps.std(ddof=1))
+    assert (found.wins, found.losses, found.queries, found.clusters) == (4, 1, 5, 5)
+
+
+def test_many_agree_with_the_t_test():
+    gaps = np.random.default_rng(1).normal(0.02, 0.1, 200)
+    found = paired_difference(gaps, np.zeros(200), each_alone(200))
+    t = ttest_1samp(gaps, 0)
+    assert found.p == pytest.approx(t.pvalue, abs=0.01)
+    interval = t.confidence_interval()
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=0.002)
+
+
+def test_queries_of_one_session_count_as_one():
+    gaps = np.random.default_rng(2).normal(0.03, 0.1, 30)
+    alone = paired_difference(gaps, np.zeros(30), each_alone(30))
+    repeated = np.repeat(gaps, 5)
+    together = paired_difference(repeated, np.zeros(150), np.repeat(each_alone(30), 5).tolist())
+    naive = paired_difference(repeated, np.zeros(150), each_alone(150))
+    assert together.mean == pytest.approx(alone.mean)
+    assert (together.low, together.high) == pytest.approx((alone.low, alone.high))
+    assert together.high - together.low > 1.8 * (naive.high - naive.low)
+    assert (together.queries, together.clusters) == (150, 30)
+    assert together.needed > 4 * naive.needed
+
+
+def test_equal_systems_and_single_clusters_prove_nothing():
+    same = paired_difference([0.5] * 20, [0.5] * 20, each_alone(20))
+    assert (same.mean, same.low, same.high, same.p, same.effect, same.needed) == (0, 0, 0, 1, 0, None)
+    assert judge(same, "evalset", same.p).why == "equal on every query"
+    one = paired_difference([0.9, 0.8], [0.1, 0.2], ["s", "s"])
+    assert math.isnan(one.low)
+    assert one.p == 1
+    assert "too few" in judge(one, "evalset", one.p).why
+
+
+def test_every_seed_gives_the_same_again():
+    gaps = np.random.default_rng(3).normal(0.02, 0.1, 50)
+    options = StatisticsOptions(seeds=(7, 8, 9))
+    first = paired_difference(gaps, np.zeros(50), each_alone(50), options)
+    assert paired_difference(gaps, np.zeros(50), each_alone(50), options) == first
+    single = [
+        paired_difference(gaps, np.zeros(50), each_alone(50), StatisticsOptions(seeds=(s,)))
+        for s in (7, 8, 9)
+    ]
+    assert first.p == max(one.p for one in single)
+    assert first.low == min(one.low for one in single)
+    assert first.high == max(one.high for one in single)
+
+
+def test_the_queries_asked_for_are_about_enough():
+    """With as many queries as it asks for, a difference is found four times in five."""
+    rng, found = np.random.default_rng(4), []
+    pilot = paired_difference(rng.normal(0.03, 0.15, 60), np.zeros(60), each_alone(60))
+    expected = ((1.96 + 0.84) * 0.15 / 0.03) ** 2
+    assert pilot.needed is not None
+    exact = paired_difference(np.tile([0.18, -0.12], 30), np.zeros(60), each_alone(60))  # mean .03, sd .15
+    assert exact.needed + 60 == pytest.approx(expected, rel=0.05)
+    n = exact.needed + 60
+    for _ in range(100):
+        one = paired_difference(rng.normal(0.03, 0.15, n), np.zeros(n), each_alone(n), QUICK)
+        found.append(judge(one, "evalset", one.p).word == "better")
+    assert 0.68 <= np.mean(found) <= 0.92
+
+
+def test_holm():
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def ndcg_like(rng, n):
+    """Differences as nDCG has them: mostly none, else lumpy and not symmetric, with mean zero."""
+    lumps = np.array([-0.37, -0.13, 0.0, 0.0, 0.0, 0.0, 0.13, 0.37, 0.63, -0.63])
+    return rng.choice(lumps, n) + rng.normal(0, 0.02, n)
+
+
+@pytest.mark.parametrize("clustered", [False, True])
+def test_intervals_cover_and_no_difference_is_seldom_better(clustered):
+    """At no difference: the 95 % interval holds zero in 93-97 %, and *better* is said in at most 5 %."""
+    rng, runs, covered, better = np.random.default_rng(5), 1_200, 0, 0
+    for _ in range(runs):
+        if clustered:
+            shared = np.repeat(ndcg_like(rng, 40), 3)
+            gaps, clusters = shared + rng.normal(0, 0.1, 120), np.repeat(each_alone(40), 3).tolist()
+        else:
+            gaps, clusters = ndcg_like(rng, 60), each_alone(60)
+        found = paired_difference(gaps, np.zeros(len(gaps)), clusters, QUICK)
+        covered += found.low <= 0 <= found.high
+        better += judge(found, "evalset", found.p).word == "better"
+    print(f"clustered={clustered}: covered {covered / runs:.3f}, better {better / runs:.3f}")
+    assert 0.93 <= covered / runs <= 0.97
+    assert better / runs <= 0.05
+
+
+def test_among_many_equal_systems_none_is_better():
+    """With Holm's correction the risk over eight systems together stays below one in twenty."""
+    rng, wrong, runs = np.random.default_rng(6), 0, 200
+    for _ in range(runs):
+        found = [
+            paired_difference(rng.normal(0, 0.2, 40), np.zeros(40), each_alone(40), QUICK) for _ in range(8)
+        ]
+        corrected = holm([one.p for one in found])
+        wrong += any(judge(one, "evalset", p).word == "better" for one, p in zip(found, corrected))
+    assert wrong / runs <= 0.06
