@@ -1,0 +1,49 @@
+"""One change, one number to expect from it, written down before the run; kept whatever comes out.
+
+::
+
+    from ragwheel.experiments import Plan, plan_experiment
+    from ragwheel.experiments.run import run_experiment
+
+    experiment = plan_experiment(
+        "experiments",
+        Plan(
+            hypothesis="our users' words differ from the documents'",
+            change="embedder=models/mine",
+            metric="recall@10",
+            expect="+15%",
+        ),
+    )
+
+Importing this is light: what measures is in :mod:`ragwheel.experiments.run`, what ranks the next steps in
+:mod:`ragwheel.experiments.roadmap`. ``docs/experiments.md`` is the guide.
+"""
+
+from __future__ import annotations
+
+from ragwheel.experiments.expectation import Expectation, Gap, Verdict, decide
+from ragwheel.experiments.record import (
+    Experiment,
+    Plan,
+    Result,
+    Variant,
+    list_experiments,
+    plan_experiment,
+    read_experiment,
+    write_experiment,
+)
+
+__all__ = [
+    "Expectation",
+    "Experiment",
+    "Gap",
+    "Plan",
+    "Result",
+    "Variant",
+    "Verdict",
+    "decide",
+    "list_experiments",
+    "plan_experiment",
+    "read_experiment",
+    "write_experiment",
+]

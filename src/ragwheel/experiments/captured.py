@@ -1,0 +1,123 @@
+"""The queries of a built dataset beside the rankings that the app itself got for them."""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from ragwheel.datasets import BuiltDataset
+from ragwheel.evaluate.traces import document_id
+from ragwheel.labels.text import query_key
+from ragwheel.offline.reading import reading
+
+__all__ = ["POSITIVE", "CapturedQuery", "ndcg", "oracle", "read_captured", "recall"]
+
+#: From this grade on a chunk counts as relevant.
+POSITIVE: Final = 3.0
+
+
+@dataclass(frozen=True)
+class CapturedQuery:
+    """A query with its grades and its latest ranking.
+
+    Attributes:
+        key: its id in the dataset.
+        text: as asked.
+        grades: 0-5, by document id.
+        ranking: document ids, best first; empty where the store has none.
+        returned: how many of them the app got; the rest was only logged.
+        asked: how many times it was asked.
+    """
+
+    key: str
+    text: str
+    grades: Mapping[str, float]
+    ranking: tuple[str, ...]
+    returned: int
+    asked: int
+
+    @property
+    def positives(self) -> frozenset[str]:
+        """Ids of the chunks that answer it."""
+        return frozenset(one for one, grade in self.grades.items() if grade >= POSITIVE)
+
+
+def read_captured(
+    data: BuiltDataset, db: str | Path, splits: Sequence[str] = ("train", "dev")
+) -> list[CapturedQuery]:
+    """All queries with a grade, in the order of their keys.
+
+    Args:
+        data: a built dataset.
+        db: the store that it was built from.
+        splits: not ``test`` by default: what is looked at to decide what to try is not what proves it.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    grades: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for split in splits:
+        for row in data.provenance("pairs", split).to_pylist():
+            document = document_id(row["source"], row["chunk_id"])
+            grade = 0.0 if row["strategy"] else float(row["grade"])
+            grades[row["query_key"]][document] = max(grade, grades[row["query_key"]].get(document, 0.0))
+    latest: dict[str, tuple[str, str]] = {}
+    asked: Counter[str] = Counter()
+    with reading(db) as connection:
+        for row in connection.execute(
+            "SELECT query, retrieval_id FROM retrievals WHERE outer_id IS NULL AND kind = 'retrieval' "
+            "AND error IS NULL ORDER BY start_ns, retrieval_id"
+        ):
+            key = query_key(row["query"])
+            asked[key] += 1
+            if key in grades:
+                latest[key] = row["query"], row["retrieval_id"]
+        rankings = _rankings(connection, [retrieval for _, retrieval in latest.values()])
+    return [
+        CapturedQuery(key, latest[key][0], found, *rankings.get(latest[key][1], ((), 0)), asked[key])
+        for key, found in sorted(grades.items())
+        if key in latest
+    ]
+
+
+def _rankings(connection: sqlite3.Connection, ids: list[str]) -> dict[str, tuple[tuple[str, ...], int]]:
+    """Document ids and how many of them the app got, by retrieval; one pass over the view."""
+    ranked: defaultdict[str, dict[str, None]] = defaultdict(dict)
+    returned: Counter[str] = Counter()
+    for row in connection.execute(
+        "SELECT retrieval_id, source, chunk_id, exposure FROM impressions "
+        "WHERE retrieval_id IN (SELECT value FROM json_each(?)) ORDER BY retrieval_id, rank",
+        (json.dumps(ids),),
+    ):
+        ranked[row["retrieval_id"]][document_id(row["source"], row["chunk_id"])] = None
+        returned[row["retrieval_id"]] += row["exposure"] != "logged"
+    return {one: (tuple(found), returned[one]) for one, found in ranked.items()}
+
+
+def oracle(one: CapturedQuery, depth: int = 40) -> tuple[str, ...]:
+    """The same chunks in the order that a perfect re-ranker would give the first ``depth``."""
+    first = one.ranking[:depth]
+    best = sorted(first, key=lambda document: (-one.grades.get(document, 0.0), first.index(document)))
+    return (*best, *one.ranking[depth:])
+
+
+def recall(ranking: Sequence[str], one: CapturedQuery, k: int) -> float:
+    """The share of the positives within the first ``k``; NaN without positives."""
+    found = len(one.positives & set(ranking[:k]))
+    return found / len(one.positives) if one.positives else float("nan")
+
+
+def ndcg(ranking: Sequence[str], one: CapturedQuery, k: int = 10) -> float:
+    """With the grades as gains (Järvelin & Kekäläinen 2002); NaN without a gain."""
+
+    def gain(grades: Sequence[float]) -> float:
+        return sum(grade / math.log2(place + 2) for place, grade in enumerate(grades[:k]))
+
+    best = gain(sorted(one.grades.values(), reverse=True))
+    return gain([one.grades.get(document, 0.0) for document in ranking]) / best if best else float("nan")

@@ -1,0 +1,164 @@
+"""Source documents cut anew, and what was judged found again in the new chunks.
+
+Judgments name the chunks of today's index. Cut differently, those chunks are gone, so each judged chunk is
+located in the documents by its words; a new chunk *stands for* it when at least half of the shorter of the
+two lies in the other. Rankings of new chunks are told in the old chunks' ids, so that every chunking is
+measured by the same judgments over the same queries.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ragwheel.errors import ExperimentError
+
+if TYPE_CHECKING:
+    from ragwheel.evaluate import Collection, Labels
+
+__all__ = ["Cut", "Place", "Sources", "cut", "read_documents"]
+
+_SUFFIXES: Final = (".txt", ".md")
+_SHINGLE: Final = 5
+_FOUND: Final = 0.6  # of a judged chunk's shingles must be at its place
+_WORD: Final = re.compile(r"\w+", re.UNICODE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Words ``start`` to ``end`` (exclusive, counted from 0) of a document."""
+
+    document: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Documents by path, with the places of their words."""
+
+    texts: Mapping[str, str]
+    words: Mapping[str, Sequence[tuple[str, int, int]]]
+
+    def locate(self, texts: Mapping[str, str]) -> dict[str, Place]:
+        """Where chunks stand, by their id; those that no document holds are missing."""
+        index: defaultdict[tuple[str, ...], list[tuple[str, int]]] = defaultdict(list)
+        wanted = {one: _shingles([word for word, _, _ in _words(text)]) for one, text in texts.items()}
+        needed = {shingle for shingles in wanted.values() for shingle in shingles}
+        for size in {len(shingle) for shingle in needed}:
+            for document, words in self.words.items():
+                for place, shingle in enumerate(_shingles([word for word, _, _ in words], size)):
+                    if shingle in needed:
+                        index[shingle].append((document, place))
+        found = {one: _best(shingles, index) for one, shingles in wanted.items() if shingles}
+        return {one: place for one, place in found.items() if place is not None}
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A collection over new chunks, and which judged chunks each one stands for."""
+
+    collection: Collection
+    stands_for: Mapping[str, tuple[str, ...]]
+
+    def translate(self, ranking: Sequence[str]) -> tuple[str, ...]:
+        """A ranking of new chunks in the ids of the judged ones, each where it first appears."""
+        return tuple(dict.fromkeys(old for new in ranking for old in self.stands_for.get(new, (new,))))
+
+
+def read_documents(folder: str | Path) -> Sources:
+    """All ``.txt`` and ``.md`` files of a folder and those below it, as UTF-8.
+
+    Raises:
+        ExperimentError: there are none, or one cannot be read.
+    """
+    folder = Path(folder)
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    if not paths:
+        raise ExperimentError(
+            f"{folder} holds no {' or '.join(_SUFFIXES)} file; --documents names their folder."
+        )
+    try:
+        texts = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in paths}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ExperimentError(f"A document in {folder} cannot be read as UTF-8 text: {exc}") from exc
+    return Sources(texts, {name: _words(text) for name, text in texts.items()})
+
+
+def cut(
+    collection: Collection, sources: Sources, places: Mapping[str, Place], size: int, overlap: int
+) -> Cut:
+    """The collection over chunks of ``size`` words, each sharing ``overlap`` with the one before."""
+    corpus: dict[str, str] = {}
+    stands_for: dict[str, tuple[str, ...]] = {}
+    judged: defaultdict[str, list[tuple[str, Place]]] = defaultdict(list)
+    for one, place in places.items():
+        judged[place.document].append((one, place))
+    for document, words in sources.words.items():
+        starts = range(0, max(len(words) - overlap, 1), size - overlap)
+        for start in starts if words else ():
+            end = min(start + size, len(words))
+            new = f"{document}#{start}"
+            corpus[new] = sources.texts[document][words[start][1] : words[end - 1][2]]
+            old = tuple(one for one, place in judged[document] if _same(place, start, end))
+            if old:
+                stands_for[new] = old
+    return Cut(_searched(collection, corpus, stands_for), stands_for)
+
+
+def _searched(
+    collection: Collection, corpus: Mapping[str, str], stands_for: Mapping[str, tuple[str, ...]]
+) -> Collection:
+    """The collection with new chunks, each judged as well as the best of what it stands for."""
+    news: defaultdict[str, list[str]] = defaultdict(list)
+    for new, olds in stands_for.items():
+        for old in olds:
+            news[old].append(new)
+    qrels: dict[Labels, dict[str, dict[str, int]]] = {}
+    for labels, judged in collection.qrels.items():
+        for query, grades in judged.items():
+            found: dict[str, int] = {}
+            for old, grade in grades.items():
+                for new in news[old]:
+                    found[new] = max(grade, found.get(new, grade))
+            if max(found.values(), default=0) >= collection.positive:
+                qrels.setdefault(labels, {})[query] = found
+    if not qrels:
+        raise ExperimentError(
+            "No judged chunk stands in the documents: are these the sources that the index was made from?"
+        )
+    return replace(collection, corpus=corpus, qrels=qrels, captured={}, seen=None)
+
+
+def _same(place: Place, start: int, end: int) -> bool:
+    shared = min(place.end, end) - max(place.start, start)
+    return shared * 2 >= min(place.end - place.start, end - start)
+
+
+def _words(text: str) -> list[tuple[str, int, int]]:
+    return [(found.group().lower(), found.start(), found.end()) for found in _WORD.finditer(text)]
+
+
+def _shingles(words: Sequence[str], size: int = _SHINGLE) -> list[tuple[str, ...]]:
+    """Every ``size`` words in a row; of a shorter text all of them."""
+    size = min(size, len(words))
+    return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size else []
+
+
+def _best(
+    shingles: Sequence[tuple[str, ...]], index: Mapping[tuple[str, ...], Sequence[tuple[str, int]]]
+) -> Place | None:
+    """The place where most of the shingles stand at their distance from each other."""
+    votes: Counter[tuple[str, int]] = Counter()
+    for offset, shingle in enumerate(shingles):
+        votes.update((document, place - offset) for document, place in index.get(shingle, ()))
+    if not votes:
+        return None
+    (document, start), hits = max(votes.items(), key=lambda item: (item[1], -item[0][1], item[0][0]))
+    if hits < _FOUND * len(shingles):
+        return None
+    return Place(document, max(start, 0), start + len(shingles) + len(shingles[0]) - 1)

@@ -1,0 +1,143 @@
+"""How much could be won where: measured on the captured rankings, before anything is trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Final
+
+from ragwheel.datasets import BuiltDataset
+from ragwheel.evaluate import Collection, bm25
+from ragwheel.evaluate.systems import Searcher
+from ragwheel.evaluate.traces import EXPLICIT, document_id
+from ragwheel.experiments.captured import CapturedQuery, ndcg, oracle, read_captured, recall
+from ragwheel.offline.reading import number, reading, rows
+
+__all__ = ["Headroom", "measure_headroom"]
+
+_SHALLOW: Final = 5
+#: Words beyond which common embedding models (256 word pieces) stop reading.
+_READ_WORDS: Final = 190
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Figures over the queries of train and dev that have a positive and a captured ranking.
+
+    Attributes:
+        queries: how many there are; ``asked``: distinct questions in the store, ``unanswered`` of them
+            without a positive in the dataset.
+        ndcg, ndcg_oracle: nDCG@10 as captured, and if the captured chunks were in perfect order.
+        recall, recall_oracle: recall@5, likewise.
+        ceiling: the share of positives that were captured at all; no re-ranker goes beyond.
+        tail: the share of the captured positives in the last quarter of the captured ranks.
+        depth: chunks captured per retrieval, median.
+        by_words: the share of the positives outside the first five that BM25 has in its first five.
+        long: the share of positives with more words than common embedding models read.
+        explicit: queries with a person's explicit word, or of an evaluation set.
+        examples: questions in the dataset that have a positive.
+        signals: the share of retrievals with any signal or citation.
+        failing: the queries without a positive in the first five, and all texts, for segments.
+    """
+
+    queries: int
+    asked: int
+    unanswered: int
+    ndcg: float
+    ndcg_oracle: float
+    recall: float
+    recall_oracle: float
+    ceiling: float
+    tail: float
+    depth: float
+    by_words: float
+    long: float
+    explicit: int
+    examples: int
+    signals: float
+    texts: tuple[str, ...]
+    failing: tuple[bool, ...]
+
+
+def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
+    """Measure; reads the store and the dataset, runs BM25 once, loads no model.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    captured = read_captured(data, db)
+    useful = [one for one in captured if one.positives and one.ranking]
+    with reading(db) as connection:
+        retrievals = number(connection, "SELECT count(*) FROM retrievals WHERE kind = 'retrieval'")
+        told = number(
+            connection,
+            "SELECT count(*) FROM (SELECT retrieval_id FROM citations WHERE matched UNION "
+            "SELECT retrieval_id FROM signals WHERE retrieval_id IS NOT NULL)",
+        )
+        asked = number(connection, "SELECT count(DISTINCT query) FROM retrievals WHERE kind = 'retrieval'")
+        newest = {
+            document_id(row["source"], row["chunk_id"]): str(row["text"])
+            for row in rows(connection, "SELECT source, chunk_id, text FROM chunks ORDER BY first_seen_ns")
+        }
+    pairs = data.provenance("pairs").to_pylist()
+    with_positive = {row["query_key"] for row in pairs if not row["strategy"] and row["grade"] >= 3}
+    explicit = {row["query_key"] for row in pairs if row.get("evalset") or EXPLICIT & set(row["kinds"])}
+    positives = {one for query in useful for one in query.positives}
+    lengths = [len(newest.get(one, "").split()) for one in positives]
+    return Headroom(
+        queries=len(useful),
+        asked=asked,
+        unanswered=max(asked - len(with_positive), 0),
+        ndcg=_mean(ndcg(one.ranking, one) for one in useful),
+        ndcg_oracle=_mean(ndcg(oracle(one), one) for one in useful),
+        recall=_mean(recall(one.ranking, one, _SHALLOW) for one in useful),
+        recall_oracle=_mean(recall(oracle(one), one, _SHALLOW) for one in useful),
+        ceiling=_mean(recall(one.ranking, one, len(one.ranking)) for one in useful),
+        tail=_tail(useful),
+        depth=median([len(one.ranking) for one in useful]) if useful else 0,
+        by_words=_by_words(useful, newest),
+        long=_mean(float(length > _READ_WORDS) for length in lengths),
+        explicit=len(explicit),
+        examples=len(with_positive),
+        signals=told / retrievals if retrievals else 0.0,
+        texts=tuple(one.text for one in useful),
+        failing=tuple(not recall(one.ranking, one, _SHALLOW) for one in useful),
+    )
+
+
+def _mean(values: Iterable[float]) -> float:
+    known = [value for value in values if not math.isnan(value)]
+    return sum(known) / len(known) if known else 0.0
+
+
+def _tail(queries: Sequence[CapturedQuery]) -> float:
+    """If the last ranks still hold positives, the ranks after them would too."""
+    places = [
+        (one.ranking.index(document) + 1) / len(one.ranking)
+        for one in queries
+        for document in one.positives & set(one.ranking)
+    ]
+    return _mean(float(place > 0.75) for place in places)
+
+
+def _by_words(queries: Sequence[CapturedQuery], corpus: Mapping[str, str]) -> float:
+    """What a word index would add to the first five."""
+    missed = [(one, one.positives - set(one.ranking[:_SHALLOW])) for one in queries]
+    texts = {one.key: one.text for one, lost in missed if lost}
+    if not texts or not any(text.split() for text in corpus.values()):
+        return 0.0
+    qrels = {
+        one.key: {document: 1 for document in lost if document in corpus} or {next(iter(corpus)): 1}
+        for one, lost in missed
+        if lost
+    }
+    found = bm25().search(
+        Collection(name="captured chunks", corpus=corpus, queries=texts, qrels={"inferred": qrels}),
+        Searcher(40, None),
+    )
+    return _mean(
+        float(document in found.get(one.key, ())[:_SHALLOW]) for one, lost in missed for document in lost
+    )

@@ -1,0 +1,304 @@
+"""An experiment as a file: what was expected is written first and sealed, results are added to it.
+
+``FOLDER/ID/experiment.json``. The seal is a SHA-256 over everything that was decided before the run; a record
+whose hypothesis, change, metric, expectation, criterion, variants or date were edited afterwards is not read.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime, timezone
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ragwheel.errors import ExperimentError
+from ragwheel.experiments.expectation import Expectation, Gap, Verdict
+
+__all__ = [
+    "RECORD",
+    "Experiment",
+    "Plan",
+    "Result",
+    "Status",
+    "Variant",
+    "list_experiments",
+    "plan_experiment",
+    "read_experiment",
+    "write_experiment",
+]
+
+#: The file in an experiment's folder.
+RECORD: Final = "experiment.json"
+_FORMAT: Final = 1
+
+#: ``planned`` has no result, ``running`` some, ``done`` all; ``failed``: no variant could be measured.
+Status = Literal["planned", "running", "done", "failed"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way of doing it. ``settings`` is what makes it, by field; of the first variant, the baseline's."""
+
+    name: str
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is decided before a run.
+
+    Args:
+        hypothesis: why the change should help, in a sentence.
+        change: the one thing that differs; ``FIELD=VALUE[,VALUE]`` where ragwheel runs it itself.
+        metric: that decides: ``recall@10``, ``nDCG@10``, or the name of a measure of one's own.
+        expect: see :class:`~ragwheel.experiments.Expectation`.
+        variants: the baseline first; may be left empty where ``change`` says it all.
+        criterion: the sentence that decides; empty: the one that follows from ``expect``.
+        kind: what runs it: ``retrieval`` or ``fewshot``.
+    """
+
+    hypothesis: str
+    change: str
+    metric: str
+    expect: str
+    variants: tuple[Variant, ...] = ()
+    criterion: str = ""
+    kind: str = "retrieval"
+
+    def __post_init__(self) -> None:
+        for name in ("hypothesis", "change", "metric"):
+            if not getattr(self, name).strip():
+                raise ExperimentError(f"An experiment without a {name} decides nothing; give --{name}.")
+        expected = Expectation.parse(self.expect)
+        if not self.criterion:
+            object.__setattr__(self, "criterion", expected.criterion(self.metric))
+        names = [one.name for one in self.variants]
+        if len(set(names)) < len(names):
+            raise ExperimentError(f"Two variants have one name: {', '.join(names)}. Give each its own.")
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one variant reached, or why it could not be measured.
+
+    Attributes:
+        variant: its name.
+        means: by measure.
+        queries: how many it was measured on; the same ones for every variant.
+        labels: who said what is right: ``explicit``, ``evalset``, ``inferred``, or what the test used.
+        gap: the difference with the baseline in the experiment's metric; None for the baseline itself.
+        verdict: on this variant; None for the baseline.
+        error: why it failed; empty when it did not.
+        elapsed_s: seconds that it took.
+        facts: whatever else should be kept: cost, documents, the file with per-query values.
+    """
+
+    variant: str
+    means: Mapping[str, float] = field(default_factory=dict)
+    queries: int = 0
+    labels: str = ""
+    gap: Gap | None = None
+    verdict: Verdict | None = None
+    error: str = ""
+    elapsed_s: float = 0.0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A record. ``sealed`` is the hash over what was decided before the run."""
+
+    id: str
+    hypothesis: str
+    change: str
+    metric: str
+    expect: str
+    criterion: str
+    created_at: str
+    variants: tuple[Variant, ...]
+    kind: str = "retrieval"
+    results: tuple[Result, ...] = ()
+    verdict: Verdict | None = None
+    status: Status = "planned"
+    sealed: str = ""
+
+    @property
+    def expectation(self) -> Expectation:
+        """What ``expect`` means."""
+        return Expectation.parse(self.expect)
+
+    def result(self, variant: str) -> Result | None:
+        """The result of a variant, if there is one."""
+        return next((one for one in self.results if one.variant == variant), None)
+
+    def with_results(self, *results: Result, verdict: Verdict | None = None) -> Experiment:
+        """A copy with results added (a variant's newer one replaces its older one) and the status they give.
+
+        Raises:
+            ExperimentError: a result is of a variant that was not planned.
+        """
+        planned = [one.name for one in self.variants]
+        unknown = [one.variant for one in results if one.variant not in planned]
+        if unknown:
+            raise ExperimentError(
+                f"{self.id} has no variant {unknown[0]!r}, only {', '.join(planned) or 'none'}: what is "
+                f"tried is decided before the run. Plan another one: ragwheel experiment new"
+            )
+        found = {one.variant: one for one in (*self.results, *results)}
+        ordered = tuple(found[name] for name in planned if name in found)
+        good = [one for one in ordered if not one.error]
+        status: Status = "running" if len(ordered) < len(planned) else "done" if len(good) > 1 else "failed"
+        return replace(self, results=ordered, status=status, verdict=verdict or self.verdict)
+
+
+def plan_experiment(folder: str | Path, plan: Plan, *, now: datetime | None = None) -> Experiment:
+    """Write a plan down, sealed; returns the record.
+
+    Args:
+        folder: where records are kept, one folder each; made if need be.
+        plan: see :class:`Plan`.
+        now: the time to note; None: the present.
+
+    Raises:
+        ExperimentError: the folder cannot be written to.
+    """
+    created = (now or datetime.now(timezone.utc)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    decided = {
+        "hypothesis": plan.hypothesis.strip(),
+        "change": plan.change.strip(),
+        "metric": plan.metric.strip(),
+        "expect": plan.expect.strip(),
+        "criterion": plan.criterion,
+        "created_at": created,
+        "variants": [asdict(one) for one in plan.variants],
+        "kind": plan.kind,
+    }
+    digest = _seal(decided)
+    name = f"{_slug(plan.change)}-{digest[:6]}"
+    experiment = _from_json({**decided, "id": name, "sealed": digest})
+    path = Path(folder) / name / RECORD
+    try:
+        path.parent.mkdir(parents=True)
+        _replace(path, experiment)
+    except OSError as exc:
+        raise ExperimentError(f"{path} cannot be written: {exc.strerror}.") from exc
+    return experiment
+
+
+def read_experiment(folder: str | Path, name: str) -> Experiment:
+    """The record of that id, or of the only one whose id begins so.
+
+    Raises:
+        ExperimentError: there is none, it is damaged, was edited after it was sealed, or is too new.
+    """
+    folder = Path(folder)
+    ids = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
+    found = [name] if name in ids else [one for one in ids if one.startswith(name)]
+    if len(found) != 1:
+        raise ExperimentError(
+            f"{folder} has {'no' if not found else 'more than one'} experiment {name!r}; it has: "
+            f"{', '.join(ids) or 'none'}. Plan one: ragwheel experiment new"
+        )
+    return _read(folder / found[0] / RECORD)
+
+
+def list_experiments(folder: str | Path) -> list[Experiment]:
+    """All records of a folder, oldest first; none where there is no such folder.
+
+    Raises:
+        ExperimentError: see :func:`read_experiment`.
+    """
+    found = [_read(path) for path in Path(folder).glob(f"*/{RECORD}")]
+    return sorted(found, key=lambda one: (one.created_at, one.id))
+
+
+def write_experiment(folder: str | Path, experiment: Experiment) -> Path:
+    """Keep a record with its results; the file appears whole or not at all.
+
+    Raises:
+        ExperimentError: what was decided before the run is not what was written then.
+    """
+    path = Path(folder) / experiment.id / RECORD
+    planned = _read(path)
+    if _seal(_to_json(experiment)) != planned.sealed:
+        raise ExperimentError(
+            f"{experiment.id} differs from what was planned on {planned.created_at}. Hypothesis and "
+            f"criterion stand before the run; plan another one: ragwheel experiment new"
+        )
+    _replace(path, experiment)
+    return path
+
+
+_DECIDED: Final = (
+    "hypothesis", "change", "metric", "expect", "criterion", "created_at", "variants", "kind"
+)  # fmt: skip
+
+
+def _seal(record: Mapping[str, Any]) -> str:
+    decided = {name: record[name] for name in _DECIDED}
+    return sha256(json.dumps(decided, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].rstrip("-") or "experiment"
+
+
+def _to_json(experiment: Experiment) -> dict[str, Any]:
+    return {"made_by": "ragwheel", "format": _FORMAT, **json.loads(json.dumps(asdict(experiment)))}
+
+
+def _from_json(found: Mapping[str, Any]) -> Experiment:
+    known = {name: found[name] for name in Experiment.__dataclass_fields__ if name in found}
+    known["variants"] = tuple(Variant(**one) for one in found["variants"])
+    known["results"] = tuple(_result(one) for one in found.get("results", ()))
+    known["verdict"] = Verdict(**found["verdict"]) if found.get("verdict") else None
+    return Experiment(**known)
+
+
+def _result(found: Mapping[str, Any]) -> Result:
+    gap, verdict = found.get("gap"), found.get("verdict")
+    return Result(
+        **{**found, "gap": Gap(**gap) if gap else None, "verdict": Verdict(**verdict) if verdict else None}
+    )
+
+
+def _read(path: Path) -> Experiment:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+        if found.get("made_by") != "ragwheel":
+            raise ValueError("another program wrote it")
+        if found["format"] > _FORMAT:
+            raise ExperimentError(
+                f"{path} has format {found['format']}, this ragwheel reads up to {_FORMAT}. "
+                f"Next: pip install --upgrade ragwheel"
+            )
+        experiment = _from_json(found)
+        if _seal(found) != experiment.sealed:
+            raise ExperimentError(
+                f"{path} was edited after it was written: hypothesis, change, expectation or criterion are "
+                f"not those of {experiment.created_at}. Bring the old file back, or plan another experiment."
+            )
+        return experiment
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ExperimentError(
+            f"{path} cannot be read: {exc!r}. Remove its folder, or bring it back."
+        ) from exc
+
+
+def _replace(path: Path, experiment: Experiment) -> None:
+    text = json.dumps(_to_json(experiment), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)

@@ -1,0 +1,60 @@
+"""What to try next: measured headroom against cost, dependencies and risk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ragwheel.datasets import open_dataset
+from ragwheel.experiments.headroom import Headroom, measure_headroom
+from ragwheel.experiments.segments import Segment, segments
+from ragwheel.experiments.steps import QUADRANTS, Quadrant, Step, Steps
+
+__all__ = ["Roadmap", "Step", "roadmap"]
+
+
+@dataclass(frozen=True)
+class Roadmap:
+    """Steps, the best first; what was measured, where it fails, and what the figures cannot show."""
+
+    steps: tuple[Step, ...]
+    headroom: Headroom
+    segments: tuple[Segment, ...]
+    notes: tuple[str, ...]
+
+    def quadrant(self, name: Quadrant) -> tuple[Step, ...]:
+        """The steps of one quadrant."""
+        return tuple(step for step in self.steps if step.quadrant == name)
+
+
+def roadmap(dataset: str | Path, db: str | Path) -> Roadmap:
+    """Measure the headroom and rank what could be tried.
+
+    Args:
+        dataset: the folder that ``ragwheel build`` wrote.
+        db: the store that it was built from.
+
+    Raises:
+        DatasetError: the folder is not a dataset's.
+        StoreError: the database cannot be read.
+        MissingExtra: scikit-learn is not installed.
+    """
+    found = measure_headroom(open_dataset(dataset), db)
+    steps = Steps(found, str(dataset), str(db)).all()
+    steps.sort(key=lambda step: (QUADRANTS.index(step.quadrant), bool(step.needs), -step.headroom))
+    return Roadmap(tuple(steps), found, tuple(segments(found.texts, found.failing)), tuple(_notes(found)))
+
+
+def _notes(found: Headroom) -> list[str]:
+    notes = [
+        (
+            f"Measured on {found.queries:,} queries of train and dev that have a positive; the test split is "
+            f"kept for the proof."
+        )
+    ]
+    if found.explicit < found.queries:
+        notes.append(
+            "Most labels come from clicks and citations: they know only chunks that were retrieved and "
+            "shown, so the true ceiling of recall is not in them, and what ranks high looks too good."
+        )
+    return notes

@@ -1,0 +1,282 @@
+"""Running an experiment: every variant over the same queries, one after the other, each kept as it comes."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Final
+
+from ragwheel.datasets import Progress
+from ragwheel.errors import DatasetError, ExperimentError, ModelError
+from ragwheel.evaluate import MEASURES, Collection, Labels, StatisticsOptions, per_query
+from ragwheel.evaluate.cache import cache_folder
+from ragwheel.evaluate.measures import check_measure
+from ragwheel.evaluate.statistics import Difference, holm, paired_difference
+from ragwheel.evaluate.systems import Searcher
+from ragwheel.experiments.documents import Cut, Place, Sources, cut, read_documents
+from ragwheel.experiments.expectation import Gap, Verdict, decide
+from ragwheel.experiments.record import Experiment, Result, Variant, read_experiment, write_experiment
+from ragwheel.experiments.settings import system_of
+
+__all__ = ["RunOptions", "run_experiment"]
+
+Values = dict[str, dict[str, float]]  # by measure and query
+
+_DEPTH: Final = 100
+_INFERRED: Final = (
+    "as good as expected, but labels inferred from clicks and citations prove nothing by themselves: judge "
+    "some queries, use an evaluation set, or interleave"
+)
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How to run.
+
+    Args:
+        documents: a folder of source documents (.txt, .md) to cut anew; None: the chunks as they are.
+        labels: which judgments decide; None: explicit ones or an evaluation set's, whichever has more
+            queries, else inferred ones.
+        cache: where vectors are kept; None: nowhere.
+        statistics: how to test.
+        progress: told ``(stage, done, total)``; what it raises ends the run, and finished variants are kept.
+    """
+
+    documents: Path | None = None
+    labels: Labels | None = None
+    cache: Path | None = field(default_factory=cache_folder)
+    statistics: StatisticsOptions = field(default_factory=StatisticsOptions)
+    progress: Progress | None = None
+
+
+@dataclass(frozen=True)
+class _Ground:
+    """What all variants are measured on."""
+
+    collection: Collection
+    labels: Labels
+    queries: tuple[str, ...]
+    sources: Sources | None = None
+    places: Mapping[str, Place] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> str:
+        texts = sorted(self.sources.texts.items()) if self.sources else []
+        said = (self.collection.id, self.labels, sorted(self.queries), texts)
+        return sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def run_experiment(
+    folder: str | Path, name: str, collection: Collection, options: RunOptions | None = None
+) -> Experiment:
+    """Run what was planned, as far as it has no result yet, and decide.
+
+    A variant that cannot be run (a model that does not exist, an adapter for another dimension) is kept with
+    its error, and the others go on; running again tries it again.
+
+    Args:
+        folder: of the records.
+        name: the experiment's id, or how it begins.
+        collection: see :func:`~ragwheel.evaluate.read_traces` and :func:`~ragwheel.evaluate.read_beir`.
+        options: see :class:`RunOptions`.
+
+    Raises:
+        ExperimentError: there is no such experiment, it is not one of retrieval, or it was begun on other
+            queries, judgments or documents.
+    """
+    options = options or RunOptions()
+    experiment = read_experiment(folder, name)
+    if experiment.kind != "retrieval" or len(experiment.variants) < 2:
+        raise ExperimentError(
+            f"{experiment.id} is of the kind {experiment.kind!r} with {len(experiment.variants)} variants; "
+            f"what runs here is of the kind 'retrieval', with a baseline and a change. Plan one: ragwheel "
+            f"experiment new"
+        )
+    metric = check_measure(experiment.metric)
+    ground = _ground(collection, options)
+    _check_same(experiment, ground)
+    values: dict[str, Values] = {}
+    for done, variant in enumerate(experiment.variants):
+        if options.progress is not None:
+            options.progress("experiment", done, len(experiment.variants))
+        file = Path(folder) / experiment.id / "per_query" / f"{_file_name(variant.name)}.json"
+        earlier = experiment.result(variant.name)
+        if earlier is not None and not earlier.error and file.is_file():
+            values[variant.name] = json.loads(file.read_text("utf-8"))
+            continue
+        result, found = _measure(variant, ground, options)
+        if found:
+            values[variant.name] = found
+            _keep(file, found)
+        experiment = experiment.with_results(result)
+        write_experiment(folder, experiment)
+    if options.progress is not None:
+        options.progress("experiment", len(experiment.variants), len(experiment.variants))
+    experiment = _decided(experiment, metric, values, ground, options.statistics)
+    write_experiment(folder, experiment)
+    return experiment
+
+
+def _ground(collection: Collection, options: RunOptions) -> _Ground:
+    labels = options.labels or _labels(collection)
+    if labels not in collection.qrels:
+        raise ExperimentError(
+            f"{collection.name} has no {labels} labels; it has: {', '.join(sorted(collection.qrels))}."
+        )
+    qrels = collection.qrels[labels]
+    if options.documents is None:
+        return _Ground(collection, labels, tuple(qrels))
+    sources = read_documents(options.documents)
+    judged = {one for grades in qrels.values() for one in grades}
+    places = sources.locate({one: collection.corpus[one] for one in sorted(judged)})
+    queries = tuple(
+        query
+        for query in qrels
+        if (positives := collection.relevant(labels, query)) and positives <= places.keys()
+    )
+    if not queries:
+        raise ExperimentError(
+            f"No query of {collection.name} has its relevant chunks in {options.documents}: are these the "
+            f"sources that the index was made from?"
+        )
+    left_out = len(qrels) - len(queries)
+    notes = (f"{left_out} of {len(qrels)} queries left out: a relevant chunk is not in the documents",)
+    return _Ground(collection, labels, queries, sources, places, notes if left_out else ())
+
+
+def _labels(collection: Collection) -> Labels:
+    """The kind of label that can prove something and has the most queries."""
+    proving: list[Labels] = [one for one in ("explicit", "evalset") if one in collection.qrels]
+    return max(proving, key=lambda one: len(collection.qrels[one])) if proving else "inferred"
+
+
+def _check_same(experiment: Experiment, ground: _Ground) -> None:
+    begun = {str(one.facts["ground"]) for one in experiment.results if not one.error}
+    if begun - {ground.key}:
+        raise ExperimentError(
+            f"{experiment.id} was begun on other queries, judgments or documents than "
+            f"{ground.collection.name} has now, so its variants could not be compared. Run it with the same "
+            f"options as before, or plan another one: ragwheel experiment new"
+        )
+
+
+def _measure(variant: Variant, ground: _Ground, options: RunOptions) -> tuple[Result, Values]:
+    start = time.monotonic()
+    try:
+        system = system_of(variant.settings, variant.name)
+        searched, translate = ground.collection, None
+        if ground.sources is not None:
+            pieces = _cut(variant, ground, ground.sources)
+            searched, translate = pieces.collection, pieces.translate
+        run, took_s = system.run(searched, Searcher(_DEPTH, options.cache, options.progress))
+        run.check(searched.queries, searched.corpus)
+        asked = {query: run.rankings.get(query, ()) for query in ground.queries}
+        words = _words_at_10(asked, searched.corpus)
+        if translate is not None:
+            asked = {query: translate(ranking) for query, ranking in asked.items()}
+        qrels = {query: ground.collection.qrels[ground.labels][query] for query in ground.queries}
+        values = per_query(replace(run, rankings=asked), qrels, ground.collection.positive)
+    except (DatasetError, ModelError, ExperimentError) as exc:
+        return Result(variant.name, error=str(exc), elapsed_s=_since(start)), {}
+    facts: dict[str, Any] = {
+        "collection": ground.collection.name,
+        "ground": ground.key,
+        "documents": len(searched.corpus),
+        "words_at_10": round(words),
+        "cost": system.cost,
+        "ms_per_query": round(1000 * took_s / len(searched.queries), 2),
+    }
+    if ground.notes:
+        facts["notes"] = list(ground.notes)
+    means = {one: sum(values[one].values()) / len(ground.queries) for one in MEASURES}
+    return (
+        Result(variant.name, means, len(ground.queries), ground.labels, elapsed_s=_since(start), facts=facts),
+        values,
+    )
+
+
+def _cut(variant: Variant, ground: _Ground, sources: Sources) -> Cut:
+    sizes = int(variant.settings["chunk_words"]), int(variant.settings["overlap_words"])
+    return cut(ground.collection, sources, ground.places, *sizes)
+
+
+def _words_at_10(rankings: Mapping[str, tuple[str, ...]], corpus: Mapping[str, str]) -> float:
+    """How many words the first ten chunks have: what a prompt with them would cost."""
+    lengths = [sum(len(corpus[one].split()) for one in ranking[:10]) for ranking in rankings.values()]
+    return sum(lengths) / len(lengths)
+
+
+def _decided(
+    experiment: Experiment,
+    metric: str,
+    values: Mapping[str, Values],
+    ground: _Ground,
+    test: StatisticsOptions,
+) -> Experiment:
+    """With the gaps and verdicts of all variants that could be measured, and the verdict on the whole."""
+    first, *others = (one.name for one in experiment.variants)
+    measured = [one for one in experiment.results if one.variant in others and one.variant in values]
+    if first not in values or not measured:
+        why = next(one.error for one in experiment.results if one.error)
+        return experiment.with_results(verdict=Verdict("can't tell", f"nothing to compare: {why}"))
+    expected = experiment.expectation
+    base = [values[first][metric][query] for query in ground.queries]
+    wanted = [value + expected.required(value) for value in base]
+    clusters = [ground.collection.cluster(query) for query in ground.queries]
+    found = []
+    for one in measured:
+        new = [values[one.variant][metric][query] for query in ground.queries]
+        found.append([paired_difference(new, other, clusters, test) for other in (base, wanted)])
+    corrected = holm([beyond.p for _, beyond in found])
+    proof = _INFERRED if ground.labels == "inferred" else ""
+    results, verdicts = [], []
+    for one, (plain, beyond), p in zip(measured, found, corrected):
+        strict, certain = expected.amount == 0, p <= 1 - test.level
+        verdict = decide(_gap(beyond), len(base), strict=strict, certain=certain, proof=proof)
+        results.append(replace(one, gap=_gap(plain), verdict=verdict))
+        verdicts.append((verdict, plain.mean, one.variant))
+    return experiment.with_results(*results, verdict=_of_all(verdicts))
+
+
+def _of_all(verdicts: list[tuple[Verdict, float, str]]) -> Verdict:
+    """Met when one variant met it; not met when none did; else it can't be told."""
+    order = ("met", "can't tell", "not met")
+    verdict, _, variant = min(verdicts, key=lambda one: (order.index(one[0].word), -one[1]))
+    if len(verdicts) == 1:
+        return verdict
+    return Verdict(verdict.word, f"{variant}: {verdict.why}" if verdict.why else variant)
+
+
+def _gap(found: Difference) -> Gap:
+    """What is not known is None."""
+    low, high = (None if math.isnan(value) else float(value) for value in (found.low, found.high))
+    return Gap(float(found.mean), low, high, float(found.p))
+
+
+def _since(start: float) -> float:
+    return round(time.monotonic() - start, 3)
+
+
+def _file_name(name: str) -> str:
+    tail = sha256(name.encode()).hexdigest()[:6]
+    return f"{re.sub(r'[^A-Za-z0-9_.=-]+', '-', name)[:60]}-{tail}"
+
+
+def _keep(path: Path, values: Values) -> None:
+    path.parent.mkdir(exist_ok=True)
+    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(values, file)
+        Path(part).replace(path)
+    finally:
+        Path(part).unlink(missing_ok=True)

@@ -1,0 +1,151 @@
+"""What can be varied: the settings of a retriever, and the systems that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ragwheel.errors import ExperimentError
+from ragwheel.experiments.record import Variant
+
+if TYPE_CHECKING:
+    from ragwheel.evaluate import System
+
+__all__ = ["BASELINE", "FIELDS", "NONE", "parse_settings", "system_of", "variants_of"]
+
+NONE: Final = "none"
+#: What can be changed, and what it takes.
+FIELDS: Final = {
+    "retriever": "lexical, dense or hybrid",
+    "embedder": "minilm, a folder or a hub id",
+    "adapter": "a folder that ragwheel train adapter wrote, or none",
+    "reranker": "a folder or a hub id of a cross-encoder over the first 40, or none",
+    "chunk_words": "words of a chunk; needs --documents",
+    "overlap_words": "words that two neighbouring chunks share; needs --documents",
+}
+#: The baseline where nothing else is said; the sizes count only with source documents.
+BASELINE: Final[Mapping[str, str]] = {
+    "retriever": "dense",
+    "embedder": "minilm",
+    "adapter": NONE,
+    "reranker": NONE,
+    "chunk_words": "200",
+    "overlap_words": "0",
+}
+_RETRIEVERS: Final = ("lexical", "dense", "hybrid")
+_SIZES: Final = ("chunk_words", "overlap_words")
+
+
+def parse_settings(texts: Sequence[str]) -> dict[str, str]:
+    """``FIELD=VALUE`` of each on top of :data:`BASELINE`.
+
+    Raises:
+        ExperimentError: there is no such field, or it does not take that value.
+    """
+    found = dict(BASELINE)
+    for text in texts:
+        field, values = _parse(text)
+        if len(values) > 1:
+            raise ExperimentError(f"The baseline has one {field}; got {', '.join(values)}.")
+        found[field] = values[0]
+    _check_sizes(found)
+    return found
+
+
+def variants_of(
+    changes: Sequence[str], baseline: Mapping[str, str], *, allow_many: bool = False
+) -> tuple[Variant, ...]:
+    """The baseline, and a variant for every other value; with several changes also for what they do together.
+
+    Args:
+        changes: ``FIELD=VALUE[,VALUE]``, one field each.
+        baseline: see :func:`parse_settings`.
+        allow_many: two fields at once are refused without it: nobody could say which one it was.
+
+    Raises:
+        ExperimentError: two changes, or one that changes nothing.
+    """
+    wanted: dict[str, list[str]] = {}
+    for text in changes:
+        field, values = _parse(text)
+        wanted.setdefault(field, []).extend(one for one in values if one != baseline[field])
+    for field, others in wanted.items():
+        if not others:
+            raise ExperimentError(f"{field} is {baseline[field]} in the baseline already: that is no change.")
+    if len(wanted) > 1 and not allow_many:
+        raise ExperimentError(
+            f"Two changes at once ({', '.join(wanted)}): whatever comes out, nobody can say which one did "
+            f"it. Plan one experiment each, or --allow-many to try each alone and all together."
+        )
+    found = [Variant("baseline", dict(baseline))]
+    for taken in product(*([baseline[field], *dict.fromkeys(wanted[field])] for field in wanted)):
+        changed = {field: value for field, value in zip(wanted, taken) if value != baseline[field]}
+        if not changed:
+            continue
+        settings = {**baseline, **changed}
+        _check_sizes(settings)
+        _check_used(changed, settings)
+        name = " + ".join(f"{field}={_short(value)}" for field, value in changed.items())
+        found.append(Variant(name, settings))
+    return tuple(found)
+
+
+def system_of(settings: Mapping[str, str], name: str) -> System:
+    """The system that settings make, by the building blocks of :mod:`ragwheel.evaluate`."""
+    from ragwheel import evaluate
+
+    words = evaluate.bm25()
+    if settings["retriever"] == "lexical":
+        found = words
+    else:
+        model, folder = settings["embedder"], settings["adapter"]
+        dense = (
+            evaluate.embedder(model, "dense")
+            if folder == NONE
+            else evaluate.adapter(folder, "adapted", base=model)
+        )
+        found = dense if settings["retriever"] == "dense" else evaluate.hybrid(words, dense)
+    if settings["reranker"] != NONE:
+        found = evaluate.reranked(settings["reranker"], found, name)
+    return found
+
+
+def _parse(text: str) -> tuple[str, list[str]]:
+    field, equals, rest = text.partition("=")
+    field = field.strip()
+    values = [one.strip() for one in rest.split(",") if one.strip()]
+    if field not in FIELDS or not equals or not values:
+        known = "; ".join(f"{name}: {what}" for name, what in FIELDS.items())
+        raise ExperimentError(f"A setting is FIELD=VALUE[,VALUE]; got {text!r}. {known}.")
+    for value in values:
+        if field == "retriever" and value not in _RETRIEVERS:
+            raise ExperimentError(f"retriever is {value!r}; allowed: {', '.join(_RETRIEVERS)}.")
+        if field in _SIZES and not (value.isdecimal() and (int(value) or field == "overlap_words")):
+            raise ExperimentError(f"{field} is {value!r}; allowed: a number of words.")
+    return field, values
+
+
+def _check_sizes(settings: Mapping[str, str]) -> None:
+    size, overlap = int(settings["chunk_words"]), int(settings["overlap_words"])
+    if overlap > size // 2:
+        raise ExperimentError(
+            f"overlap_words is {overlap} of chunk_words {size}; allowed: up to half of it ({size // 2}), or "
+            f"most of the index is said twice."
+        )
+
+
+def _check_used(changed: Mapping[str, str], settings: Mapping[str, str]) -> None:
+    idle = [
+        field for field in ("embedder", "adapter") if field in changed and settings["retriever"] == "lexical"
+    ]
+    if idle:
+        raise ExperimentError(
+            f"{idle[0]} changes nothing with retriever=lexical: BM25 has no vectors. Baseline: "
+            f"--set retriever=dense or --set retriever=hybrid"
+        )
+
+
+def _short(value: str) -> str:
+    return Path(value).name or value

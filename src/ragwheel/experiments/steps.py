@@ -1,0 +1,216 @@
+"""The steps that are known to help retrieval, each with the figures that speak for or against it here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ragwheel.experiments.headroom import Headroom
+
+__all__ = ["QUADRANTS", "Level", "Quadrant", "Step", "Steps"]
+
+Level = Literal["high", "low"]
+Quadrant = Literal["do first", "plan", "fill in", "leave"]
+
+_QUADRANTS: Final[dict[tuple[Level, Level], Quadrant]] = {
+    ("high", "low"): "do first",
+    ("high", "high"): "plan",
+    ("low", "low"): "fill in",
+    ("low", "high"): "leave",
+}
+#: In the order in which to look at them.
+QUADRANTS: Final = tuple(_QUADRANTS.values())
+_WORTH: Final = 0.05
+_TRAINABLE: Final = 1_000
+_PROMPTABLE: Final = 30
+_PROOF: Final = 50
+
+
+@dataclass(frozen=True)
+class Step:
+    """Something to try.
+
+    Attributes:
+        name: what.
+        measured: the number that speaks for it, in words.
+        headroom: the same as a number between 0 and 1: at most this much of the metric, or of the questions.
+        effort: ``high`` where something has to be trained long, re-indexed or served.
+        cost: what it asks for, in words.
+        needs: what has to be there first; empty where it is.
+        risk: what can go wrong.
+        command: what to type.
+    """
+
+    name: str
+    measured: str
+    headroom: float
+    effort: Level
+    cost: str
+    needs: str
+    risk: str
+    command: str
+
+    @property
+    def impact(self) -> Level:
+        """``high`` from a headroom of 0.05."""
+        return "high" if self.headroom >= _WORTH else "low"
+
+    @property
+    def quadrant(self) -> Quadrant:
+        """Its place in the 2 x 2 of impact and effort."""
+        return _QUADRANTS[self.impact, self.effort]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Every step that is known, with the figures that speak for or against it."""
+
+    found: Headroom
+    dataset: str
+    db: str
+
+    def all(self) -> list[Step]:
+        """One each, in no particular order."""
+        makers = (
+            self._rerank, self._adapter, self._embedder, self._hybrid, self._capture, self._ask,
+            self._signals, self._judge, self._chunks, self._fewshot,
+        )  # fmt: skip
+        return [make() for make in makers]
+
+    def _rerank(self) -> Step:
+        return Step(
+            name="re-rank the captured chunks",
+            measured=self._order(),
+            headroom=self._gain(),
+            effort="high",
+            cost="a model reads every candidate for every query; one to train, one to serve",
+            needs=self._examples(_TRAINABLE),
+            risk="latency; a model that was never tuned may lose on your texts",
+            command=f"ragwheel train reranker {self.dataset} --out models/reranker --db {self.db}",
+        )
+
+    def _adapter(self) -> Step:
+        return Step(
+            name="adapt the query embeddings",
+            measured=f"{self._order()}; a linear adapter reached a quarter of what tuning the model did",
+            headroom=self._gain() / 4,
+            effort="low",
+            cost="minutes on a laptop; no document is embedded again",
+            needs=self._examples(_TRAINABLE // 5),
+            risk="nothing to adapt where the retriever has no vectors",
+            command=f"ragwheel train adapter {self.dataset} --out models/adapter --db {self.db}",
+        )
+
+    def _embedder(self) -> Step:
+        missed = max(1 - self.found.ceiling, 0.0)
+        return Step(
+            name="tune the embedding model",
+            measured=f"{self._order()}; {missed:.1%} of the positives were not captured",
+            headroom=self._gain() + missed,
+            effort="high",
+            cost="up to 40 minutes for 6,000 examples on two cores; all documents are embedded again",
+            needs=self._examples(_TRAINABLE),
+            risk="forgets other domains: compare on one",
+            command=f"ragwheel train embedder {self.dataset} --out models/embedder --db {self.db}",
+        )
+
+    def _order(self) -> str:
+        return f"nDCG@10 {self.found.ndcg:.3f} as captured, {self.found.ndcg_oracle:.3f} in perfect order"
+
+    def _gain(self) -> float:
+        return max(self.found.ndcg_oracle - self.found.ndcg, 0.0)
+
+    def _hybrid(self) -> Step:
+        return Step(
+            name="search words and vectors together",
+            measured=f"{self.found.by_words:.1%} of the positives below the first five are in BM25's "
+            f"first five",
+            headroom=self.found.by_words * max(1 - self.found.recall, 0.0),
+            effort="low",
+            cost="a word index beside the vectors",
+            needs="",
+            risk="none to speak of where the retriever is dense; nothing to win where it is BM25 itself",
+            command="ragwheel experiment new --hypothesis 'users type exact names' --change retriever=hybrid "
+            "--metric recall@5 --expect +5%",
+        )
+
+    def _capture(self) -> Step:
+        return Step(
+            name="look deeper before choosing",
+            measured=f"{self.found.depth:g} chunks captured per retrieval; {self.found.tail:.1%} of the "
+            f"captured positives are in their last quarter",
+            headroom=self.found.tail,
+            effort="low",
+            cost="one argument in the app; the user waits no longer for the first k",
+            needs="",
+            risk="an approximate index may order differently with a larger k: ragwheel doctor",
+            command="ragwheel doctor",
+        )
+
+    def _ask(self) -> Step:
+        share = self.found.unanswered / self.found.asked if self.found.asked else 0.0
+        return Step(
+            name="find out why questions stay without a positive",
+            measured=f"{self.found.unanswered:,} of {self.found.asked:,} distinct questions have none",
+            headroom=share,
+            effort="high",
+            cost="reading some of them; then texts that answer them, or more citations and signals",
+            needs="",
+            risk="people may ask what the documents do not hold",
+            command=f"ragwheel grade --db {self.db}",
+        )
+
+    def _signals(self) -> Step:
+        return Step(
+            name="hear from more retrievals",
+            measured=f"{self.found.signals:.1%} of the retrievals have a citation or a signal",
+            headroom=1 - self.found.signals,
+            effort="low",
+            cost="a line in the prompt (cite as [1]) and a line in the page (the beacon)",
+            needs="",
+            risk="none",
+            command=f"ragwheel status --db {self.db}",
+        )
+
+    def _judge(self) -> Step:
+        missing = max(_PROOF - self.found.explicit, 0)
+        return Step(
+            name="judge some queries",
+            measured=f"{self.found.explicit:,} queries have explicit judgments; about {_PROOF} are the least "
+            f"that can prove a gain",
+            headroom=missing / _PROOF * 0.5,
+            effort="low",
+            cost=f"about {max(missing, 1) * 2} minutes of somebody who knows the answers",
+            needs="",
+            risk="none: without it nothing below can be proved",
+            command=f"ragwheel grade --db {self.db}",
+        )
+
+    def _chunks(self) -> Step:
+        return Step(
+            name="cut the documents differently",
+            measured=f"{self.found.long:.1%} of the positives have more than the 190 words that common "
+            f"embedders read",
+            headroom=self.found.long * max(1 - self.found.recall, 0.0),
+            effort="high",
+            cost="the source documents; the whole index made again",
+            needs="",
+            risk="ids change: what was captured before belongs to the old chunks",
+            command="ragwheel experiment new --hypothesis 'long chunks bury the answer' "
+            "--change chunk_words=100,150 --metric recall@10 --expect +5%",
+        )
+
+    def _fewshot(self) -> Step:
+        return Step(
+            name="show an LLM examples from the traces",
+            measured=f"{self._order()}; {self.found.examples:,} examples",
+            headroom=self._gain(),
+            effort="low",
+            cost="a call of an LLM per query, nothing to train",
+            needs=self._examples(_PROMPTABLE),
+            risk="latency and price of the calls; texts of other people's questions stand in prompts",
+            command=f"ragwheel fewshot build --out examples.json --db {self.db}",
+        )
+
+    def _examples(self, need: int) -> str:
+        return "" if self.found.examples >= need else f"{need - self.found.examples:,} more examples"

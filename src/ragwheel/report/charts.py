@@ -1,0 +1,187 @@
+"""Pictures: drawn by matplotlib, then made to follow the page's colours and type.
+
+matplotlib's SVG carries colours and fonts in ``style`` attributes, which a strict Content-Security-Policy
+forbids and dark pages cannot recolour. :func:`to_svg` turns them into presentation attributes and classes of
+the page's style sheet, and text stays text.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+from xml.etree import ElementTree as ET
+
+from markupsafe import Markup
+
+from ragwheel.errors import MissingExtra
+from ragwheel.report.blocks import Chart
+
+try:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+except ImportError as exc:
+    raise MissingExtra("Reports need matplotlib. Install it with: pip install 'ragwheel[report]'") from exc
+
+__all__ = ["PALETTE", "bars", "forest", "histogram", "line", "to_svg"]
+
+#: Colours of the light page by the name of their class in the style sheet.
+PALETTE: Final = {
+    "ink": "#1b1f24", "quiet": "#5b6570", "grid": "#d8dde3", "accent": "#2456c6", "soft": "#b9cbf3",
+    "good": "#147a3c", "bad": "#b3261e",
+}  # fmt: skip
+_CLASS: Final = {colour: name for name, colour in PALETTE.items()}
+_SVG: Final = "http://www.w3.org/2000/svg"
+_LINK: Final = "{http://www.w3.org/1999/xlink}href"
+_STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none", "svg.hashsalt": "ragwheel", "font.size": 10, "axes.spines.top": False,
+    "axes.spines.right": False, "axes.edgecolor": PALETTE["grid"], "axes.labelcolor": PALETTE["quiet"],
+    "text.color": PALETTE["ink"], "xtick.color": PALETTE["quiet"], "ytick.color": PALETTE["quiet"],
+    "axes.facecolor": "none", "figure.facecolor": "none", "font.family": "DejaVu Sans",
+    "xtick.major.size": 0, "ytick.major.size": 0, "axes.titlesize": 10,
+}  # fmt: skip
+_WIDTH: Final = 6.4
+_ZOOM: Final = 1.4  # CSS pixels a point: type of 14 pixels, in every picture
+
+
+def bars(name: str, caption: str, rows: Sequence[tuple[str, float]], unit: str = "") -> Chart:
+    """Horizontal bars with their values, the first on top; ``unit`` ``%`` prints shares."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(max(1.0, 0.34 * len(rows) + 0.3))
+        places = range(len(rows))
+        values = [value for _, value in rows]
+        axes.barh(places, values, color=PALETTE["accent"], height=0.62)
+        axes.set_yticks(list(places), [_shortened(label) for label, _ in rows], color=PALETTE["ink"])
+        axes.invert_yaxis()
+        top = 1.0 if unit == "%" else max(values, default=1) or 1
+        axes.set_xlim(0, top * 1.16)
+        axes.xaxis.set_visible(False)
+        axes.spines[["bottom", "left"]].set_visible(False)
+        for place, value in enumerate(values):
+            told = f"{value:.0%}" if unit == "%" else f"{value:,.0f}"
+            axes.text(value + top * 0.012, place, told, va="center", color=PALETTE["quiet"])
+        return _chart(name, caption, figure)
+
+
+def histogram(name: str, caption: str, values: Sequence[float], edges: Sequence[float], label: str) -> Chart:
+    """How many values lie between neighbouring edges."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(2.3)
+        axes.hist(values, bins=list(edges), color=PALETTE["accent"], rwidth=0.92)
+        axes.set_xlabel(label)
+        axes.yaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        return _chart(name, caption, figure)
+
+
+def line(
+    name: str, caption: str, values: Sequence[float], bounds: tuple[Sequence[float], Sequence[float]] | None
+) -> Chart:
+    """A curve over ranks 1, 2, … from 0 to 1, with a band where there are bounds."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(2.4)
+        ranks = list(range(1, len(values) + 1))
+        if bounds is not None:
+            axes.fill_between(ranks, *bounds, color=PALETTE["soft"], linewidth=0)
+        axes.plot(ranks, values, color=PALETTE["accent"], linewidth=2, marker="o", markersize=4)
+        axes.set_ylim(0, max(1.05, max(values) * 1.05))
+        axes.set_xlabel("rank")
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.yaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
+        return _chart(name, caption, figure)
+
+
+def forest(
+    name: str, caption: str, rows: Sequence[tuple[str, float, float | None, float | None, str]]
+) -> Chart:
+    """Differences with intervals around zero; green where the verdict is better, red where it is worse."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(max(1.2, 0.36 * len(rows) + 0.7))
+        for place, (_, mean, low, high, verdict) in enumerate(rows):
+            colour = PALETTE[{"better": "good", "worse": "bad"}.get(verdict, "quiet")]
+            if low is not None and high is not None:
+                axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
+            axes.plot([mean], [place], marker="o", markersize=6, color=colour)
+        axes.axvline(0, color=PALETTE["ink"], linewidth=0.8)
+        axes.set_yticks(range(len(rows)), [_shortened(row[0]) for row in rows], color=PALETTE["ink"])
+        axes.set_ylim(len(rows) - 0.4, -0.6)
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.2f}" if value else "0")
+        axes.xaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines[["bottom", "left"]].set_visible(False)
+        return _chart(name, caption, figure)
+
+
+def to_svg(figure: Figure, name: str, title: str) -> Markup:
+    """The figure as inline SVG: no ``style``, ids of its own, colours by class, a label that is read out."""
+    file = io.BytesIO()
+    with mpl.rc_context(_STYLE):
+        figure.savefig(file, format="svg", bbox_inches="tight", pad_inches=0.04, metadata={"Date": None})
+    ET.register_namespace("", _SVG)
+    root = ET.fromstring(file.getvalue())  # noqa: S314 - matplotlib wrote it just now
+    for parent in list(root.iter()):
+        for child in list(parent):
+            if child.tag in (f"{{{_SVG}}}metadata", f"{{{_SVG}}}style"):
+                parent.remove(child)
+    for element in root.iter():
+        _restyle(element)
+        _rename(element, name)
+    for attribute in ("width", "height", "version"):
+        root.attrib.pop(attribute, None)
+    across, down = (float(size) * _ZOOM for size in root.attrib["viewBox"].split()[2:])
+    root.attrib |= {"width": f"{across:.0f}", "height": f"{down:.0f}"}
+    root.set("role", "img")
+    root.set("aria-label", title)
+    return Markup(ET.tostring(root, encoding="unicode"))  # noqa: S704 - serialised, so escaped
+
+
+def _figure(height: float) -> tuple[Figure, Any]:
+    figure = Figure(figsize=(_WIDTH, height))
+    return figure, figure.add_subplot()
+
+
+def _chart(name: str, caption: str, figure: Figure) -> Chart:
+    return Chart(name, caption, to_svg(figure, name, caption), figure)
+
+
+def _shortened(label: str, limit: int = 34) -> str:
+    """A label with matplotlib's own signs taken out."""
+    plain = " ".join(label.replace("$", "\uff04").split())
+    return plain if len(plain) <= limit else plain[: limit - 1] + "…"
+
+
+def _restyle(element: ET.Element) -> None:
+    classes = []
+    for declaration in element.attrib.pop("style", "").split(";"):
+        key, _, value = (part.strip() for part in declaration.partition(":"))
+        if key in ("fill", "stroke") and value.lower() in _CLASS:
+            classes.append(f"{key[0]}-{_CLASS[value.lower()]}")
+        elif key == "font":
+            size = re.search(r"([\d.]+)px", value)
+            element.set("font-size", size[1] if size else "10")
+        elif key and value:
+            element.set(key, value)
+    for key in ("fill", "stroke"):
+        if (value := element.get(key, "").lower()) in _CLASS:
+            classes.append(f"{key[0]}-{_CLASS[value]}")
+            del element.attrib[key]
+    if element.tag == f"{{{_SVG}}}text" and not any(one.startswith("f-") for one in classes):
+        classes.append("f-ink")
+    if classes:
+        element.set("class", " ".join(classes))
+
+
+def _rename(element: ET.Element, name: str) -> None:
+    if "id" in element.attrib:
+        element.set("id", f"{name}-{element.attrib['id']}")
+    for key, value in list(element.attrib.items()):
+        if key == _LINK:
+            del element.attrib[key]
+            element.set("href", value.replace("#", f"#{name}-", 1))
+        elif "url(#" in value:
+            element.set(key, value.replace("url(#", f"url(#{name}-"))

@@ -1,0 +1,51 @@
+"""The page: one file, no script, no network, under the strictest policy that a browser knows."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from functools import cache
+from hashlib import sha256
+from importlib.resources import files
+
+from markupsafe import Markup
+
+from ragwheel.report.blocks import Section, clean, joined
+
+__all__ = ["fragment", "page"]
+
+
+@cache
+def _style() -> Markup:
+    return Markup(files("ragwheel.report").joinpath("style.css").read_text("utf-8"))  # noqa: S704 - ours
+
+
+def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> str:
+    """A complete HTML document.
+
+    Its own Content-Security-Policy allows nothing but its one style sheet, by hash: no script, no request, no
+    ``style`` attribute.
+    """
+    digest = base64.b64encode(sha256(_style().encode()).digest()).decode()
+    links = joined(
+        Markup('<li><a href="#{}">{}</a></li>').format(one.name, clean(one.title)) for one in sections
+    )
+    return Markup(
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; style-src \'sha256-{}\'; '
+        "base-uri 'none'; form-action 'none'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
+        "<title>{}</title>\n<style>{}</style>\n</head>\n"
+        '<body class="ragwheel-report">\n<header><h1>{}</h1><p class="quiet">{}</p>'
+        '<nav aria-label="Sections"><ul>{}</ul></nav></header>\n<main>\n{}\n</main>\n'
+        "<footer><p>{}</p></footer>\n</body>\n</html>\n"
+    ).format(
+        digest, clean(title), _style(), clean(title), clean(beneath), links,
+        Markup("\n").join(one.html() for one in sections), clean(foot),
+    )  # fmt: skip
+
+
+def fragment(content: Markup) -> str:
+    """Part of a page for a notebook, with the style sheet; nothing outside of it is styled."""
+    return Markup('<div class="ragwheel-report"><style>{}</style>{}</div>').format(_style(), content)

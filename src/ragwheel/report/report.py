@@ -1,0 +1,121 @@
+"""The report: sections in the order of the page, as a file or in a notebook."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import ragwheel
+from ragwheel.errors import ConfigurationError
+from ragwheel.report import outcomes, sections
+from ragwheel.report.blocks import Section, joined
+from ragwheel.report.inputs import Inputs, ReportOptions, read_inputs
+from ragwheel.report.page import fragment, page
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Report", "make_report"]
+
+_ORDER: Final[tuple[Callable[[Inputs], Section], ...]] = (
+    outcomes.short, sections.milestones, outcomes.results, sections.next_steps, sections.failing,
+    sections.coverage, sections.curve, sections.grades, sections.trust, sections.negatives,
+    outcomes.experiments, outcomes.models, outcomes.cost,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is on the page.
+
+    Attributes:
+        title: at the top.
+        beneath: which database, from when to when.
+        sections: in order.
+        foot: what made it and when; a warning where something could not be said.
+    """
+
+    title: str
+    beneath: str
+    sections: tuple[Section, ...]
+    foot: str
+
+    def __getitem__(self, name: str) -> Section:
+        """The section of that name."""
+        for section in self.sections:
+            if section.name == name:
+                return section
+        raise KeyError(f"no section {name!r}; there are: {', '.join(one.name for one in self.sections)}")
+
+    @property
+    def figures(self) -> dict[str, Figure]:
+        """All matplotlib figures by name."""
+        return {name: figure for one in self.sections for name, figure in one.figures.items()}
+
+    def html(self) -> str:
+        """The whole page."""
+        return page(self.title, self.beneath, self.sections, self.foot)
+
+    def write(self, path: str | Path) -> Path:
+        """Write the page; the file appears whole or not at all.
+
+        Raises:
+            ConfigurationError: it cannot be written there.
+        """
+        path = Path(path)
+        try:
+            handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=".html")
+            try:
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    file.write(self.html())
+                Path(part).replace(path)
+            finally:
+                Path(part).unlink(missing_ok=True)
+        except OSError as exc:
+            raise ConfigurationError(
+                f"{path} cannot be written: {exc.strerror}. Name another: --out FILE.html"
+            ) from exc
+        return path
+
+    def _repr_html_(self) -> str:
+        return fragment(joined(one.html() for one in self.sections))
+
+
+def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
+    """Read what there is and lay it out; what is missing is a section that says what to type.
+
+    Args:
+        db: the trace database.
+        options: see :class:`ReportOptions`.
+
+    Raises:
+        StoreError: the database is there but cannot be read.
+        DatasetError: a folder that was named is not what it was named as.
+        ModelError: a model's card cannot be read.
+        ExperimentError: an experiment's record cannot be read.
+    """
+    inputs = read_inputs(db, options or ReportOptions())
+    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    foot = f"Made by ragwheel {ragwheel.__version__}, {made}."
+    if inputs.options.texts:
+        foot += " It shows texts of questions and documents: share it as you would share those."
+    if inputs.warnings:
+        foot += " " + " ".join(inputs.warnings)
+    return Report("Retrieval report", _period(inputs), tuple(make(inputs) for make in _ORDER), foot)
+
+
+def _period(inputs: Inputs) -> str:
+    found = inputs.status
+    if found is None or found.first_ns is None or found.last_ns is None:
+        return inputs.db.name
+    first, last = (
+        datetime.fromtimestamp(ns / 1e9, timezone.utc).strftime("%Y-%m-%d")
+        for ns in (found.first_ns, found.last_ns)
+    )
+    period = first if first == last else f"{first} to {last}"
+    return f"{inputs.db.name}, {period}"
