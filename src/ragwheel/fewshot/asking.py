@@ -1,0 +1,110 @@
+"""Who answers in a test: the app's own function, or a model behind an endpoint; nothing is asked twice."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ragwheel.errors import ConfigurationError, DatasetError
+from ragwheel.fewshot.endpoint import ChatEndpoint
+from ragwheel.fewshot.library import Example
+from ragwheel.fewshot.rendering import RenderOptions, render
+
+__all__ = ["Answers", "Pipeline", "load_pipeline", "through_endpoint"]
+
+Pipeline = Callable[[str, list[dict[str, Any]]], str]
+"""The app, called as ``answer(question, examples)``; an example is a dict: question, answer, reasoning."""
+
+
+def load_pipeline(named: str) -> Pipeline:
+    """A function of the app's by ``module:function``; modules in the present folder are found.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    module, colon, name = named.partition(":")
+    if not (colon and module and name):
+        raise ConfigurationError(
+            f"pipeline: got {named!r}, allowed: module:function, such as app.answers:answer"
+        )
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        found = importlib.import_module(module)
+    except ImportError as error:
+        raise ConfigurationError(
+            f"pipeline: {module} cannot be imported ({error}). Start it where the app starts."
+        ) from error
+    for part in name.split("."):
+        found = getattr(found, part, None)  # type: ignore[assignment]
+    if not callable(found):
+        raise ConfigurationError(
+            f"pipeline: {module} has no function {name}. Allowed: answer(question, examples)"
+        )
+    return found
+
+
+def through_endpoint(endpoint: ChatEndpoint, options: RenderOptions | None = None) -> Pipeline:
+    """A pipeline that puts examples and question into chat messages and asks the endpoint."""
+    from dataclasses import replace
+
+    chat = replace(options or RenderOptions(), chat=True)
+
+    def answer(question: str, examples: list[dict[str, Any]]) -> str:
+        given = [Example("", one["question"], one["answer"], one.get("reasoning")) for one in examples]
+        return endpoint(render(given, question, chat).messages or ())
+
+    return answer
+
+
+class Answers:
+    """Answers of a pipeline, kept in a file as they come: what was answered is not asked again.
+
+    Args:
+        pipeline: see :data:`Pipeline`.
+        name: of what answers; another one's answers do not count.
+        kept: JSON lines; None keeps them in memory alone.
+    """
+
+    def __init__(self, pipeline: Pipeline, name: str, kept: Path | None) -> None:
+        self._pipeline, self._name, self._kept = pipeline, name, kept
+        self._known: dict[str, str] = {}
+        self.asked = 0
+        if kept is not None and kept.is_file():
+            for line in kept.read_text("utf-8", "replace").splitlines():
+                try:
+                    row = json.loads(line)
+                    self._known[row["key"]] = row["answer"]
+                except (ValueError, KeyError, TypeError):
+                    continue  # a line cut off by a kill: that question is asked again
+
+    def __call__(self, question: str, examples: Sequence[Example]) -> str:
+        """One answer; raises whatever the pipeline raises, and DatasetError for what is no text."""
+        told = json.dumps([self._name, question, [one.id for one in examples]])
+        key = hashlib.sha256(told.encode()).hexdigest()[:24]
+        if key not in self._known:
+            given = [{"question": e.question, "answer": e.answer, "reasoning": e.reasoning} for e in examples]
+            answer = self._pipeline(question, given)
+            self.asked += 1
+            if not isinstance(answer, str):
+                raise DatasetError(f"the pipeline gave a {type(answer).__name__}, allowed: the answer's text")
+            self._keep(key, answer)
+        return self._known[key]
+
+    def _keep(self, key: str, answer: str) -> None:
+        self._known[key] = answer
+        if self._kept is None:
+            return
+        try:
+            self._kept.parent.mkdir(parents=True, exist_ok=True)
+            self._kept.touch(mode=0o600, exist_ok=True)
+            with self._kept.open("a", encoding="utf-8", errors="replace") as out:
+                out.write(json.dumps({"key": key, "answer": answer}) + "\n")
+        except OSError as error:
+            raise DatasetError(f"{self._kept} cannot be written: {error.strerror or error}.") from error

@@ -1,0 +1,365 @@
+"""Do the examples help? Held-out questions without examples, with random ones, and with the picked ones."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Final, Literal
+
+import numpy as np
+
+from ragwheel.errors import ConfigurationError, DatasetError, RagwheelError
+from ragwheel.experiments import (
+    Expectation,
+    Experiment,
+    Gap,
+    Plan,
+    Result,
+    Variant,
+    Verdict,
+    decide,
+    plan_experiment,
+    write_experiment,
+)
+from ragwheel.fewshot.asking import Answers, Pipeline
+from ragwheel.fewshot.build import as_built, example_of, pool_of
+from ragwheel.fewshot.embedding import checked, encoder_of
+from ragwheel.fewshot.library import Example, Library
+from ragwheel.fewshot.metrics import METRICS, Metric
+from ragwheel.fewshot.options import FewshotOptions, Progress
+from ragwheel.fewshot.selector import Selector
+
+__all__ = ["EffectOptions", "HeldOut", "Outcome", "Trial", "held_out", "measure"]
+
+NONE, RANDOM, SELECTED = "no examples", "random examples", "selected examples"
+HYPOTHESIS: Final = "Answers come closer to those that people liked when the prompt holds selected examples."
+LEAST_QUESTIONS: Final = 5
+MOST_FAILED: Final = 0.2
+RISK: Final = 0.05
+
+
+@dataclass(frozen=True)
+class EffectOptions:
+    """How to test.
+
+    Args:
+        k: examples in a prompt.
+        questions: at most so many held-out ones.
+        metric: ``f1``, ``rouge-l``, ``exact``, or a function ``metric(answer, liked_answer)``.
+        fixed: the first k examples of the library for every question, instead of those nearest to it.
+        expect: the least gain over no examples that is worth it: ``+0`` any sure one, ``+5%``, ``+.02``.
+        near_copy: questions this similar to an example's are not asked: it would be memory.
+        seed: of the draws.
+        name: of what answers, for the record and for ``keep``.
+        experiments: a folder of experiments: hypothesis and criterion are sealed there before anything is
+            asked, and ``ragwheel experiment`` lists it.
+        keep: a file for the answers as they come; the same call again goes on from there.
+    """
+
+    k: int = 4
+    questions: int = 50
+    metric: str | Metric = "f1"
+    fixed: bool = False
+    expect: str = "+0"
+    near_copy: float = 0.9
+    seed: int = 0
+    name: str = "pipeline"
+    experiments: str | Path | None = None
+    keep: str | Path | None = None
+
+    def __post_init__(self) -> None:
+        """Raise ConfigurationError for what cannot be."""
+        if self.k < 1 or self.questions < LEAST_QUESTIONS:
+            raise ConfigurationError(
+                f"few-shot test: got k={self.k}, questions={self.questions}; "
+                f"allowed: k from 1, questions from {LEAST_QUESTIONS}"
+            )
+        if isinstance(self.metric, str) and self.metric not in METRICS:
+            raise ConfigurationError(
+                f"metric: got {self.metric!r}, allowed: {', '.join(METRICS)}, or a function "
+                "(answer, liked) -> number"
+            )
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Questions that no example has, and the pool that random examples are drawn from.
+
+    Attributes:
+        asked: question and liked answer, as examples.
+        people: who asked each: questions of one person are not independent.
+        pool: liked answers that are neither asked about nor in the library.
+    """
+
+    asked: tuple[Example, ...]
+    people: tuple[str, ...]
+    pool: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A paired difference ``a - b`` of the metric: mean, 95 % interval over people, corrected p value."""
+
+    a: str
+    b: str
+    mean: float
+    low: float
+    high: float
+    p: float
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came out.
+
+    Attributes:
+        verdict: whether selected examples bring what was expected over none.
+        outcomes: selected against none (it decides), selected against random (does the selection matter).
+        means: of the metric, by arm.
+        questions: those that were asked in every arm.
+        scores: every single value: ``scores[arm][i]`` belongs to ``questions[i]``.
+        failed: questions left out because the pipeline raised.
+        experiment: the record that was kept; None where no folder was given.
+    """
+
+    verdict: Verdict
+    outcomes: tuple[Outcome, Outcome]
+    means: dict[str, float]
+    questions: tuple[str, ...]
+    scores: dict[str, tuple[float, ...]] = field(repr=False)
+    failed: int = 0
+    experiment: Experiment | None = None
+
+    @property
+    def decision(self) -> Literal["adopt", "reject", "undecided"]:
+        """What the verdict means for the prompt."""
+        return _DECISIONS[self.verdict.word]
+
+
+_DECISIONS: Final[dict[str, Literal["adopt", "reject", "undecided"]]] = {
+    "met": "adopt",
+    "not met": "reject",
+    "can't tell": "undecided",
+}
+
+
+def held_out(
+    db: str | Path,
+    library: Library,
+    options: EffectOptions | None = None,
+    build: FewshotOptions | None = None,
+) -> HeldOut:
+    """Liked answers outside the library: some to ask about, and at least as many for random examples.
+
+    Raises:
+        DatasetError: there are too few.
+        StoreError: the database cannot be read.
+    """
+    options = options or EffectOptions()
+    pool = pool_of(db, build or as_built(library), progress=lambda *_: None)
+    embed = encoder_of(library)
+    mine = checked(embed, [one.question for one in library.examples])
+    theirs = checked(embed, [turn.question for turn in pool.turns])
+    near = (theirs @ mine.T).max(axis=1) if len(mine) and len(theirs) else np.zeros(len(theirs))
+    have = {one.turn_id for one in library.examples} | {one.example.turn_id for one in library.retired}
+    free = [
+        turn for turn, close in zip(pool.turns, near.tolist())
+        if turn.turn_id not in have and close < options.near_copy
+    ]  # fmt: skip
+    order = np.random.default_rng(options.seed).permutation(len(free)).tolist()
+    n = min(options.questions, max(len(free) - max(options.k, len(free) // 2), 0))
+    if n < LEAST_QUESTIONS:
+        raise DatasetError(
+            f"{n} questions can be held out, needed: {LEAST_QUESTIONS}. Got {len(pool.turns)} liked answers, "
+            f"{len(free)} of them unlike every example. Next: build with fewer examples (-n), or log "
+            "more signals about answers"
+        )
+    return HeldOut(
+        asked=tuple(example_of(free[i]) for i in order[:n]),
+        people=tuple(free[i].person for i in order[:n]),
+        pool=tuple(example_of(free[i]) for i in order[n:]),
+    )
+
+
+def measure(
+    library: Library,
+    questions: HeldOut,
+    pipeline: Pipeline,
+    options: EffectOptions | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Trial:
+    """Ask every question three times and compare, question by question.
+
+    Args:
+        library: whose examples are tried.
+        questions: see :func:`held_out`.
+        pipeline: called as ``answer(question, examples)``.
+        options: see :class:`EffectOptions`.
+        progress: called as ``("asking", done, total)``.
+
+    Raises:
+        ModelError: the endpoint cannot be used; what was answered is kept.
+        DatasetError: the pipeline failed on more than a fifth of the questions.
+        ExperimentError: the record cannot be kept, or ``expect`` is no expectation.
+    """
+    options = options or EffectOptions()
+    plan = _plan(library, options)
+    planned = plan_experiment(options.experiments, plan) if options.experiments is not None else None
+    prompts = _prompts(library, questions, options)
+    answers = Answers(pipeline, options.name, None if options.keep is None else Path(options.keep))
+    started = time.monotonic()
+    asked, scores = _asked(questions, prompts, answers, options, progress)
+    people = [questions.people[at] for at in asked]
+    verdict, outcomes = _compare(scores, people, Expectation.parse(options.expect))
+    trial = Trial(
+        verdict=verdict,
+        outcomes=outcomes,
+        means={arm: float(np.mean(values)) for arm, values in scores.items()},
+        questions=tuple(questions.asked[at].question for at in asked),
+        scores={arm: tuple(values) for arm, values in scores.items()},
+        failed=len(questions.asked) - len(asked),
+    )
+    if planned is None or options.experiments is None:
+        return trial
+    facts = {
+        "library": library.id,
+        "answers": options.name,
+        "k": options.k,
+        "seed": options.seed,
+        "failed": trial.failed,
+    }
+    done = planned.with_results(
+        *_results(trial, plan.metric, facts, time.monotonic() - started), verdict=verdict
+    )
+    write_experiment(options.experiments, done)
+    return replace(trial, experiment=done)
+
+
+def _plan(library: Library, options: EffectOptions) -> Plan:
+    metric = (
+        options.metric if isinstance(options.metric, str) else getattr(options.metric, "__name__", "metric")
+    )
+    return Plan(
+        hypothesis=HYPOTHESIS,
+        change=f"{options.k} {'fixed' if options.fixed else 'selected'} examples of {library.id}",
+        metric=metric,
+        expect=options.expect,
+        variants=(Variant(NONE), Variant(RANDOM), Variant(SELECTED)),
+        kind="fewshot",
+    )
+
+
+def _asked(
+    questions: HeldOut,
+    prompts: dict[str, list[list[Example]]],
+    answers: Answers,
+    options: EffectOptions,
+    progress: Progress | None,
+) -> tuple[list[int], dict[str, list[float]]]:
+    """The questions that were answered in every arm, and their values by arm."""
+    metric = METRICS[options.metric] if isinstance(options.metric, str) else options.metric
+    scores: dict[str, list[float]] = {arm: [] for arm in prompts}
+    used: list[int] = []
+    last: Exception | None = None
+    n = len(questions.asked)
+    for at, one in enumerate(questions.asked):
+        try:
+            given = [answers(one.question, prompts[arm][at]) for arm in prompts]
+        except RagwheelError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the app's own code: one question is left out, and counted
+            last = error
+        else:
+            used.append(at)
+            for arm, answer in zip(prompts, given):
+                scores[arm].append(_score(metric, answer, one.answer))
+        if progress is not None:
+            progress("asking", (at + 1) * len(prompts), n * len(prompts))
+    failed = n - len(used)
+    if last is not None and (failed > MOST_FAILED * n or len(used) < LEAST_QUESTIONS):
+        raise DatasetError(
+            f"The pipeline failed on {failed} of {n} questions; the last time with {type(last).__name__}: "
+            f"{last}. Allowed: a fifth. Answers so far are kept."
+        ) from last
+    return used, scores
+
+
+def _prompts(library: Library, questions: HeldOut, options: EffectOptions) -> dict[str, list[list[Example]]]:
+    """For every arm, the examples of every question."""
+    draw = np.random.default_rng(options.seed)
+    k = min(options.k, len(questions.pool))
+    selector = Selector(library, k=options.k, fetch_k=max(20, options.k))
+    return {
+        NONE: [[] for _ in questions.asked],
+        RANDOM: [
+            [questions.pool[i] for i in draw.choice(len(questions.pool), k, replace=False).tolist()]
+            for _ in questions.asked
+        ],
+        SELECTED: [
+            list(library.examples[: options.k]) if options.fixed else selector.select(one.question)
+            for one in questions.asked
+        ],
+    }
+
+
+def _score(metric: Metric, answer: str, liked: str) -> float:
+    value = float(metric(answer, liked))
+    if not math.isfinite(value):
+        raise ConfigurationError(f"the metric gave {value}, allowed: a finite number; larger is better")
+    return value
+
+
+def _compare(
+    scores: dict[str, list[float]], people: Sequence[str], expected: Expectation
+) -> tuple[Verdict, tuple[Outcome, Outcome]]:
+    from ragwheel.evaluate.statistics import holm, paired_difference
+
+    pairs = ((SELECTED, NONE), (SELECTED, RANDOM))
+    least = expected.required(float(np.mean(scores[NONE])))
+    found = [paired_difference(scores[a], scores[b], people) for a, b in pairs]
+    beyond = paired_difference([value - least for value in scores[SELECTED]], scores[NONE], people)
+    corrected = holm([beyond.p, found[1].p])
+    verdict = decide(
+        Gap(beyond.mean, _known(beyond.low), _known(beyond.high)),
+        beyond.queries,
+        strict=expected.amount == 0,
+        certain=corrected[0] <= RISK,
+    )
+    first, second = (
+        Outcome(a, b, one.mean, one.low, one.high, p) for (a, b), one, p in zip(pairs, found, corrected)
+    )
+    return verdict, (first, second)
+
+
+def _results(trial: Trial, metric: str, facts: dict[str, object], elapsed_s: float) -> list[Result]:
+    against_none, against_random = trial.outcomes
+    gaps = {
+        SELECTED: Gap(against_none.mean, _known(against_none.low), _known(against_none.high), against_none.p)
+    }
+    told = {
+        SELECTED: {
+            **facts,
+            "minus random": [against_random.mean, *map(_known, (against_random.low, against_random.high))],
+        }
+    }
+    return [
+        Result(
+            arm,
+            means={metric: mean},
+            queries=len(trial.questions),
+            labels="liked answers",
+            gap=gaps.get(arm),
+            verdict=trial.verdict if arm == SELECTED else None,
+            elapsed_s=round(elapsed_s / len(trial.means), 3),
+            facts=told.get(arm, {}),
+        )
+        for arm, mean in trial.means.items()
+    ]
+
+
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,91 @@
+"""Vectors of questions: by words, by a model, or by a function of the app's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ragwheel.errors import ConfigurationError, ModelError
+from ragwheel.fewshot.lexical import Lexical, unit
+from ragwheel.fewshot.library import Library
+from ragwheel.fewshot.options import Embed
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["checked", "encoder_of", "fitted", "model"]
+
+
+def fitted(embed: str | Embed, questions: Sequence[str]) -> tuple[Embed, dict[str, Any]]:
+    """What embeds, and how the library remembers it.
+
+    Args:
+        embed: see :class:`~ragwheel.fewshot.options.FewshotOptions`.
+        questions: what people ask; ``lexical`` learns from them which words tell most.
+
+    Raises:
+        ConfigurationError, ModelError: it is none of these, or there is no such model.
+    """
+    if embed == "lexical":
+        found = Lexical.fit(questions)
+        return found, {"name": "lexical", "idf": [round(float(one), 4) for one in found.idf]}
+    if isinstance(embed, str):
+        return model(embed), {"name": embed}
+    if callable(embed):
+        return embed, {"name": "function"}
+    raise ConfigurationError(
+        f"embed: got a {type(embed).__name__}, allowed: 'lexical', a model's name or folder, or a function "
+        "texts -> vectors"
+    )
+
+
+def encoder_of(library: Library) -> Embed:
+    """What embeds questions for a library, from what it remembers; by words where it remembers nothing.
+
+    Raises:
+        ConfigurationError: it was built with a function, which has to be given again.
+    """
+    name = library.encoder.get("name", "")
+    if not name:
+        return Lexical.fit([one.question for one in library.examples])
+    if name == "lexical":
+        return Lexical(library.encoder["idf"])
+    if name == "function":
+        raise ConfigurationError(
+            "This library's vectors came from a function of yours: give it again as embed=..., or "
+            "embed='lexical'."
+        )
+    return model(str(name))
+
+
+def checked(embed: Embed, texts: Sequence[str]) -> Floats:
+    """Unit vectors, shape (texts, dimension).
+
+    Raises:
+        ModelError: ``embed`` gave something else than one vector of finite numbers per text.
+    """
+    if not texts:
+        return np.zeros((0, 0), dtype=np.float32)
+    try:
+        found = np.asarray(embed(list(texts)), dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"the embedding function gave no vectors of numbers: {error}") from error
+    if found.ndim != 2 or len(found) != len(texts) or not np.isfinite(found).all():
+        raise ModelError(
+            f"the embedding function gave shape {found.shape} for {len(texts)} texts, "
+            f"allowed: ({len(texts)}, dimension) of finite numbers"
+        )
+    return unit(found)
+
+
+def model(name: str) -> Embed:
+    """An embedding model; raises ModelError where there is none."""
+    from ragwheel.models.encoding import encode
+    from ragwheel.models.loading import load_embedder
+
+    loaded = load_embedder(name)
+    return lambda texts: encode(loaded, texts, role="query")

@@ -1,0 +1,112 @@
+"""What is no good example although it was liked: too long, too specific, too unusual, said twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ragwheel.fewshot.options import FewshotOptions
+from ragwheel.fewshot.turns import Turn, why_not
+from ragwheel.fewshot.words import key, rare_names, words
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float32]
+
+__all__ = ["good", "near_copies", "scrubbed", "unusual"]
+
+_LEAST_WORDS: Final = 2
+_NEIGHBOURS: Final = 10
+_ENOUGH: Final = 20
+"""With fewer candidates nothing can be said to be unusual."""
+_RARE: Final = 0.001
+"""A name is rare when it is in at most one question, or in this share of them."""
+
+
+def good(turns: Sequence[Turn], options: FewshotOptions) -> tuple[list[Turn], Counter[str]]:
+    """The turns that may become examples, and why the others may not (a count per first reason)."""
+    left_out: Counter[str] = Counter()
+    known = Counter(name for turn in {key(t.question): t for t in turns}.values() for name in _names(turn))
+    rare_up_to = max(1, int(_RARE * len(turns)))
+    best: dict[str, Turn] = {}
+    for turn in turns:
+        reason = why_not(turn) or _unfit(turn, options, known, rare_up_to)
+        if reason is not None:
+            left_out[reason] += 1
+            continue
+        before = best.get(key(turn.question))
+        if before is not None:
+            left_out["asked more than once"] += 1
+        if before is None or _received(turn) > _received(before):
+            best[key(turn.question)] = turn
+    return sorted(best.values(), key=lambda t: (t.asked_ns, t.turn_id)), left_out
+
+
+def _names(turn: Turn) -> set[str]:
+    return set(rare_names(turn.question))
+
+
+def _unfit(turn: Turn, options: FewshotOptions, known: Counter[str], rare_up_to: int) -> str | None:
+    asked = words(turn.question)
+    if len(asked) < _LEAST_WORDS:
+        return "too short a question"
+    if len(turn.answer) > options.max_answer_chars:
+        return "too long an answer"
+    rare = [name for name in rare_names(turn.question) if known[name] <= rare_up_to]
+    if len(rare) > options.max_rare_share * len(asked):
+        return "too specific"
+    return None
+
+
+def _received(turn: Turn) -> tuple[int, int, int]:
+    """How well an answer was received; the later wins where nothing else tells."""
+    return turn.liked, turn.cited, turn.asked_ns
+
+
+def scrubbed(turns: Iterable[Turn], redact: Callable[[str], str]) -> tuple[list[Turn], int]:
+    """The turns with personal data replaced, and in how many there was some."""
+    found, changed = [], 0
+    for turn in turns:
+        clean = replace(
+            turn,
+            question=redact(turn.question),
+            answer=redact(turn.answer),
+            reasoning=None if turn.reasoning is None else redact(turn.reasoning),
+        )
+        changed += clean != turn
+        found.append(clean)
+    return found, changed
+
+
+def unusual(sim: Floats, share: float) -> NDArray[np.bool_]:
+    """The candidates farthest from what people ask: the mean similarity to the ten nearest questions.
+
+    Args:
+        sim: shape (population, candidates).
+        share: of the candidates to call unusual.
+    """
+    population, candidates = sim.shape
+    if candidates < _ENOUGH or share <= 0:
+        return np.zeros(candidates, dtype=bool)
+    near = min(_NEIGHBOURS, population)
+    density = np.partition(sim, population - near, axis=0)[population - near :].mean(axis=0)
+    found = np.zeros(candidates, dtype=bool)
+    found[np.argsort(density, kind="stable")[: int(share * candidates)]] = True
+    return found
+
+
+def near_copies(vectors: Floats, order: Sequence[int], near: float) -> NDArray[np.bool_]:
+    """The rows that are near-copies of one earlier in ``order``."""
+    found = np.zeros(len(vectors), dtype=bool)
+    place = np.empty(len(vectors), dtype=np.int64)
+    place[list(order)] = np.arange(len(vectors))
+    for start in range(0, len(vectors), 1_024):
+        block = vectors[start : start + 1_024] @ vectors.T >= near
+        earlier = place[None, :] < place[start : start + 1_024, None]
+        found[start : start + 1_024] = (block & earlier).any(axis=1)
+    return found

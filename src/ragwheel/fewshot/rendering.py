@@ -1,0 +1,281 @@
+"""Examples as a prompt: chat messages or one text, within a budget, the same every time."""
+
+from __future__ import annotations
+
+import json
+import math
+import pprint
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ragwheel.errors import ConfigurationError, MissingExtra
+from ragwheel.fewshot.library import Example
+
+__all__ = ["TEMPLATES", "Format", "RenderOptions", "Rendered", "count_tokens", "dump", "render"]
+
+Format = Literal["json", "yaml", "python", "text"]
+_CHARS_A_TOKEN: Final = 4
+
+TEMPLATES: Final = {
+    "plain": """\
+{% for example in examples %}
+Question: {{ example.question }}
+Answer: {{ example.answer }}
+
+{% endfor %}
+{% if question %}
+Question: {{ question }}
+Answer:
+{% endif %}
+""",
+    "thinking": """\
+{% for example in examples %}
+Question: {{ example.question }}
+{% if example.reasoning %}
+Thinking: {{ example.reasoning }}
+{% endif %}
+Answer: {{ example.answer }}
+
+{% endfor %}
+{% if question %}
+Question: {{ question }}
+Thinking:
+{% endif %}
+""",
+    "xml": """\
+<examples>
+{% for example in examples %}
+<example>
+<question>{{ example.question | e }}</question>
+{% if example.reasoning %}
+<thinking>{{ example.reasoning | e }}</thinking>
+{% endif %}
+<answer>{{ example.answer | e }}</answer>
+</example>
+{% endfor %}
+</examples>
+{% if question %}
+<question>{{ question | e }}</question>
+{% endif %}
+""",
+}
+"""The templates that come with it: Jinja2, given ``examples`` and ``question`` (may be None)."""
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """How a prompt is made.
+
+    Args:
+        template: a name of :data:`TEMPLATES`, or the path of a Jinja2 file.
+        chat: messages in turn instead of one text; the template does not matter then.
+        thinking: put the reasoning of an example before its answer, between ``<think>`` tags, in messages.
+        system: first message.
+        budget_tokens: for all of it; an example that does not fit is left out whole, a later one may fit.
+        tokenizer: counts the tokens of a text; default: tiktoken if installed, else one for four characters.
+    """
+
+    template: str | Path = "plain"
+    chat: bool = False
+    thinking: bool = False
+    system: str | None = None
+    budget_tokens: int | None = None
+    tokenizer: Callable[[str], int] | None = None
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A prompt.
+
+    Attributes:
+        text: the prompt, where one text was asked for.
+        messages: the same as chat messages, where those were.
+        examples: what is in it, in order.
+        left_out: what did not fit the budget.
+        tokens: of all of it, as counted.
+    """
+
+    text: str | None
+    messages: tuple[dict[str, str], ...] | None
+    examples: tuple[Example, ...]
+    left_out: tuple[Example, ...]
+    tokens: int
+
+
+def render(
+    examples: Iterable[Example], question: str | None = None, options: RenderOptions | None = None
+) -> Rendered:
+    """Make a prompt of examples, in the order in which they come.
+
+    Args:
+        examples: of a library, or as a selector picked them.
+        question: what is asked now; None: the examples alone.
+        options: see :class:`RenderOptions`.
+
+    Raises:
+        ConfigurationError: the template is broken or missing, or no example fits the budget.
+        MissingExtra: Jinja2 is not installed.
+    """
+    options, given = options or RenderOptions(), list(examples)
+    make = _chat(question, options) if options.chat else _prompt(question, options)
+    count = options.tokenizer or count_tokens
+    budget = math.inf if options.budget_tokens is None else options.budget_tokens
+    if budget is math.inf:
+        taken, left_out = given, list[Example]()
+    else:
+        taken, left_out = _fitting(given, make, count, budget)
+    made = make(taken)
+    tokens = _tokens(made, count)
+    if given and not taken:
+        least = min(_tokens(make([one]), count) for one in given)
+        raise ConfigurationError(
+            f"No example fits a budget of {options.budget_tokens} tokens: the shortest prompt with one has "
+            f"{least:,}. Allowed: {least} or more; or build with shorter answers (max_answer_chars)."
+        )
+    text = made if isinstance(made, str) else None
+    messages = None if isinstance(made, str) else tuple(made)
+    return Rendered(text, messages, tuple(taken), tuple(left_out), tokens)
+
+
+def count_tokens(text: str) -> int:
+    """Tokens by tiktoken's ``o200k_base`` if it is installed, else one for every four characters."""
+    encoding = _tiktoken()
+    if encoding is None:
+        return -(-len(text) // _CHARS_A_TOKEN)
+    return len(encoding.encode(text, disallowed_special=()))
+
+
+def dump(value: Rendered | Sequence[Example], form: Format) -> str:
+    """A prompt, or examples, as JSON, YAML, Python source or plain text, always ending in a line end.
+
+    Raises:
+        ConfigurationError: ``text`` of messages or of bare examples.
+        MissingExtra: PyYAML is not installed.
+    """
+    if form == "text":
+        if not isinstance(value, Rendered) or value.text is None:
+            raise ConfigurationError("text: got chat messages, allowed: json, yaml or python for those")
+        return value.text.rstrip("\n") + "\n"
+    plain = _plain(value)
+    if form == "json":
+        return json.dumps(plain, ensure_ascii=False, indent=2) + "\n"
+    if form == "python":
+        name = (
+            "EXAMPLES"
+            if not isinstance(value, Rendered)
+            else "PROMPT"
+            if value.text is not None
+            else "MESSAGES"
+        )
+        return f"{name} = {pprint.pformat(plain, width=100, sort_dicts=False)}\n"
+    try:
+        import yaml
+    except ImportError as error:
+        raise MissingExtra("YAML needs pyyaml. Next: pip install 'ragwheel[fewshot]'") from error
+    found: str = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=100)
+    return found
+
+
+def _plain(value: Rendered | Sequence[Example]) -> Any:
+    if isinstance(value, Rendered):
+        return value.text if value.text is not None else list(value.messages or ())
+    return [
+        {
+            "id": one.id,
+            "group": one.group,
+            "question": one.question,
+            **({"reasoning": one.reasoning, "reasoning_by": one.reasoning_by} if one.reasoning else {}),
+            "answer": one.answer,
+        }
+        for one in value
+    ]
+
+
+def _fitting(
+    given: list[Example], make: Callable[[list[Example]], Any], count: Callable[[str], int], budget: float
+) -> tuple[list[Example], list[Example]]:
+    taken: list[Example] = []
+    left_out: list[Example] = []
+    for one in given:
+        if _tokens(make([*taken, one]), count) <= budget:
+            taken.append(one)
+        else:
+            left_out.append(one)
+    return taken, left_out
+
+
+def _tokens(made: str | list[dict[str, str]], count: Callable[[str], int]) -> int:
+    if isinstance(made, str):
+        return count(made)
+    return sum(count(message["content"]) for message in made)
+
+
+def _chat(question: str | None, options: RenderOptions) -> Callable[[list[Example]], list[dict[str, str]]]:
+    def make(examples: list[Example]) -> list[dict[str, str]]:
+        found = [{"role": "system", "content": options.system}] if options.system else []
+        for one in examples:
+            thought = f"<think>\n{one.reasoning}\n</think>\n" if options.thinking and one.reasoning else ""
+            found.append({"role": "user", "content": one.question})
+            found.append({"role": "assistant", "content": thought + one.answer})
+        if question is not None:
+            found.append({"role": "user", "content": question})
+        return found
+
+    return make
+
+
+def _prompt(question: str | None, options: RenderOptions) -> Callable[[list[Example]], str]:
+    template = _template(options.template)
+    head = f"{options.system}\n\n" if options.system else ""
+
+    def make(examples: list[Example]) -> str:
+        import jinja2
+
+        try:
+            return head + str(template.render(examples=examples, question=question))
+        except (jinja2.TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise ConfigurationError(
+                f"The template {options.template} failed: {error}. It is given `examples` (question, answer, "
+                "reasoning, group, id) and `question`."
+            ) from error
+
+    return make
+
+
+def _template(named: str | Path) -> Any:
+    try:
+        import jinja2
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+    except ImportError as error:
+        raise MissingExtra("Templates need jinja2. Next: pip install 'ragwheel[fewshot]'") from error
+    source = TEMPLATES.get(str(named))
+    if source is None:
+        try:
+            source = Path(named).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ConfigurationError(
+                f"template: got {named} ({reason}), allowed: {', '.join(TEMPLATES)}, or a file in Jinja2"
+            ) from error
+    environment = ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
+    )  # prompts are no HTML; what has to be escaped says `| e`
+    try:
+        return environment.from_string(source)
+    except jinja2.TemplateSyntaxError as error:
+        raise ConfigurationError(
+            f"The template {named} is broken in line {error.lineno}: {error.message}"
+        ) from error
+
+
+def _tiktoken() -> Any:
+    try:
+        import tiktoken
+    except ImportError:
+        return None
+    try:
+        return tiktoken.get_encoding("o200k_base")
+    except Exception:  # noqa: BLE001 - it fetches its table on first use: without a network, count by characters
+        return None

@@ -1,0 +1,167 @@
+"""Which answers were good: what the store knows about every turn that could become an example."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from ragwheel.fewshot.words import key, overlap
+from ragwheel.offline.reading import reading, rows
+
+__all__ = ["Turn", "read_turns", "why_not"]
+
+LIKES: Final = ("thumbs_up", "convert")
+DISLIKES: Final = ("thumbs_down", "abandon", "reformulate")
+LEAST_RATING: Final = 4.0
+MOST_BAD_RATING: Final = 2.0
+AGAIN_WITHIN_NS: Final = 600 * 1_000_000_000
+AGAIN_OVERLAP: Final = 0.4
+"""A next question within ten minutes that shares this much of its words is the same one again."""
+
+TURNS = """
+SELECT turn_id, query, answer, session_id, user_id, start_ns FROM turns
+ WHERE query IS NOT NULL AND error IS NULL ORDER BY start_ns, turn_id
+"""
+CITED = "SELECT turn_id, count(*) AS n FROM citations WHERE matched GROUP BY turn_id"
+SIGNALS = """
+SELECT turn_id, kind, value FROM signals
+ WHERE turn_id IS NOT NULL AND chunk_id IS NULL
+   AND kind IN ('thumbs_up', 'thumbs_down', 'rating', 'convert', 'abandon', 'reformulate')
+"""
+LABELS = """
+SELECT c.turn_id, json_extract(h.metadata, '$."' || ? || '"') AS label
+  FROM citations c JOIN chunks h ON h.chunk_id = c.chunk_id AND h.source = coalesce(c.source, h.source)
+ WHERE c.matched AND h.metadata IS NOT NULL ORDER BY c.turn_id, c.position DESC, h.first_seen_ns
+"""
+_THOUGHT: Final = re.compile(r"(?is)<(think|thinking|reasoning)>(.*?)</\1>\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A question, its answer, and how it was received.
+
+    ``liked`` and ``disliked`` count signals about the answer; ``again``: the next question of the session was
+    the same one in other words; ``label``: the app's own type of question, where asked for.
+    """
+
+    turn_id: str
+    question: str
+    answer: str
+    reasoning: str | None
+    person: str
+    asked_ns: int
+    cited: int
+    liked: int
+    disliked: int
+    again: bool
+    label: str | None = None
+
+
+def read_turns(
+    db: str | Path,
+    *,
+    label_key: str | None = None,
+    label_of: Callable[[str], str | None] | None = None,
+) -> list[Turn]:
+    """Every turn with a question, oldest first.
+
+    Args:
+        db: the database.
+        label_key: a metadata key of chunks; the first cited chunk's value is the turn's label.
+        label_of: the label of a question, by the app's own code; wins over ``label_key``.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    with reading(db) as connection:
+        cited = {row["turn_id"]: row["n"] for row in rows(connection, CITED)}
+        liked, disliked = _received(rows(connection, SIGNALS))
+        labels = _labels(connection, label_key) if label_key else {}
+        found = rows(connection, TURNS)
+    again = _asked_again(found)
+    turns = []
+    for row in found:
+        answer, reasoning = _split(row["answer"] or "")
+        turns.append(
+            Turn(
+                turn_id=row["turn_id"],
+                question=" ".join(row["query"].split()),
+                answer=answer,
+                reasoning=reasoning,
+                person=row["user_id"] or row["session_id"] or row["turn_id"],
+                asked_ns=row["start_ns"],
+                cited=cited.get(row["turn_id"], 0),
+                liked=liked.get(row["turn_id"], 0),
+                disliked=disliked.get(row["turn_id"], 0),
+                again=row["turn_id"] in again,
+                label=labels.get(row["turn_id"]),
+            )
+        )
+    if label_of is not None:
+        turns = [replace(turn, label=label_of(turn.question)) for turn in turns]
+    return turns
+
+
+def why_not(turn: Turn) -> str | None:
+    """The first reason why a turn is no example; None when it is good."""
+    if not turn.answer.strip():
+        return "no answer"
+    if turn.disliked:
+        return "disliked"
+    if not turn.liked:
+        return "not liked"
+    if not turn.cited:
+        return "nothing cited"
+    if turn.again:
+        return "asked again"
+    return None
+
+
+def _received(signals: Iterable[sqlite3.Row]) -> tuple[dict[str, int], dict[str, int]]:
+    liked: dict[str, int] = defaultdict(int)
+    disliked: dict[str, int] = defaultdict(int)
+    for row in signals:
+        kind, value = row["kind"], row["value"]
+        rated = kind == "rating" and value is not None
+        if kind in LIKES or (rated and value >= LEAST_RATING):
+            liked[row["turn_id"]] += 1
+        elif kind in DISLIKES or (rated and value <= MOST_BAD_RATING):
+            disliked[row["turn_id"]] += 1
+    return liked, disliked
+
+
+def _labels(connection: sqlite3.Connection, label_key: str) -> dict[str, str]:
+    found = rows(connection, LABELS, label_key.replace('"', ""))
+    return {row["turn_id"]: str(row["label"]) for row in found if row["label"] not in (None, "")}
+
+
+def _asked_again(turns: Iterable[Any]) -> set[str]:
+    """Turns whose question was put differently right after."""
+    found: set[str] = set()
+    last: dict[str, Any] = {}
+    for row in turns:
+        session = row["session_id"]
+        if session is None:
+            continue
+        before = last.get(session)
+        if (
+            before is not None
+            and row["start_ns"] - before["start_ns"] <= AGAIN_WITHIN_NS
+            and key(before["query"]) != key(row["query"])
+            and overlap(before["query"], row["query"]) >= AGAIN_OVERLAP
+        ):
+            found.add(before["turn_id"])
+        last[session] = row
+    return found
+
+
+def _split(answer: str) -> tuple[str, str | None]:
+    """An answer, and the thinking that the app recorded in it between ``<think>`` tags."""
+    thoughts = [match[2].strip() for match in _THOUGHT.finditer(answer)]
+    rest = _THOUGHT.sub("", answer).strip()
+    return rest, "\n".join(filter(None, thoughts)) or None
