@@ -1,0 +1,140 @@
+"""``ragwheel judge``: an LLM, or a model on this machine, grades what no person has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from ragwheel.cli import screen
+from ragwheel.cli.build import require_packages
+from ragwheel.cli.options import DbOption, JsonOption
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ragwheel.judge import Agreement, Endpoint, Estimate, JudgeOptions, JudgeReport
+
+__all__ = ["judge"]
+
+URL_HELP = "What stands before /chat/completions. The key comes from RAGWHEEL_JUDGE_KEY alone."
+OFFLINE_HELP = "Without an endpoint: auto, overlap, minilm, or the folder of an embedder or cross-encoder."
+PRIVATE_HELP = "Allow an address inside the network; RAGWHEEL_JUDGE_ALLOW_PRIVATE=1 does the same."
+Mode = Literal["grade", "pairwise"]
+
+
+def judge(
+    db: DbOption = Path("ragwheel.db"),
+    base_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_URL", help=URL_HELP)] = None,
+    model: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_MODEL")] = None,
+    offline: Annotated[str | None, typer.Option(metavar="NAME", help=OFFLINE_HELP)] = None,
+    mode: Annotated[Mode, typer.Option(help="Grades 0-5, or comparisons in both orders.")] = "grade",
+    limit: Annotated[int, typer.Option(min=1, help="At most so many (question, chunk).")] = 200,
+    calibrate: Annotated[int, typer.Option(min=0, help="Besides, so many that people graded.")] = 100,
+    budget_tokens: Annotated[int | None, typer.Option(help="Stop before so many tokens, in and out.")] = None,
+    budget_usd: Annotated[float | None, typer.Option(help="Stop before so much money; needs prices.")] = None,
+    price_in: Annotated[float, typer.Option(help="US dollars per million tokens in.")] = 0.0,
+    price_out: Annotated[float, typer.Option(help="US dollars per million tokens out.")] = 0.0,
+    concurrency: Annotated[int, typer.Option(help="Requests in flight.")] = 8,
+    timeout_s: Annotated[float, typer.Option(help="For one request.")] = 60.0,
+    max_flip_rate: Annotated[float, typer.Option(help="Above it no grade is written.")] = 0.5,
+    allow_private: Annotated[bool, typer.Option("--allow-private", help=PRIVATE_HELP)] = False,
+    policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; send nothing.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Grade, without a person, the chunks whose grade tells most; a person's grade always wins."""
+    require_packages("judge")
+    from ragwheel import judge as judging
+
+    options = judging.JudgeOptions(
+        mode=mode,
+        limit=limit,
+        calibrate=calibrate,
+        offline=offline,
+        budget_tokens=budget_tokens,
+        budget_usd=budget_usd,
+        prices=judging.Prices(price_in, price_out),
+        limits=judging.Limits(concurrency=concurrency, timeout_s=timeout_s),
+        max_flip_rate=max_flip_rate,
+        policy=None if policy is None else str(policy),
+    )
+    if offline is not None and dry_run:
+        raise typer.BadParameter("an offline judge costs nothing: leave --dry-run out")
+    endpoint = None
+    if offline is None:
+        endpoint = judging.Endpoint.from_environment(
+            base_url=base_url, model=model, allow_private=allow_private or None
+        )
+    found = (
+        judging.dry_run(db, endpoint=endpoint, options=options) if dry_run else _judged(db, endpoint, options)
+    )
+    if json:
+        screen.print_json(found)
+    elif isinstance(found, judging.Estimate):
+        _print_estimate(screen.stdout(), found)
+    else:
+        _print_report(screen.stdout(), found)
+        screen.next_command(screen.stdout(), f"ragwheel build --db {db} --out DIR")
+
+
+def _judged(db: Path, endpoint: Endpoint | None, options: JudgeOptions) -> JudgeReport:
+    from ragwheel import judge as judging
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("choose", total=None)
+
+        def told(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        return judging.judge(db, endpoint=endpoint, options=options, progress=told)
+
+
+def _print_estimate(console: Console, found: Estimate) -> None:
+    cost = "" if found.usd is None else f", US$ {found.usd:.4f}"
+    console.print(
+        f"  {found.requests} requests, {found.cached} answered already. At most {found.tokens_in:,} tokens "
+        f"in and {found.tokens_out:,} out{cost}. Nothing was sent."
+    )
+
+
+def _print_report(console: Console, found: JudgeReport) -> None:
+    screen.heading(console, found.judge, f"{found.judged} judged, {found.written} grades written")
+    pairs: list[tuple[str, Text | str]] = []
+    if found.tokens_in or found.tokens_out:
+        cost = "" if found.usd is None else f", US$ {found.usd:.4f}"
+        pairs.append(("used", f"{found.tokens_in:,} tokens in, {found.tokens_out:,} out{cost}"))
+    if found.counts:
+        pairs.append(("replies", ", ".join(f"{n} {what}" for what, n in found.counts.items())))
+    if found.flip_rate is not None:
+        pairs.append(("canaries", f"{found.flip_rate:.0%} of {found.canaries} believed"))
+    if found.preferences:
+        agreed = sum(one.consistent for one in found.preferences)
+        pairs.append(("comparisons", f"{len(found.preferences)}, both orders agreed in {agreed}"))
+    if found.left_out:
+        pairs.append(("left out", f"{found.left_out} of questions that models are tested with"))
+    for reason, n in found.refused.items():
+        pairs.append(("not kept", f"{n} {reason}"))
+    if found.stopped:
+        pairs.append(("stopped by", found.stopped))
+    console.print(screen.facts(pairs))
+    if found.agreement is not None:
+        _print_agreement(console, found.agreement)
+    for warning in found.warnings:
+        console.print(Text(f"  ! {screen.clean(warning)}", "yellow"))
+
+
+def _print_agreement(console: Console, found: Agreement) -> None:
+    kappas = (found.kappa, found.kappa_quadratic, found.kappa_useful)
+    shown = [f"{value:.2f}" if value is not None else "-" for value in kappas]
+    beside = f"{found.pairs} pairs; kappa {shown[0]}, quadratic {shown[1]}, useful or not {shown[2]}"
+    screen.heading(console, "people and judge", beside)
+    table = screen.columns(
+        "person", *(f"judge {n}" for n in range(6)), right=tuple(f"judge {n}" for n in range(6))
+    )
+    for grade, row in enumerate(found.confusion):
+        if any(row):
+            table.add_row(str(grade), *(str(n) if n else "·" for n in row))
+    console.print(screen.indented(table))

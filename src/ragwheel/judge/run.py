@@ -1,0 +1,273 @@
+"""Judging a store: choose, ask, compare with people, write."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ragwheel.errors import JudgeError
+from ragwheel.evaluate.cache import cache_folder
+from ragwheel.judge.agreement import MIN_PEOPLE, Agreement, agreement, fit_mapping
+from ragwheel.judge.agreement import Mapping as GradeMapping
+from ragwheel.judge.budget import Budget, Cost
+from ragwheel.judge.canaries import Canaries, mixed
+from ragwheel.judge.choosing import Item, People, Selection, select
+from ragwheel.judge.endpoint import Endpoint
+from ragwheel.judge.engine import Engine, estimate
+from ragwheel.judge.offline import scorer
+from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference
+from ragwheel.judge.pairwise import asks_of, compare, pairs_of
+from ragwheel.judge.prompts import PROMPT_VERSION, Ask, Reply
+from ragwheel.judge.replies import Replies
+from ragwheel.labels.text import query_key
+from ragwheel.offline.judging import Judgment, judge_many
+from ragwheel.store import open_store
+
+if TYPE_CHECKING:
+    from ragwheel.datasets import Progress
+
+__all__ = ["dry_run", "judge", "replies_path"]
+
+_SAID: Final = re.compile(r"said (\d(?:\.\d+)?)\b")
+_MIN_CANARIES: Final = 3
+_FLIPS_WARNED: Final = 0.1
+
+
+@dataclass
+class _Heard:
+    """What came back: a grade by place in the items, and how it went."""
+
+    grades: dict[int, float] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    cost: Cost = field(default_factory=Cost)
+    canaries: Canaries = field(default_factory=Canaries)
+    preferences: list[Preference] = field(default_factory=list)
+    failure: JudgeError | KeyboardInterrupt | None = None
+
+
+def judge(
+    db: str | Path,
+    *,
+    endpoint: Endpoint | None = None,
+    options: JudgeOptions | None = None,
+    progress: Progress | None = None,
+) -> JudgeReport:
+    """Have an LLM, or a judge without an endpoint, grade what tells most, and keep its grades as an LLM's.
+
+    A run that was stopped, by whatever, goes on when it is repeated; replies that came are never asked again.
+
+    Args:
+        db: the database.
+        endpoint: None: what ``RAGWHEEL_JUDGE_URL``, ``_MODEL`` and ``_KEY`` say. Not used by an offline
+            judge.
+        options: see :class:`JudgeOptions`.
+        progress: called as ``("judge", done, total)``.
+
+    Raises:
+        StoreError: the database cannot be read or written.
+        ConfigurationError: the endpoint or an option cannot be used; nothing was sent.
+        JudgeError: the endpoint stopped answering; the grades that came are written.
+        MissingExtra, ModelError: the model of an offline judge is not there.
+    """
+    options = options or JudgeOptions()
+    if options.offline is not None:
+        by = scorer(options.offline)
+        chosen = select(db, by.name, options)
+        asks = [Ask(item.query, (item.text,)) for item in chosen.items]
+        found = by.grades(asks, progress) if asks else []
+        heard = _Heard(dict(enumerate(map(float, found))))
+        return _finish(db, by.name, options, chosen, heard)
+    endpoint = endpoint or Endpoint.from_environment()
+    name = _name(endpoint, options)
+    chosen = select(db, name, options)
+    heard = _ask(chosen.items, endpoint, options, progress)
+    report = _finish(db, name, options, chosen, heard)
+    if isinstance(heard.failure, JudgeError):
+        raise JudgeError(f"{heard.failure} {report.written} grades were written.") from None
+    if heard.failure is not None:
+        raise heard.failure
+    return report
+
+
+def dry_run(
+    db: str | Path, *, endpoint: Endpoint | None = None, options: JudgeOptions | None = None
+) -> Estimate:
+    """What :func:`judge` would send and cost at most; nothing is sent, not even a name is resolved.
+
+    Raises:
+        StoreError: the database cannot be read.
+        ConfigurationError: the endpoint or an option cannot be used.
+    """
+    options, endpoint = options or JudgeOptions(), endpoint or Endpoint.from_environment()
+    items = select(db, _name(endpoint, options), options).items
+    with Replies(replies_path()) as replies:
+        found = estimate(_asks(items, options)[0], replies, endpoint.model, options.limits)
+    usd = options.prices.of(*found[2:])
+    return Estimate(*found, usd=round(usd, 6) if options.prices.of(1, 1) else None)
+
+
+def replies_path() -> Path:
+    """Where paid replies are kept: ``judge.db`` in ``RAGWHEEL_CACHE`` or the user's cache folder."""
+    return cache_folder() / "judge.db"
+
+
+def _name(endpoint: Endpoint, options: JudgeOptions) -> str:
+    return f"llm:{endpoint.model}" + (":pairwise" if options.mode == "pairwise" else "")
+
+
+def _asks(items: Sequence[Item], options: JudgeOptions) -> tuple[list[Ask], frozenset[Ask]]:
+    """Every question once, with the canaries, and which they are."""
+    if options.mode == "grade":
+        asks = [Ask(item.query, (item.text,)) for item in items]
+    else:
+        asks = [ask for pair in pairs_of(items) for ask in asks_of(pair, items)]
+    return mixed(list(dict.fromkeys(asks)))
+
+
+def _ask(
+    items: Sequence[Item], endpoint: Endpoint, options: JudgeOptions, progress: Progress | None
+) -> _Heard:
+    asks, canaries = _asks(items, options)
+    heard = _Heard()
+    answers: dict[Ask, int | str] = {}
+    done = 0
+
+    def told(ask: Ask, reply: Reply) -> None:
+        nonlocal done
+        done += 1
+        if ask in canaries:
+            heard.canaries.hear(reply)
+        elif reply.answer is not None:
+            answers[ask] = reply.answer
+        else:
+            heard.counts[reply.verdict] += 1
+        if progress is not None:
+            progress("judge", done, len(asks))
+
+    budget = Budget(options.budget_tokens, options.budget_usd, options.prices)
+    if asks:
+        with Replies(replies_path()) as replies:
+            engine = Engine(endpoint, replies, budget, options.limits)
+            try:
+                _complete(lambda: engine.run(asks, told))
+            except (JudgeError, KeyboardInterrupt) as exc:
+                heard.failure = exc
+        heard.counts.update(engine.counts)
+    heard.cost = budget.spent
+    if options.mode == "grade":
+        graded = {place: answers.get(Ask(item.query, (item.text,))) for place, item in enumerate(items)}
+        heard.grades = {place: float(grade) for place, grade in graded.items() if grade is not None}
+    else:
+        heard.preferences, heard.grades = compare(pairs_of(items), items, answers)
+    return heard
+
+
+def _complete(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Run to the end, also where an event loop is running already (a notebook)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        asyncio.run(work())
+        return
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(lambda: asyncio.run(work())).result()
+
+
+def _finish(
+    db: str | Path, name: str, options: JudgeOptions, chosen: Selection, heard: _Heard
+) -> JudgeReport:
+    """Compare with people, map, write; a judge that canaries talk round writes nothing."""
+    said = _said_before(db, name)
+    known = _by_key(said)
+    for place, grade in heard.grades.items():
+        item = chosen.items[place]
+        said[item.query, item.source, item.chunk_id] = grade
+        known[item.key] = grade
+    both = sorted(key for key in known if key in chosen.people)
+    people, judged = [chosen.people[key] for key in both], [known[key] for key in both]
+    mapping = fit_mapping(people, judged)
+    written, refused = 0, {}
+    gullible = _is_gullible(heard.canaries, options)
+    if said and not gullible:
+        kept = judge_many(db, _judgments(name, said, mapping))
+        written, refused = kept.written, dict(kept.refused)
+    priced = options.prices.of(1, 1) > 0
+    return JudgeReport(
+        judge=name,
+        judged=len(heard.grades),
+        written=written,
+        refused=refused,
+        counts={what: n for what, n in sorted(heard.counts.items()) if n},
+        tokens_in=heard.cost.tokens_in,
+        tokens_out=heard.cost.tokens_out,
+        usd=round(heard.cost.usd, 6) if priced else None,
+        canaries=heard.canaries.asked,
+        flip_rate=heard.canaries.flip_rate,
+        agreement=agreement(people, judged) if both else None,
+        mapping=mapping,
+        preferences=tuple(heard.preferences),
+        left_out=chosen.left_out,
+        warnings=tuple(_warnings(heard, gullible, agreement(people, judged) if both else None)),
+        stopped="flip rate" if gullible else "budget" if heard.counts["over budget"] else "",
+    )
+
+
+def _judgments(
+    name: str, said: Mapping[tuple[str, str, str], float], mapping: GradeMapping
+) -> list[Judgment]:
+    return [
+        Judgment(
+            query, chunk_id, mapping(grade), judge=name, source=source, kind="llm",
+            note=f"said {grade:g}, prompt {PROMPT_VERSION}",
+        )
+        for (query, source, chunk_id), grade in sorted(said.items())
+    ]  # fmt: skip
+
+
+def _said_before(db: str | Path, name: str) -> dict[tuple[str, str, str], float]:
+    """(query, source, chunk id) -> what this judge said of it before any mapping."""
+    with closing(open_store(db)) as connection:
+        sql = "SELECT query, source, chunk_id, note FROM judgments WHERE judge = ? AND judge_kind = 'llm'"
+        rows = connection.execute(sql, (name,)).fetchall()
+    found = {(query, source, chunk): _SAID.match(note or "") for query, source, chunk, note in rows}
+    return {key: float(match[1]) for key, match in found.items() if match}
+
+
+def _by_key(said: Mapping[tuple[str, str, str], float]) -> People:
+    return {(query_key(query), source, chunk): grade for (query, source, chunk), grade in said.items()}
+
+
+def _is_gullible(canaries: Canaries, options: JudgeOptions) -> bool:
+    rate = canaries.flip_rate
+    return canaries.asked >= _MIN_CANARIES and rate is not None and rate > options.max_flip_rate
+
+
+def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list[str]:
+    found = []
+    rate = heard.canaries.flip_rate
+    if gullible:
+        found.append(
+            f"{heard.canaries.flipped} of {heard.canaries.asked} passages that only claim to be relevant "
+            "were believed, so no grade was written. Take another model; or: --max-flip-rate 1"
+        )
+    elif rate is not None and rate > _FLIPS_WARNED:
+        found.append(f"{rate:.0%} of the passages that only claim to be relevant were believed.")
+    if compared is None or compared.pairs < MIN_PEOPLE:
+        have = 0 if compared is None else compared.pairs
+        found.append(
+            f"Only {have} of its pairs were graded by a person; from {MIN_PEOPLE} on its grades are mapped "
+            "on people's: ragwheel grade"
+        )
+    elif compared.kappa_useful is not None and compared.kappa_useful < 0.2:
+        found.append(f"It hardly agrees with people (kappa {compared.kappa_useful}): take another judge.")
+    unanswered = sum(heard.counts[what] for what in ("unreadable", "refused", "empty"))
+    if unanswered > max(5, len(heard.grades) / 10):
+        found.append(f"{unanswered} replies held no answer; the model may not follow the format.")
+    return found

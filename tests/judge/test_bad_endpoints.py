@@ -1,0 +1,250 @@
+"""An endpoint that is down, slow, wrong, refusing, lying or elsewhere: said, nothing lost or leaked."""
+
+from __future__ import annotations
+
+import dataclasses
+import socket
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+
+import pytest
+from tests.judge.conftest import QUICK, honest, serving
+
+from ragwheel.errors import ConfigurationError, JudgeError
+from ragwheel.judge import Endpoint, JudgeOptions, judge
+from ragwheel.testing.llm import StubLLM
+
+
+def test_an_endpoint_that_is_down_is_said_and_nothing_is_written(store, judgments):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+    endpoint = Endpoint(f"http://127.0.0.1:{port}/v1", "a-model", key="sk-secret")
+    with pytest.raises(JudgeError, match=r"stopped answering: 5 questions in a row .*ConnectError") as caught:
+        judge(store.path, endpoint=endpoint, options=JudgeOptions(limits=QUICK))
+    assert "sk-secret" not in str(caught.value)
+    assert "goes on from here. 0 grades were written" in str(caught.value)
+    assert judgments() == []
+
+
+def test_an_endpoint_that_never_answers_is_given_up_and_may_have_cost(ask):
+    limits = dataclasses.replace(QUICK, timeout_s=0.2)
+    with pytest.raises(JudgeError, match=r"the last with no answer within 0\.2 s"):
+        ask(*["hang"] * 40, limits=limits)
+    assert ask.last.replies == {}
+    assert ask.last.budget.spent.tokens_out == 64 * ask.last.counts["sent"]
+
+
+def test_replies_that_came_before_it_went_down_are_kept_and_not_asked_again(ask):
+    with pytest.raises(JudgeError, match="HTTP 500"):
+        ask(*["ok"] * 8, *["500"] * 200)
+    first = ask.last
+    assert len(first.replies) == 8
+    rest = ask()
+    assert rest.counts["cached"] == 8
+    assert len(rest.replies) == 24
+    assert not set(first.stub.answered) & set(rest.stub.answered)
+
+
+@pytest.mark.parametrize("status", ["408", "429", "429 after 0", "500", "503", "529"])
+def test_what_may_pass_is_tried_again(ask, status):
+    found = ask(status, status)
+    assert len(found.answers) == 24
+    assert found.counts["retried"] == 2
+
+
+@pytest.mark.parametrize("after", ["1e10", "soon", "-5", "Wed, 21 Oct 2015 07:28:00 GMT"])
+def test_a_retry_after_that_says_nothing_is_waited_out_as_usual(ask, after):
+    assert len(ask(f"429 after {after}").answers) == 24
+
+
+def test_a_retry_after_beyond_patience_ends_the_run(ask):
+    in_an_hour = format_datetime(datetime.now(timezone.utc) + timedelta(hours=1), usegmt=True)
+    with pytest.raises(JudgeError, match=r"wants to be left alone for 3[56]\d\d s"):
+        ask(*[f"429 after {in_an_hour}"] * 20)
+
+
+@pytest.mark.parametrize(
+    ("status", "message"),
+    [("401", "does not accept the key"), ("403", "does not accept"), ("404", "no such address or model")],
+)
+def test_what_no_retry_would_change_ends_the_run_at_once(ask, status, message):
+    with pytest.raises(JudgeError, match=message):
+        ask(*[status] * 50, key="sk-secret")
+    assert len(ask.last.stub.seen) <= QUICK.concurrency
+
+
+def test_a_redirect_is_not_followed_and_the_key_stays(ask):
+    with serving() as (other, endpoint):
+        with pytest.raises(JudgeError, match=r"redirects to '127.0.0.1', which is not followed"):
+            ask(*[f"redirect {endpoint.base_url}/chat/completions"] * 20, key="sk-secret")
+        assert other.seen == []
+    with pytest.raises(JudgeError, match="redirects to 'another path'"):
+        ask(*["redirect /elsewhere"] * 20)
+    with pytest.raises(JudgeError, match="Invalid URL in location header"):
+        ask(*["redirect http://bad:port/"] * 99)
+
+
+def test_the_key_goes_to_its_host_alone(ask, monkeypatch):
+    with serving() as (proxy, endpoint):
+        monkeypatch.setenv("HTTP_PROXY", endpoint.base_url)
+        monkeypatch.setenv("ALL_PROXY", endpoint.base_url)
+        found = ask(key="sk-secret")
+        assert proxy.seen == []
+    assert {one.headers["authorization"] for one in found.stub.seen} == {"Bearer sk-secret"}
+    assert "sk-secret" not in repr(Endpoint("https://example.com", "m", key="sk-secret"))
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("I think it is a 4", "unreadable"),
+        ('{"grade": 7}', "unreadable"),
+        ('{"grade": true}', "unreadable"),
+        ('{"grade": 4.5}', "unreadable"),
+        ('{"grade": 4, "reason": "the passage says so"}', "unreadable"),
+        ('{"better": "A"}', "unreadable"),
+        ("[" * 100_000, "unreadable"),
+        ("[4]", "unreadable"),
+        ("  ", "empty"),
+    ],
+)
+def test_wrong_json_is_no_answer_and_paid_for_once(ask, answer, verdict):
+    found = ask(answer=lambda _question, _passages: answer)
+    assert found.verdicts == {verdict: 24}
+    again = ask()
+    assert again.counts == {"cached": 24}
+    assert again.verdicts == {verdict: 24}
+
+
+@pytest.mark.parametrize(
+    "answer", ['```json\n{"grade": 5}\n```', '{"grade": "5"}', '<think>{"grade": 0}</think>\n{"grade": 5}']
+)
+def test_json_in_a_fence_after_thoughts_or_as_a_string_is_read(ask, answer):
+    assert set(ask(answer=lambda _question, _passages: answer).answers.values()) == {5}
+
+
+@pytest.mark.parametrize(
+    ("script", "verdict"),
+    [("refuse", "refused"), ("filter", "refused"), ("empty", "empty"), ("html", "unreadable")],
+)
+def test_a_refusal_is_no_grade(ask, script, verdict):
+    assert ask(script, script).verdicts == {verdict: 2, "answered": 22}
+
+
+def test_a_response_without_end_is_cut_off(ask):
+    found = ask("huge")
+    assert (found.counts["unreachable"], len(found.answers)) == (1, 23)
+
+
+def test_a_connection_that_breaks_is_tried_again_and_counted_as_spent(ask):
+    found = ask("cut")
+    assert len(found.answers) == 24
+    assert found.budget.spent.tokens_out > sum(reply.tokens_out for reply in found.replies.values())
+
+
+def test_an_endpoint_without_json_schemas_is_asked_without(ask):
+    found = ask("no schema")
+    assert len(found.answers) == 24
+    plain = [one for one in found.stub.seen if "response_format" not in one.body]
+    assert len(plain) == 24
+    assert len(found.stub.seen) - len(plain) <= QUICK.concurrency
+
+
+def test_one_question_that_is_refused_whatever_the_format_does_not_cost_the_others_the_schema(ask):
+    found = ask("400", "400", limits=dataclasses.replace(QUICK, concurrency=1))
+    assert len(found.answers) == 23
+    assert "response_format" in found.stub.seen[-1].body
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        None,
+        lambda _in, _out: {"prompt_tokens": 0, "completion_tokens": 0},
+        lambda _in, _out: {"prompt_tokens": -5, "completion_tokens": "many"},
+        lambda _in, _out: {"prompt_tokens": True, "completion_tokens": 10**30},
+        lambda _in, _out: "a lot",
+    ],
+)
+def test_usage_that_cannot_be_true_is_replaced_by_an_estimate(ask, usage):
+    found = ask(stub=StubLLM(answer=honest, usage=usage))
+    assert found.counts["usage doubted"] == 48
+    told = sum(len(message["content"]) / 4 for one in found.stub.seen for message in one.body["messages"])
+    assert told < found.budget.spent.tokens_in < told * 2
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("http://169.254.169.254/latest", "link-local or a metadata service"),
+        ("http://[fe80::1]/v1", "link-local"),
+        ("http://[::ffff:169.254.169.254]/v1", "link-local"),
+        ("http://[64:ff9b::a9fe:a9fe]/v1", "link-local"),
+        ("http://100.100.100.200/v1", "metadata service"),
+        ("http://[fd00:ec2::254]/v1", "metadata service"),
+        ("http://0.0.0.0/v1", "metadata service"),
+    ],
+)
+def test_addresses_that_hand_out_credentials_are_never_asked(url, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Endpoint(url, "m", allow_private=True).target()
+
+
+@pytest.mark.parametrize("url", ["https://10.0.0.8/v1", "https://192.168.1.1/v1", "https://[fd00::1]/v1"])
+def test_the_inside_of_a_network_needs_permission(url):
+    with pytest.raises(ConfigurationError, match=r"is inside the network.*--allow-private"):
+        Endpoint(url, "m").target()
+    assert Endpoint(url, "m", allow_private=True).target().url.startswith(url.removesuffix("/v1"))
+
+
+def test_a_name_that_leads_inside_is_refused_and_one_that_leads_out_is_pinned(monkeypatch):
+    found = {}
+
+    def resolve(host, port, **given):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found[host]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    found["judge.example"] = ["93.184.216.34", "127.0.0.1"]
+    with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1 is inside the network"):
+        Endpoint("https://judge.example/v1", "m").target()
+    found["judge.example"] = ["93.184.216.34"]
+    target = Endpoint("https://judge.example/v1/", "m").target()
+    assert target.url == "https://93.184.216.34/v1/chat/completions"
+    assert (target.host_header, target.sni) == ("judge.example", "judge.example")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"base_url": "ftp://example.com"}, "no scheme http or https"),
+        ({"base_url": "https://user:pass@example.com"}, "got one with a user in it"),
+        ({"base_url": "https://example.com/v1?key=x"}, "a key goes into RAGWHEEL_JUDGE_KEY"),
+        ({"base_url": "http://example.com/v1"}, "unencrypted"),
+        ({"base_url": "http://exa mple:99999999/"}, "refused"),
+        ({"model": " "}, "RAGWHEEL_JUDGE_MODEL"),
+        ({"key": "sk-1\nHost: evil"}, "RAGWHEEL_JUDGE_KEY: expected printable ASCII"),
+    ],
+)
+def test_an_endpoint_that_cannot_be_is_refused_before_anything_is_sent(given, message):
+    with pytest.raises(ConfigurationError, match=message):
+        Endpoint(**{"base_url": "https://example.com/v1", "model": "m", **given})
+
+
+def test_a_name_without_an_address_is_said():
+    with pytest.raises(JudgeError, match="has no address"):
+        Endpoint("https://no-such-host.invalid/v1", "m").target()
+
+
+def test_the_environment_says_what_is_not_given():
+    environ = {
+        "RAGWHEEL_JUDGE_URL": "https://example.com/v1",
+        "RAGWHEEL_JUDGE_MODEL": "m",
+        "RAGWHEEL_JUDGE_KEY": "sk",
+        "RAGWHEEL_JUDGE_ALLOW_PRIVATE": "1",
+    }
+    assert Endpoint.from_environment(environ=environ) == Endpoint("https://example.com/v1", "m", "sk", True)
+    assert Endpoint.from_environment(model="n", environ=environ).model == "n"
+    with pytest.raises(ConfigurationError, match="A judge needs a URL"):
+        Endpoint.from_environment(environ={})
+    with pytest.raises(ConfigurationError, match="A judge needs a model"):
+        Endpoint.from_environment(base_url="https://example.com", environ={})
