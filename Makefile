@@ -6,7 +6,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 INPUTS := pyproject.toml integrations/langchain/pyproject.toml constraints.txt tools/venv.sh
-TORCH := torch==2.13.0# pinned for whoever adds a target that trains; nothing installs it yet
+TORCH := torch==2.13.0# written by hand: on Linux the index's own is a CUDA build (docs/training.md)
 export PYTHON
 
 .PHONY: help
@@ -23,7 +23,7 @@ $(VENV)/.example: $(INPUTS)
 	touch $@
 
 $(VENV)/.dev: $(INPUTS)
-	sh tools/venv.sh $(VENV) any -e '.[demo,serve]' -e integrations/langchain --group dev
+	sh tools/venv.sh $(VENV) any -e '.[demo,serve,train,fewshot,report]' -e integrations/langchain --group dev
 	touch $(VENV)/.demo $(VENV)/.example $@
 
 .PHONY: demo
@@ -77,10 +77,12 @@ bench: $(VENV)/.dev ## every script under benchmarks/
 .PHONY: lock
 lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
 	cp constraints.txt $(VENV)/lock.txt
-	printf '%s\n' '-e .[demo,serve]' '-e integrations/langchain' | $(BIN)/uv pip compile - --group dev \
-	    --universal --python-version 3.10 --output-file $(VENV)/lock.txt $(ARGS) \
+	printf '%s\n' '-e .[demo,serve,train,fewshot,report]' '-e integrations/langchain' | \
+	    $(BIN)/uv pip compile - --group dev \
+	    --universal --python-version 3.10 --output-file $(VENV)/lock.txt $(ARGS) --no-emit-package torch \
 	    --no-emit-package ragwheel --no-emit-package ragwheel-langchain --no-header --no-annotate --quiet
-	{ grep '^#' constraints.txt; cat $(VENV)/lock.txt; echo '$(TORCH)'; } > $(VENV)/constraints.txt
+	{ grep '^#' constraints.txt; grep -vE '^(cuda|nvidia|triton)' $(VENV)/lock.txt; echo '$(TORCH)'; } \
+	    > $(VENV)/constraints.txt
 	mv $(VENV)/constraints.txt constraints.txt
 
 .PHONY: clean

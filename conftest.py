@@ -31,8 +31,17 @@ NEEDS_EXTRA = {
     "tests/collector": ("serve", "starlette"),
     "tests/datasets": ("build", "ibis"),
     "tests/demo": ("demo", "bm25s"),
+    "tests/deploy": ("deploy", "safetensors"),
+    "tests/evaluate": ("evaluate", "ir_measures"),
     "tests/examples": ("demo", "bm25s"),
+    "tests/experiments": ("evaluate", "ir_measures"),
+    "tests/exporting": ("build", "ibis"),
+    "tests/fewshot": ("fewshot", "jinja2"),
+    "tests/judge": ("evaluate", "ir_measures"),
+    "tests/judgments": ("build", "ibis"),
     "tests/labels": ("build", "ibis"),
+    "tests/report": ("report", "matplotlib"),
+    "tests/train": ("train", "sentence_transformers"),
 }
 
 hypothesis.settings.register_profile("local", deadline=None)

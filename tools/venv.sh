@@ -51,8 +51,17 @@ create() {
     "$python" -m venv "$venv"
 }
 
+# uv does not read pip's configuration: wheels that pip finds in a folder of its own (torch for the CPU, say)
+# have to be shown to it.
+pip_find_links() {
+    "$venv/bin/python" -m pip config list 2>/dev/null |
+        sed -n "s/^[^=]*\.find-links='\(.*\)'$/\1/p" | tr ' ' '\n' | sed '/^$/d' | sort -u | paste -s -d , -
+}
+
 with_uv() {
     "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c constraints.txt uv || return 1
+    UV_FIND_LINKS=${UV_FIND_LINKS:-$(pip_find_links)}
+    if [ -n "$UV_FIND_LINKS" ]; then export UV_FIND_LINKS; else unset UV_FIND_LINKS; fi
     "$venv/bin/uv" pip install --quiet --python "$venv/bin/python" \
         -c constraints.txt --build-constraint constraints.txt "$@"
 }

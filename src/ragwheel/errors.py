@@ -13,8 +13,13 @@
     │   ├── StoreCorrupt          SQLite or the journal says that it is damaged
     │   └── StoreLocked           another process holds it
     ├── MissingExtra              an optional dependency is not installed (also ImportError)
-    └── DatasetError              a dataset cannot be built or read as asked
-        └── LeakError             a split shares what it must not share
+    ├── DatasetError              a dataset cannot be built or read as asked
+    │   └── LeakError             a split shares what it must not share
+    ├── ExperimentError           an experiment cannot be planned, run or read as asked
+    ├── JudgmentError             a judgment, or a file of them, cannot be taken in as given
+    ├── JudgeError                the LLM judge's endpoint cannot be used, or gave up; what it said is kept
+    └── ModelError                a model or adapter cannot be loaded, trained or used as asked
+        └── TrainingError         a training cannot start or go on; what it had reached is kept
 
 The online half raises only :class:`ConfigurationError`, from ``configure`` and from the decorators
 while they are being applied: a wrapped call never raises anything of its own. A message says what,
@@ -26,8 +31,12 @@ from __future__ import annotations
 __all__ = [
     "ConfigurationError",
     "DatasetError",
+    "ExperimentError",
+    "JudgeError",
+    "JudgmentError",
     "LeakError",
     "MissingExtra",
+    "ModelError",
     "OverfetchRefused",
     "RagwheelError",
     "StoreCorrupt",
@@ -37,6 +46,7 @@ __all__ = [
     "StoreLocked",
     "StoreMissing",
     "StoreTooNew",
+    "TrainingError",
 ]
 
 
@@ -90,3 +100,23 @@ class DatasetError(RagwheelError):
 
 class LeakError(DatasetError):
     """Two splits share a query group or a session that they must not share."""
+
+
+class ModelError(RagwheelError):
+    """A model or adapter cannot be loaded, trained or used as asked."""
+
+
+class TrainingError(ModelError):
+    """A training cannot start or go on; what it had reached is kept."""
+
+
+class ExperimentError(RagwheelError):
+    """An experiment cannot be planned, run or read as asked."""
+
+
+class JudgmentError(RagwheelError):
+    """A judgment, or a file of judgments, cannot be taken in as given."""
+
+
+class JudgeError(RagwheelError):
+    """The endpoint of an LLM judge cannot be used or stopped answering; the replies that came are kept."""

@@ -18,6 +18,7 @@ from ragwheel.demo import read_beir
 from ragwheel.demo.run import DemoOptions, prepare, require_demo
 from ragwheel.demo.truth import agreement
 from ragwheel.errors import DatasetError, MissingExtra
+from ragwheel.evaluate import read_beir as read_beir_collection
 
 COMMAND = (sys.executable, "-c", "from ragwheel.cli import main; main()", "demo")
 
@@ -58,7 +59,11 @@ def test_shows_status_build_triplets_and_files(finished):
     assert places == sorted(places)
     assert printed.count("positive  ") >= 3
     assert "because" in printed
-    assert f"next  ragwheel show --db {out / 'ragwheel.db'}" in printed
+    assert f"ragwheelshow--db{out / 'ragwheel.db'}" in "".join(printed.split())
+    commands = [line.split("  ")[1].strip() for line in printed.splitlines() if line.startswith("next  ")]
+    train = f"ragwheel train embedder {out / 'dataset'} --out {out / 'embedder'} --db {out / 'ragwheel.db'}"
+    assert train in commands
+    assert f"ragwheel evaluate --beir {out / 'evalset'} --system embedder:{out / 'embedder'}" in commands
 
 
 def test_leaves_a_database_and_a_data_set(finished):
@@ -66,11 +71,25 @@ def test_leaves_a_database_and_a_data_set(finished):
     assert sorted(path.name for path in out.iterdir() if ".db-" not in path.name) == [
         "dataset",
         "demo.json",
+        "evalset",
         "ragwheel.db",
         "ragwheel.db.segments",
     ]
     assert offline.status(out / "ragwheel.db").turns >= 400
     assert pq.read_table(out / "dataset" / "triplets" / "train.parquet").num_rows > 0
+
+
+def test_nobody_trains_on_the_questions_of_the_test(finished, tiny):
+    out, printed = finished
+    test, train = (read_beir_collection(out / "evalset", split=split) for split in ("test", "train"))
+    assert test.queries.keys().isdisjoint(train.queries)
+    assert f"evalset:{len(test.queries)}questions,withtheirtrueanswers" in "".join(printed.split())
+    trained = {
+        query for split in ("train", "dev")
+        for query in pq.read_table(out / "dataset" / "pairs" / f"{split}.parquet")["query"].to_pylist()
+    }  # fmt: skip
+    assert trained
+    assert trained.isdisjoint(test.queries.values())
 
 
 def test_the_line_about_the_truth_is_the_truth(finished, tiny):

@@ -7,13 +7,26 @@ from typing import Annotated
 import typer
 
 import ragwheel
+from ragwheel.cli.backup import backup
 from ragwheel.cli.build import build
+from ragwheel.cli.compare import compare
 from ragwheel.cli.demo import demo
 from ragwheel.cli.doctor import doctor
+from ragwheel.cli.erase import erase
 from ragwheel.cli.errors import CommandGroup
+from ragwheel.cli.evaluate import evaluate
+from ragwheel.cli.experiment import experiment
+from ragwheel.cli.export import export
+from ragwheel.cli.fewshot import fewshot
+from ragwheel.cli.grade import grade
+from ragwheel.cli.import_ import import_
+from ragwheel.cli.judge import judge
+from ragwheel.cli.prune import prune
+from ragwheel.cli.report import report
 from ragwheel.cli.serve import serve
 from ragwheel.cli.show import show
 from ragwheel.cli.status import status
+from ragwheel.cli.train import train
 
 __all__ = ["app", "main"]
 
@@ -47,7 +60,20 @@ app.command()(status)
 app.command()(doctor)
 app.command()(show)
 app.command()(build)
+app.command()(grade)
+app.command()(judge)
+app.command("import")(import_)
+app.command()(export)
+app.add_typer(train, name="train")
+app.command()(evaluate)
+app.command()(compare)
+app.add_typer(experiment, name="experiment")
+app.add_typer(fewshot, name="fewshot")
+app.command()(report)
 app.command()(serve)
+app.command()(erase)
+app.command()(prune)
+app.command()(backup)
 
 
 def main() -> None:

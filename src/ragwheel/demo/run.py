@@ -6,6 +6,7 @@
     ├── demo.json            how this folder was made: it marks the folder as the demo's own
     ├── ragwheel.db          the simulated visitors' traces
     ├── dataset/             what `ragwheel build` made of them
+    ├── evalset/             questions for a test of what is trained on it, with their true answers
     ├── yours.db             your own traces (--interactive); later visits add to them
     └── yours/               the data set of those
 """
@@ -57,6 +58,16 @@ class DemoFolder:
     db: Path
     dataset: Path
 
+    @property
+    def evalset(self) -> Path:
+        """The questions for a test, in BEIR's layout."""
+        return self.db.with_name("evalset")
+
+    @property
+    def embedder(self) -> Path:
+        """Where the demo proposes to put a tuned embedding model."""
+        return self.db.with_name("embedder")
+
 
 def require_demo() -> None:
     """Raise :class:`MissingExtra` with the pip command when a package of the demo is not installed."""
@@ -90,7 +101,7 @@ def prepare(options: DemoOptions, *, interactive: bool) -> DemoFolder:
     folder = DemoFolder(out / "ragwheel.db", out / "dataset")
     for suffix in ("", "-wal", "-shm"):
         folder.db.with_name(folder.db.name + suffix).unlink(missing_ok=True)
-    for path in (folder.db.with_name(folder.db.name + ".segments"), folder.dataset):
+    for path in (folder.db.with_name(folder.db.name + ".segments"), folder.dataset, folder.evalset):
         shutil.rmtree(path, ignore_errors=True)
     return folder
 

@@ -1,0 +1,75 @@
+"""An app over a judged collection: its retriever, its users, and the questions that are kept for the test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import labels.traffic
+from labels.worlds import World
+
+from ragwheel.evaluate import Collection, bm25, embedder, hybrid, read_beir
+from ragwheel.evaluate.systems import Searcher
+
+__all__ = ["APPS", "BASE", "Setting", "capture", "read_setting"]
+
+BASE = "minilm"
+APPS = ("base", "bm25", "hybrid")
+_DEPTH = 40
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A collection in use.
+
+    Args:
+        test: the held-out questions with people's judgments; nobody asks them in the traffic.
+        train: the questions that the users ask, with people's judgments.
+        world: what the simulated users see; rankings are those of the app's retriever.
+        app: the retriever, of :data:`APPS`.
+    """
+
+    test: Collection
+    train: Collection
+    world: World
+    app: str
+
+
+def read_setting(folder: Path, app: str) -> Setting:
+    """A BEIR folder with ``qrels.train.tsv`` and ``qrels.test.tsv``.
+
+    Raises:
+        DatasetError: it is none, or a test question is in train.
+    """
+    test, train = read_beir(folder, split="test"), read_beir(folder, split="train")
+    hasty = {query: _hasty(text) for query, text in train.queries.items()}
+    found, short = _ranked(train, app), _ranked(replace(train, queries=hasty), app)
+    rankings = {hasty[query]: ranking for query, ranking in short.items()}
+    rankings |= {train.queries[query]: ranking for query, ranking in found.items()}
+    grades = {
+        train.queries[query]: {one: min(grade, 2) for one, grade in judged.items() if grade > 0}
+        for query, judged in train.qrels["evalset"].items()
+    }
+    wordings = {text: hasty[query] for query, text in train.queries.items()}
+    return Setting(test, train, World(folder.name, False, train.corpus, rankings, grades, wordings), app)
+
+
+def capture(db: Path, setting: Setting, traffic: str, asked: int, seed: int) -> int:
+    """Simulated users ask every question of train ``asked`` times; returns the number of turns."""
+    who = replace(labels.traffic.TRAFFIC[traffic], asked=asked)
+    return labels.traffic.drive(db, setting.world, who, seed)
+
+
+def _ranked(collection: Collection, app: str) -> Mapping[str, Sequence[str]]:
+    words, model = bm25(), embedder(BASE, "base")
+    system = {"bm25": words, "base": model, "hybrid": hybrid(words, model)}[app]
+    found = system.search(collection, Searcher(depth=_DEPTH))
+    # an app shows something even where no word matches
+    rest = list(collection.corpus)[:_DEPTH]
+    return {query: [*dict.fromkeys([*found.get(query, ()), *rest])][:_DEPTH] for query in collection.queries}
+
+
+def _hasty(text: str) -> str:
+    words = text.split()
+    return " ".join(words[: max(2, len(words) // 2)])
