@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import pty
 import subprocess
 import sys
+import termios
 from contextlib import closing
 
 import pytest
@@ -55,8 +57,9 @@ def test_keys_grade_skip_undo_and_quit_and_the_next_sitting_goes_on(ragwheel, db
 def test_in_a_terminal_one_key_is_enough_and_ctrl_c_keeps_what_was_graded(db):
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [*COMMAND, "grade", "--db", str(db), "--judge", "ann"], stdin=theirs, stdout=theirs, stderr=theirs
-    )
+        [*COMMAND, "grade", "--db", str(db), "--judge", "ann"], stdin=theirs, stdout=theirs, stderr=theirs,
+        start_new_session=True, preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+    )  # fmt: skip
     os.close(theirs)
     seen, keys = b"", [b"4", b"\x03"]
     prompts = 0

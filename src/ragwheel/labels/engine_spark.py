@@ -120,6 +120,7 @@ def _started(memory_limit: str | None, threads: int | None) -> SparkSession:
         SparkSession.builder.appName("ragwheel build")
         .master(os.environ.get("SPARK_MASTER") or f"local[{workers}]")
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.sql.shuffle.partitions", str(4 * workers))
         .config("spark.driver.maxResultSize", "0")
     )

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from ragwheel.datasets import BuiltDataset
 
 __all__ = ["TrainedAdapter", "train_adapter"]
+
+_KEPT: Final = 0.95  # share of the questions that n-tuples must keep to be preferred to triplets
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ def _require(options: AdapterOptions) -> None:
 
 def _rows(dataset: BuiltDataset, *, dev_from_train: bool) -> tuple[Examples, int]:
     """Rows of train, then of dev (none when it is held out of train), and how many of them are train."""
-    config = "ntuples" if "ntuples" in dataset.configs else "triplets"
+    config = "ntuples" if _all_there(dataset) else "triplets"
     train, dev = (read_examples(dataset, config, split) for split in ("train", "dev"))
     if train.questions < MIN_QUERIES:
         raise ModelError(
@@ -136,6 +138,16 @@ def _rows(dataset: BuiltDataset, *, dev_from_train: bool) -> tuple[Examples, int
         return train, len(train)
     columns = {name: [*values, *dev.columns[name]] for name, values in train.columns.items()}
     return Examples(config, columns, [*train.confidence, *dev.confidence]), len(train)
+
+
+def _all_there(dataset: BuiltDataset) -> bool:
+    """Whether n-tuples are written, and hardly a question is missing for having too few negatives for one."""
+    if "ntuples" not in dataset.configs:
+        return False
+    tuples, triplets = (
+        set(dataset.rows(name, "train")["anchor"].to_pylist()) for name in ("ntuples", "triplets")
+    )
+    return len(tuples) >= _KEPT * len(triplets)
 
 
 def _columns(rows: Examples) -> tuple[list[str], list[str], list[list[str]]]:
