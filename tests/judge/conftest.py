@@ -55,8 +55,9 @@ def run(store):
     """Judge the store with a scripted endpoint; returns the report, or raises; ``stub`` is left behind."""
 
     def go(*script, answer=honest, limits=QUICK, stub=None, key=None, **options):
-        go.stub = stub or StubLLM(answer=answer, script=script)
-        with served(go.stub) as url:
+        stub = stub or StubLLM(answer=answer, script=script)
+        vars(go)["stub"] = stub
+        with served(stub) as url:
             endpoint = Endpoint(f"{url}/v1", "a-model", key=key)
             return judge(store.path, endpoint=endpoint, options=JudgeOptions(limits=limits, **options))
 
@@ -90,7 +91,7 @@ def ask(cache):
 
     def go(*script, answer=honest, limits=QUICK, stub=None, key=None, asks=QUESTIONS, budget=None):
         stub = stub or StubLLM(answer=answer, script=script)
-        found = go.last = Asked(stub, budget or Budget())
+        found = vars(go)["last"] = Asked(stub, budget or Budget())
         with served(stub) as url, Replies(cache / "judge.db") as replies:
             engine = Engine(Endpoint(f"{url}/v1", "a-model", key=key), replies, found.budget, limits)
             found.counts = engine.counts

@@ -10,6 +10,7 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.labels.position import (
     Cells,
     Examination,
+    Swapped,
     affine,
     dbn,
     fit_affine,
@@ -105,9 +106,7 @@ def test_lists_and_interventions_abstain_too():
     assert "clicks" in sdbn(few.lists()).why_not
     assert "clicks" in trust(few.cells()).why_not
     empty = np.zeros(0, np.int64)
-    nothing = worlds.Swapped(
-        empty, empty, empty, empty.astype(float), empty.astype(float), empty.astype(float)
-    )
+    nothing = Swapped(empty, empty, empty, empty.astype(float), empty.astype(float), empty.astype(float))
     assert "nothing was randomised" in randomised(nothing).why_not
 
 
