@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any, Final
 
 import typer
 
@@ -30,9 +30,22 @@ from ragwheel.cli.train import train
 
 __all__ = ["app", "main"]
 
+_ORDER: Final = (
+    "demo", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare", "experiment",
+    "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
+)  # fmt: skip
+
+
+class _InOrderOfUse(CommandGroup):
+    """Lists the commands as people come to need them; typer puts those with commands of their own last."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return sorted(super().list_commands(ctx), key=_ORDER.index)
+
+
 app = typer.Typer(
     name="ragwheel",
-    cls=CommandGroup,
+    cls=_InOrderOfUse,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -55,25 +68,14 @@ def _ragwheel(
     """Turn what your RAG app retrieved, and what people did with it, into training data."""
 
 
-app.command()(demo)
-app.command()(status)
-app.command()(doctor)
-app.command()(show)
-app.command()(build)
-app.command()(grade)
-app.command()(judge)
+for command in (demo, status, doctor, show, build, grade, judge, evaluate, compare, report, serve):
+    app.command()(command)
 app.command("import")(import_)
-app.command()(export)
+for command in (export, erase, prune, backup):
+    app.command()(command)
 app.add_typer(train, name="train")
-app.command()(evaluate)
-app.command()(compare)
 app.add_typer(experiment, name="experiment")
 app.add_typer(fewshot, name="fewshot")
-app.command()(report)
-app.command()(serve)
-app.command()(erase)
-app.command()(prune)
-app.command()(backup)
 
 
 def main() -> None:
