@@ -31,8 +31,8 @@ from ragwheel.cli.train import train
 __all__ = ["app", "main"]
 
 _ORDER: Final = (
-    "demo", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare", "experiment",
-    "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
+    "demo", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare",
+    "experiment", "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
 )  # fmt: skip
 
 
@@ -68,14 +68,25 @@ def _ragwheel(
     """Turn what your RAG app retrieved, and what people did with it, into training data."""
 
 
-for command in (demo, status, doctor, show, build, grade, judge, evaluate, compare, report, serve):
-    app.command()(command)
-app.command("import")(import_)
-for command in (export, erase, prune, backup):
-    app.command()(command)
+app.command()(demo)
+app.command()(status)
+app.command()(doctor)
+app.command()(show)
+app.command()(build)
+app.command()(grade)
+app.command()(judge)
 app.add_typer(train, name="train")
+app.command()(evaluate)
+app.command()(compare)
 app.add_typer(experiment, name="experiment")
 app.add_typer(fewshot, name="fewshot")
+app.command()(report)
+app.command()(serve)
+app.command("import")(import_)
+app.command()(export)
+app.command()(erase)
+app.command()(prune)
+app.command()(backup)
 
 
 def main() -> None:
