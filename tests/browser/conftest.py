@@ -84,7 +84,7 @@ class Tabs:
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("console", lambda message: self._console(message.text))
         page.set_default_timeout(WAIT_S * 1000)
-        page.goto(url)
+        page.goto(url, timeout=3 * WAIT_S * 1000)  # the first page of a server that has just begun
         return page
 
     def _console(self, text: str) -> None:
