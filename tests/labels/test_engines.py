@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import signal
 import sys
 
 import fsspec
@@ -46,6 +47,7 @@ def session():
     if shutil.which("java") is None:
         pytest.skip("there is no Java, which Spark runs on: apt-get install openjdk-17-jre-headless")
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install 'ragwheel[spark]'")
+    before = signal.getsignal(signal.SIGINT)
     made = (
         sql.SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
@@ -57,6 +59,7 @@ def session():
     )
     yield made
     made.stop()
+    signal.signal(signal.SIGINT, before)  # Spark has a handler of its own, which fails after the stop
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,10 @@ left running; else one is started in this process, with as many workers as there
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import ibis
@@ -111,6 +114,17 @@ class SparkEngine(RelationalEngine):
         return ibis.table(schema, name=name)
 
 
+@contextmanager
+def _ctrl_c_stays_ours() -> Iterator[None]:
+    """Spark takes over SIGINT when it starts, and fails in its handler once it has been stopped."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread() and before is not None:
+            signal.signal(signal.SIGINT, before)
+
+
 def _started(memory_limit: str | None, threads: int | None) -> SparkSession:
     from pyspark.errors import PySparkException
     from pyspark.sql import SparkSession
@@ -128,7 +142,8 @@ def _started(memory_limit: str | None, threads: int | None) -> SparkSession:
         memory = memory_limit.lower().removesuffix("b").removesuffix("i")  # Spark writes 4g
         builder = builder.config("spark.driver.memory", memory)
     try:
-        return builder.getOrCreate()
+        with _ctrl_c_stays_ours():
+            return builder.getOrCreate()
     except (PySparkException, OSError) as exc:
         raise ConfigurationError(
             f"Spark does not start: {exc}. It needs Java 17 or 21, found by JAVA_HOME or PATH: java -version"
