@@ -41,6 +41,7 @@ NEEDS_EXTRA = {
     "tests/judgments": ("build", "ibis"),
     "tests/labels": ("build", "ibis"),
     "tests/report": ("report", "matplotlib"),
+    "tests/store/test_erase_datasets.py": ("build", "ibis"),
     "tests/train": ("train", "sentence_transformers"),
 }
 

@@ -243,6 +243,7 @@ def test_spans_that_the_collector_takes(db, caplog, tmp_path):
 
 
 def test_datasets_built_from_it(db, tmp_path, caplog):
+    pytest.importorskip("ibis")
     from ragwheel.datasets import build
     from ragwheel.datasets.erase import holders
 
