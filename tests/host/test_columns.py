@@ -205,6 +205,22 @@ def test_keys_and_attributes_may_differ_from_item_to_item():
     assert (got.ids, got.scores) == (["1", "2"], [None, 0.5])
 
 
+def test_as_many_keys_need_not_be_the_same_keys():
+    got = columns(
+        [
+            {"doc_id": "a", "text": "x", "metadata": {}, "page": 3},
+            {"doc_id": "b", "text": "y", "metadata": {}, "id": "own"},
+        ]
+    )
+    assert got.ids == ["a", "own"]
+
+
+def test_finite_scores_whose_sum_is_not():
+    got = columns([{"text": "x", "score": 1e308}, {"text": "y", "score": 1e308}])
+    assert got.scores == [1e308, 1e308]
+    assert "bad_score" not in got.flags
+
+
 def test_sqlite_rows():
     db = sqlite3.connect(":memory:")
     db.row_factory = sqlite3.Row

@@ -9,7 +9,7 @@ import pytest
 from ragwheel.errors import StoreError, StoreForeign, StoreLocked, StoreTooNew
 from ragwheel.guard import guard
 from ragwheel.journal import files, frames
-from ragwheel.journal.records import RETRIEVAL, SIGNAL
+from ragwheel.journal.records import RETRIEVAL, SIGNAL, TURN
 from ragwheel.store import connect, merge, merge_journal, open_store, segment
 from ragwheel.store.merge import Merger
 
@@ -134,6 +134,27 @@ def test_a_record_that_cannot_be_stored_holds_up_no_other(write, db, rows):
     (kept,) = files.set_aside(db)
     assert kept.stem == path.stem
     assert rows("SELECT records, unreadable, finished FROM _segment") == [(2, 4, 1)]
+
+
+def test_a_retrieval_that_cannot_be_stored_holds_up_none_of_its_batch(write, db, rows):
+    first = write.retrieval({"a": "x"})
+    write.retrieval({"a": "x"}, top_k=2**63)  # MessagePack takes it, SQLite does not
+    last = write.retrieval({"b": "y"})
+    write.leave()
+    report = merge_journal(db)
+    assert (report.records, report.unreadable) == (2, 1)
+    assert rows(RANKING, first) == [(1, "a", "x")]
+    assert rows(RANKING, last) == [(1, "b", "y")]
+    assert rows("SELECT count(*) FROM _retrieval") == [(2,)]
+
+
+def test_a_journal_of_an_older_ragwheel_has_turns_without_reasoning(write, db, rows):
+    write.turn("said why", reasoning="because")
+    turn = ["t" * 8, "i" * 16, None, 1, "shop", "q", "of old", None, None, 1, 1, None, None, None, None, []]
+    turn[:2] = [part.encode() for part in turn[:2]]
+    write.journal.segment.append(TURN, msgspec.msgpack.encode(turn))
+    assert merge_journal(db).unreadable == 0
+    assert rows("SELECT answer, reasoning FROM turns") == [("said why", "because"), ("of old", None)]
 
 
 def test_a_damaged_definition_loses_that_chunk_and_not_the_ranking(write, db, rows):

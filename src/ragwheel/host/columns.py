@@ -26,13 +26,12 @@ Flags, besides those of :mod:`ragwheel.host.safe`: ``no_id`` (the text's hash st
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import blake2b
-from itertools import chain
 from math import isfinite
 from operator import attrgetter, itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from ragwheel.host import safe
 from ragwheel.host.items import Names, adapted, names_of, plain_id, rest, row
@@ -42,8 +41,10 @@ __all__ = ["Columns", "columns", "content_hash", "identity"]
 MAX_ID_CHARS = 1_000
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
+_Getter = Callable[[Any], Any]
+
+
+class Columns(NamedTuple):
     """One ranked list as arrays of equal length; ``scores`` / ``metadata`` are None when no item has any.
 
     ``metadata`` holds the host's own mappings (or other objects, as ``{"metadata": object}``) by
@@ -75,7 +76,7 @@ def columns(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -
     """
     found = read(items, adapter)
     texts, flags = safe.texts(found.texts)
-    return replace(found, texts=texts, flags=tuple(dict.fromkeys(found.flags + flags)))
+    return found._replace(texts=texts, flags=tuple(dict.fromkeys(found.flags + flags)))
 
 
 def read(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -> Columns:
@@ -164,42 +165,64 @@ def _bulk_pairs(items: list[Any], flags: dict[str, None]) -> _Raw | None:
     return raw
 
 
+class _Layout(NamedTuple):
+    """How dicts with the same keys are read.
+
+    Getters of id, text, score and metadata, None of what they lack; the keys that become metadata;
+    getters of what is left out.
+    """
+
+    parts: tuple[_Getter | None, ...]
+    others: tuple[str, ...]
+    left_out: tuple[_Getter, ...]
+    flags: tuple[str, ...]
+
+
+@lru_cache(maxsize=256)
+def _layout(keys: tuple[str, ...]) -> _Layout:
+    names = Names.among(keys)
+    parts = (names.id, names.text, names.score, names.metadata)
+    flags: dict[str, None] = {}
+    others = () if names.metadata else tuple(rest(keys, set(parts), flags))
+    left_out = tuple(itemgetter(key) for key in keys if key not in {*parts, *others})
+    getters = tuple(itemgetter(name) if name else None for name in parts)
+    return _Layout(getters, others, left_out, tuple(flags))
+
+
 def _bulk_dicts(items: list[Any], flags: dict[str, None]) -> _Raw | None:
-    if set(map(type, chain.from_iterable(items))) != {str} or len(set(map(tuple, items))) != 1:
-        return None  # each has keys of its own
-    names = Names.among(items[0])
-    if names.text is None:
+    """Dicts of the same keys: as many as the first has, and each of those, or getting it is a KeyError."""
+    keys = tuple(items[0])
+    if set(map(type, keys)) != {str} or set(map(len, items)) != {len(keys)}:
         return None
-    metadata: list[Any] | None = None
-    if names.metadata:
-        metadata = list(map(itemgetter(names.metadata), items))
-    elif others := rest(items[0], {names.id, names.text, names.score}, flags):
-        metadata = [{key: item[key] for key in others} for item in items]
-    return _Raw(
-        list(map(itemgetter(names.id), items)) if names.id else None,
-        list(map(itemgetter(names.text), items)),
-        list(map(itemgetter(names.score), items)) if names.score else None,
-        metadata,
-    )
+    layout = _layout(keys)
+    if layout.parts[1] is None:
+        return None
+    ids, texts, scores, metadata = (list(map(part, items)) if part else None for part in layout.parts)
+    if layout.others:
+        metadata = [{key: item[key] for key in layout.others} for item in items]
+    for part in layout.left_out:
+        list(map(part, items))
+    flags.update(dict.fromkeys(layout.flags))
+    return _Raw(ids, texts or [], scores, metadata)
 
 
 def _bulk_objects(items: list[Any], flags: dict[str, None]) -> _Raw | None:
     names = names_of(items[0])
     if not names.closed and any(vars(item).keys() != vars(items[0]).keys() for item in items):
         return None  # each has attributes of its own
+
+    def column(name: str | None) -> list[Any] | None:
+        return list(map(attrgetter(name), items)) if name else None
+
     if names.wrapped and names.wrapped != names.text:
-        raw = _bulk(list(map(attrgetter(names.wrapped), items)), flags)
+        raw = _bulk(column(names.wrapped) or [], flags)
         if raw is not None and names.score:
-            raw.scores = list(map(attrgetter(names.score), items))
+            raw.scores = column(names.score)
         return raw
-    if names.text is None:
+    texts = column(names.text)
+    if texts is None:
         return None
-    parts = (names.text, names.id, names.score, names.metadata)
-    held = [name for name in parts if name]
-    rows = map(attrgetter(*held), items)  # one getter for all parts: a single pass over the items
-    found = iter(zip(*rows, strict=True)) if held[1:] else iter([tuple(rows)])
-    texts, ids, scores, metadata = (next(found) if name else None for name in parts)
-    return _Raw(ids, list(texts or ()), scores, metadata)
+    return _Raw(column(names.id), texts, column(names.score), column(names.metadata))
 
 
 # ---- checking the columns --------------------------------------------------------------------------
@@ -213,7 +236,7 @@ def _ids(raw: Sequence[Any] | None, texts: list[str], flags: dict[str, None]) ->
     ids = list(raw)
     if kinds == {int} and max(map(int.bit_length, ids)) < 64:
         ids, kinds = list(map(int.__repr__, ids)), {str}
-    if kinds != {str} or not all(ids) or not safe.all_clean(ids, MAX_ID_CHARS):
+    if kinds != {str} or "" in ids or not safe.all_clean(ids, MAX_ID_CHARS):
         ids = [_id(value, text, flags) for value, text in zip(ids, texts, strict=True)]
     if len(set(ids)) < len(ids) and len(set(zip(ids, texts, strict=True))) > len(set(ids)):
         flags["repeated_id"] = None
@@ -234,7 +257,7 @@ def _scores(raw: Sequence[Any] | None, flags: dict[str, None]) -> list[float | N
     kinds = {type(None)} if raw is None else set(map(type, raw))
     if raw is None or kinds == {type(None)}:
         return None
-    if kinds == {float} and all(map(isfinite, raw)):
+    if kinds == {float} and isfinite(sum(raw)):  # finite only if all are
         return list(raw)
     out = [safe.number(value) for value in raw]
     if any(score is None and value is not None for score, value in zip(out, raw, strict=True)):

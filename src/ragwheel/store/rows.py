@@ -107,7 +107,10 @@ class Numbers:
 
 
 class Batch:
-    """Records of one segment to rows, in the caller's transaction.
+    """Records of one segment to rows, in the caller's transaction; complete after :meth:`flush`.
+
+    Retrievals are inserted together: one at a time, the app and the merger hand the interpreter to each
+    other several times per record, which costs both a fifth of their speed.
 
     ``records`` counts those taken in (also when their span id or event id was there already),
     ``unreadable`` those that could not be: one bad record never holds up the others.
@@ -119,13 +122,14 @@ class Batch:
         self._connection = connection
         self._numbers = numbers
         self._segment = segment
+        self._retrievals: list[Row] = []
 
     def add(self, kind: int, payload: memoryview) -> None:
         """Take in one record."""
         run = self._connection.execute
         try:
             if kind == RETRIEVAL:
-                run(_INSERT_RETRIEVAL, self._retrieval(_decode_retrieval(payload)))
+                self._retrievals.append(self._retrieval(_decode_retrieval(payload)))
             elif kind == TURN:
                 run(_INSERT_TURN, _turn(_decode_turn(payload)))
             elif kind == SIGNAL:
@@ -137,6 +141,21 @@ class Batch:
             self.records += kind not in (OPEN, DROPS)
         except BAD_RECORD as exc:
             self._bad(exc)
+
+    def flush(self) -> None:
+        """Insert what :meth:`add` collected; one by one where one of them cannot be inserted."""
+        rows, self._retrievals = self._retrievals, []
+        try:
+            self._connection.executemany(_INSERT_RETRIEVAL, rows)
+            return
+        except BAD_RECORD:  # found below; those before it are there already, which is no conflict
+            pass
+        for row in rows:
+            try:
+                self._connection.execute(_INSERT_RETRIEVAL, row)
+            except BAD_RECORD as exc:
+                self.records -= 1
+                self._bad(exc)
 
     def define(self, kind: int, payload: memoryview) -> None:
         """Only learn the chunk numbers that a record defines."""
@@ -279,7 +298,7 @@ def _turn(record: TurnRecord) -> tuple[Any, ...]:
         record.span_id, record.trace_id, record.parent_id, record.revision, record.app, record.query,
         record.answer, record.session_id, record.user_id, record.start_ns, record.duration_ns,
         to_json(record.prompted), to_json(record.shown), to_json(record.citations), record.error,
-        to_json(record.flags or None),
+        to_json(record.flags or None), record.reasoning,
     )  # fmt: skip
 
 
@@ -309,14 +328,18 @@ _INSERT_RETRIEVAL = (
 )
 _TURN_COLUMNS = (
     "span_id, trace_id, parent_id, revision, app, query, answer, session_id, user_id, start_ns, duration_ns, "
-    "prompted, shown, citations, error, flags"
+    "prompted, shown, citations, error, flags, reasoning"
 )
-_INSERT_TURN = (
-    _insert("_turn", _TURN_COLUMNS)
-    + " ON CONFLICT (span_id) DO UPDATE SET "
-    + ", ".join(f"{c} = excluded.{c}" for c in _TURN_COLUMNS.split(", ")[3:])
-    + " WHERE excluded.revision > revision"
-)
+
+
+def _upsert_turn(columns: str) -> str:
+    """A turn may be written more than once: the highest revision stays."""
+    newer = ", ".join(f"{c} = excluded.{c}" for c in columns.split(", ")[3:])
+    insert = _insert("_turn", columns)
+    return f"{insert} ON CONFLICT (span_id) DO UPDATE SET {newer} WHERE excluded.revision > revision"
+
+
+_INSERT_TURN = _upsert_turn(_TURN_COLUMNS)
 _INSERT_SIGNAL = (
     _insert(
         "_signal",

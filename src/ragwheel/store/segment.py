@@ -89,6 +89,7 @@ class SegmentMerge:
                 go_on = self._merger.breathe()
                 if not go_on:
                     break
+            batch.flush()
             self._note(end, batch, damaged)
         known.reached = self.position = end
         self.moved += batch.records
