@@ -40,7 +40,7 @@ SUFFIX: Final = ".seg"
 FRESH: Final = ".new"  # being made: has no lock yet
 MOVED: Final = ".old"  # second name of a live segment whose writer is to go on in a new one
 DAMAGED: Final = ".damaged"  # finished, and kept because something in it could not be read
-STALE_S: Final = 3600.0
+STALE_S: Final = 24 * 3600.0  # clocks jump by hours; nothing is lost by waiting
 
 _opening = threading.RLock()
 _locked: dict[int, tuple[int, int]] = {}  # descriptor -> (device, inode), of all that carry a lock
@@ -128,6 +128,13 @@ def create_segment(db: Path) -> tuple[Path, int]:
     It gets its name only once it is locked, so that nobody can take it for an orphan in between.
     Close it with :func:`let_go`.
     """
+    try:
+        return _create_segment(db)
+    except FileNotFoundError:  # swept, or the folder was deleted, before it had its name
+        return _create_segment(db)
+
+
+def _create_segment(db: Path) -> tuple[Path, int]:
     folder = segment_folder(db)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     stem = f"{time.time_ns():020d}-{os.getpid()}-{new_span_id().hex()[:8]}"
