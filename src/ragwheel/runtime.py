@@ -6,7 +6,7 @@ import atexit
 import os
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakSet
@@ -60,7 +60,7 @@ class Runtime:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._served: OrderedDict[bytes, tuple[str, ...]] = OrderedDict()
+        self._served: OrderedDict[bytes, str] = OrderedDict()  # chunk ids, which hold no NUL, as one text
         self._turns: OrderedDict[bytes, list[bytes]] = OrderedDict()
         self._refused: dict[str, int] = {}
         self._unsampled = 0
@@ -81,7 +81,7 @@ class Runtime:
             lambda: self._journal.retrieval(record, ids, texts), record, self._plain_retrieval
         ):
             return False
-        self._remember(record.span_id, record.turn_id if record.outer_id is None else None, tuple(ids))
+        self._remember(record.span_id, record.turn_id if record.outer_id is None else None, "\0".join(ids))
         if self._exports is not None:
             self._exported(lambda exports: exports.retrieval(record, ids, texts))
         return True
@@ -110,12 +110,19 @@ class Runtime:
             self._exported(lambda exports: exports.signal(record))
         return True
 
+    def write_signals(self, records: Sequence[Signal]) -> list[bool]:
+        """The same of several, with one sync for all where every record would have had its own."""
+        with self._journal.together() as synced:
+            written = [self.write_signal(record) for record in records]
+        return written if synced() else [False] * len(written)
+
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]] | None:
         """Chunk ids of the retrieval (0) or of each of the turn's (1); None: this process can't tell."""
         with self._lock:
             spans = [span_id] if target == 0 else self._turns.get(span_id)
             found = [self._served.get(span) for span in spans or ()]
-        return [ids for ids in found if ids is not None] if found and None not in found else None
+        known = [tuple(ids.split("\0")) if ids else () for ids in found if ids is not None]
+        return known if known and len(known) == len(found) else None
 
     def refuse(self, reason: str) -> None:
         """Count a signal that was not taken."""
@@ -155,7 +162,7 @@ class Runtime:
             flags.update((flag, None) for _, found in plain for flag in found)
         record.flags = tuple(flags)
 
-    def _remember(self, span_id: bytes, turn_id: bytes | None, ids: tuple[str, ...]) -> None:
+    def _remember(self, span_id: bytes, turn_id: bytes | None, ids: str) -> None:
         with self._lock:
             self._served[span_id] = ids
             if len(self._served) > REMEMBERED:

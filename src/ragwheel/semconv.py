@@ -50,6 +50,7 @@ __all__ = [
     "TOP_K",
     "TURN_ID",
     "TURN_PROMPTED",
+    "TURN_REASONING",
     "TURN_REVISION",
     "TURN_SHOWN",
     "USER_ID",
@@ -92,6 +93,7 @@ TURN_PROMPTED: Final = "ragwheel.turn.prompted"  # JSON [[span id of the retriev
 TURN_SHOWN: Final = "ragwheel.turn.shown"  # likewise
 FEWSHOT_EXAMPLES: Final = "ragwheel.fewshot.example_ids"  # the few-shot examples in the prompt
 FEWSHOT_FLAG: Final = "fewshot: "  # the flag that says the same in the store, ids with blanks between
+TURN_REASONING: Final = "ragwheel.turn.reasoning"  # what the app says the answer was thought out from
 CITATIONS: Final = "ragwheel.turn.citations"  # JSON [{"marker", "retrieval", "rank", "chunk", …}]
 SIGNAL_KIND: Final = "ragwheel.signal.kind"
 SIGNAL_TARGET: Final = "ragwheel.signal.target"  # what the link names: retrieval, turn

@@ -178,6 +178,7 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
         sc.KIND: "CHAIN",
         sc.INPUT_VALUE: record.query if content else None,
         sc.OUTPUT_VALUE: record.answer if content else None,
+        sc.TURN_REASONING: record.reasoning if content else None,
         sc.CITATIONS: None if record.citations is None else _citations(record.citations, content),
         sc.TURN_REVISION: record.revision,
         sc.TURN_PROMPTED: None if record.prompted is None else json.dumps(record.prompted),

@@ -226,6 +226,19 @@ def test_answer_and_prompted_after_the_turn_has_ended(store):
     assert store.turn()["duration_ns"] > 0
 
 
+def test_reasoning(store):
+    with ragwheel.turn("q") as turn:
+        search("q")
+        turn.answer("It is a [1].", reasoning="The first chunk says a.")
+    assert store.turn()["reasoning"] == "The first chunk says a."
+    turn.answer("It is b [2].")
+    row = store.turn()
+    assert (row["answer"], row["reasoning"], row["flags"]) == ("It is b [2].", None, [])
+    turn.answer("It is c [3].", reasoning=["steps", 1])
+    row = store.turn()
+    assert (row["answer"], row["flags"]) == ("It is c [3].", ["not_text"])
+
+
 def test_a_turn_without_retrieval(store):
     with ragwheel.turn("hello") as turn:
         turn.answer("hello [1]")

@@ -24,7 +24,7 @@ AUTHORIZED = {"Authorization": f"Bearer {TOKEN}"}
 VIEWS = {
     "retrievals": "retrieval_id, trace_id, turn_id, kind, source, retriever, version, query, session_id, "
     "user_id, start_ns, duration_ns, top_k, capture_k, n_chunks, n_returned, error, flags",
-    "turns": "turn_id, trace_id, query, answer, session_id, user_id, start_ns, error, flags",
+    "turns": "turn_id, trace_id, query, answer, reasoning, session_id, user_id, start_ns, error, flags",
     "impressions": "retrieval_id, turn_id, rank, source, chunk_id, score",
     "chunks": "source, chunk_id, text, content_hash",
     "citations": "turn_id, position, marker, retrieval_id, rank, source, chunk_id, cited_text, method",
@@ -53,7 +53,7 @@ def a_service(db, url, **more):
 
     with ragwheel.turn("what is tea?", session_id="s1", user_id="u1") as turn:
         rerank("what is tea?", search("what is tea?"))
-        turn.answer("Leaves [1], really [2] [9].")
+        turn.answer("Leaves [1], really [2] [9].", reasoning="The first two say so.")
     with pytest.raises(LookupError):
         search("boom")
     assert ragwheel.signal(turn.retrievals[0].handle, "click", chunk="c1", event_id="e1")

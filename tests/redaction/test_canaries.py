@@ -94,10 +94,11 @@ def ask_everything():
             breaks(f"and {CANARY}")
         turn.prompted(found[:2])
         turn.shown(found)
-        turn.answer(f"answer {CANARY} [1]. Also [2] and [9].")
+        turn.answer(f"answer {CANARY} [1]. Also [2] and [9].", reasoning=f"as in {CANARY}")
     with ragwheel.turn(f"again {CANARY}") as other:
         search("x")
-        other.answer(Raises(), citations=[{"id": "a", "quote": f"quote {CANARY}"}, Raises()])
+        quote = {"id": "a", "quote": f"quote {CANARY}"}
+        other.answer(Raises(), reasoning=Raises(), citations=[quote, Raises()])
     with pytest.raises(LookupError), ragwheel.turn(f"fails {CANARY}"):
         raise LookupError(CANARY)
     for kind, given in {

@@ -16,7 +16,9 @@ from ragwheel import semconv
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard
 
-SECRETS = ("the question", "the query", "text of", "the answer", "marked words", "new words", "a quote")
+SECRETS = (
+    "the question", "the query", "text of", "the answer", "marked words", "new words", "a quote", "a thought",
+)  # fmt: skip
 CHUNKS = [{"id": n, "text": f"text of {n}", "score": 1 - n / 100} for n in range(40)]
 
 
@@ -47,7 +49,8 @@ def everything():
                         ],
                     }
                 ],
-            }
+            },
+            reasoning="a thought",
         )  # fmt: skip
     assert ragwheel.signal(turn.retrievals[0].handle, "rating", chunk=2, value=4, subject="u2", event_id="e1")
     assert ragwheel.signal(turn.handle, "thumbs_down")
@@ -132,6 +135,7 @@ def test_no_text_leaves_unless_asked_for(caught):
     )
     assert spans["turn shop"].attributes["input.value"] == "the question"
     assert spans["turn shop"].attributes["output.value"] == "the answer: marked words"
+    assert spans["turn shop"].attributes["ragwheel.turn.reasoning"] == "a thought"
     assert spans["signal reformulate"].attributes["gen_ai.retrieval.query.text"] == "new words"
     assert max(len(span.attributes) for span in spans.values()) <= 40
 

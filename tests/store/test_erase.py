@@ -44,6 +44,7 @@ def ask(write, user, n, *, start_ns=1, shared=True):
     )
     write.turn(
         f"answer {CANARY}-answer-{user}-{n}",
+        reasoning=f"as {CANARY}-reasoning-{user}-{n} says",
         span_id=turn,
         user_id=user,
         session_id=f"session-{user}",
@@ -68,7 +69,7 @@ def test_erasing_a_person_leaves_no_byte_of_theirs(write, db, rows, merged):
     assert (report.retrievals, report.turns, report.signals) == (5, 5, 5)
     assert (report.chunks, report.texts) == (5, 5)
     assert report.still_in == ()
-    for what in ("query", "asked", "answer", "text", "metadata", "signal"):
+    for what in ("query", "asked", "answer", "reasoning", "text", "metadata", "signal"):
         for n in range(5):
             assert holders(db, f"{CANARY}-{what}-person-one-{n}") == []
             assert holders(db, f"{CANARY}-{what}-person-two-{n}") != []

@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from tests.torture.counts import count
+from tests.torture.earlier import had
 from tests.torture.workload import FULL
 
 import ragwheel
@@ -23,7 +24,8 @@ STEPS = migrations.STEPS
 
 def believe(version):
     """Be a ragwheel that knows the schemas up to this one."""
-    migrations.STEPS = STEPS[:version]
+    for module, name, value in had(version):
+        setattr(module, name, value)
     for module in (migrations, CONNECT):
         vars(module)["SCHEMA_VERSION"] = version
 

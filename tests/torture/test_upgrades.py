@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.torture import workload
 from tests.torture.counts import count
+from tests.torture.earlier import had
 from tests.torture.workload import FULL, SEED, Process, verify
 
 from ragwheel.journal import files, writer
@@ -31,7 +32,8 @@ def made_by_schema(db, version, monkeypatch):
     assert process.end() == 0
     if version:
         with monkeypatch.context() as patch:
-            patch.setattr(migrations, "STEPS", migrations.STEPS[:version])
+            for module, name, value in had(version):
+                patch.setattr(module, name, value)
             patch.setattr(migrations, "SCHEMA_VERSION", version)
             merge_journal(db)
     else:

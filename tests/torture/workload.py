@@ -67,7 +67,7 @@ def step(name: str, n: int, pipe: int) -> None:
     with ragwheel.turn(session_id=name) as turn:
         search(f"{name}/{n}")
         acknowledge(RETRIEVED)
-        turn.answer(f"answer {name}/{n} [1]")
+        turn.answer(f"answer {name}/{n} [1]", reasoning=f"as {name}/{n} says")
         acknowledge(ANSWERED)
     if ragwheel.signal(turn.handle, "click", rank=1, event_id=f"{name}/{n}"):
         acknowledge(SIGNALLED)
@@ -185,7 +185,7 @@ def verify(db: Path, acknowledged: set[tuple[str, int, int]], *, holes: bool = F
             assert ranking == whole or (query in flagged - known and set(ranking) < set(whole)), query
         elsewhere = (
             "SELECT r.query, t.session_id, t.answer FROM retrievals r JOIN turns t USING (turn_id)"
-            " WHERE t.answer <> 'answer ' || r.query || ' [1]'"
+            " WHERE t.answer <> 'answer ' || r.query || ' [1]' OR t.reasoning <> 'as ' || r.query || ' says'"
             " OR t.session_id <> substr(r.query, 1, instr(r.query, '/') - 1)"
         )
         assert ask(elsewhere).fetchall() == [], "a retrieval stands under another's turn"

@@ -145,7 +145,7 @@ class Turn:
         except Exception as exc:
             guard.caught("recording examples", exc)
 
-    def answer(self, text_or_message: object, citations: object = None) -> None:
+    def answer(self, text_or_message: object, citations: object = None, *, reasoning: object = None) -> None:
         """Record the answer and what it cites; on disk when this returns. A second answer replaces the first.
 
         Args:
@@ -153,6 +153,7 @@ class Turn:
             citations: ids, chunks or the provider's citation objects; by default they are read from the
                 message and from ``[n]`` markers in the text. ``[n]`` is the n-th of the chunks last given
                 to :meth:`prompted`, else of the turn's returned chunks in order.
+            reasoning: text: how the LLM came to the answer. Few-shot examples show it as their thinking.
         """
         if self._rt is None:
             return
@@ -160,6 +161,7 @@ class Turn:
             found = extract(text_or_message, citations, self._candidates())
             self._flags.update(dict.fromkeys(found.flags))
             self._record["answer"] = self._text(found.text)
+            self._record["reasoning"] = self._text(reasoning)
             self._record["citations"] = [
                 {
                     "marker": c.marker, "retrieval": c.retrieval, "rank": c.rank, "source": c.source,
@@ -249,6 +251,7 @@ class Turn:
                 citations=said.get("citations"),
                 error=self._error,
                 flags=(*self._flags, *self._examples),
+                reasoning=said.get("reasoning"),
             )
         )
 

@@ -132,6 +132,7 @@ def read_turn(span: Span, max_chars: int) -> TurnRecord:
         raise NotOurs("not a span of ragwheel")
     duration_ns = max(0, span.end_ns - span.start_ns)
     citations = read.json(sc.CITATIONS)
+    reasoning = read.text(sc.TURN_REASONING)  # before `all_flags`, which says what was changed
     fields = ("marker", "retrieval", "rank", "source", "chunk", "start", "end", "text", "method")
     return TurnRecord(
         span.span_id, span.trace_id, span.parent_id, read.whole(sc.TURN_REVISION) or 1 + duration_ns // 1000,
@@ -140,7 +141,7 @@ def read_turn(span: Span, max_chars: int) -> TurnRecord:
         _places(read.json(sc.TURN_PROMPTED)), _places(read.json(sc.TURN_SHOWN)),
         [{f: c.get(f) for f in fields} for c in citations if isinstance(c, dict)]
         if isinstance(citations, list) else None,
-        read.text(sc.ERROR_TYPE), read.all_flags(),
+        read.text(sc.ERROR_TYPE), read.all_flags(), reasoning,
     )  # fmt: skip
 
 

@@ -80,6 +80,7 @@ class TurnRecord(msgspec.Struct, array_like=True):
     citations: list[dict[str, Any]] | None
     error: str | None
     flags: tuple[str, ...]
+    reasoning: str | None = None
 
 
 class Signal(msgspec.Struct, array_like=True):

@@ -8,7 +8,7 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -160,6 +160,7 @@ class Journal:
         self.dropped: dict[str, int] = {}
         self._full: list[SegmentWriter] = []  # to be synced and closed in the background
         self._syncing = threading.Lock()
+        self._unsynced: dict[SegmentWriter, bool | None] | None = None  # within `together`; None: not yet
         self._untold: dict[str, int] = {}  # drops that no segment tells of yet
         self._reason = ""  # of the last drop
         self._retry_s = 0.0
@@ -193,6 +194,26 @@ class Journal:
     def signal(self, record: Signal) -> bool:
         """Write a signal."""
         return self._simple(SIGNAL, record)
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[Callable[[], bool]]:
+        """Write several records with one sync at the end instead of one each; a context manager.
+
+        It gives a function that says, once the block has ended, whether all that was written in it is synced
+        as far as ``power`` asks. Until then nothing of it may be acknowledged, and other threads wait.
+        """
+        if not self.power:
+            yield lambda: True
+            return
+        synced = False
+        with self.lock:
+            self._unsynced = {}
+            try:
+                yield lambda: synced
+            finally:
+                unsynced, self._unsynced = self._unsynced, None
+                ends = [self._sync(segment) if done is None else done for segment, done in unsynced.items()]
+                synced = all(ends)
 
     def _simple(self, kind: int, record: TurnRecord | Signal) -> bool:
         payload = _encode(record)
@@ -240,7 +261,9 @@ class Journal:
         self.written[segment.path.name] = segment.records
         if self._untold:
             self._tell_drops(segment)
-        synced = not self.power or self._sync(segment)
+        if self._unsynced is not None:
+            self._unsynced[segment] = None
+        synced = not self.power or self._unsynced is not None or self._sync(segment)
         try:
             self.on_write()
         except Exception as exc:  # it is written: whoever merges next finds it
@@ -291,6 +314,8 @@ class Journal:
     def _abandon(self, segment: SegmentWriter) -> None:
         """Write no more to it, now: what is whole in it will be merged."""
         self.segment = None
+        if self._unsynced is not None and segment in self._unsynced:
+            self._unsynced[segment] = self._sync(segment)
         with contextlib.suppress(OSError):
             segment.close()
 

@@ -37,8 +37,9 @@ class Redaction:
         return [self.text(text) for text in texts]
 
     def turn(self, record: TurnRecord) -> None:
-        """Redact query, answer and what the citations quote."""
+        """Redact query, answer, reasoning and what the citations quote."""
         record.query, record.answer = self._given(record.query), self._given(record.answer)
+        record.reasoning = self._given(record.reasoning)
         for citation in record.citations or ():
             for part in ("marker", "text"):
                 citation[part] = self._given(citation[part])

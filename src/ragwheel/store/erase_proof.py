@@ -37,7 +37,7 @@ def _tells(connection: sqlite3.Connection, needle: bytes) -> bool:
         "SELECT EXISTS (SELECT 1 FROM _retrieval WHERE instr(query, ?1) OR ?1 IN (user_id, session_id))"
         " OR EXISTS (SELECT 1 FROM _turn"
         "             WHERE instr(query, ?1) OR instr(answer, ?1) OR instr(citations, ?1)"
-        "                OR ?1 IN (user_id, session_id))"
+        "                OR instr(reasoning, ?1) OR ?1 IN (user_id, session_id))"
         " OR EXISTS (SELECT 1 FROM _signal WHERE instr(query, ?1) OR ?1 IN (subject, event_id))"
         " OR EXISTS (SELECT 1 FROM _judgment"
         "             WHERE instr(query, ?1) OR instr(note, ?1) OR instr(judge, ?1))"

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, EVALSETS, TABLES, VIEWS
+from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, EVALSETS, REASONING, TABLES, VIEWS
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
 
@@ -45,7 +45,11 @@ def _third(connection: sqlite3.Connection) -> None:
     _run(connection, EVALSETS)
 
 
-STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third)
+def _fourth(connection: sqlite3.Connection) -> None:
+    _run(connection, REASONING)
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third, _fourth)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

@@ -159,6 +159,10 @@ CREATE TABLE _evalset (                    -- an evaluation set that was importe
 ALTER TABLE _judgment ADD COLUMN evalset_id INTEGER REFERENCES _evalset;
 """
 
+REASONING = """
+ALTER TABLE _turn ADD COLUMN reasoning TEXT; -- what the app says the answer was thought out from; NULL: not said
+"""
+
 VIEWS = """
 CREATE VIEW spans AS
     SELECT lower(hex(r.span_id)) AS span_id, lower(hex(r.trace_id)) AS trace_id,
@@ -186,7 +190,7 @@ CREATE VIEW chunks AS
       FROM _chunk c JOIN _source s USING (source_id) JOIN _text t USING (text_id);
 
 CREATE VIEW turns AS
-    SELECT lower(hex(span_id)) AS turn_id, lower(hex(trace_id)) AS trace_id, app, query, answer,
+    SELECT lower(hex(span_id)) AS turn_id, lower(hex(trace_id)) AS trace_id, app, query, answer, reasoning,
            session_id, user_id, start_ns, duration_ns,
            prompted IS NOT NULL AS prompted_given, shown IS NOT NULL AS shown_given,
            coalesce(json_array_length(citations), 0) AS n_citations, error, flags

@@ -60,11 +60,12 @@ class TraceStore:
     ) -> Asked:
         """One turn with one retrieval.
 
-        ``cited``, and if given ``prompted`` and ``shown``, are ranks; the rest of ``given`` goes to
-        :meth:`retrieve`.
+        ``cited``, and if given ``prompted`` and ``shown``, are ranks; ``reasoning`` is a text; the rest of
+        ``given`` goes to :meth:`retrieve`.
         """
         turn_id = self._new_id()
         told = [given.pop(name, None) for name in ("prompted", "shown")]
+        reasoning = given.pop("reasoning", None)
         retrieval_id = self.retrieve(query, ranked, turn_id=bytes.fromhex(turn_id), **given)
         citations = [
             {"marker": f"[{n}]", "retrieval": retrieval_id, "rank": n, "chunk": ranked[n - 1]} for n in cited
@@ -77,6 +78,7 @@ class TraceStore:
             revision=1,
             query=query,
             answer=answer,
+            reasoning=reasoning,
             session_id=given.get("session_id"),
             user_id=given.get("user_id"),
             start_ns=self.now_ns,
