@@ -123,6 +123,14 @@ def test_reasoning_that_the_app_recorded_is_kept(traces):
     assert (one.answer, one.reasoning, one.reasoning_by) == ("Run it [1].", "The manual says so.", "app")
 
 
+def test_reasoning_that_the_answer_was_recorded_with(traces):
+    thought = "<think>Not this.</think>\nRun it [1]."
+    liked(traces, "how do I rotate keys", answer=thought, reasoning="Ask ann@example.com about it.")
+    (one,) = fewshot.build(traces.path, fewshot.FewshotOptions(n=1)).examples
+    assert one.answer == "Run it [1]."
+    assert (one.reasoning, one.reasoning_by) == ("Ask [email] about it.", "app")
+
+
 def test_the_apps_own_types_win(full):
     by_code = fewshot.FewshotOptions(n=6, label_of=lambda question: "money" if "bill" in question else None)
     assert {group.name for group in fewshot.build(full.path, by_code).groups} == {"money", "other"}

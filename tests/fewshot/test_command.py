@@ -49,6 +49,11 @@ def test_build_with_written_reasoning(built, monkeypatch):
     assert done.exit_code == 0, done.output
     assert "3 written by an LLM" in done.output
     assert {one.reasoning_by for one in Library.load("w.json").examples} == {"llm"}
+    again = fewshot_(
+        "build", "--out", "w.json", "-n", "3", "--groups", "1", "--write-reasoning", "--llm-url", url
+    )  # nobody answers there any more, and nobody has to
+    assert again.exit_code == 0, again.output
+    assert {one.reasoning for one in Library.load("w.json").examples} == {"Because."}
     lost = fewshot_(
         "build", "--out", "v.json", "-n", "3", "--groups", "1", "--write-reasoning", "--llm-url", url
     )
@@ -100,6 +105,18 @@ def test_rotate_and_show(built):
     assert len(told["retired"]) == 10
     assert len(Library.load("lib.json").retired) == 10
     assert "10 before" in fewshot_("show", "lib.json").output
+
+
+def test_what_was_erased_is_not_rotated_on(built):
+    fewshot.save(Library.load("lib.json"), "lib.json", db=built.path)
+    gone = run(app, ["erase", "--user", "u1", "--yes"])
+    assert gone.exit_code == 0, gone.output
+    assert "lib.json: a fewshot made from it" in gone.output.replace("\n", "")
+    refused = fewshot_("rotate", "lib.json", "--max-age-days", "1")
+    assert refused.exit_code == 1
+    assert "Build it again: ragwheel fewshot build --out lib.json" in refused.stderr
+    assert fewshot_("build", "--out", "lib.json", "-n", "6").exit_code == 0
+    assert fewshot_("rotate", "lib.json", "--max-age-days", "1").exit_code == 0
 
 
 def test_what_is_not_there(built, tmp_path):

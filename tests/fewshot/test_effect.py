@@ -7,11 +7,12 @@ import json
 import pytest
 from tests.fewshot.helpers import chat_server, said
 
-from ragwheel import fewshot
+from ragwheel import fewshot, offline
 from ragwheel.errors import ConfigurationError, DatasetError, ExperimentError, ModelError
 from ragwheel.experiments import list_experiments
 from ragwheel.fewshot.effect import NONE, RANDOM, SELECTED
 from ragwheel.fewshot.metrics import exact_match, rouge_l, token_f1
+from ragwheel.store.artifacts import list_artifacts
 
 BUILD = fewshot.FewshotOptions(n=12)
 OPTIONS = fewshot.EffectOptions(k=3, questions=12)
@@ -77,7 +78,9 @@ def test_more_than_there_is_to_gain_was_expected(trial):
 
 def test_nothing_is_asked_twice(trial, tmp_path):
     library, questions = trial
-    options = fewshot.EffectOptions(k=3, questions=12, keep=tmp_path / "answers.jsonl")
+    options = fewshot.EffectOptions(
+        k=3, questions=12, keep=tmp_path / "answers.jsonl", experiments=tmp_path / "experiments"
+    )
     calls = []
 
     def stopped(question, examples):
@@ -92,8 +95,9 @@ def test_nothing_is_asked_twice(trial, tmp_path):
         out.write('{"key": "cut off')
     first = fewshot.measure(library, questions, stopped, options)
     assert len(calls) == 10 + 36 - 9
+    assert [one.id for one in list_experiments(tmp_path / "experiments")] == [first.experiment.id]
     again = fewshot.measure(library, questions, stopped, options)
-    assert again == first
+    assert (again.scores, again.verdict) == (first.scores, first.verdict)
     assert len(calls) <= 37 + 1  # only what stood in the line that was cut off
 
 
@@ -168,3 +172,25 @@ def test_metrics():
     assert rouge_l("a b c d", "a c d x") == 0.75
     assert rouge_l("", "a") == 0
     assert exact_match("Yes, do.", "yes do") == 1
+
+
+def test_erasing_names_the_answers_and_the_next_test_begins_anew(trial, full, tmp_path):
+    library, questions = trial
+    kept = tmp_path / "answers.jsonl"
+    options = fewshot.EffectOptions(k=3, questions=12, keep=kept)
+    fewshot.measure(library, questions, copying, options)
+    copied = json.loads(kept.read_text().splitlines()[1])["answer"]
+    person = full._run("SELECT user_id FROM turns WHERE answer = ?", copied).fetchone()[0]
+    erased = offline.erase(full.path, offline.Selection(user=person))
+    assert [one.path for one in erased.retrain] == [kept]
+    assert erased.still_in == (kept,)
+    begun = []
+
+    def anew(question, examples):
+        begun.append(question)
+        return copying(question, ())
+
+    fewshot.measure(library, questions, anew, options)
+    assert len(begun) == 36  # nothing of the old file was used
+    assert copied not in kept.read_text()
+    assert not any(one.stale for one in list_artifacts(full.path))

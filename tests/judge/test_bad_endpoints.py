@@ -125,10 +125,21 @@ def test_json_in_a_fence_after_thoughts_or_as_a_string_is_read(ask, answer):
 
 @pytest.mark.parametrize(
     ("script", "verdict"),
-    [("refuse", "refused"), ("filter", "refused"), ("empty", "empty"), ("html", "unreadable")],
+    [("refuse", "refused"), ("filter", "refused"), ("empty", "empty")],
 )
 def test_a_refusal_is_no_grade(ask, script, verdict):
     assert ask(script, script).verdicts == {verdict: 2, "answered": 22}
+
+
+def test_a_page_instead_of_a_completion_is_no_reply_and_is_not_kept(ask):
+    found = ask("html")
+    assert (found.counts["unreachable"], len(found.answers)) == (1, 23)
+    assert ask().counts["cached"] == 23  # and the one that a portal caught is asked now
+
+
+def test_an_address_where_no_model_answers_ends_the_run(ask):
+    with pytest.raises(JudgeError, match=r"HTTP 200 and no chat completion; RAGWHEEL_JUDGE_URL is what"):
+        ask(*["html"] * 50)
 
 
 def test_a_response_without_end_is_cut_off(ask):

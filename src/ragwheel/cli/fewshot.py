@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -13,7 +13,7 @@ from rich.text import Text
 from ragwheel.cli import screen
 from ragwheel.cli.errors import CommandGroup
 from ragwheel.cli.options import DbOption, JsonOption
-from ragwheel.errors import ConfigurationError
+from ragwheel.errors import ConfigurationError, DatasetError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -37,6 +37,7 @@ UrlOption = Annotated[
 ]
 ModelOption = Annotated[str, typer.Option(envvar="RAGWHEEL_LLM_MODEL", help="Its model.")]
 KeyOption = Annotated[str, typer.Option(help="Environment variable with its key.")]
+TimeoutOption = Annotated[float, typer.Option(min=1, help="Seconds that one answer of it may take.")]
 
 
 @fewshot.command()
@@ -59,20 +60,25 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
     llm_url: UrlOption = None,
     llm_model: ModelOption = "default",
     llm_key_env: KeyOption = "OPENAI_API_KEY",
+    llm_timeout: TimeoutOption = 60,
     seed: Annotated[int, typer.Option(help="The same store and seed give the same examples.")] = 0,
     json: JsonOption = False,
 ) -> None:
     """Pick examples: liked, cited, not asked again; typical, and unlike each other."""
-    from ragwheel.fewshot import FewshotOptions, save, with_reasoning
+    from ragwheel.fewshot import FewshotOptions, Library, save, with_reasoning
     from ragwheel.fewshot import build as build_library
+    from ragwheel.fewshot.reasoning import carried
 
     options = FewshotOptions(
         n=n, per_group=per_group, groups=groups, label_key=label_key, embed=embed,
         max_answer_chars=max_answer_chars, seed=seed,
     )  # fmt: skip
-    endpoint = _endpoint(llm_url, llm_model, llm_key_env) if write_reasoning else None
+    endpoint = _endpoint(llm_url, llm_model, llm_key_env, llm_timeout) if write_reasoning else None
     with _progress("building examples") as on_progress:
         library = build_library(db, options, progress=on_progress)
+    if endpoint is not None:
+        with suppress(DatasetError):  # there is none yet, or none to go on from
+            library = carried(library, Library.load(out))
     place = save(library, out, db=db)
     if endpoint is not None:
         with _progress("writing reasoning") as on_progress:
@@ -143,6 +149,7 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     llm_url: UrlOption = None,
     llm_model: ModelOption = "default",
     llm_key_env: KeyOption = "OPENAI_API_KEY",
+    llm_timeout: TimeoutOption = 60,
     k: Annotated[int, typer.Option("-k", min=1, help="Examples in a prompt.")] = 4,
     questions: Annotated[int, typer.Option(min=5, help="At most so many held-out questions.")] = 50,
     metric: Annotated[
@@ -168,7 +175,7 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     scored: Any = load_pipeline(metric) if ":" in metric else metric
     answer = (
         load_pipeline(pipeline) if pipeline is not None
-        else through_endpoint(_endpoint(llm_url, llm_model, llm_key_env))
+        else through_endpoint(_endpoint(llm_url, llm_model, llm_key_env, llm_timeout))
     )  # fmt: skip
     found = Library.load(library)
     options = EffectOptions(
@@ -198,6 +205,7 @@ def rotate(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.fewshot import Library, RotationOptions, save
     from ragwheel.fewshot import rotate as rotate_library
 
+    _check_not_stale(db, library)
     options = RotationOptions(max_age_days, max_share, refill=not no_refill)
     with _progress("rotating") as on_progress:
         done = rotate_library(db, Library.load(library), options, progress=on_progress)
@@ -278,6 +286,18 @@ def show(
     console.print(screen.indented(table))
 
 
+def _check_not_stale(db: Path, library: Path) -> None:
+    """Raise DatasetError where something was erased that the library may hold: rotating would keep it."""
+    from ragwheel.store.artifacts import list_artifacts
+
+    inside = {place.expanduser().resolve() for place in (library, library / "library.json")}
+    if any(one.stale for one in list_artifacts(db) if one.path in inside):
+        raise DatasetError(
+            f"{library} may hold what was erased from {db} since it was made, and rotating keeps some of it. "
+            f"Build it again: ragwheel fewshot build --out {library} --db {db}"
+        )
+
+
 def _report(console: Console, library: Library, place: str) -> None:
     screen.heading(console, place, f"{len(library.examples)} examples of {library.people} people")
     counts = library.counts
@@ -353,14 +373,14 @@ def _trial_summary(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _endpoint(url: str | None, model: str, key_env: str) -> ChatEndpoint:
+def _endpoint(url: str | None, model: str, key_env: str, timeout_s: float) -> ChatEndpoint:
     from ragwheel.fewshot import ChatEndpoint
 
     if url is None:
         raise ConfigurationError(
             "an LLM is needed: --llm-url URL (or RAGWHEEL_LLM_URL), such as https://api.openai.com/v1"
         )
-    return ChatEndpoint(url, model, key_env)
+    return ChatEndpoint(url, model, key_env, timeout_s)
 
 
 @contextmanager

@@ -30,8 +30,8 @@ from ragwheel.fewshot.asking import Pipeline, load_pipeline, through_endpoint
 from ragwheel.fewshot.build import build, save
 from ragwheel.fewshot.effect import EffectOptions, HeldOut, Outcome, Trial, held_out, measure
 from ragwheel.fewshot.endpoint import ChatEndpoint
+from ragwheel.fewshot.examples import Example, Group, Library, Retired, example_id
 from ragwheel.fewshot.lexical import Lexical
-from ragwheel.fewshot.library import Example, Group, Library, Retired, example_id
 from ragwheel.fewshot.metrics import exact_match, rouge_l, token_f1
 from ragwheel.fewshot.options import FewshotOptions
 from ragwheel.fewshot.reasoning import with_reasoning

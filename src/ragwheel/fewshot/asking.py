@@ -12,7 +12,7 @@ from typing import Any
 
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot.endpoint import ChatEndpoint
-from ragwheel.fewshot.library import Example
+from ragwheel.fewshot.examples import Example
 from ragwheel.fewshot.rendering import RenderOptions, render
 
 __all__ = ["Answers", "Pipeline", "load_pipeline", "through_endpoint"]

@@ -14,7 +14,7 @@ from ragwheel import redaction
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot import filtering, grouping
 from ragwheel.fewshot.embedding import checked, fitted
-from ragwheel.fewshot.library import Example, Group, Library, example_id
+from ragwheel.fewshot.examples import Example, Group, Library, example_id
 from ragwheel.fewshot.options import FewshotOptions, Progress
 from ragwheel.fewshot.selecting import facility_location, quotas, similarities
 from ragwheel.fewshot.turns import Turn, read_turns
@@ -40,7 +40,7 @@ class Pool:
         vectors: of their questions.
         population: vectors of what people ask.
         sim: similarities, shape (population, turns).
-        encoder: see :class:`~ragwheel.fewshot.library.Library`.
+        encoder: see :class:`~ragwheel.fewshot.examples.Library`.
         counts: turns read, and those left out by rule.
     """
 

@@ -21,16 +21,18 @@ from ragwheel.experiments import (
     Variant,
     Verdict,
     decide,
+    list_experiments,
     plan_experiment,
     write_experiment,
 )
 from ragwheel.fewshot.asking import Answers, Pipeline
 from ragwheel.fewshot.build import as_built, example_of, pool_of
 from ragwheel.fewshot.embedding import checked, encoder_of
-from ragwheel.fewshot.library import Example, Library
+from ragwheel.fewshot.examples import Example, Library
 from ragwheel.fewshot.metrics import METRICS, Metric
 from ragwheel.fewshot.options import FewshotOptions, Progress
 from ragwheel.fewshot.selector import Selector
+from ragwheel.store.artifacts import list_artifacts, register_artifact
 
 __all__ = ["EffectOptions", "HeldOut", "Outcome", "Trial", "held_out", "measure"]
 
@@ -39,6 +41,7 @@ HYPOTHESIS: Final = "Answers come closer to those that people liked when the pro
 LEAST_QUESTIONS: Final = 5
 MOST_FAILED: Final = 0.2
 RISK: Final = 0.05
+_DECIDED: Final = ("kind", "hypothesis", "change", "metric", "expect", "criterion", "variants")
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,8 @@ class EffectOptions:
         name: of what answers, for the record and for ``keep``.
         experiments: a folder of experiments: hypothesis and criterion are sealed there before anything is
             asked, and ``ragwheel experiment`` lists it.
-        keep: a file for the answers as they come; the same call again goes on from there.
+        keep: a file for the answers as they come; the same call again goes on from there. The database
+            remembers it: ``ragwheel erase`` names it, and the next call begins it anew.
     """
 
     k: int = 4
@@ -92,11 +96,13 @@ class HeldOut:
         asked: question and liked answer, as examples.
         people: who asked each: questions of one person are not independent.
         pool: liked answers that are neither asked about nor in the library.
+        db: the database that they are from; it remembers the file of the answers for ``ragwheel erase``.
     """
 
     asked: tuple[Example, ...]
     people: tuple[str, ...]
     pool: tuple[Example, ...]
+    db: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -181,6 +187,7 @@ def held_out(
         asked=tuple(example_of(free[i]) for i in order[:n]),
         people=tuple(free[i].person for i in order[:n]),
         pool=tuple(example_of(free[i]) for i in order[n:]),
+        db=Path(db),
     )
 
 
@@ -208,9 +215,9 @@ def measure(
     """
     options = options or EffectOptions()
     plan = _plan(library, options)
-    planned = plan_experiment(options.experiments, plan) if options.experiments is not None else None
+    planned = None if options.experiments is None else _sealed(options.experiments, plan)
     prompts = _prompts(library, questions, options)
-    answers = Answers(pipeline, options.name, None if options.keep is None else Path(options.keep))
+    answers = Answers(pipeline, options.name, _kept(questions, options))
     started = time.monotonic()
     asked, scores = _asked(questions, prompts, answers, options, progress)
     people = [questions.people[at] for at in asked]
@@ -237,6 +244,27 @@ def measure(
     )
     write_experiment(options.experiments, done)
     return replace(trial, experiment=done)
+
+
+def _sealed(folder: str | Path, plan: Plan) -> Experiment:
+    """The plan written down; the record of the same plan that a stopped run left, where there is one."""
+    for one in list_experiments(folder):
+        if one.status == "planned" and all(getattr(one, name) == getattr(plan, name) for name in _DECIDED):
+            return one
+    return plan_experiment(folder, plan)
+
+
+def _kept(questions: HeldOut, options: EffectOptions) -> Path | None:
+    """The file of the answers, which the database knows; begun anew when something was erased since."""
+    if options.keep is None:
+        return None
+    place = Path(options.keep)
+    if questions.db is not None:
+        real = place.expanduser().resolve()
+        if any(one.stale for one in list_artifacts(questions.db) if one.path == real):
+            place.unlink(missing_ok=True)
+        register_artifact(questions.db, "fewshot", place, subjects=len(set(questions.people)))
+    return place
 
 
 def _plan(library: Library, options: EffectOptions) -> Plan:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ragwheel.errors import ConfigurationError, ModelError
+from ragwheel.fewshot.examples import Library
 from ragwheel.fewshot.lexical import Lexical, unit
-from ragwheel.fewshot.library import Library
 from ragwheel.fewshot.options import Embed
 
 if TYPE_CHECKING:

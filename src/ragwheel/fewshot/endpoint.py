@@ -16,6 +16,7 @@ from ragwheel.errors import ConfigurationError, ModelError
 __all__ = ["ChatEndpoint"]
 
 _MOST_BYTES: Final = 4_000_000
+_PATIENCE: Final = "try again, or allow more time (timeout_s, --llm-timeout)"
 
 
 @dataclass(frozen=True)
@@ -78,9 +79,7 @@ class ChatEndpoint:
             ):
                 raw = self._read(response, until)
         except httpx.TimeoutException as error:
-            raise self._error(
-                f"did not answer within {self.timeout_s:g} s", "try again, or allow more time"
-            ) from error
+            raise self._error(f"did not answer within {self.timeout_s:g} s", _PATIENCE) from error
         except httpx.HTTPError as error:
             raise self._error(f"cannot be reached: {error}", "check the address") from error
         if response.is_redirect:
@@ -115,9 +114,7 @@ class ChatEndpoint:
             if len(found) > _MOST_BYTES:
                 raise self._error(f"sent more than {_MOST_BYTES:,} bytes", "check what stands behind it")
             if time.monotonic() > until:
-                raise self._error(
-                    f"did not finish within {self.timeout_s:g} s", "try again, or allow more time"
-                )
+                raise self._error(f"did not finish within {self.timeout_s:g} s", _PATIENCE)
         return bytes(found)
 
     def _text(self, raw: bytes) -> str:

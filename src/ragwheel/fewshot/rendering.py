@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.errors import ConfigurationError, MissingExtra
-from ragwheel.fewshot.library import Example
+from ragwheel.fewshot.examples import Example
 
 __all__ = ["TEMPLATES", "Format", "RenderOptions", "Rendered", "count_tokens", "dump", "render"]
 

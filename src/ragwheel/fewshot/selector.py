@@ -11,8 +11,8 @@ import numpy as np
 
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.fewshot.embedding import checked, encoder_of, model
+from ragwheel.fewshot.examples import Example, Library, example_id
 from ragwheel.fewshot.lexical import Lexical
-from ragwheel.fewshot.library import Example, Library, example_id
 from ragwheel.fewshot.options import Embed
 from ragwheel.fewshot.selecting import mmr
 

@@ -24,7 +24,7 @@ AGAIN_OVERLAP: Final = 0.4
 """A next question within ten minutes that shares this much of its words is the same one again."""
 
 TURNS = """
-SELECT turn_id, query, answer, session_id, user_id, start_ns FROM turns
+SELECT turn_id, query, answer, reasoning, session_id, user_id, start_ns FROM turns
  WHERE query IS NOT NULL AND error IS NULL ORDER BY start_ns, turn_id
 """
 CITED = "SELECT turn_id, count(*) AS n FROM citations WHERE matched GROUP BY turn_id"
@@ -45,6 +45,7 @@ _THOUGHT: Final = re.compile(r"(?is)<(think|thinking|reasoning)>(.*?)</\1>\s*")
 class Turn:
     """A question, its answer, and how it was received.
 
+    ``reasoning`` is what the app gave ``turn.answer``, else what its answer had between ``<think>`` tags;
     ``liked`` and ``disliked`` count signals about the answer; ``again``: the next question of the session was
     the same one in other words; ``label``: the app's own type of question, where asked for.
     """
@@ -86,13 +87,13 @@ def read_turns(
     again = _asked_again(found)
     turns = []
     for row in found:
-        answer, reasoning = _split(row["answer"] or "")
+        answer, thought = _split(row["answer"] or "")
         turns.append(
             Turn(
                 turn_id=row["turn_id"],
                 question=" ".join(row["query"].split()),
                 answer=answer,
-                reasoning=reasoning,
+                reasoning=(row["reasoning"] or "").strip() or thought,
                 person=row["user_id"] or row["session_id"] or row["turn_id"],
                 asked_ns=row["start_ns"],
                 cited=cited.get(row["turn_id"], 0),

@@ -35,6 +35,9 @@ _FATAL: Final = {
 _AGAIN: Final = frozenset((408, 409, 425, 429, 500, 502, 503, 504, 529))
 _NO_SCHEMA: Final = frozenset((400, 422))
 _MAX_FAILED: Final = 5  # questions in a row that got no reply
+_NO_COMPLETION: Final = (
+    "HTTP 200 and no chat completion; RAGWHEEL_JUDGE_URL is what stands before /chat/completions"
+)
 _KEPT: Final = "Every reply that came is kept; the same command goes on from here."
 
 
@@ -158,8 +161,11 @@ class Engine:
                 if response.status == 200:
                     used = reserved
                     found = response.json()
+                    reply = read_reply(ask.mode, found)
+                    if reply is None:
+                        raise _Failed(_NO_COMPLETION)
                     used = self._used(found, said)
-                    reply = replace(read_reply(ask.mode, found), tokens_in=used[0], tokens_out=used[1])
+                    reply = replace(reply, tokens_in=used[0], tokens_out=used[1])
                     self.replies.put(key, reply)
                     self._failed = 0
                     return reply

@@ -114,15 +114,18 @@ def response_format(mode: Mode) -> dict[str, Any]:
     return {"type": "json_schema", "json_schema": {"name": "judgment", "strict": True, "schema": schema}}
 
 
-def read_reply(mode: Mode, body: Any) -> Reply:
-    """Read a chat completion; whatever is not exactly one allowed answer is a failure, never a guess."""
+def read_reply(mode: Mode, body: Any) -> Reply | None:
+    """Read a chat completion; whatever is not exactly one allowed answer is a failure, never a guess.
+
+    None: it is no chat completion, so no model has answered.
+    """
     try:
         choice = body["choices"][0]
         message = choice["message"]
         content = message.get("content")
         refused = bool(message.get("refusal")) or choice.get("finish_reason") == "content_filter"
     except (KeyError, IndexError, TypeError, AttributeError):
-        return Reply("unreadable")
+        return None
     if refused:
         return Reply("refused")
     if not isinstance(content, str) or not content.strip():

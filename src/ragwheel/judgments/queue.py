@@ -20,7 +20,7 @@ from ibis import _
 from ragwheel.labels.engine import Engine
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import grade
+from ragwheel.labels.grades import CONTRADICTIONS, grade
 from ragwheel.labels.learning import learn
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
@@ -117,7 +117,7 @@ def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str) -> ibi
     rows = rows.join(texts, "query_key")
     reason = rows.reason.fill_null("")
     tier = ibis.cases(
-        (reason.isin(["people disagree", "the evidence contradicts itself"]), 0),
+        (reason.isin(CONTRADICTIONS), 0),
         (rows.status == "abstain", 1),
         (rows.status.isnull(), ibis.ifelse(rows.exposed, _NEVER - 1, _NEVER)),
         (rows.confidence < _SURE, 2),

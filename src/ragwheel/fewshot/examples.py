@@ -1,4 +1,4 @@
-"""The library of examples: one JSON file that people can read, and that the app loads."""
+"""Examples and the library of them: one JSON file that people can read, and that the app loads."""
 
 from __future__ import annotations
 
