@@ -43,7 +43,8 @@ COLUMNS: Final = (
     "attack", "dishonest", "defence", "grades moved %", "of the target's %", "no longer told %",
     "precision of positives", "points lost", "right positives",
 )  # fmt: skip
-Row = tuple[Key, Effect, float | None]
+Row = tuple[Key, Effect, float | None, float | None]
+"""A run, what became of the grades, and nDCG@10 of the adapter with and without the liars."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         "--shares", type=float, nargs="+", default=[0.01, 0.05, 0.2], help="of dishonest people"
     )
     made.add_argument("--seeds", type=int, default=5)
+    made.add_argument("--first-seed", type=int, default=1000)
     made.add_argument("--queries", type=int, default=100)
     made.add_argument("--asked", type=int, default=10, help="how often each question is asked")
     made.add_argument("--users", type=int, default=100, help="honest people")
@@ -75,19 +77,20 @@ class Job:
 
 def one_seed(job: Job) -> list[Row]:
     """Every attack at every share under every defence; with ``data`` also the nDCG@10 of an adapter."""
-    world, spec, found = job.world, job.spec, list[Row]()
+    world, spec, data, found = job.world, job.spec, job.data, list[Row]()
     promoted, demoted = promoted_and_demoted(world, spec.returned)
     with tempfile.TemporaryDirectory() as folder:
-        clean = _graded(Path(folder) / "clean.db", world, spec, None)
+        honest = Path(folder) / "clean.db"
+        clean = _graded(honest, world, spec, None)
+        best = {name: _ndcg(honest, defence, data) for name, defence in DEFENCES.items()}
         for attack, target in zip(ATTACKS, (-1, promoted, demoted)):
             for share in job.shares:
                 db = Path(folder) / f"{attack}-{share}.db"
                 lied = _graded(db, world, spec, Liars(share, attack, target))
                 for name, defence in DEFENCES.items():
-                    ndcg = None if job.data is None else _ndcg(db, defence, job.data)
-                    found.append(
-                        ((attack, share, name), effect(clean[name], lied[name], world, target), ndcg)
-                    )
+                    moved = effect(clean[name], lied[name], world, target)
+                    ndcg = _ndcg(db, defence, data)
+                    found.append(((attack, share, name), moved, ndcg, best[name]))
     return found
 
 
@@ -96,7 +99,9 @@ def _graded(db: Path, world: World, spec: TraceSpec, liars: Liars | None) -> dic
     return grades_under(db, DEFENCES)
 
 
-def _ndcg(db: Path, defence: Defence, data: Path) -> float:
+def _ndcg(db: Path, defence: Defence, data: Path | None) -> float | None:
+    if data is None:
+        return None
     from poison.adapter import ndcg_at_10  # heavy: trains
 
     return ndcg_at_10(db, defence.policy, data)
@@ -110,11 +115,12 @@ def interval(values: list[float]) -> tuple[float, float]:
     return mean(values), width
 
 
-def table(found: dict[Key, list[Effect]]) -> str:
-    """Markdown, a row per attack, share and defence."""
+def table(found: dict[Key, list[Effect]], costs: dict[Key, list[float]]) -> str:
+    """Markdown, a row per attack, share and defence; ``costs`` in nDCG@10, where adapters were trained."""
+    heads = (*COLUMNS, "nDCG@10, points lost") if costs else COLUMNS
     lines = [
-        "| " + " | ".join(COLUMNS) + " |",
-        "|---" * len(COLUMNS) + "|",
+        "| " + " | ".join(heads) + " |",
+        "|---" * len(heads) + "|",
     ]
     for (attack, share, name), effects in found.items():
         columns = dict(zip(Effect._fields, zip(*effects)))
@@ -125,6 +131,9 @@ def table(found: dict[Key, list[Effect]]) -> str:
             f"| {mean(columns['precision']):.2f} | {lost[0]:.1f} ± {lost[1]:.1f} "
             f"| {mean(columns['right_positives']):.0f} of {mean(columns['grades']):.0f} grades |"
         )
+        if costs:
+            cost = interval([100 * x for x in costs[attack, share, name]])
+            lines[-1] += f" {cost[0]:.1f} ± {cost[1]:.1f} |"
     return "\n".join(lines)
 
 
@@ -134,19 +143,26 @@ def main() -> None:
     world = read_world(asked.data, asked.queries, k=20)
     spec = TraceSpec(turns=len(world.queries) * asked.asked, users=asked.users, zipf=0.3, k=20)
     data = asked.data if asked.adapter else None
-    jobs = [Job(world, replace(spec, seed=seed), tuple(asked.shares), data) for seed in range(asked.seeds)]
+    seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
+    jobs = [Job(world, replace(spec, seed=seed), tuple(asked.shares), data) for seed in seeds]
     found: defaultdict[Key, list[Effect]] = defaultdict(list)
+    costs: defaultdict[Key, list[float]] = defaultdict(list)
     every = []
     with ProcessPoolExecutor(asked.jobs, mp_context=get_context("spawn")) as pool:
-        for seed, of_seed in enumerate(tqdm(pool.map(one_seed, jobs), total=len(jobs), unit="seed")):
-            for key, effects, ndcg in of_seed:
+        for seed, of_seed in zip(seeds, tqdm(pool.map(one_seed, jobs), total=len(jobs), unit="seed")):
+            for key, effects, ndcg, honest in of_seed:
                 found[key].append(effects)
-                every.append({"seed": seed, "run": key, "ndcg_at_10": ndcg, **effects._asdict()})
+                if ndcg is not None and honest is not None:
+                    costs[key].append(honest - ndcg)
+                every.append(
+                    {"seed": seed, "run": key, "ndcg_at_10": ndcg, "without_liars": honest}
+                    | effects._asdict()
+                )
     if asked.json is not None:
         asked.json.write_text(json.dumps(every, indent=1))
     print(
         f"{len(world.queries)} questions asked {asked.asked} times by {asked.users} honest people; "
-        f"{asked.seeds} seeds\n\n{table(found)}"
+        f"seeds {seeds.start} to {seeds.stop - 1}\n\n{table(found, costs)}"
     )
     bars = [effects for (_, share, name), effects in found.items() if (share, name) == (0.05, "strict")]
     sys.exit(any(mean(each.moved for each in effects) > 0.02 for effects in bars))

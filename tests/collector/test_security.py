@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import json
+import os
 import re
 import socket
 import threading
@@ -20,6 +22,7 @@ from ragwheel import collector
 from ragwheel.capture import handles
 from ragwheel.collector.bodies import BadBody, check_depth, unpack
 from ragwheel.collector.limits import Buckets, network
+from ragwheel.journal import writer
 
 KEY, OTHER_KEY = "k1:" + "5a" * 32, "k2:" + "c3" * 32
 GOOD = {"kind": "click", "chunk": "c1"}
@@ -51,7 +54,7 @@ ROUTES = {
     "signals": lambda item: {"signals": [item]},
     "form": lambda item: str(httpx.QueryParams({k: v for k, v in item.items() if v is not None})),
     "ubi": lambda item: {
-        "query_id": item["handle"] or "", "action_name": "click", "timestamp": "2026-01-01T00:00:00Z",
+        "query_id": item.get("handle"), "action_name": "click", "timestamp": "2026-01-01T00:00:00Z",
         "event_attributes": {"object": {"object_id": "c1"}, "position": {"ordinal": 1}},
     },
 }  # fmt: skip
@@ -61,11 +64,11 @@ ROUTES = {
 def test_handles_that_are_refused(shop, route):
     for name, (make, reason) in HANDLES.items():
         item = {"handle": make(shop), **GOOD}
-        if item["handle"] is None and route != "form":
+        if item["handle"] is None:
             del item["handle"]
-            body = ROUTES[route]({**item, "handle": ""})
-        else:
-            body = ROUTES[route](item)
+        body = ROUTES[route](item)
+        if route == "ubi" and "handle" not in item:
+            del body["query_id"]
         form = {"Content-Type": "application/x-www-form-urlencoded"} if route == "form" else {}
         assert refusal(shop.post(body, headers=form)) == (403, reason), name
     assert shop.rows() == []
@@ -86,6 +89,9 @@ def test_every_byte_of_a_handle_counts(shop):
 
 def test_keys_rotate(open_shop):
     shop = open_shop(keys=(OTHER_KEY, KEY))
+    assert handles.parse(shop.turn, [OTHER_KEY]).signed, "the first key signs"
+    with pytest.raises(handles.BadHandle, match="unknown key"):
+        handles.parse(shop.turn, [KEY])
     old, new = shop.handle(key=KEY), shop.handle(key=OTHER_KEY)
     assert shop.results({"handle": old, **GOOD}, {"handle": new, **GOOD}) == [
         ("kept", None),
@@ -117,6 +123,7 @@ def test_a_reformulation_names_the_new_query_by_a_handle_that_is_checked_too(sho
         {"X-Forwarded-For": "203.0.113.9"},
         {"Forwarded": "for=203.0.113.9"},
         {"Via": "1.1 proxy"},
+        {"X-Real-IP": "127.0.0.1"},
         {"Host": "evil.example"},
         {"Host": "evil.example:8321"},
     ],
@@ -172,6 +179,7 @@ def test_preflight(open_shop):
     assert ask("https://evil.example").status_code == 400
     assert "access-control-allow-origin" not in ask("https://evil.example").headers
     assert ask("https://shop.example", "GET").status_code == 400
+    assert ask("https://shop.example", "GET").headers["access-control-allow-methods"] == "POST"
 
 
 def test_nothing_can_be_read(shop):
@@ -210,7 +218,9 @@ def test_what_breaks_inside_is_no_stack_trace(shop, monkeypatch):
 
     monkeypatch.setattr(Collector, "take", broken)
     monkeypatch.setattr(guard, "strict", False)
+    before = sum(ragwheel.stats().errors.values())
     answer = shop.post({"handle": shop.turn, **GOOD})
+    assert sum(ragwheel.stats().errors.values()) == before + 1
     assert (answer.status_code, answer.json()) == (503, {"error": "internal error"})
     assert answer.headers["retry-after"]
 
@@ -292,6 +302,7 @@ def answer_of(found: socket.socket) -> bytes:
 
 
 def test_a_slow_body_is_timed_out(open_shop):
+    assert collector.Limits().body_timeout_s == 10
     shop = open_shop(limits=collector.Limits(body_timeout_s=0.3))
     with connection(shop.url) as slow:
         slow.sendall(head(100) + b"{")
@@ -301,6 +312,7 @@ def test_a_slow_body_is_timed_out(open_shop):
 def test_a_slow_head_is_timed_out(shop, monkeypatch):
     from ragwheel.collector.server import PatientProtocol
 
+    assert PatientProtocol.head_timeout_s == 10
     monkeypatch.setattr(PatientProtocol, "head_timeout_s", 0.3)
     with connection(shop.url) as silent:
         assert answer_of(silent) == b""
@@ -312,10 +324,10 @@ def test_a_slow_head_is_timed_out(shop, monkeypatch):
 
 
 def test_a_length_that_promises_too_much_is_refused_at_once(shop):
-    for length in (10**9, 10**30):
+    for length, statuses in ((10**9, b"413"), (10**30, b"400")):  # so long a number is none
         with connection(shop.url) as liar:
             liar.sendall(head(length) + b"{")
-            assert answer_of(liar).startswith((b"HTTP/1.1 413", b"HTTP/1.1 400"))
+            assert answer_of(liar).startswith(b"HTTP/1.1 " + statuses)
 
 
 def test_a_length_that_is_none_is_refused(shop):
@@ -330,6 +342,7 @@ def test_a_body_shorter_than_its_length_is_not_taken(shop):
     with connection(shop.url) as liar:
         liar.sendall(head(len(body) + 10) + body)
         liar.shutdown(socket.SHUT_WR)
+        assert b"kept" not in answer_of(liar)  # and the server is done with it
     assert shop.rows() == []
 
 
@@ -351,8 +364,12 @@ def test_an_endless_body_is_ended(shop):
     assert shop.results({"handle": shop.turn, **GOOD}) == [("kept", None)]
 
 
-def test_requests_at_once_are_bounded(open_shop):
-    shop = open_shop(limits=collector.Limits(requests_at_once=2, requests_at_once_per_address=2))
+@pytest.mark.parametrize("at_once", [(2, 99), (99, 2)], ids=["of all", "of one address"])
+def test_requests_at_once_are_bounded(open_shop, at_once):
+    limits = collector.Limits()
+    assert (limits.requests_at_once, limits.requests_at_once_per_address) == (256, 64)
+    limits = collector.Limits(requests_at_once=at_once[0], requests_at_once_per_address=at_once[1])
+    shop = open_shop(limits=limits)
     with contextlib.ExitStack() as stack:
         for _ in range(2):
             waiting = stack.enter_context(connection(shop.url))
@@ -444,13 +461,24 @@ def test_the_table_of_cases_names_tests_that_exist():
     assert security - named == {"test_the_table_of_cases_names_tests_that_exist"}
 
 
-def test_a_disk_that_takes_nothing_is_a_503(shop, monkeypatch):
-    from ragwheel.runtime import Runtime
+class FullDisk:
+    """The module ``os``, as the journal sees it, with no room for one more byte."""
 
-    monkeypatch.setattr(Runtime, "write_signal", lambda self, record: False)
+    def write(self, fd, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    def __getattr__(self, name):
+        return getattr(os, name)
+
+
+def test_a_disk_that_takes_nothing_is_a_503(shop, monkeypatch):
+    ragwheel.flush()
+    monkeypatch.setattr(writer, "os", FullDisk())
     answer = shop.post({"handle": shop.turn, **GOOD})
     assert refusal(answer) == (503, "could not be stored")
     assert answer.headers["retry-after"] == "2"
     monkeypatch.undo()
+    assert shop.rows() == []
+    assert ragwheel.stats().dropped == {"disk_full": 1}
     assert shop.results({"handle": shop.turn, **GOOD}) == [("kept", None)]
-    assert ragwheel.stats().dropped == {}
+    assert shop.rows() == [("click", "c1", "u1")]

@@ -33,6 +33,7 @@ Proxy = Annotated[
 AddressRate = Annotated[
     float | None, typer.Option(min=0, help="Signals per second from one address; 0: no limit.")
 ]
+Beacon = Annotated[bool, typer.Option("--beacon", help="Serve the browser's module too: GET /beacon.js.")]
 SubjectRate = Annotated[
     float | None, typer.Option(min=0, help="Signals per second from one person; 0: no limit.")
 ]
@@ -48,6 +49,7 @@ def serve(  # noqa: PLR0913, PLR0917 (one parameter an option)
     proxy: Proxy = None,
     address_rate: AddressRate = None,
     subject_rate: SubjectRate = None,
+    beacon: Beacon = False,
 ) -> None:
     """Take signals from browsers and services: POST /v1/signals. Keys: RAGWHEEL_SIGNING_KEYS."""
     try:
@@ -70,7 +72,9 @@ def serve(  # noqa: PLR0913, PLR0917 (one parameter an option)
         limits = replace(limits, address_per_s=address_rate)
     if subject_rate is not None:
         limits = replace(limits, subject_per_s=subject_rate)
-    asgi = collector.app(db, origins=origin or (), trust_local=trust_local, apps=app or (), limits=limits)
+    asgi = collector.app(
+        db, origins=origin or (), trust_local=trust_local, apps=app or (), limits=limits, beacon=beacon
+    )
     uvicorn.run(
         asgi,
         host=host,

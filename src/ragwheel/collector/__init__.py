@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "app", "traces_app"]
 
 
-def app(
+def app(  # noqa: PLR0913 (settings of one app, each by its name)
     db: str | os.PathLike[str] | None = None,
     *,
     origins: Iterable[str] = (),
@@ -34,6 +34,7 @@ def app(
     apps: Collection[str] = (),
     signing_keys: Iterable[str] | None = None,
     limits: Limits | None = None,
+    beacon: bool = False,
 ) -> Starlette:
     """An ASGI app with ``POST /v1/signals`` and ``GET /healthz``.
 
@@ -45,13 +46,14 @@ def app(
             keys when it has no name.
         signing_keys: ``"<key id>:<hex>"``, for a ``db`` of its own; by default ``RAGWHEEL_SIGNING_KEYS``.
         limits: what is too much.
+        beacon: also answer ``GET /beacon.js`` with the browser's module, the same file as the npm package's.
 
     Raises:
         MissingExtra: starlette is not installed.
         ConfigurationError: a setting cannot be used, or no handle could ever be accepted.
     """
     try:
-        from ragwheel.collector.asgi import Door, signals_app
+        from ragwheel.collector.asgi import Door, beacon_route, signals_app
     except ModuleNotFoundError as exc:
         raise _missing(exc) from exc
     from ragwheel.collector.runtimes import Source
@@ -67,7 +69,10 @@ def app(
             "python -c \"import secrets; print('k1:' + secrets.token_hex(32))\""
         )
     limits = Limits() if limits is None else limits
-    return signals_app(source, Door(limits, origins), Collector(limits, apps), trust_local=trust_local)
+    app = signals_app(source, Door(limits, origins), Collector(limits, apps), trust_local=trust_local)
+    if beacon:
+        app.router.routes.append(beacon_route())
+    return app
 
 
 def traces_app(db: str | os.PathLike[str] | None = None, *, token: str) -> Starlette:

@@ -9,6 +9,7 @@ import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from functools import partial
+from importlib.resources import files
 from ipaddress import ip_address
 from typing import Any
 
@@ -33,7 +34,7 @@ from ragwheel.collector.wire import items_of
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard
 
-__all__ = ["Door", "answer", "refusals", "signals_app"]
+__all__ = ["Door", "answer", "beacon_route", "refusals", "signals_app"]
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 THREADS = 4
@@ -152,6 +153,18 @@ def signals_app(source: Source, door: Door, collector: Collector, *, trust_local
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
+
+
+def beacon_route() -> Route:
+    """``GET /beacon.js``: the browser's module, which is no secret and the same for everybody."""
+    # a link to the one source in the repository, a copy of it in the wheel
+    module = files("ragwheel.collector").joinpath("beacon.js").read_bytes()
+    headers = {**HEADERS, "Cache-Control": "public, max-age=3600"}
+
+    async def beacon(_request: Request) -> Response:
+        return Response(module, headers=headers, media_type="text/javascript")
+
+    return Route("/beacon.js", beacon, methods=["GET"])
 
 
 def refusals(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:

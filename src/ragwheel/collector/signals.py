@@ -19,7 +19,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ragwheel.collector.accept import BadHandle, Desk, Sender, printable
+from ragwheel.collector.accept import BadHandle, Desk, Sender, fingerprint, printable
 from ragwheel.collector.known import Known
 from ragwheel.collector.limits import Buckets, Limits
 from ragwheel.collector.wire import BadItem, decode
@@ -84,13 +84,17 @@ class Collector:
         checked = [self._checked(runtime, raw, sender) for raw in items]
         known.recall(found for found in checked if isinstance(found, Signal))
         wait_s = 0.0
-        results = []
+        new: dict[str, Signal] = {}
+        decided: list[Signal | Result] = []
         for found in checked:
             if isinstance(found, Signal):
-                found, item_wait_s = self._keep(runtime, known, found)
+                found, item_wait_s = self._decided(runtime, known, found, new)
                 wait_s = max(wait_s, item_wait_s)
-            results.append(found)
-        return Answer(tuple(results), wait_s)
+            decided.append(found)
+        written = dict(zip(new, runtime.write_signals(list(new.values()))))
+        told: set[str] = set()
+        results = [self._told(known, found, written, told) for found in decided]
+        return Answer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
 
     def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> Signal | Result:
         """The record to be kept, or the refusal."""
@@ -107,21 +111,37 @@ class Collector:
             code = 403 if isinstance(exc, BadHandle) else 422
             return Result(event_id or printable(exc.event_id), "refused", exc.reason, code)
 
-    def _keep(self, runtime: Runtime, known: Known, record: Signal) -> tuple[Result, float]:
-        event_id = record.event_id
+    def _decided(
+        self, runtime: Runtime, known: Known, record: Signal, new: dict[str, Signal]
+    ) -> tuple[Signal | Result, float]:
+        """The record if it is to be written, put into ``new``, else its result; and seconds to wait."""
+        event_id = record.event_id or ""
         wait_s = self._subjects.take(record.subject or record.target_id.hex())
         if wait_s:
             return Result(event_id, "later", "too many signals from this subject", 429), wait_s
         seen = known.event(record)
+        if seen == "new" and event_id in new and fingerprint(new[event_id]) != fingerprint(record):
+            seen = "other"
         if seen == "same":
             return Result(event_id, "duplicate"), 0.0
         if seen == "other":
             runtime.refuse("collector: event_id of another signal")
             return Result(event_id, "refused", "event_id of another signal", 422), 0.0
-        if not runtime.write_signal(record):
-            return Result(event_id, "later", "could not be stored", 503), RETRY_S
-        known.keep(record)
-        return Result(event_id, "kept" if known.matches(record) else "pending"), 0.0
+        return new.setdefault(event_id, record), 0.0
+
+    @staticmethod
+    def _told(known: Known, found: Signal | Result, written: dict[str, bool], told: set[str]) -> Result:
+        """What became of it; of a record that the request has twice, the second is a duplicate."""
+        if isinstance(found, Result):
+            return found
+        event_id = found.event_id or ""
+        if not written[event_id]:
+            return Result(event_id, "later", "could not be stored", 503)
+        if event_id in told:
+            return Result(event_id, "duplicate")
+        told.add(event_id)
+        known.keep(found)
+        return Result(event_id, "kept" if known.matches(found) else "pending")
 
     def _of(self, runtime: Runtime) -> Known:
         """What is known of this runtime, in this process: nothing of it is carried across a fork."""
