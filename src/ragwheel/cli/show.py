@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ragwheel.cli import screen
 from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.cli.why import as_json, print_verdicts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,7 +23,7 @@ __all__ = ["print_turn", "show"]
 EXPOSURE_STYLES = {"shown": "green", "prompted": "cyan", "returned": "", "logged": "dim"}
 
 
-def show(
+def show(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     handle_or_id: Annotated[
         str | None,
         typer.Argument(
@@ -35,11 +36,29 @@ def show(
     all_ranks: Annotated[
         bool, typer.Option("--all", help="Also the ranks that nobody saw (over-fetched).")
     ] = False,
+    why: Annotated[
+        tuple[str, str] | None,
+        typer.Option(
+            "--why",
+            metavar="QUERY CHUNK",
+            help="Why this chunk has its grade for this query.",
+            show_default=False,
+        ),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """One turn: query, ranked chunks with exposure, citations, signals."""
     from ragwheel import offline
 
+    if why is not None:
+        from ragwheel.labels import why as verdicts_on
+
+        verdicts = verdicts_on(db, *why)
+        if json:
+            screen.print_json(as_json(verdicts))
+        else:
+            print_verdicts(screen.stdout(), verdicts, db)
+        return
     if latest:
         lines = offline.latest(db, n)
         if json:

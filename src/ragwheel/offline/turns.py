@@ -11,6 +11,7 @@ from pathlib import Path
 from ragwheel.errors import StoreError
 from ragwheel.offline.reading import reading, rows
 from ragwheel.offline.views import CitationView, RankedChunk, RetrievalView, SignalView, TurnLine, TurnView
+from ragwheel.store.about import count_signals, signals_about, targets_of
 
 __all__ = ["latest", "show"]
 
@@ -27,16 +28,12 @@ FIRST_QUERIES = """
 SELECT turn_id, query, count(*) AS retrievals, min(start_ns)  -- SQLite: `query` is that of the minimum's row
   FROM retrievals WHERE turn_id IN (SELECT value FROM json_each(?)) GROUP BY turn_id
 """
-SIGNALS_BY_TURN = """
-SELECT coalesce(turn_id, retrieval_id) AS id, count(*) AS n
-  FROM signals WHERE coalesce(turn_id, retrieval_id) IN (SELECT value FROM json_each(?)) GROUP BY 1
-"""
 STARTING_WITH = """
 WITH found (retrieval_id, turn_id) AS (
     SELECT NULL, turn_id FROM turns WHERE turn_id BETWEEN ?1 AND ?1 || 'g'
     UNION SELECT retrieval_id, turn_id FROM retrievals
            WHERE retrieval_id BETWEEN ?1 AND ?1 || 'g' OR turn_id BETWEEN ?1 AND ?1 || 'g'
-    UNION SELECT retrieval_id, turn_id FROM signals WHERE signal_id BETWEEN ?1 AND ?1 || 'g'
+    UNION SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(?2)
 )
 SELECT DISTINCT CASE WHEN turn_id IS NULL THEN 'retrieval' ELSE 'turn' END AS kind,
        coalesce(turn_id, retrieval_id) AS id
@@ -51,16 +48,6 @@ RANKING_OF = """
 SELECT i.rank, i.source, i.chunk_id, i.score, i.exposure, i.assumed, c.text
   FROM impressions i JOIN chunks c USING (chunk_version) WHERE i.retrieval_id = ? ORDER BY i.rank
 """
-SIGNALS_OF = """
-SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, NULL AS reason
-  FROM signals
- WHERE retrieval_id IN (SELECT value FROM json_each(?1)) OR turn_id IN (SELECT value FROM json_each(?1))
-UNION ALL
-SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject,
-       at_ns, reason
-  FROM unmatched_signals WHERE target_id IN (SELECT value FROM json_each(?1))
- ORDER BY at_ns, kind
-"""
 
 
 def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
@@ -72,8 +59,8 @@ def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
         found = rows(connection, LATEST, n)
         ids = json.dumps([row["id"] for row in found])
         inside = {row["turn_id"]: row for row in rows(connection, FIRST_QUERIES, ids)}
-        signals = {row["id"]: row["n"] for row in rows(connection, SIGNALS_BY_TURN, ids)}
-        return tuple(_line(row, inside.get(row["id"]), signals.get(row["id"], 0)) for row in found)
+        signals = count_signals(connection, [row["id"] for row in found])
+        return tuple(_line(row, inside.get(row["id"]), signals[row["id"]]) for row in found)
 
 
 def _line(row: sqlite3.Row, inside: sqlite3.Row | None, signals: int) -> TurnLine:
@@ -113,7 +100,7 @@ def _find(connection: sqlite3.Connection, db: str, handle_or_id: str | None) -> 
         row = rows(connection, LATEST, 1)[0]
         return row["kind"], row["id"]
     prefix = _span_id(handle_or_id)
-    found = rows(connection, STARTING_WITH, prefix)
+    found = rows(connection, STARTING_WITH, prefix, json.dumps(targets_of(connection, prefix)))
     if len(found) == 1:
         return found[0]["kind"], found[0]["id"]
     if found:
@@ -207,4 +194,4 @@ def _retrieval(connection: sqlite3.Connection, retrieval_id: str) -> RetrievalVi
 
 
 def _signals(connection: sqlite3.Connection, ids: list[str]) -> tuple[SignalView, ...]:
-    return tuple(SignalView(**dict(row)) for row in rows(connection, SIGNALS_OF, json.dumps(ids)))
+    return tuple(SignalView(**row) for row in signals_about(connection, ids))
