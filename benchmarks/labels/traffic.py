@@ -79,6 +79,7 @@ class _App:
                     ranked[place], ranked[place + 1] = ranked[place + 1], ranked[place]
             return [
                 {"id": doc, "text": world.texts[doc], "score": 1.0 / (place + 1)}
+                | ({"metadata": world.facts[doc]} if doc in world.facts else {})
                 for place, doc in enumerate(ranked[:k])
             ]
 

@@ -6,11 +6,11 @@ import csv
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["World", "read_noveleval", "read_scifact"]
+__all__ = ["World", "bm25", "hasty", "lines", "read_grades", "read_noveleval", "read_scifact"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class World:
         rankings: wording of a query -> chunk ids, best first.
         grades: query -> chunk id -> grade above 0.
         short: query -> a hasty wording of the same need.
+        facts: chunk id -> metadata, where there is any.
     """
 
     name: str
@@ -32,6 +33,7 @@ class World:
     rankings: Mapping[str, Sequence[str]]
     grades: Mapping[str, Mapping[str, int]]
     short: Mapping[str, str]
+    facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def queries(self) -> list[str]:
@@ -41,43 +43,45 @@ class World:
     def half(self, which: int) -> World:
         """Every other query: 0 is for choosing defaults, 1 was never looked at while choosing."""
         kept = {q: grades for n, (q, grades) in enumerate(self.grades.items()) if n % 2 == which}
-        return World(self.name, self.complete, self.texts, self.rankings, kept, self.short)
+        return World(self.name, self.complete, self.texts, self.rankings, kept, self.short, self.facts)
 
 
 def read_noveleval(folder: Path) -> World:
     """21 questions of 2023, 20 passages each, every one judged 0-2 (Sun et al., RankGPT, EMNLP 2023)."""
-    texts = {row["_id"]: row["text"] for row in _lines(folder / "corpus.jsonl")}
-    queries = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl")}
+    texts = {row["_id"]: row["text"] for row in lines(folder / "corpus.jsonl")}
+    queries = {row["_id"]: row["text"] for row in lines(folder / "queries.jsonl")}
     ranked: dict[str, list[tuple[int, str]]] = {}
-    for row in _lines(folder / "retrieved.jsonl"):
+    for row in lines(folder / "retrieved.jsonl"):
         ranked.setdefault(queries[row["query_id"]], []).append((row["rank"], row["doc_id"]))
     rankings = {query: [doc for _, doc in sorted(found)] for query, found in ranked.items()}
-    grades = _grades(folder / "qrels.tsv", queries)
-    short = {query: _hasty(query) for query in grades}
-    hasty = _bm25(texts, list(short.values()), 20)
-    return World("noveleval", True, texts, {**hasty, **rankings}, grades, short)
+    grades = read_grades(folder / "qrels.tsv", queries)
+    short = {query: hasty(query) for query in grades}
+    found = bm25(texts, list(short.values()), 20)
+    return World("noveleval", True, texts, {**found, **rankings}, grades, short)
 
 
 def read_scifact(folder: Path, n: int = 100) -> World:
     """``n`` expert claims over 5,183 abstracts, ranked by BM25; judged: the abstracts that claims cite."""
-    texts = {row["_id"]: f"{row['title']}. {row['text']}" for row in _lines(folder / "corpus.jsonl")}
-    queries = {row["_id"]: row["text"] for row in _lines(folder / "queries.jsonl")}
-    grades = _grades(folder / "qrels.test.tsv", queries)
+    texts = {row["_id"]: f"{row['title']}. {row['text']}" for row in lines(folder / "corpus.jsonl")}
+    queries = {row["_id"]: row["text"] for row in lines(folder / "queries.jsonl")}
+    grades = read_grades(folder / "qrels.test.tsv", queries)
     chosen = sorted(grades)
     random.Random(0).shuffle(chosen)
-    found = _bm25(texts, chosen, 20)
+    found = bm25(texts, chosen, 20)
     kept = [query for query in chosen if set(found[query]) & set(grades[query])][:n]
-    short = {query: _hasty(query) for query in kept}
-    rankings = {**_bm25(texts, list(short.values()), 20), **{query: found[query] for query in kept}}
+    short = {query: hasty(query) for query in kept}
+    rankings = {**bm25(texts, list(short.values()), 20), **{query: found[query] for query in kept}}
     return World("scifact", False, texts, rankings, {query: grades[query] for query in kept}, short)
 
 
-def _hasty(query: str) -> str:
+def hasty(query: str) -> str:
+    """The first half of a question's words."""
     words = query.split()
     return " ".join(words[: max(2, len(words) // 2)])
 
 
-def _bm25(texts: Mapping[str, str], queries: list[str], k: int) -> dict[str, list[str]]:
+def bm25(texts: Mapping[str, str], queries: list[str], k: int) -> dict[str, list[str]]:
+    """The ``k`` best texts for each query."""
     import bm25s
 
     index = bm25s.BM25()
@@ -87,7 +91,8 @@ def _bm25(texts: Mapping[str, str], queries: list[str], k: int) -> dict[str, lis
     return {query: [str(doc) for doc in row] for query, row in zip(queries, found)}
 
 
-def _grades(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]:
+def read_grades(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]:
+    """Grades above 0 by the text of a query and the id of a passage, from BEIR's qrels."""
     grades: dict[str, dict[str, int]] = {}
     with path.open(encoding="utf-8") as file:
         for row in csv.DictReader(file, delimiter="\t"):
@@ -97,5 +102,6 @@ def _grades(path: Path, queries: Mapping[str, str]) -> dict[str, dict[str, int]]
     return grades
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def lines(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file."""
     return [json.loads(line) for line in path.read_text("utf-8").splitlines()]

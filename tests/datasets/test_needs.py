@@ -164,3 +164,23 @@ def test_curricula_are_told_how_near_the_negative_was_scored(store, tmp_path):
     confidences = {row["confidence"] for row in rows.values()}
     assert {row["weight"] for row in rows.values()} == {min(confidences)}
     assert {row["evalset"] for row in rows.values()} == {None}
+
+
+def test_the_report_counts_older_versions_that_make_no_row(corpus, tmp_path):
+    limit = "the upload limit of the falcon scanner is {} megabytes per file"
+    corpus.chunk("limit", limit.format(10))
+    corpus.ask("what the falcon can do", ["limit"])
+    corpus.chunk("limit", limit.format(50))
+    corpus.ask("upload limit of the falcon scanner", ["limit"], cited=[1])
+
+    def built(name, policy=None):
+        report = build(corpus.path, tmp_path / name, options=BuildOptions(dev=0, test=0, policy=policy))
+        rows = pq.read_table(report.out / "provenance.parquet").to_pylist()
+        return report.dropped, {row["chunk_id"] for row in rows if row["strategy"] == "outdated_version"}
+
+    dropped, found = built("default")
+    assert (dropped["outdated: nothing declares it superseded (outdated.edits is off)"], found) == (1, set())
+    (tmp_path / "edits.toml").write_text("[outdated]\nedits = true\n")
+    dropped, found = built("edits", tmp_path / "edits.toml")
+    assert not [rule for rule in dropped if rule.startswith("outdated: ")]
+    assert found == {"limit"}

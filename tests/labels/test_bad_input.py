@@ -15,8 +15,8 @@ def test_contradictory_signals_abstain_and_are_counted(store, tmp_path):
     store.signal(asked, "thumbs_up", "a", subject="u1")
     store.signal(asked, "thumbs_down", "a", subject="u2")
     report = build(store.path, tmp_path / "out", options=ALL)
-    assert report.grades["abstain"] >= 1
-    assert any(rule.startswith("grade: abstained") for rule in report.dropped)
+    assert report.grades["abstain"] == 1
+    assert report.dropped["grade: abstained, opposite votes cancel each other"] == 1
 
 
 def test_a_session_that_never_ends_is_one_subject(store, grades):
@@ -52,8 +52,41 @@ def test_a_chunk_without_text_makes_no_row_and_is_counted(store, tmp_path):
     assert report.dropped["chunk: it has no text"] == 1
 
 
+def test_a_retrieval_without_a_query_is_counted(store, tmp_path):
+    """As when spans were exported without their content."""
+    store.ask("", ["a", "b"], prompted=[1, 2], cited=[1])
+    store.ask(QUERY, ["a", "b"], prompted=[1, 2], cited=[1, 2])
+    report = build(store.path, tmp_path / "out", options=ALL)
+    assert report.rows["pairs"]["train"] == 2
+    assert report.dropped["retrieval: its query has no text"] == 1
+
+
+def test_one_subject_with_ten_thousand_clicks_makes_no_row(store, tmp_path):
+    asked = store.ask(QUERY, ["a", "b"], answer=None)
+    store._run("BEGIN")
+    for n in range(10_000):
+        store.signal(asked, "click", "a", subject="mallory", event_id=f"e{n}")
+    store._run("COMMIT")
+    store.ask("what is tea?", ["c"], cited=[1])
+    report = build(store.path, tmp_path / "out", options=ALL)
+    assert report.evidence["click"] == 10_000
+    assert report.rows["pairs"]["train"] == 1
+    assert report.dropped["grade: abstained, too little evidence"] == 1
+
+
 @pytest.mark.parametrize(
-    "query", ["ログファイルを回転する方法は?", "как ротировать журнал?", "لوگ فائل", "🙂", "ß"]
+    "query",
+    [
+        "ログファイルを回転する方法は?",
+        "如何轮换日志文件？",
+        "как ротировать журнал?",
+        "لوگ فائل",
+        "كيف أُدوّر السجل؟",
+        "หมุนไฟล์บันทึกอย่างไร",
+        "🙂",
+        "\U0001f469\U0001f3fd\u200d\U0001f4bb",
+        "ß",
+    ],
 )
 def test_queries_in_other_scripts_are_labelled_like_any(store, grades, query):
     asked = store.ask(query, ["a", "b"], prompted=[1, 2], cited=[1], shown=[1, 2])

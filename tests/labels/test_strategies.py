@@ -44,37 +44,123 @@ def find(known, query, positive, *, ranked=(), policy=POLICY):
 LIMIT = "The upload limit of the Falcon scanner is {} megabytes per file and cannot be raised by users"
 
 
-def test_an_older_version_of_the_same_id_is_outdated():
+HOW = "upload limit of the Falcon scanner?"
+EDITS = POLICY.model_copy(
+    update={"outdated": POLICY.outdated.model_copy(update={"edits": True, "gone": 0.05})}
+)
+UNDECLARED = "outdated: nothing declares it superseded (outdated.edits is off)"
+
+
+def two(old, new, *, query=HOW, policy=POLICY, ids=("limits", "limits"), texts=None):
+    """What is found where the second of two texts is relevant; ``old`` and ``new`` are their metadata."""
+    before, after = texts or (LIMIT.format(10), LIMIT.format(50))
+    known = corpus(*noise(), (ids[0], before, old), (ids[1], after, new))
+    return find(known, query, 31, policy=policy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"superseded_by": "limits-2"}, None),
+        ({"Status": "Deprecated"}, {"status": "current"}),
+        ({"obsolete": True}, None),
+        ({"valid_until": "1969-12-31T10:00:00Z"}, None),
+        (None, {"supersedes": ["faq", "limits-1"]}),
+    ],
+)
+@pytest.mark.parametrize("ids", [("limits-1", "limits-2"), ("limits-1", "limits-1")])
+def test_what_metadata_declares_superseded_is_outdated(old, new, ids):
+    found, dropped = two(old, new, ids=ids)
+    assert found["limits-1"] == "outdated_version"
+    assert dropped[UNDECLARED] == 0
+
+
+@pytest.mark.parametrize(("old", "new"), [({"replaced_by": "b"}, None), (None, {"replaces": "a"})])
+def test_who_names_the_other_need_not_resemble_it(old, new):
+    texts = ("Files of the Falcon were once sent by courier", LIMIT.format(50))
+    assert two(old, new, ids=("a", "b"), texts=texts)[0]["a"] == "outdated_version"
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (None, None),
+        ({"version": "1.9"}, {"version": "1.10"}),
+        ({"date": "2022-03-01"}, {"date": "2024-01-31"}),
+        ({"status": "archived"}, {"status": "archived"}),
+        ({"valid_until": "2999-12-31"}, None),
+        ({"valid_until": "next spring"}, None),
+    ],
+)
+def test_an_older_text_that_nobody_declares_superseded_is_unknown_and_counted(old, new):
+    found, dropped = two(old, new)
+    assert "limits" not in found
+    assert dropped[UNDECLARED] == 1
+
+
+def test_a_declared_one_that_says_the_same_is_no_negative():
+    texts = (LIMIT.format(50) + ".", LIMIT.format(50) + ", and not by administrators")
+    found, dropped = two({"status": "superseded"}, None, texts=texts)
+    assert "limits" not in found
+    assert dropped["outdated: it says nothing that the newer one does not"] == 1
+
+
+def test_a_switch_turns_off_outdated_versions_alone(tmp_path):
+    file = tmp_path / "off.toml"
+    file.write_text("[outdated]\nenabled = false\n")
+    policy = load_policy(file)
+    assert "limits" not in two({"status": "superseded"}, None, policy=policy)[0]
+    rows = [("good", LIMIT.format(50), None), ("near", "the Falcon warranty covers two years", None)]
+    assert find(corpus(*noise(), *rows), HOW, 30, policy=policy)[0] == {"near": "same_entity"}
+
+
+def test_edits_take_the_older_version_of_an_id_too():
     known = corpus(*noise(), ("limits", LIMIT.format(10), None), ("limits", LIMIT.format(50), None))
-    found, _ = find(known, "upload limit of the Falcon scanner?", 31)
-    assert found["limits"] == "outdated_version"
-    assert "limits" not in find(known, "upload limit of the Falcon scanner?", 30)[0], "newer is not outdated"
+    assert find(known, HOW, 31, policy=EDITS)[0]["limits"] == "outdated_version"
+    assert "limits" not in find(known, HOW, 30, policy=EDITS)[0], "newer is not outdated"
 
 
 @pytest.mark.parametrize(
     ("old", "new"),
     [({"version": "1.9"}, {"version": "1.10"}), ({"date": "2022-03-01"}, {"date": "2024-01-31"})],
 )
-def test_a_near_copy_with_an_older_version_or_date_is_outdated(old, new):
+def test_edits_take_a_copy_with_an_older_version_or_date(old, new):
     known = corpus(*noise(), ("old", LIMIT.format(10), old), ("new", LIMIT.format(50), new))
-    assert find(known, "upload limit of the Falcon scanner?", 31)[0]["old"] == "outdated_version"
-    assert find(known, "upload limit of the Falcon scanner?", 30)[0].get("new") != "outdated_version"
+    assert find(known, HOW, 31, policy=EDITS)[0]["old"] == "outdated_version"
+    assert find(known, HOW, 30, policy=EDITS)[0].get("new") != "outdated_version"
 
 
-def test_versions_are_read_from_texts_too():
+def test_edits_read_versions_from_texts():
     old, new = (f"Falcon release {n}: {LIMIT.format(n)}" for n in ("1.2", "2.0"))
-    rows = [("old", old, None), ("new", new, None)]
-    assert find(corpus(*noise(), *rows), "Falcon upload limit?", 31)[0]["old"] == "outdated_version"
+    found, _ = two(None, None, ids=("old", "new"), texts=(old, new), policy=EDITS)
+    assert found["old"] == "outdated_version"
+
+
+def test_edits_leave_out_a_sibling_a_small_change_and_a_cut_elsewhere():
+    why = "outdated: another id, and more than numbers differ: it may be a sibling"
+    sibling = (LIMIT.format(10).replace("scanner", "printer"), LIMIT.format(10))
+    found, dropped = two({"version": "1"}, {"version": "2"}, ids=("a", "b"), texts=sibling, policy=EDITS)
+    assert "a" not in found
+    assert dropped[why] == 1
+    found, dropped = two({"status": "deprecated"}, None, ids=("a", "b"), texts=sibling)
+    assert ("a" in found, dropped[why]) == (False, 1), "a declaration does not make a sibling a version"
+    few = "outdated: too few of its words are gone"
+    for texts in (
+        (LIMIT.format(10), LIMIT.format(50)),
+        ("Chapter two ends here, all about wiring. " + LIMIT.format(10), LIMIT.format(10)),
+    ):
+        policy = EDITS.model_copy(update={"outdated": EDITS.outdated.model_copy(update={"gone": 0.08})})
+        found, dropped = two(None, None, texts=texts, policy=policy)
+        assert "limits" not in found
+        assert dropped[few] == 1
 
 
 @pytest.mark.parametrize("query", ["the old upload limit of the Falcon scanner?", "Falcon limit in 2022?"])
 def test_who_asks_for_the_old_one_gets_no_such_negative(query):
-    known = corpus(
-        *noise(),
-        ("limits", LIMIT.format(10) + " in 2022", None),
-        ("limits", LIMIT.format(50) + " in 2024", None),
-    )
-    assert "limits" not in find(known, query, 31)[0]
+    texts = (LIMIT.format(10) + " in 2022", LIMIT.format(50) + " in 2024")
+    found, dropped = two({"status": "superseded"}, None, query=query, texts=texts)
+    assert "limits" not in found
+    assert dropped["outdated: the query asks for the old one"] == 1
 
 
 def test_the_same_thing_in_another_category_is_named_so():

@@ -65,6 +65,24 @@ def test_scripts_without_spaces_have_tokens():
     assert jaccard(frozenset(), frozenset()) == 0
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("हिन्दी", "हांदू"),  # the same consonants
+        ("كَتَبَ", "كِتَابٌ"),
+        ("ที่", "ท่า"),
+    ],
+)
+def test_vowel_signs_and_tone_marks_belong_to_their_word(one, other):
+    assert tokens(one)
+    assert not tokens(one) & tokens(other)
+
+
+def test_emoji_are_no_words_but_tell_queries_apart():
+    assert tokens("👍🏽 👩‍💻 ❤️") == frozenset()
+    assert len({query_key("👍"), query_key("👍🏽"), query_key("❤️"), query_key("👩‍💻")}) == 4
+
+
 @pytest.mark.parametrize("threshold", [0.5, 0.8, 0.9, 1.0])
 @pytest.mark.parametrize("seed", range(5))
 def test_families_are_those_of_comparing_all_with_all(seed, threshold):

@@ -97,6 +97,8 @@ def label(given: Inputs) -> Labelled:
     if not policy.signals.bots:
         robots = engine.register("signal", tables.signal).filter(_.bot)
         dropped["signal: of a known robot"] = engine.count(robots)
+    unasked = engine.register("retrieval", tables.retrieval).filter(_.query_key == "")
+    dropped["retrieval: its query has no text"] = engine.count(unasked)
     given.stage("grades")
     trust = learn(known, evidence, policy)
 

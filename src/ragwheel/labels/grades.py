@@ -10,7 +10,8 @@ are summed like this, in whole millionths so that the order of rows cannot matte
 4. belief = logistic(prior + sum of the channels), grade = 5 x belief.
 
 Between ``negative`` and ``positive`` belief, on conflict between channels, or with too few subjects the
-policy abstains. A person's judgment is the grade itself.
+policy abstains. Where opposite readings of one channel cancelled each other the reason says so: that is not
+too little evidence. A person's judgment is the grade itself.
 """
 
 from __future__ import annotations
@@ -26,13 +27,19 @@ from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.trust import Trust, band_of, default_trust, trust_table
 
-__all__ = ["STATUSES", "grade"]
+__all__ = ["CONTRADICTIONS", "STATUSES", "grade"]
 
 #: ``middle`` only from people's judgments; ``abstain`` rows carry the belief that was not enough.
 STATUSES: Final = ("positive", "negative", "middle", "abstain")
+_DISAGREE: Final = "people disagree"
+_TORN: Final = "the evidence contradicts itself"
+_CANCELLED: Final = "opposite votes cancel each other"
+#: Reasons of abstentions that more of the same does not settle, but a person does.
+CONTRADICTIONS: Final = (_DISAGREE, _TORN, _CANCELLED)
 _MICRO: Final = 1_000_000
 _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
+_SUMS: Final = ("log_odds", "plus", "minus", "pro", "contra", "n_people", "people_micro", "spread_micro")
 
 
 def grade(facts: Facts, evidence: ibis.Table, policy: Policy, trust: Trust | None = None) -> ibis.Table:
@@ -51,11 +58,7 @@ def grade(facts: Facts, evidence: ibis.Table, policy: Policy, trust: Trust | Non
     seen = evidence.group_by(_PAIR).agg(n_evidence=_.count(), n_subjects=_.subject.nunique())
     graded = _left(_left(_left(seen, totals), people), _closeness(facts))
     graded = graded.mutate(
-        {
-            name: graded[name].fill_null(0)
-            for name in ("log_odds", "plus", "minus", "n_people", "people_micro", "spread_micro")
-        }
-        | {"best": graded.best.fill_null(_NO_STRATEGY)}
+        {name: graded[name].fill_null(0) for name in _SUMS} | {"best": graded.best.fill_null(_NO_STRATEGY)}
     )
     return _decided(graded, policy, trust)
 
@@ -101,7 +104,11 @@ def _capped(weighed: ibis.Table, policy: Policy) -> ibis.Table:
 
 
 def _totals(capped: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
-    """log_odds, plus and minus over channels (millionths), and the first strategy that applies."""
+    """log_odds, plus and minus over channels (millionths), and the first strategy that applies.
+
+    A channel is in ``plus`` or ``minus`` by its sum; ``pro`` and ``contra`` add up what its readings said for
+    and against before they were netted, without the channels' bounds.
+    """
     channels = [(capped.kind == name, kind.channel) for name, kind in KINDS.items() if kind.channel]
     strategy = [(name, STRATEGIES.index(kind.strategy)) for name, kind in KINDS.items() if kind.strategy]
     capped = capped.mutate(
@@ -112,19 +119,27 @@ def _totals(capped: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
         ),
     )
     sums = capped.group_by(*_PAIR, "channel").agg(
-        said=_.reading.sum().cast("int64"), n=_.count(), best=_.best.min()
+        said=_.reading.sum().cast("int64"),
+        contra=ibis.greatest(-_.reading, 0).sum().cast("int64"),
+        n=_.count(),
+        best=_.best.min(),
     )
     bound, repeat = (
         ibis.cases(*((sums.channel == name, float(found.get(name, 0.0))) for name in CHANNELS), else_=0.0)
         for found in (policy.channels, trust.repeats)
     )
-    said = (sums.said / (1 + (sums.n - 1) * repeat)).round().cast("int64")
+    alike = 1 + (sums.n - 1) * repeat
+    said, pro, contra = (
+        (column / alike).round().cast("int64") for column in (sums.said, sums.said + sums.contra, sums.contra)
+    )
     limit = (bound * _MICRO).cast("int64")
-    sums = sums.mutate(said=ibis.least(ibis.greatest(said, -limit), limit))
+    sums = sums.mutate(said=ibis.least(ibis.greatest(said, -limit), limit), pro=pro, contra=contra)
     return sums.group_by(_PAIR).agg(
         log_odds=_.said.sum().cast("int64"),
         plus=ibis.greatest(_.said, 0).sum().cast("int64"),
         minus=ibis.greatest(-_.said, 0).sum().cast("int64"),
+        pro=_.pro.sum().cast("int64"),
+        contra=_.contra.sum().cast("int64"),
         best=_.best.min(),
     )
 
@@ -152,13 +167,18 @@ def _decided(graded: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
     people = graded.people_micro / ibis.greatest(graded.n_people, 1) / _MICRO
     traces = 1 / (1 + (-(graded.log_odds / _MICRO + trust.prior_log_odds)).exp())
     graded = graded.mutate(judged=judged, belief=ibis.ifelse(judged, people / 5, traces))
-    weaker, stronger = ibis.least(graded.plus, graded.minus), ibis.greatest(graded.plus, graded.minus)
+    torn, cancelled = (
+        ibis.least(one, other) > ibis.greatest(one, other) * rule.max_conflict
+        for one, other in ((graded.plus, graded.minus), (graded.pro, graded.contra))
+    )
+    between = (graded.belief > rule.negative) & (graded.belief < rule.positive)
     reason: Any = ibis.cases(
-        (graded.judged & (graded.spread_micro > int(rule.human_spread * _MICRO)), "people disagree"),
+        (graded.judged & (graded.spread_micro > int(rule.human_spread * _MICRO)), _DISAGREE),
         (graded.judged, ""),
-        (weaker > stronger * rule.max_conflict, "the evidence contradicts itself"),
+        (torn, _TORN),
         (graded.n_subjects < rule.min_subjects, "too few subjects"),
-        ((graded.belief > rule.negative) & (graded.belief < rule.positive), "too little evidence"),
+        (between & cancelled, _CANCELLED),
+        (between, "too little evidence"),
         ((graded.belief <= rule.negative) & (graded.best == _NO_STRATEGY), "no evidence against it"),
         else_="",
     )

@@ -120,6 +120,14 @@ class Negatives(_Section):
     score_margin: Share
 
 
+class Outdated(_Section):
+    """Older versions of positives as negatives."""
+
+    enabled: bool
+    edits: bool
+    gone: Share
+
+
 class Mining(_Section):
     """Negatives from the store's own corpus."""
 
@@ -157,6 +165,7 @@ class Policy(_Section):
     reformulation: Reformulation
     grading: Grading
     negatives: Negatives
+    outdated: Outdated
     mining: Mining
     balance: Balance
 

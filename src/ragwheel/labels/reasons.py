@@ -11,16 +11,43 @@ from ibis import _
 
 from ragwheel.labels.kinds import KINDS
 
-__all__ = ["Reason", "reason_of", "reason_rows"]
+__all__ = ["Reason", "Seen", "reason_of", "reason_rows", "seen_rows"]
 
 _EXAMPLES: Final = 3
+
+
+@dataclass(frozen=True)
+class Seen:
+    """How far a chunk got, and how likely it was looked at, when evidence of one kind arose.
+
+    Attributes:
+        n: pieces of evidence that this holds for.
+        rank: of the chunk in its ranking; None where the evidence has none.
+        exposure: ``shown``, ``prompted``, …; None where the evidence has none.
+        assumed: the app did not say so; an answer followed.
+        attention: the propensity that the weight was divided by; 1 where it was not.
+        weight: what one such piece adds to the log-odds at full strength, before repeats and caps; None of
+            judgments.
+        model: what says so: the method of the examination, ``default`` for the policy's curve,
+            ``label model`` where that has learned weights by rank instead, empty for evidence that does not
+            depend on attention.
+    """
+
+    n: int
+    rank: int | None
+    exposure: str | None
+    assumed: bool
+    attention: float
+    weight: float | None
+    model: str
 
 
 @dataclass(frozen=True)
 class Reason:
     """One kind of evidence for or against a chunk: how often, from how many subjects, up to three examples.
 
-    ``text`` says it in words. The ids are those of the views; ``span_ids`` all of them together.
+    ``text`` says it in words. The ids are those of the views; ``span_ids`` all of them together. ``seen``, of
+    verdicts only, says for all of it how the chunk stood, the most frequent first.
     """
 
     kind: str
@@ -31,6 +58,12 @@ class Reason:
     retrieval_ids: tuple[str, ...]
     turn_ids: tuple[str, ...]
     signal_ids: tuple[str, ...]
+    seen: tuple[Seen, ...] = ()
+
+    @property
+    def says(self) -> str:
+        """What was done or said, in words."""
+        return KINDS[self.kind].says
 
     @property
     def span_ids(self) -> tuple[str, ...]:
@@ -58,7 +91,13 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
     )  # fmt: skip
 
 
-def reason_of(rows: Iterable[Mapping[str, Any]]) -> Reason:
+def seen_rows(evidence: ibis.Table) -> ibis.Table:
+    """How often each (chunk version, kind) has which rank, exposure and propensity, most frequent first."""
+    how = ["chunk_version", "kind", "rank", "exposure", "assumed", "propensity"]
+    return evidence.group_by(how).agg(n=_.count()).order_by(_.n.desc(), "rank", "exposure", "propensity")
+
+
+def reason_of(rows: Iterable[Mapping[str, Any]], seen: Iterable[Seen] = ()) -> Reason:
     """The reason that rows of one (query group, chunk version, kind) give, in their ``place`` order."""
     found = list(rows)
     head = found[0]
@@ -72,6 +111,7 @@ def reason_of(rows: Iterable[Mapping[str, Any]]) -> Reason:
         retrieval_ids=_ids(found, "retrieval_id"),
         turn_ids=_ids(found, "turn_id"),
         signal_ids=(*_ids(found, "signal_id"), *_ids(found, "extra_id")),
+        seen=tuple(seen),
     )
 
 

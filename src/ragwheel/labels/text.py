@@ -11,12 +11,17 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-__all__ = ["jaccard", "normalise", "query_key", "tokens"]
+__all__ = ["jaccard", "normalise", "query_key", "tokens", "words_of"]
 
 _SPACELESS: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 )  # Thai, Lao, Burmese, Khmer, kana, CJK ideographs: no spaces between words
-_WORD: Final = re.compile(r"\w+")
+_MARKS: Final = "".join(
+    char
+    for char in map(chr, (*range(0x0591, 0x1CFF), *range(0xA800, 0xAC00)))
+    if unicodedata.category(char)[0] == "M"
+)  # vowel signs and tone marks of Hebrew, Arabic, the Indic scripts, Thai, ...: \w leaves them out
+_WORD: Final = re.compile(rf"\w[\w{_MARKS}]*")
 _ENDS: Final = frozenset(".,;:!?…。！？、，；：؟।¿¡'\"`´")
 
 
@@ -55,13 +60,18 @@ def query_key(text: str | None) -> str:
 @lru_cache(maxsize=16_384)
 def tokens(text: str) -> frozenset[str]:
     """The words of a text; in scripts without spaces between words, the pairs of neighbouring characters."""
-    found: set[str] = set()
+    return frozenset(words_of(text))
+
+
+def words_of(text: str) -> list[str]:
+    """The same in their order, as often as they stand there."""
+    found: list[str] = []
     for word in _WORD.findall(normalise(text)):
         if _SPACELESS.search(word) and len(word) > 1:
-            found.update(word[i : i + 2] for i in range(len(word) - 1))
+            found.extend(word[i : i + 2] for i in range(len(word) - 1))
         else:
-            found.add(word)
-    return frozenset(found)
+            found.append(word)
+    return found
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:

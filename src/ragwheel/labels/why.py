@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ibis import _
 
@@ -14,17 +15,22 @@ from ragwheel.labels.engine import Engine
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import facts
 from ragwheel.labels.grades import grade
+from ragwheel.labels.kinds import KINDS
 from ragwheel.labels.learning import learn
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.position import Examination
 from ragwheel.labels.position.choose import examine
+from ragwheel.labels.position.counts import ATTENTION
+from ragwheel.labels.position.result import DEFAULT
 from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.reasons import Reason, reason_of, reason_rows
+from ragwheel.labels.reasons import Reason, Seen, reason_of, reason_rows, seen_rows
 from ragwheel.labels.text import query_key
-from ragwheel.labels.trust import Trust
+from ragwheel.labels.trust import BANDS, Trust
 from ragwheel.store import open_store
 
 __all__ = ["Verdict", "why"]
+
+_BY_ATTENTION: Final = (*ATTENTION, "dwell")
 
 
 @dataclass(frozen=True)
@@ -86,21 +92,47 @@ def why(
             rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
             order = ["chunk_version", "kind", "place"]
             reasons = engine.arrow(reason_rows(evidence).order_by(order)).to_pylist()
+            seen = engine.arrow(seen_rows(evidence)).to_pylist()
     finally:
         connection.close()
     if not rows:
         raise DatasetError(
             f"There is no evidence on chunk {chunk_id!r} for {query!r} in {db}. "
-            f"See what was retrieved for it: ragwheel show --query {query!r}"
+            f"See what was asked and retrieved: ragwheel show --db {db} --list"
         )
-    return [_verdict(query, row, reasons, trust, examination) for row in rows]
+    told = _Told(reasons, seen, trust, examination)
+    return [_verdict(query, row, told) for row in rows]
 
 
-def _verdict(
-    query: str, row: dict[str, Any], reasons: list[dict[str, Any]], trust: Trust, examination: Examination
-) -> Verdict:
+@dataclass(frozen=True)
+class _Told:
+    """What every version's verdict is made from."""
+
+    reasons: list[dict[str, Any]]
+    seen: list[dict[str, Any]]
+    trust: Trust
+    examination: Examination
+
+    def seen_as(self, chunk_version: int, kind: str) -> list[Seen]:
+        """How the chunk stood when evidence of this kind arose."""
+        mine = (row for row in self.seen if (row["chunk_version"], row["kind"]) == (chunk_version, kind))
+        return [self._seen(row) for row in mine]
+
+    def _seen(self, row: dict[str, Any]) -> Seen:
+        learned = KINDS[row["kind"]].channel in self.trust.learned
+        divided = not learned and (row["kind"] in _BY_ATTENTION or row["propensity"] < 1)
+        method = self.examination.method if self.examination.usable else DEFAULT
+        model = "label model" if learned else method if divided else ""
+        attention = row["propensity"] if divided else 1.0
+        sign = KINDS[row["kind"]].direction
+        band = bisect_right(BANDS, row["rank"] or 0)
+        weight = self.trust.weights[row["kind"], sign, band] * sign / attention if sign else None
+        return Seen(row["n"], row["rank"], row["exposure"], bool(row["assumed"]), attention, weight, model)
+
+
+def _verdict(query: str, row: dict[str, Any], told: _Told) -> Verdict:
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for reason in reasons:
+    for reason in told.reasons:
         if reason["chunk_version"] == row["chunk_version"]:
             by_kind[reason["kind"]].append(reason)
     return Verdict(
@@ -113,7 +145,9 @@ def _verdict(
         confidence=row["confidence"],
         strategy=row["strategy"],
         note=row["reason"],
-        reasons=tuple(reason_of(found) for found in by_kind.values()),
-        trust=trust,
-        examination=examination,
+        reasons=tuple(
+            reason_of(found, told.seen_as(row["chunk_version"], kind)) for kind, found in by_kind.items()
+        ),
+        trust=told.trust,
+        examination=told.examination,
     )

@@ -9,7 +9,7 @@ from typing import Final
 from ragwheel.labels.negatives.chunk import GradedChunk
 from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
 from ragwheel.labels.negatives.mining import Need, mine
-from ragwheel.labels.negatives.outdated import outdated
+from ragwheel.labels.negatives.outdated import Older
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import Reason
 
@@ -29,12 +29,13 @@ class Finder:
 
     Args:
         corpus: all chunks ever seen.
-        policy: its sections ``negatives`` and ``mining``.
+        policy: its sections ``negatives``, ``outdated`` and ``mining``.
         dropped: counts by rule; added to.
     """
 
     def __init__(self, corpus: Corpus, policy: Policy, dropped: Counter[str]) -> None:
         self._corpus, self._policy, self._dropped = corpus, policy, dropped
+        self._older = Older(corpus, policy, dropped)
 
     def find(self, query: str, chunks: Sequence[GradedChunk], ranked: Collection[int]) -> list[GradedChunk]:
         """Negatives beyond those among ``chunks``, at most ``mining.per_query`` mined ones.
@@ -55,10 +56,9 @@ class Finder:
         rule = self._policy.mining
         found: list[GradedChunk] = []
         for positive in positives[:_POSITIVES]:
-            for old in outdated(self._corpus, positive, query, self._policy.negatives.near_copy):
-                if old.chunk_version not in graded:
-                    graded.add(old.chunk_version)
-                    found.append(self._made(old, positive, "outdated_version"))
+            for old in self._older.versions(positive, query, graded):
+                graded.add(old.chunk_version)
+                found.append(self._made(old, positive, "outdated_version"))
         wanted = rule.per_query - sum(chunk.status == "negative" for chunk in chunks) if rule.enabled else 0
         if wanted > 0:
             texts = {chunk.text_id for chunk in chunks} | {chunk.text_id for chunk in found}
