@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
@@ -44,11 +45,12 @@ def measure(turns: Sequence[Turn], collection: Collection, *, rerank: int) -> di
     trained = [system for turn in turns for system in _systems(turn, rerank)]
     found = means(evaluate(collection, [*baselines(BASE), *trained]))
     advice = recommend(_without_oracle(found))
+    seeds = Counter(_plain(one.name) for one in trained)
     return {
         "collection": collection.name,
         "documents": found.documents,
         "queries": {part: len(_judged(found).slice(part)) for part in found.slices("evalset")},
-        "systems": [_told(found, one.name) for one in found.systems],
+        "systems": [{**_told(found, one.name), "seeds": seeds[one.name]} for one in found.systems],
         "pairs": list(_pairs(found)),
         "recommended": {"system": advice.system, "why": advice.why, "refused": advice.refused},
         "evaluated_s": round(found.elapsed_s, 1),
@@ -73,15 +75,19 @@ def _systems(turn: Turn, rerank: int) -> Iterable[System]:
             yield reranked(have["reranker"], over, name, depth=rerank)
 
 
+def _plain(name: str) -> str:
+    return name.partition(" #")[0]
+
+
 def means(found: Evaluation) -> Evaluation:
     """The same evaluation with one system for all seeds of each: its value for a question is their mean."""
     by_name: dict[str, list[str]] = {}
     for one in found.systems:
-        by_name.setdefault(one.name.partition(" #")[0], []).append(one.name)
+        by_name.setdefault(_plain(one.name), []).append(one.name)
     measured = {
         name: _mean(name, [found.measured[seed] for seed in seeds]) for name, seeds in by_name.items()
     }
-    first = {one.name.partition(" #")[0]: one for one in reversed(found.systems)}
+    first = {_plain(one.name): one for one in reversed(found.systems)}
     systems = tuple(replace(first[name], name=name) for name in by_name)
     others = [one for name, one in measured.items() if name != found.reference]
     compared = compare_many(others, measured[found.reference], measures=(found.measure,))

@@ -58,7 +58,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rerank", type=int, default=20, help="documents that a re-ranker reads for a question"
     )
-    made.add_argument("--only-train", action="store_true", help="do not measure yet")
+    what = made.add_mutually_exclusive_group()
+    what.add_argument("--only-train", action="store_true", help="do not measure yet")
+    what.add_argument("--only-measure", action="store_true", help="what is there, whatever the step or seed")
     made.add_argument("--out", type=Path, default=cache_folder() / "flywheel", help="folder of what is made")
     made.add_argument("--json", type=Path, help="also write the results there")
     made.add_argument(
@@ -78,8 +80,9 @@ def main(arguments: list[str] | None = None) -> None:
     )  # fmt: skip
     setting = read_setting(asked.data, asked.app)
     turns = [Turn(plan, setting, seed) for seed in plan.seeds]
-    for turn in turns:
-        train(turn)
+    if not asked.only_measure:
+        for turn in turns:
+            train(turn)
     if asked.only_train:
         return
     results: dict[str, Any] = {
@@ -113,6 +116,7 @@ def _command(asked: argparse.Namespace) -> str:
         if value != getattr(plain, name):
             given = " ".join(map(str, value)) if isinstance(value, list) else value
             words.append(f"--{name.replace('_', '-')} {given}")
+    words += ["--only-measure"] if asked.only_measure else []
     if asked.others:
         words.append(f"--others {' '.join(one.name for one in asked.others)}")
     return f"python benchmarks/flywheel/run.py {' '.join(words)}"

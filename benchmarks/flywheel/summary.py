@@ -67,12 +67,13 @@ def _systems(test: Found) -> str:
         cells = [
             f"{_figure(one['means'][part])}{' ' + _gap(gaps[part]) if part in gaps else ''}" for part in parts
         ]
-        rows.append([one["system"], *cells, _figure(one["recall@10"]), one.get("verdict", "")])
+        seeds = str(one["seeds"] or "")
+        rows.append([one["system"], seeds, *cells, _figure(one["recall@10"]), one.get("verdict", "")])
     heads = [f"nDCG@10, {_slice(part)} ({test['queries'][part]})" for part in parts]
     advice = test["recommended"]
     refused = "".join(f" Not {name}: {why}." for name, why in advice["refused"].items())
     return (
-        f"{_table(['system', *heads, 'recall@10', 'verdict'], rows)}\n\n"
+        f"{_table(['system', 'seeds', *heads, 'recall@10', 'verdict'], rows)}\n\n"
         f"In brackets the paired difference to the base and its 95 % interval. "
         f"Of what there is without people's judgments, `ragwheel evaluate` recommends **{advice['system']}**."
         f"{refused}"

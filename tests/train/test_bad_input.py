@@ -9,9 +9,11 @@ import shutil
 import pyarrow.parquet as pq
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from ragwheel.cli import app
 from ragwheel.datasets import BuiltDataset, build
-from ragwheel.errors import DatasetError, ModelError, TrainingError
+from ragwheel.errors import ConfigurationError, DatasetError, ModelError, TrainingError
 from ragwheel.testing import TraceSpec, write_traces
 from ragwheel.train import load_embedder, load_reranker, train_embedder, train_reranker
 from ragwheel.train.trainer import trainer_class
@@ -77,6 +79,40 @@ def test_not_a_dataset(quick, tmp_path):
 def test_a_base_that_does_not_exist(load, name):
     with pytest.raises(ModelError, match=r"Allowed: a folder, a hub id"):
         load(name)
+
+
+def test_after_a_slip_the_right_command_is_not_refused(dataset, quick, tmp_path):
+    """Nothing was reached, so there is nothing that other options could throw away."""
+    with pytest.raises(ModelError, match=r"no model folder"):
+        train_embedder(dataset, tmp_path / "model", options=quick(base="./nowhere"))
+    killed_between = tmp_path / ".model.training" / "evaluations.json"
+    killed_between.write_text('{"1": 0.99}')
+    made = train_embedder(dataset, tmp_path / "model", options=quick(loss="infonce", epochs=0.5))
+    assert made.figures.get("dev_step_1") != 0.99
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("kind", ["embedder", "reranker", "adapter"])
+def test_a_database_that_is_not_there_is_said_before_hours_of_training(dataset, kind, tmp_path):
+    command = [
+        "train",
+        kind,
+        str(dataset.folder),
+        "--out",
+        str(tmp_path / "m"),
+        "--db",
+        str(tmp_path / "no.db"),
+    ]
+    ended = CliRunner().invoke(app, command)
+    assert ended.exit_code == 1
+    assert f"There is no database at {tmp_path / 'no.db'}" in ended.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("device", ["tpu9", "cuda:99"])
+def test_a_device_that_is_not_there(dataset, quick, device, tmp_path):
+    with pytest.raises(ConfigurationError, match=rf"device is '{device}', .* cannot use here.*Allowed: cpu"):
+        train_embedder(dataset, tmp_path / "model", options=quick(device=device))
 
 
 def test_a_folder_without_a_model_and_one_with_pickled_weights(tiny, tmp_path):

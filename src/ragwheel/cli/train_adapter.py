@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import JsonOption
+from ragwheel.cli.options import JsonOption, OriginOption
 from ragwheel.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or sour
 GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
 TWO_SIDED_HELP = "Adapt documents too: writes a SentenceTransformer, and the index has to be made again."
 DEV_HELP = "Hold questions of train out where the data set has no dev split."
-DB_HELP = "The database behind the data set: it remembers the adapter, so that erase finds it."
 
 
 def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -48,7 +47,7 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     dev_from_train: Annotated[bool, typer.Option("--dev-from-train", help=DEV_HELP)] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors on disk.")] = False,
     seed: Annotated[int, typer.Option(help="The same input and seed give the same adapter.")] = 0,
-    db: Annotated[Path | None, typer.Option(envvar="RAGWHEEL_DB", help=DB_HELP)] = None,
+    db: OriginOption = None,
     json: JsonOption = False,
 ) -> None:
     """Train a linear adapter of query vectors: minutes, and no document is indexed again."""

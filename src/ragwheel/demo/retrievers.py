@@ -1,12 +1,14 @@
-"""Two real LangChain retrievers over a demo corpus: BM25 (bm25s) and MiniLM (sentence-transformers).
+"""Two real LangChain retrievers over a demo corpus: BM25 (bm25s) and any embedding model.
 
 This module imports LangChain: :func:`build_retriever` is called only after :func:`require_demo`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Final
 
 import bm25s
 import numpy as np
@@ -15,12 +17,14 @@ from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
 
 from ragwheel.demo.corpus import Corpus, Passage
-from ragwheel.errors import ConfigurationError, MissingExtra
+from ragwheel.deploy import Adapter
+from ragwheel.errors import ModelError
+from ragwheel.models.encoding import encode
+from ragwheel.models.loading import MINILM, load_embedder
 
-__all__ = ["Bm25Retriever", "MiniLmRetriever", "RetrieverName", "build_retriever"]
+__all__ = ["Bm25Retriever", "EmbedderRetriever", "build_retriever", "load_model"]
 
-RetrieverName = Literal["bm25", "minilm"]
-MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+MINILM_ON_THE_HUB: Final = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 class Bm25Retriever(BaseRetriever):
@@ -55,61 +59,69 @@ class Bm25Retriever(BaseRetriever):
         ]
 
 
-class MiniLmRetriever(BaseRetriever):
-    """The ``k`` passages whose MiniLM embeddings have the highest cosine with the query's."""
+class EmbedderRetriever(BaseRetriever):
+    """The ``k`` passages whose embeddings have the highest cosine with the query's, adapted or not."""
 
     passages: tuple[Any, ...]
     encoder: Any
     vectors: Any
+    adapter: Any = None
     k: int = 5
 
     @classmethod
     def over(
-        cls, corpus: Corpus, k: int, on_progress: Callable[[int, int], None] | None = None
-    ) -> MiniLmRetriever:
-        """Encode the corpus (minutes on a CPU); ``on_progress(done, total)`` counts passages."""
-        encoder = _load_minilm()
+        cls, corpus: Corpus, k: int, model: str, on_progress: Callable[[int, int], None] | None = None
+    ) -> EmbedderRetriever:
+        """Encode the corpus (minutes on a CPU); ``on_progress(done, total)`` counts passages.
+
+        ``model`` may be the folder of an adapter: then its base encodes, and it moves the queries.
+        """
+        adapter = Adapter.load(model) if (Path(model) / "adapter.json").is_file() else None
+        encoder = load_model(adapter.base if adapter else model)
         texts = [_searched(passage) for passage in corpus.passages]
-        rows: list[Any] = []
-        for start in range(0, len(texts), 128):
-            rows.append(encoder.encode(texts[start : start + 128], normalize_embeddings=True))
-            if on_progress is not None:
-                on_progress(min(start + 128, len(texts)), len(texts))
-        return cls(passages=corpus.passages, encoder=encoder, vectors=np.concatenate(rows), k=k)
+
+        tell = None if on_progress is None else lambda _, *counts: on_progress(*counts)
+        vectors = encode(encoder, texts, role="document", progress=tell)
+        return cls(passages=corpus.passages, encoder=encoder, vectors=vectors, adapter=adapter, k=k)
 
     def _get_relevant_documents(
         self, query: str, *, run_manager: CallbackManagerForRetrieverRun
     ) -> list[Document]:
-        cosines = self.vectors @ self.encoder.encode([query], normalize_embeddings=True)[0]
+        vector = encode(self.encoder, [query], role="query")[0]
+        cosines = self.vectors @ (self.adapter.query(vector) if self.adapter else vector)
         best = np.argsort(-cosines, kind="stable")[: self.k]
         return [_document(self.passages[int(number)], float(cosines[number])) for number in best]
 
 
 def build_retriever(
-    name: RetrieverName, corpus: Corpus, k: int, on_progress: Callable[[int, int], None] | None = None
+    name: str, corpus: Corpus, k: int, on_progress: Callable[[int, int], None] | None = None
 ) -> BaseRetriever:
-    """A retriever of ``k`` passages over the corpus; raises when MiniLM or its weights are not there."""
-    if name == "minilm":
-        return MiniLmRetriever.over(corpus, k, on_progress)
-    return Bm25Retriever.over(corpus, k)
+    """A retriever of ``k`` passages over the corpus: ``bm25``, or by an embedding model or an adapter of one.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        ModelError: there is no such model, neither here nor on the hub.
+    """
+    if name == "bm25":
+        return Bm25Retriever.over(corpus, k)
+    return EmbedderRetriever.over(corpus, k, name, on_progress)
 
 
-def _load_minilm() -> Any:
+def load_model(model: str) -> Any:
+    """An embedding model; ``minilm`` comes from the hub where its package is not installed.
+
+    Raises:
+        MissingExtra: sentence-transformers is not installed.
+        ModelError: there is no such model, neither here nor on the hub.
+    """
     try:
-        from sentence_transformers import SentenceTransformer
-    except ImportError:
-        raise MissingExtra(
-            "--retriever minilm needs sentence-transformers, which is not installed. "
-            "Next: pip install sentence-transformers, or ragwheel demo --retriever bm25"
-        ) from None
-    try:
-        return SentenceTransformer(MINILM, device="cpu")
-    except (OSError, ValueError) as error:
-        first_line = (str(error).splitlines() or [""])[0]
-        raise ConfigurationError(
-            f"--retriever minilm found no weights of {MINILM} on this machine and could not fetch them "
-            f"({first_line[:120]}). Next: ragwheel demo --retriever bm25"
-        ) from None
+        return load_embedder(model)
+    except ModelError:
+        if model != MINILM:
+            raise
+        with contextlib.suppress(ModelError):
+            return load_embedder(MINILM_ON_THE_HUB)
+        raise
 
 
 def _searched(passage: Passage) -> str:

@@ -28,8 +28,6 @@ from ragwheel.errors import DatasetError, MissingExtra
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
 
-    from ragwheel.demo.retrievers import RetrieverName
-
 __all__ = ["DemoFolder", "DemoOptions", "load_corpus", "prepare", "require_demo", "wrapped_retriever"]
 
 NEEDED = ("langchain_core", "bm25s", "ragwheel_langchain", "ibis", "duckdb", "pyarrow")
@@ -40,12 +38,15 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class DemoOptions:
-    """How to run the demo; ``k`` chunks go to the app, ``capture_k`` are recorded."""
+    """How to run the demo; ``k`` chunks go to the app, ``capture_k`` are recorded.
+
+    ``retriever`` is ``bm25``, an embedding model (``minilm``, a folder, a hub id), or an adapter's folder.
+    """
 
     out: Path = Path("ragwheel-demo")
     data: Path | None = None
     turns: int = 4_000
-    retriever: RetrieverName = "bm25"
+    retriever: str = "bm25"
     seed: int = 0
     k: int = 5
     capture_k: int = 40
@@ -64,9 +65,9 @@ class DemoFolder:
         return self.db.with_name("evalset")
 
     @property
-    def embedder(self) -> Path:
-        """Where the demo proposes to put a tuned embedding model."""
-        return self.db.with_name("embedder")
+    def adapter(self) -> Path:
+        """Where the demo proposes to put an adapter of MiniLM's query vectors."""
+        return self.db.with_name("adapter")
 
 
 def require_demo() -> None:
@@ -119,5 +120,7 @@ def wrapped_retriever(
     from ragwheel.demo.retrievers import build_retriever
 
     retriever: Any = build_retriever(options.retriever, corpus, options.k, on_progress)
-    wrapped: BaseRetriever = ragwheel_langchain.wrap_retriever(retriever, capture_k=options.capture_k)
+    wrapped: BaseRetriever = ragwheel_langchain.wrap_retriever(
+        retriever, capture_k=options.capture_k, version=Path(options.retriever).name
+    )
     return wrapped

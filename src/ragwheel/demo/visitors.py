@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import ragwheel
 from ragwheel.demo.corpus import Corpus, Query
+from ragwheel.labels.text import query_key
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClickModel", "VisitReport", "Visitors"]
 
+HELD_OUT = 0.2
 NO_BRACKETS = str.maketrans("[]【】", "()()")  # a quoted "[1]" would be one more citation
 
 
@@ -86,7 +88,8 @@ class VisitReport:
 class Visitors:
     """People who use an app over ``corpus``; the same seed makes the same visits.
 
-    ``retriever`` is the app's own, already wrapped: the visitors only call ``retriever.invoke``.
+    ``retriever`` is the app's own, already wrapped: the visitors only call ``retriever.invoke``. A fifth of
+    the questions, ``unasked``, is left for a test.
     """
 
     def __init__(
@@ -99,7 +102,10 @@ class Visitors:
         self.truth: dict[str, frozenset[str]] = corpus.truth()
         """Every question as it was asked, re-worded ones too -> ids of the passages that answer it."""
         self._random = random.Random(seed)
-        self._questions = self._random.sample(corpus.queries, len(corpus.queries))
+        held_out = _held_out(corpus.queries)
+        self.unasked = tuple(query for query in corpus.queries if query_key(query.text) in held_out)
+        asked = [query for query in corpus.queries if query_key(query.text) not in held_out]
+        self._questions = self._random.sample(asked, len(asked))
         self._popularity = [
             1 / (rank**self.model.popularity_power) for rank in range(1, len(self._questions) + 1)
         ]
@@ -181,6 +187,12 @@ class Visitors:
 
     def _chance(self, probability: float) -> bool:
         return self._random.random() < probability
+
+
+def _held_out(queries: Sequence[Query]) -> frozenset[str]:
+    """The keys of a fifth of the wordings. No seed changes them: an earlier demo's model never saw them."""
+    keys = sorted({query_key(query.text) for query in queries})  # hashes: their order is chance
+    return frozenset(keys[: round(HELD_OUT * len(keys))])
 
 
 def _answer(documents: list[Document], cited: list[int]) -> str:

@@ -16,7 +16,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ragwheel.errors import MissingExtra, ModelError
+from ragwheel.errors import ConfigurationError, MissingExtra, ModelError
 from ragwheel.models.card import MANIFEST, read_model_card
 
 if TYPE_CHECKING:
@@ -72,10 +72,11 @@ def load_embedder(name_or_path: str | Path, *, device: str | None = None) -> Sen
     Raises:
         MissingExtra: sentence-transformers is not installed.
         ModelError: there is no such model, it is something else, or its weights are no safetensors.
+        ConfigurationError: torch has no such device here.
     """
     place = resolve(name_or_path)
     _check_kind(place, "embedder")
-    with _told(name_or_path):
+    with _told(name_or_path, device):
         from sentence_transformers import SentenceTransformer
 
         return SentenceTransformer(
@@ -95,10 +96,11 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
     Raises:
         MissingExtra: sentence-transformers is not installed.
         ModelError: there is no such model, it is an adapter, or its weights are no safetensors.
+        ConfigurationError: torch has no such device here.
     """
     place = resolve(name_or_path)
     _check_kind(place, "reranker")
-    with _told(name_or_path):
+    with _told(name_or_path, device):
         import torch
         from sentence_transformers import CrossEncoder
 
@@ -192,11 +194,12 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(name: str | Path) -> Iterator[None]:
+def _told(name: str | Path, device: str | None) -> Iterator[None]:
     """Errors of loading as ours."""
     try:
         import sentence_transformers  # noqa: F401 - takes seconds; after it `quiet` finds what to silence
 
+        _check_device(device)
         with quiet():
             _check_reachable(str(name))
             yield
@@ -204,12 +207,27 @@ def _told(name: str | Path) -> Iterator[None]:
         raise MissingExtra(
             f"Training and models need {exc.name or exc}. Install it with: pip install 'ragwheel[train]'"
         ) from exc
+    except ConfigurationError:
+        raise
     except (OSError, ValueError, RuntimeError, KeyError) as exc:
         reason = str(exc).strip().split("\n")[0].rstrip(".")
         raise ModelError(
             f"The model {name} cannot be loaded: {reason}. "
             "Allowed: a folder, a hub id with safetensors weights that this machine can reach, or minilm."
         ) from exc
+
+
+def _check_device(device: str | None) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as exc:  # torch says either
+        reason = str(exc).strip().split("\n")[0].rstrip(".")
+        raise ConfigurationError(
+            f"device is {device!r}, which torch cannot use here: {reason[:200]}. Allowed: cpu, or cuda where "
+            "torch sees a GPU. Leave it out to take the GPU if there is one."
+        ) from None
 
 
 def _check_reachable(name: str) -> None:

@@ -100,7 +100,7 @@ class Progress:
         )
         return Markup(
             '<section class="{}"><h3>{} <span>{}</span></h3><progress max="{}" value="{}" aria-label="{}">'
-            "</progress><p>{:,} of {:,} examples: {}</p>{}</section>"
+            "</progress><p>{:,} examples, {:,} needed: {}</p>{}</section>"
         ).format(
             "reached" if have >= need else "open", clean(name), state, need, min(have, need), clean(name),
             have, need, clean(what), steps if advice else "",

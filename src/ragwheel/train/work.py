@@ -102,27 +102,27 @@ class Work:
             )
 
     def _agree(self) -> None:
-        """Go on from what is there, if the same was asked for."""
+        """Go on from a checkpoint if the same was asked for; without one there is nothing to keep."""
         path = self.folder / "run.json"
-        if self._restart:
+        if self._restart or self.checkpoint is None:
             for one in self.folder.iterdir():
                 if one.name != "lock":
                     shutil.rmtree(one) if one.is_dir() else one.unlink()
-        if path.is_file():
-            earlier = json.loads(path.read_text("utf-8"))
-            other = [
-                f"{name} (there {earlier.get(name)!r}, now {self._asked.get(name)!r})"
-                for name in sorted({*earlier, *self._asked})
-                if earlier.get(name) != self._asked.get(name)
-            ]
-            if other:
-                raise TrainingError(
-                    f"An unfinished training of {self.out} has other options: {', '.join(other)}. "
-                    f"Give the same ones to go on from its step {self.step}, --restart to throw it away, or "
-                    f"another --out DIR."
-                )
-        else:
+        if not path.is_file():
             self.write("run.json", self._asked)
+            return
+        earlier = json.loads(path.read_text("utf-8"))
+        other = [
+            f"{name} (there {earlier.get(name)!r}, now {self._asked.get(name)!r})"
+            for name in sorted({*earlier, *self._asked})
+            if earlier.get(name) != self._asked.get(name)
+        ]
+        if other:
+            raise TrainingError(
+                f"An unfinished training of {self.out} has other options: {', '.join(other)}. "
+                f"Give the same ones to go on from its step {self.step}, --restart to throw it away, or "
+                f"another --out DIR."
+            )
 
     @property
     def checkpoint(self) -> Path | None:

@@ -38,7 +38,7 @@ class RerankedRetriever(BaseRetriever):
             re-ranked.
         reranker: ``(query, texts) -> scores``, or an object with ``predict(pairs)`` such as a
             sentence-transformers ``CrossEncoder``.
-        fetch_k, k: how many to re-rank, and to give.
+        fetch_k, k: how many to re-rank, and to give; ``invoke(query, k=3)`` gives three this once.
         reranker_name, version: of the re-ranker, on its span.
 
     A re-ranker that fails costs the app nothing: it gets the first `k` of `base`, the span is flagged
@@ -59,10 +59,7 @@ class RerankedRetriever(BaseRetriever):
     def __init__(
         self, base: BaseRetriever, reranker: Any, *, fetch_k: int = 40, k: int = 5, **options: Any
     ) -> None:
-        if not 1 <= k <= fetch_k:
-            raise ConfigurationError(
-                f"RerankedRetriever(k={k}, fetch_k={fetch_k}): allowed: 1 <= k <= fetch_k"
-            )
+        _checked_k(k, fetch_k)
         scorer = checked_scorer(reranker)
         wrapped = base if isinstance(base, OverfetchRetriever) else wrap_retriever(base, capture_k=fetch_k)
         given = {"base": wrapped, "reranker": reranker, "fetch_k": fetch_k, "k": k}
@@ -75,16 +72,18 @@ class RerankedRetriever(BaseRetriever):
 
     @override
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
+        k = _checked_k(kwargs.pop("k", self.k), self.fetch_k)
         retriever, options = self._asking(input, kwargs, is_async=False)
-        return self._reranked(input, retriever.invoke(input, config, **options))
+        return self._reranked(input, retriever.invoke(input, config, **options), k)
 
     @override
     async def ainvoke(
         self, input: str, config: RunnableConfig | None = None, **kwargs: Any
     ) -> list[Document]:
+        k = _checked_k(kwargs.pop("k", self.k), self.fetch_k)
         retriever, options = self._asking(input, kwargs, is_async=True)
         found = await retriever.ainvoke(input, config, **options)
-        return await run_in_executor(None, self._reranked, input, found)
+        return await run_in_executor(None, self._reranked, input, found, k)
 
     @override
     def _get_relevant_documents(
@@ -114,13 +113,13 @@ class RerankedRetriever(BaseRetriever):
             return self.base.model_copy(update={"retriever": larger}), kwargs
         return self.base, {**kwargs, search.parameter: search.asked}
 
-    def _reranked(self, query: str, found: list[Document]) -> list[Document]:
+    def _reranked(self, query: str, found: list[Document], k: int) -> list[Document]:
         span = ragwheel.start_retrieval(
             query,
             source="",  # that of the documents
             name=self.reranker_name,
             version=self.version,
-            top_k=self.k,
+            top_k=k,
             outer=enclosing(),
             kind="rerank",
         )
@@ -128,7 +127,13 @@ class RerankedRetriever(BaseRetriever):
             scored = rerank(query, found, self._scorer)
         except Exception as error:  # noqa: BLE001 - the app's re-ranker; the retriever's own order stands
             span.flag(fell_back(error))
-            span.finish(found, returned=self.k)
-            return found[: self.k]
-        span.finish(scored, returned=self.k)
-        return [document for document, _ in scored[: self.k]]
+            span.finish(found, returned=k)
+            return found[:k]
+        span.finish(scored, returned=k)
+        return [document for document, _ in scored[:k]]
+
+
+def _checked_k(k: int, fetch_k: int) -> int:
+    if not 1 <= k <= fetch_k:
+        raise ConfigurationError(f"RerankedRetriever(k={k}, fetch_k={fetch_k}): allowed: 1 <= k <= fetch_k")
+    return k
