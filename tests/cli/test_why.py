@@ -26,8 +26,8 @@ def db(tmp_path):
 
 
 def said(db, chunk, *args):
-    args = ["show", "--db", str(db), "--why", QUERY.upper(), chunk, *args]
-    ended = CliRunner(env={"COLUMNS": "100"}).invoke(app, args)
+    command = ["show", "--db", str(db), "--why", QUERY.upper(), chunk, *args]
+    ended = CliRunner(env={"COLUMNS": "100"}).invoke(app, command)
     assert ended.exit_code == 0, ended.output
     return ended.output
 

