@@ -106,7 +106,13 @@ def test_the_page_says_which_bar_was_hit(tmp_path):
     parts = {"all": row, "seen": row, "unseen": {**row, "low": -0.02}}
     queries = {"all": 30, "seen": 20, "unseen": 10}
     name = "adapter of traces"
-    system = {"system": name, "means": dict.fromkeys(queries, 0.5), "recall@10": 0.7, "against_base": parts}
+    system = {
+        "system": name,
+        "seeds": 1,
+        "means": dict.fromkeys(queries, 0.5),
+        "recall@10": 0.7,
+        "against_base": parts,
+    }
     test = {
         "collection": "c", "documents": 5, "queries": queries, "systems": [system], "evaluated_s": 1.0,
         "pairs": [{"step": "adapter", "a": "traces", "b": b, "parts": parts} for b in ("people", "naive")],
