@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 
 from ragwheel import __version__
 from ragwheel.cli import app
+from ragwheel.testing import TraceStore
 
 ESCAPE = "\x1b"
 
@@ -180,3 +181,12 @@ def test_stored_text_cannot_drive_the_terminal(tmp_path):
     assert ESCAPE not in printed
     assert "\x07" not in printed
     assert "[bold]mark" in printed
+
+
+def test_show_prints_what_the_answer_was_thought_out_from(tmp_path):
+    with TraceStore(tmp_path / "app.db") as store:
+        store.ask("What is tea?", ["leaf"], answer="A drink.", reasoning="The leaf\x1b[2J says so.")
+    ended = CliRunner().invoke(app, ["show", "--db", str(store.path)])
+    assert ended.exit_code == 0, ended.output
+    assert "reasoning  The leaf" in ended.output
+    assert "\x1b[2J" not in ended.output

@@ -102,6 +102,8 @@ def _answer(view: TurnView) -> list[tuple[str, Text | str]]:
     lines: list[tuple[str, Text | str]] = [
         ("answer", view.answer if view.answer is not None else Text("(none)", "dim"))
     ]
+    if view.reasoning is not None:
+        lines.append(("reasoning", Text(screen.clean(view.reasoning), "dim")))
     if view.error:
         lines.append(("error", Text(screen.clean(view.error), "red")))
     return lines

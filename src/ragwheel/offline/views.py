@@ -78,6 +78,7 @@ class TurnView:
     turn_id: str | None
     query: str | None
     answer: str | None
+    reasoning: str | None
     session_id: str | None
     user_id: str | None
     start_ns: int
