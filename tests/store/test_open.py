@@ -205,3 +205,20 @@ def test_a_journal_that_cannot_be_merged_is_said(shared_db):
     said = as_nobody(lambda: open_store(db))
     assert said.startswith("StoreLocked")
     assert "may not be" in said
+
+
+def test_a_first_page_that_stands_in_the_log_alone(write, db, tmp_path):
+    """A power cut may leave zeros where the log has the page: SQLite knows, and nobody is turned away."""
+    write.retrieval({"a": "x"})
+    open_store(db).close()
+    cut = tmp_path / "cut.db"
+    connection = sqlite3.connect(db, isolation_level=None)
+    connection.execute("PRAGMA wal_autocheckpoint = 0")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID + 1}")
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")  # both write the first page
+    shutil.copy(f"{db}-wal", f"{cut}-wal")
+    cut.write_bytes(bytes(512) + db.read_bytes()[512:])
+    connection.close()
+    read = open_store(cut)
+    assert read.execute("SELECT count(*) FROM retrievals").fetchone()[0] > 0
+    read.close()

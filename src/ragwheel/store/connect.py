@@ -125,7 +125,9 @@ def check_file(path: Path, *, may_be_new: bool) -> None:
         ) from None
     except OSError as exc:
         raise explain(exc, path) from exc
-    if head and not head.startswith(SQLITE_HEADER):
+    if not any(head):
+        return  # being made when the power failed: SQLite finds the first page in its log or starts anew
+    if not head.startswith(SQLITE_HEADER):
         raise StoreForeign(
             f"{path} is not a SQLite database (it begins with {head[:16]!r}). "
             f"Expected a file that ragwheel made: name it with --db FILE."
