@@ -120,10 +120,11 @@ class _Told:
 
     def _seen(self, row: dict[str, Any]) -> Seen:
         learned = KINDS[row["kind"]].channel in self.trust.learned
-        divided = not learned and (row["kind"] in _BY_ATTENTION or row["propensity"] < 1)
+        propensity = float(row["propensity"])  # DuckDB gives an estimated one as a Decimal
+        divided = not learned and (row["kind"] in _BY_ATTENTION or propensity < 1)
         method = self.examination.method if self.examination.usable else DEFAULT
         model = "label model" if learned else method if divided else ""
-        attention = row["propensity"] if divided else 1.0
+        attention = propensity if divided else 1.0
         sign = KINDS[row["kind"]].direction
         band = bisect_right(BANDS, row["rank"] or 0)
         weight = self.trust.weights[row["kind"], sign, band] * sign / attention if sign else None
