@@ -113,18 +113,13 @@ def _all_lost(test: str) -> Values:
 LATENCY_WHY = (
     "the work is Python in the caller's thread, and none of it can wait if the record is to be on disk when "
     "the call returns: reading 40 chunks out of the app's objects, comparing their texts with those already "
-    "written (cache misses: 18 µs cold, 3 µs warm), encoding and one write, ids, context and clocks. A "
-    "floor of getters, compare, encode, write and fstat alone was 42 µs where a bare span was 45. Tried: "
-    "reading by column, the layout of dictionaries decided once (kept: 1.15 to 1.3 times less CPU), a hash "
-    "instead of the text (26 µs instead of 18), deferring the reading to a thread "
-    "(a SIGKILL would lose the record)"
+    "written, encoding and one write, ids, context and clocks. Tried: reading by column, the layout of "
+    "dictionaries decided once (kept), a hash instead of the text (no gain)"
 )
 RATE_WHY = (
     "capture and merge share one interpreter, so the sum of their CPU time is the limit. Tried: packed "
-    "rankings instead of a row per chunk (kept); transactions of 64, 256, 1,024 and 4,096 records (0.12, "
-    "0.09, 0.10 and 0.11 CPU seconds of merging per 1,000: 256 kept); a batch's retrievals by one "
-    "executemany (kept: 1.3 to 1.4 times as many a second beside a caller). Not tried: a "
-    "merger in its own process"
+    "rankings instead of a row per chunk, a batch's retrievals by one executemany (both kept), other "
+    "sizes of transactions (no gain). Not tried: a merger in its own process"
 )
 
 BARS = [

@@ -110,7 +110,7 @@ class Batch:
     """Records of one segment to rows, in the caller's transaction; complete after :meth:`flush`.
 
     Retrievals are inserted together: one at a time, the app and the merger hand the interpreter to each
-    other several times per record, which costs both a fifth of their speed.
+    other several times per record.
 
     ``records`` counts those taken in (also when their span id or event id was there already),
     ``unreadable`` those that could not be: one bad record never holds up the others.
