@@ -19,6 +19,7 @@ from ragwheel.errors import (
 )
 from ragwheel.journal import files
 from ragwheel.store import merge_journal, open_store
+from ragwheel.store.connect import _check_ours
 from ragwheel.store.schema import APPLICATION_ID
 
 
@@ -222,3 +223,23 @@ def test_a_first_page_that_stands_in_the_log_alone(write, db, tmp_path):
     read = open_store(cut)
     assert read.execute("SELECT count(*) FROM retrievals").fetchone()[0] > 0
     read.close()
+
+
+@pytest.mark.parametrize("at", [1, 2])
+def test_tables_that_another_process_makes_while_the_file_is_opened(write, db, at):
+    """The header and the tables are read as of one moment: half of a migration is nobody else's database."""
+    write.retrieval({"a": "x"})
+    sqlite3.connect(db).execute("PRAGMA journal_mode = WAL").connection.close()  # made, nothing in it yet
+    reader = sqlite3.connect(f"{db.as_uri()}?mode=ro", uri=True, isolation_level=None)
+    statements, merged = [], []
+
+    def merge_before_one(statement):
+        statements.append(statement)
+        if len(statements) == at + 1:
+            merged.append(merge_journal(db))
+
+    reader.set_trace_callback(merge_before_one)
+    _check_ours(reader, db)
+    reader.close()
+    assert merged
+    open_store(db).close()
