@@ -52,7 +52,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--traffic", choices=list(TRAFFIC), default="together")
     made.add_argument("--asked", type=int, default=10, help="how often each question is asked")
     made.add_argument("--app", choices=APPS, default="base", help="the app's retriever")
-    made.add_argument("--epochs", type=float, default=1.0, help="of embedder and re-ranker")
+    made.add_argument("--side", choices=("query", "both"), default="query", help="of the embedder")
+    made.add_argument("--epochs", type=float, help="of embedder and re-ranker; default: the trainers'")
     made.add_argument("--max-tokens", type=int, help="of embedder and re-ranker while training")
     made.add_argument("--device", help="as torch names it; default: the GPU if there is one")
     made.add_argument(
@@ -75,7 +76,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser().parse_args(arguments)
     plan = Plan(
         home=asked.out, traffic=asked.traffic, asked=asked.asked, steps=tuple(asked.steps),
-        systems=tuple(asked.systems), seeds=tuple(range(asked.seeds)), epochs=asked.epochs,
+        systems=tuple(asked.systems), seeds=tuple(range(asked.seeds)), epochs=asked.epochs, side=asked.side,
         max_tokens=asked.max_tokens, device=asked.device,
     )  # fmt: skip
     setting = read_setting(asked.data, asked.app)
@@ -111,7 +112,18 @@ def _command(asked: argparse.Namespace) -> str:
     """The command again, without the folders of this machine."""
     plain = parser().parse_args(["--data", str(asked.data)])
     words = [f"--data {asked.data.name}"]
-    for name in ("steps", "systems", "seeds", "traffic", "asked", "app", "epochs", "max_tokens", "rerank"):
+    for name in (
+        "steps",
+        "systems",
+        "seeds",
+        "traffic",
+        "asked",
+        "app",
+        "side",
+        "epochs",
+        "max_tokens",
+        "rerank",
+    ):
         value = getattr(asked, name)
         if value != getattr(plain, name):
             given = " ".join(map(str, value)) if isinstance(value, list) else value

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from flywheel.rows import LABELS, make
 from flywheel.setting import BASE, Setting, capture
@@ -31,7 +31,8 @@ class Plan:
         steps: of :data:`STEPS`.
         systems: of ``rows.LABELS``.
         seeds: each is a traffic, a build and a training of its own.
-        epochs, max_tokens, device: of the embedder and the re-ranker.
+        epochs, max_tokens, device: of the embedder and the re-ranker; None: the trainers' defaults.
+        side: of the embedder, see :class:`ragwheel.train.EmbedderOptions`.
     """
 
     home: Path
@@ -40,7 +41,8 @@ class Plan:
     steps: tuple[str, ...] = STEPS
     systems: tuple[str, ...] = LABELS
     seeds: tuple[int, ...] = (0, 1, 2)
-    epochs: float = 1.0
+    epochs: float | None = None
+    side: Literal["query", "both"] = "query"
     max_tokens: int | None = None
     device: str | None = None
 
@@ -116,13 +118,14 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
         fit = train_adapter(data, out, BASE, options=AdapterOptions(seed=turn.seed)).fit
         return {"dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s}
     common: dict[str, Any] = {
-        "base": BASE, "epochs": plan.epochs, "max_tokens": plan.max_tokens, "device": plan.device,
-        "seed": turn.seed,
+        "base": BASE, "max_tokens": plan.max_tokens, "device": plan.device, "seed": turn.seed,
+        **({} if plan.epochs is None else {"epochs": plan.epochs}),
     }  # fmt: skip
+    db = turn.folder / "traces.db"
     made = (
-        train_embedder(data, out, options=EmbedderOptions(**common))
+        train_embedder(data, out, options=EmbedderOptions(side=plan.side, **common), db=db)
         if step == "embedder"
-        else train_reranker(data, out, options=RerankerOptions(**common))
+        else train_reranker(data, out, options=RerankerOptions(**common), db=db)
     )
     dev = {} if made.dev is None else {"dev_base": made.dev.base, "dev": made.dev.tuned}
     return {**dev, "recipe": made.recipe, **made.figures, "chosen": made.facts.configuration["chosen"]}

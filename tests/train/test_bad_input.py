@@ -186,12 +186,18 @@ class TestOutOfMemory:
         self, dataset, quick, monkeypatch, loss, tmp_path
     ):
         self.limit(monkeypatch, 5)
-        made = train_embedder(dataset, tmp_path / "model", options=quick(loss=loss, epochs=1))
+        made = train_embedder(dataset, tmp_path / "model", options=quick(side="both", loss=loss, epochs=1))
         told = [note for note in made.notes if "out of memory" in note]
         assert told == [
             "out of memory: the cached loss takes over, 8 rows at once",
             "out of memory: 4 rows at once from here on",
         ]
+
+    def test_questions_for_themselves_are_cut(self, dataset, quick, monkeypatch, tmp_path):
+        self.limit(monkeypatch, 9)
+        made = train_embedder(dataset, tmp_path / "model", options=quick(side="query", epochs=1))
+        told = [note for note in made.notes if "out of memory" in note]
+        assert told == ["out of memory: 8 rows at once from here on"]
 
     @pytest.mark.parametrize("loss", ["bce", "lambda"])
     def test_a_batch_of_rows_for_themselves_is_cut(

@@ -29,8 +29,8 @@ def made(dataset, tiny, traces, tmp_path_factory):
     """One training with the defaults of the recipe, and the calls of its progress."""
     calls = []
     options = EmbedderOptions(
-        base=str(tiny), min_examples=10, epochs=2, learning_rate=1e-3, batch_size=16, max_tokens=32,
-        evaluations=2, dev_documents=60, device="cpu", precision="float32",
+        base=str(tiny), side="both", min_examples=10, epochs=8, learning_rate=1e-3, batch_size=16,
+        max_tokens=32, evaluations=2, dev_documents=60, device="cpu", precision="float32",
     )  # fmt: skip
     out = tmp_path_factory.mktemp("made") / "model"
     found = train_embedder(
@@ -107,7 +107,7 @@ def test_a_person_is_found_by_the_id_and_only_by_it(made, traces):
 )
 def test_every_loss_and_option_gives_a_plain_model(dataset, quick, given, rows, tmp_path):
     out = tmp_path / "model"
-    made = train_embedder(dataset, out, options=quick(epochs=0.5, evaluations=1, **given))
+    made = train_embedder(dataset, out, options=quick(side="both", epochs=0.5, evaluations=1, **given))
     assert made.facts.configuration["chosen"]["rows"] == rows
     model = load_embedder(out)
     assert not [name for name, _ in model.named_parameters() if "lora" in name]
@@ -125,7 +125,9 @@ def test_the_same_seed_gives_the_same_weights(dataset, quick, tmp_path):
 def test_merging_with_the_base_stands_between_both(dataset, quick, tiny, tmp_path):
     weights = {}
     for share in (0.5, 1.0):
-        train_embedder(dataset, tmp_path / str(share), options=quick(loss="infonce", merge_with_base=share))
+        train_embedder(
+            dataset, tmp_path / str(share), options=quick(side="both", loss="infonce", merge_with_base=share)
+        )
         weights[share] = load_embedder(tmp_path / str(share)).state_dict()
     base = load_embedder(tiny).state_dict()
     for name, value in base.items():

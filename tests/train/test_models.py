@@ -97,10 +97,16 @@ def test_a_rows_confidence_is_that_of_its_least_sure_chunk(dataset):
 
 
 def test_the_recipe_says_why(dataset):
-    recipe = choose_embedder(dataset, EmbedderOptions())
-    assert recipe.loss in ("infonce", "gist")
-    assert "more than one question" in recipe.why[0]
+    recipe = choose_embedder(dataset, EmbedderOptions(side="both"))
+    assert recipe.loss == "infonce"
+    assert "one of its checked negatives" in recipe.why[0]
     assert recipe.in_batch
+    columns = recipe.examples.columns
+    pairs = list(zip(columns["anchor"], columns["positive"]))
+    every = dataset.rows("triplets", "train").to_pydict()
+    assert len(pairs) == len(set(pairs))
+    assert set(pairs) == set(zip(every["anchor"], every["positive"]))
+    assert set(zip(*columns.values())) <= set(zip(*every.values()))
 
 
 @pytest.mark.skipif(

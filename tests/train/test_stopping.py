@@ -44,17 +44,23 @@ def interrupted(dataset, out, options, stop_at=3):
         train_embedder(dataset, out, options=options, progress=progress)
 
 
-@pytest.fixture(scope="module")
-def whole(dataset, quick, tmp_path_factory):
-    """The weights of a training that nothing disturbed."""
+def weights(folder):
+    """Every weights file of a model, by its place in the folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.safetensors")}
+
+
+@pytest.fixture(scope="module", params=["query", "both"])
+def whole(request, dataset, quick, tmp_path_factory):
+    """The side that was trained, and the weights of a training that nothing disturbed."""
     out = tmp_path_factory.mktemp("whole") / "model"
-    train_embedder(dataset, out, options=quick(loss="infonce", checkpoint_every=2))
-    return (out / "model.safetensors").read_bytes()
+    train_embedder(dataset, out, options=quick(side=request.param, loss="infonce", checkpoint_every=2))
+    return request.param, weights(out)
 
 
 @pytest.mark.parametrize("stop", [interrupted, killed])
 def test_a_stopped_training_goes_on_to_equal_weights(dataset, quick, whole, stop, tmp_path):
-    options = quick(loss="infonce", checkpoint_every=2)
+    side, expected = whole
+    options = quick(side=side, loss="infonce", checkpoint_every=2)
     stop(dataset, tmp_path / "halves", options, 5)
     assert not (tmp_path / "halves").exists()
     steps = []
@@ -64,7 +70,8 @@ def test_a_stopped_training_goes_on_to_equal_weights(dataset, quick, whole, stop
     )  # fmt: skip
     assert steps[0] == 5  # the checkpoint of step 4 was the newest whole one
     assert any("went on from step 4" in note for note in made.notes)
-    assert (tmp_path / "halves" / "model.safetensors").read_bytes() == whole
+    assert len(expected) == (2 if side == "query" else 1)
+    assert weights(tmp_path / "halves") == expected
     assert [path.name for path in tmp_path.iterdir()] == ["halves"]
 
 

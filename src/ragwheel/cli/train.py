@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["print_model", "train"]
 
+Side = Literal["auto", "query", "both"]
+
 train = typer.Typer(
     cls=CommandGroup, no_args_is_help=True, help="Train a model on what ragwheel build wrote."
 )
@@ -30,7 +32,8 @@ OutOption = Annotated[
     Path, typer.Option(help="A new folder, or that of an earlier training, which is replaced.")
 ]
 BaseOption = Annotated[str, typer.Option(help="What to start from: minilm, a folder, or a hub id.")]
-EpochsOption = Annotated[float, typer.Option(help="Passes over the training rows.")]
+EPOCHS_HELP = "Passes over the training rows."
+EpochsOption = Annotated[float, typer.Option(help=EPOCHS_HELP)]
 BatchOption = Annotated[
     int | None, typer.Option(help="Rows a step and device.", show_default="32, on a GPU 128")
 ]
@@ -52,6 +55,7 @@ PrecisionOption = Annotated[
 RestartOption = Annotated[
     bool, typer.Option("--restart", help="Throw away an unfinished training of this folder.")
 ]
+SIDE_HELP = "query: what embeds questions, the index stays; both: documents are indexed again."
 LOSS_HELP = "auto, infonce (also mnrl), gist, triplet or marginmse."
 MATRYOSHKA_HELP = "Dimensions that prefixes of the vectors shall be good at: 384,192,96."
 MERGE_HELP = "Share of the tuned weights in the result, the rest is the base's."
@@ -62,9 +66,14 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     dataset: DatasetArgument,
     out: OutOption,
     base: BaseOption = "minilm",
+    side: Annotated[Side, typer.Option(help=SIDE_HELP)] = "auto",
     loss: Annotated[str, typer.Option(help=LOSS_HELP)] = "auto",
-    epochs: EpochsOption = 1.0,
-    learning_rate: Annotated[float, typer.Option(help="At its highest.")] = 2e-5,
+    epochs: Annotated[
+        float | None, typer.Option(help=EPOCHS_HELP, show_default="8 for query, 3 for both")
+    ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(help="At its highest.", show_default="3e-5 for query, 2e-5 for both")
+    ] = None,
     batch_size: BatchOption = None,
     max_tokens: TokensOption = None,
     matryoshka: Annotated[str | None, typer.Option(help=MATRYOSHKA_HELP)] = None,
@@ -77,6 +86,7 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     seed: SeedOption = 0,
     device: DeviceOption = None,
     precision: PrecisionOption = "auto",
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors on disk.")] = False,
     db: OriginOption = None,
     restart: RestartOption = False,
     json: JsonOption = False,
@@ -85,14 +95,16 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.train import EmbedderOptions, train_embedder
 
     options = EmbedderOptions(
-        base=base, loss=loss, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
+        base=base, side=side, loss=loss, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
         max_tokens=max_tokens, matryoshka=_dimensions(matryoshka), lora_rank=lora_rank,
         merge_with_base=merge_with_base, min_examples=min_examples, without_dev=without_dev, seed=seed,
         device=device, precision=precision,
     )  # fmt: skip
     _train(
         "embedder", json,
-        lambda bar: train_embedder(dataset, out, options=options, db=db, restart=restart, progress=bar),
+        lambda bar: train_embedder(
+            dataset, out, options=options, db=db, restart=restart, cache=not no_cache, progress=bar
+        ),
     )  # fmt: skip
 
 
@@ -155,7 +167,8 @@ def _train(kind: str, json: bool, start: Callable[[Any], TrainedModel]) -> None:
             if stage == "train":
                 bar.update(whole, description=f"training the {kind}", completed=done, total=total)
             else:
-                bar.update(whole, description=f"looking at dev: {done:,} of {total:,}")
+                said = stage if stage.startswith("embedding") else "looking at dev"
+                bar.update(whole, description=f"{said}: {done:,} of {total:,}")
 
         try:
             made = start(on_progress)

@@ -13,10 +13,10 @@ from ragwheel.errors import DatasetError, ModelError
 from ragwheel.evaluate.cache import VectorCache
 from ragwheel.evaluate.collection import Collection
 from ragwheel.evaluate.runs import ranked
-from ragwheel.evaluate.systems import Searcher, System
-from ragwheel.models.card import MANIFEST, read_model_card
+from ragwheel.evaluate.systems import Cost, Searcher, System
+from ragwheel.models.card import MANIFEST, ModelFacts, read_model_card
 from ragwheel.models.encoding import encode as encode_texts
-from ragwheel.models.loading import load_embedder, load_reranker, model_identity
+from ragwheel.models.loading import load_embedder, load_reranker, model_identity, vectors_identity
 
 if TYPE_CHECKING:
     from ragwheel.deploy import Adapter
@@ -27,6 +27,8 @@ Vectors = npt.NDArray[np.float32]
 Role = Literal["query", "document"]
 #: Texts and what they are to vectors of shape (texts, dimension).
 Encoder = Callable[[list[str], Role], Vectors]
+#: What tells the vectors of a role from those of other models.
+Identity = Callable[[Role], str]
 #: A query and texts to as many scores, higher for better ones.
 Scorer = Callable[[str, list[str]], Sequence[float]]
 
@@ -49,7 +51,9 @@ def embedder(model: str | Path | Encoder, name: str, *, cache_id: str | None = N
         queries, documents = _both(collection, searcher, encode, identity)
         return nearest(collection, queries, documents, searcher.depth)
 
-    return System(name, spec, search, "re-index", _dataset_id(model))
+    card = _card(model)
+    cost: Cost = "light" if card is not None and card.documents else "re-index"
+    return System(name, spec, search, cost, _dataset_id(model))
 
 
 def adapter(folder: str | Path | Adapter, name: str, base: str | Path | Encoder | None = None) -> System:
@@ -148,7 +152,7 @@ def nearest(
 
 
 def _both(
-    collection: Collection, searcher: Searcher, encode: Encoder, identity: str | None
+    collection: Collection, searcher: Searcher, encode: Encoder, identity: Identity | None
 ) -> tuple[Vectors, Vectors]:
     """Vectors of the queries and of the corpus, from the cache where they are there."""
 
@@ -158,17 +162,17 @@ def _both(
 
         if searcher.cache is None or identity is None:
             return compute(list(texts))
-        cache = VectorCache(searcher.cache, f"{identity} {role}")
+        cache = VectorCache(searcher.cache, f"{identity(role)} {role}")
         return cache.get(texts, compute, lambda done, total: searcher.tell(f"encode {role}s", done, total))
 
     documents = vectors(list(collection.corpus.values()), "document")
     return vectors(list(collection.queries.values()), "query"), documents
 
 
-def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder, str | None]:
+def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder, Identity | None]:
     """What encodes, loaded when it is first needed, and what identifies it."""
     if not isinstance(model, (str, Path)):
-        return model, cache_id
+        return model, None if cache_id is None else lambda _role: cache_id
     loaded: list[Any] = []
 
     def encode(texts: list[str], role: Role) -> Vectors:
@@ -177,7 +181,8 @@ def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder
         found: Vectors = encode_texts(loaded[0], texts, role=role)
         return found
 
-    return encode, model_identity(model)
+    model_identity(model)  # a wrong name is said before anything heavy is loaded
+    return encode, lambda role: vectors_identity(model, role)
 
 
 def _scorer(model: str | Path | Scorer, searcher: Searcher) -> Scorer:
@@ -203,6 +208,12 @@ def _scorer(model: str | Path | Scorer, searcher: Searcher) -> Scorer:
 
 def _dataset_id(model: Any) -> str | None:
     """The dataset that a folder of ours was trained on, if its card says so."""
+    card = _card(model)
+    return None if card is None else card.dataset_id or None
+
+
+def _card(model: Any) -> ModelFacts | None:
+    """What a folder of ours says about itself."""
     if not isinstance(model, (str, Path)) or not (Path(model) / MANIFEST).is_file():
         return None
-    return read_model_card(model).dataset_id or None
+    return read_model_card(model)

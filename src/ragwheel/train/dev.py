@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from ragwheel.datasets import BuiltDataset, Progress
 
-__all__ = ["DevSet", "compare", "read_dev", "score_embedder", "score_reranker"]
+__all__ = ["DevSet", "compare", "ndcg_of_vectors", "read_dev", "score_embedder", "score_reranker"]
 
 _DISTRACTORS: Final = 20
 _RESAMPLES: Final = 2000
@@ -63,6 +63,13 @@ def score_embedder(
 ) -> npt.NDArray[np.float64]:
     """nDCG@10 of searching all chunks, one number a question."""
     documents = encode(model, dev.documents, role="document", bfloat16=bfloat16, progress=progress)
+    return ndcg_of_vectors(model, dev, documents, bfloat16=bfloat16)
+
+
+def ndcg_of_vectors(
+    model: Any, dev: DevSet, documents: npt.NDArray[np.float32], *, bfloat16: bool = False
+) -> npt.NDArray[np.float64]:
+    """The same over vectors of the chunks, (chunks, dimension), that are there already."""
     queries = encode(model, dev.queries, role="query", bfloat16=bfloat16)
     scores = queries @ documents.T
     depth = min(_DEPTH, scores.shape[1])

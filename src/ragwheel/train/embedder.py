@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.models.loading import load_embedder
 from ragwheel.train import run
-from ragwheel.train.dev import score_embedder
 from ragwheel.train.examples import resample
 from ragwheel.train.finish import pick_share
 from ragwheel.train.loop import Loop
 from ragwheel.train.options import EmbedderOptions, TrainedModel
-from ragwheel.train.recipe import choose_embedder, embedder_loss
+from ragwheel.train.recipe import choose_embedder
+from ragwheel.train.sides import Given, Side, side_of
 from ragwheel.train.work import Work
 
 if TYPE_CHECKING:
@@ -23,16 +23,21 @@ if TYPE_CHECKING:
 __all__ = ["train_embedder"]
 
 
-def train_embedder(
+def train_embedder(  # noqa: PLR0913 - all but two by keyword
     dataset: BuiltDataset | str | Path,
     out: str | Path,
     *,
     options: EmbedderOptions | None = None,
     db: str | Path | None = None,
     restart: bool = False,
+    cache: bool = True,
     progress: Progress | None = None,
 ) -> TrainedModel:
     """Tune an embedding model on a dataset folder.
+
+    By default only what embeds questions is trained (``side`` in :class:`EmbedderOptions`): the model is
+    saved with two encoders, ``encode_query`` takes the new one, ``encode_document`` the base's, and the
+    index stays.
 
     Interrupted by anything, the same call goes on from its newest checkpoint.
 
@@ -40,9 +45,11 @@ def train_embedder(
         dataset: what :func:`ragwheel.datasets.build` wrote.
         out: a new folder, or that of an earlier training, which is replaced when this one is done.
         options: see :class:`EmbedderOptions`.
-        db: the store that the dataset was built from: the card then knows whose data it was, and the store
-            knows of the model, so that ``ragwheel erase`` finds it.
+        db: the store that the dataset was built from: the card then knows whose data it was, the store
+            knows of the model, so that ``ragwheel erase`` finds it, and all chunks that were ever retrieved
+            stand against each question, not those of the dataset alone.
         restart: throw away an unfinished training of ``out``.
+        cache: keep the base's vectors on disk, for the next training and for evaluations.
         progress: called as ``("train", step, steps)`` and, while ``dev`` is looked at, ``("encode", …)``.
 
     Returns:
@@ -55,58 +62,51 @@ def train_embedder(
         TrainingError: too few examples, no ``dev``, a loss that is no number, a full disk; what was reached
             is kept.
     """
-    options, out, db = options or EmbedderOptions(), Path(out), None if db is None else Path(db)
+    options, out, db = (options or EmbedderOptions()).decided(), Path(out), None if db is None else Path(db)
     started = run.prepare(dataset, options)
     recipe = choose_embedder(started.dataset, options)
     if options.confidence == "resample":
         recipe = replace(recipe, examples=resample(recipe.examples, options.seed))
     asked = run.asked_for("embedder", started.dataset, options)
     with Work(out, asked, restart=restart) as work, run.seeded(options.seed):
-        model = load_embedder(options.base, device=options.device)
-        _check_dimensions(model, options)
-        run.check_disk(work.folder, model)
-        on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
-        model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
-        bfloat16 = run.bfloat16_for(options, on_cpu=on_cpu)
-        this = run.Run(
-            "embedder", replace(started, notes=(*started.notes, *told)), options, out, db, model,
-            _scorer(model, started, bfloat16, progress),
-        )  # fmt: skip
-        base = {name: value.detach().clone() for name, value in model.state_dict().items()}
-        if options.lora_rank:
-            _add_lora(model, options.lora_rank)
-        guide = load_embedder(options.base, device=options.device) if recipe.loss == "gist" else None
-        size = run.batch_size_for(options.batch_size, len(recipe.examples), on_cpu=on_cpu)
-
-        def loss(cached: bool) -> Any:
-            return embedder_loss(model, recipe, options, guide=guide, cached=cached)
-
-        cached = recipe.in_batch and not on_cpu and size > options.mini_batch_size
-        loop = Loop(
-            "embedder", model, loss(cached), recipe, options, size, bfloat16, work,
-            evaluate=this.evaluate, cached=lambda: loss(True), progress=progress,
-        )  # fmt: skip
-        done = loop.run()
-        value = this.load_best(work)
-        if options.lora_rank:
-            _merge_lora(model)
-        share, shares = pick_share(
-            model, base, asked=options.merge_with_base, tuned_value=value, evaluate=this.evaluate
-        )
-        model.max_seq_length = model.max_seq_length if options.max_tokens else own_tokens
-        chosen = {
-            "batch_size": size, "bfloat16": bfloat16, "cached": cached, "share_of_tuned_weights": share,
-            "dev_by_share": {str(at): found for at, found in shares.items()},
-            "best_step": work.best[0] if work.best else done.steps,
-        }  # fmt: skip
-        return this.finish(recipe, done, chosen, work)
+        base = load_embedder(options.base, device=options.device)
+        _check_dimensions(base, options)
+        run.check_disk(work.folder, base)
+        bfloat16 = run.bfloat16_for(options, on_cpu=base.device.type == "cpu")
+        given = Given(started, recipe, options, db, bfloat16, cache, progress)
+        return _train(side_of(base, given), given, out, work)
 
 
-def _scorer(model: Any, started: run.Started, bfloat16: bool, progress: Progress | None) -> run.Score | None:
-    dev = started.dev
-    if dev is None:
-        return None
-    return lambda: score_embedder(model, dev, bfloat16=bfloat16, progress=progress)
+def _train(side: Side, given: Given, out: Path, work: Work) -> TrainedModel:
+    options, recipe, model = given.options, given.recipe, side.model
+    on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
+    model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
+    started = replace(given.started, notes=(*given.started.notes, *(told if recipe.side == "both" else ())))
+    this = run.Run("embedder", started, options, out, given.db, model, side.score)
+    base = {name: value.detach().clone() for name, value in model.state_dict().items()}
+    if options.lora_rank:
+        _add_lora(model, options.lora_rank)
+    size = run.batch_size_for(options.batch_size, len(recipe.examples), on_cpu=on_cpu)
+    cached = recipe.in_batch and not on_cpu and size > options.mini_batch_size
+    loop = Loop(
+        "embedder", model, side.loss(cached=cached), recipe, side.columns, options, size,
+        given.bfloat16, work,
+        evaluate=this.evaluate, cached=lambda: side.loss(cached=True), progress=given.progress,
+    )  # fmt: skip
+    done = loop.run()
+    value = this.load_best(work)
+    if options.lora_rank:
+        _merge_lora(model)
+    share, shares = pick_share(
+        model, base, asked=options.merge_with_base, tuned_value=value, evaluate=this.evaluate
+    )
+    model.max_seq_length = model.max_seq_length if options.max_tokens else own_tokens
+    chosen = {
+        **side.facts, "batch_size": size, "bfloat16": given.bfloat16, "cached": cached,
+        "share_of_tuned_weights": share, "dev_by_share": {str(at): found for at, found in shares.items()},
+        "best_step": work.best[0] if work.best else done.steps,
+    }  # fmt: skip
+    return this.finish(recipe, done, chosen, work, side.whole())
 
 
 def _check_dimensions(model: Any, options: EmbedderOptions) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.errors import TrainingError
 from ragwheel.models.loading import quiet
+from ragwheel.models.towers import has_towers
 from ragwheel.train.trainer import trainer_class
 from ragwheel.train.work import Work, is_main_process
 
@@ -47,7 +48,8 @@ class Loop:
     Args:
         kind: ``embedder`` or ``reranker``.
         model, loss: what is trained, and by what.
-        recipe: the rows, and whether a batch may be cut.
+        recipe: how many rows, and whether a batch may be cut.
+        columns: the rows as the loss takes them.
         options: see :class:`~ragwheel.train.options.EmbedderOptions`.
         batch_size: rows a step and device.
         bfloat16: compute in it where it is safe (autocast); the weights stay float32.
@@ -61,6 +63,7 @@ class Loop:
     model: Any
     loss: Any
     recipe: Recipe
+    columns: Mapping[str, list[Any]]
     options: EmbedderOptions | RerankerOptions
     batch_size: int
     bfloat16: bool
@@ -103,7 +106,15 @@ class Loop:
     @property
     def steps_planned(self) -> int:
         """Optimizer steps of the whole training, before the sampler's last word."""
-        return max(1, math.ceil(math.ceil(len(self.recipe.examples) / self.batch_size) * self.options.epochs))
+        return max(1, math.ceil(self._batches * (self.options.epochs or 1)))
+
+    @property
+    def _learning_rate(self) -> float:
+        return self.options.learning_rate or 2e-5
+
+    @property
+    def _batches(self) -> int:
+        return math.ceil(len(self.recipe.examples) / self.batch_size)
 
     @property
     def save_every(self) -> int:
@@ -124,9 +135,9 @@ class Loop:
         on_cpu = self.model.device.type == "cpu"
         found: dict[str, Any] = {
             "output_dir": str(self.work.folder),
-            "num_train_epochs": options.epochs,
+            "num_train_epochs": options.epochs or 1,
             "per_device_train_batch_size": self.batch_size,
-            "learning_rate": options.learning_rate,
+            "learning_rate": self._learning_rate,
             "warmup_steps": math.ceil(0.1 * self.steps_planned),
             "bf16": self.bfloat16,
             "use_cpu": on_cpu,
@@ -142,12 +153,18 @@ class Loop:
         }
         if self.recipe.in_batch:
             found["batch_sampler"] = "no_duplicates"
+        if self.kind == "embedder":
+            roles = {name: "query" if name == "anchor" else "document" for name in self.columns}
+            prompts = {name: self.model.prompts.get(role) for name, role in roles.items()}
+            found["prompts"] = {name: prompt for name, prompt in prompts.items() if prompt}
+            if has_towers(self.model):
+                found["router_mapping"] = roles
         return found
 
     def check_loss(self, loss: float, step: int) -> None:
         """Raise :class:`TrainingError` when a loss is no number."""
         if not math.isfinite(loss):
-            change = f"--learning-rate {self.options.learning_rate / 4:g}"
+            change = f"--learning-rate {self._learning_rate / 4:g}"
             if self.bfloat16:
                 change += " or --precision float32"
             raise TrainingError(

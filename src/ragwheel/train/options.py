@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final, Literal
 
@@ -20,9 +20,10 @@ __all__ = [
     "TrainedModel",
 ]
 
-#: ``mnrl`` and ``infonce`` are two names of one loss; ``auto`` chooses between it and ``gist``.
+#: ``mnrl`` and ``infonce`` are two names of one loss; ``auto`` is it, with one negative a relevant chunk.
 EMBEDDER_LOSSES: Final = ("auto", "infonce", "mnrl", "gist", "triplet", "marginmse")
 RERANKER_LOSSES: Final = ("auto", "bce", "lambda")
+_NEED_BOTH: Final = ("gist", "triplet", "marginmse")
 _PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -34,9 +35,15 @@ class EmbedderOptions:
 
     Args:
         base: a folder, a hub id or ``minilm``.
-        loss: of :data:`EMBEDDER_LOSSES`.
-        epochs: passes over the training rows.
-        learning_rate: at its highest, after a warm-up of a tenth of the steps; then falling to zero.
+        side: ``query`` trains what embeds questions; documents keep their vectors, so the index stays, and
+            every known chunk is a negative. ``both`` trains all of the model: documents are indexed again.
+            ``auto``: query, unless ``loss`` or ``matryoshka`` need both.
+        loss: of :data:`EMBEDDER_LOSSES`; ``query`` takes ``auto``, ``infonce`` or ``mnrl``.
+        epochs: passes over the training rows; None: 8 for ``query``, 3 for ``both``.
+        learning_rate: at its highest, after a warm-up of a tenth of the steps; then falling to zero;
+            None: 3e-5 for ``query``, 2e-5 for ``both``.
+        known_chunks: how many chunks stand against each question of ``query``: all that training rows name,
+            however many, and others of the store (if it is given).
         batch_size: rows a step and device; the other rows' chunks are negatives too. None: 32 on a CPU, 128
             elsewhere, and fewer where that would make less than eight steps.
         mini_batch_size: rows in memory at once on a GPU; halved when memory runs out.
@@ -47,7 +54,7 @@ class EmbedderOptions:
             forgetting); None: the share that does best on ``dev``.
         confidence: ``resample`` draws rows in proportion to the confidence of their labels.
         evaluations: how often ``dev`` is looked at during training.
-        dev_documents: the most chunks that are searched in such a look.
+        dev_documents: the most chunks that are searched in such a look; None: 1,000, for ``query`` all.
         min_examples: training questions below which nothing is trained.
         without_dev: train where there is no ``dev`` split, and take the last step instead of the best.
         checkpoint_every: steps from one checkpoint to the next; None: a twentieth of the training.
@@ -60,9 +67,11 @@ class EmbedderOptions:
     """
 
     base: str = MINILM
+    side: Literal["auto", "query", "both"] = "auto"
     loss: str = "auto"
-    epochs: float = 1.0
-    learning_rate: float = 2e-5
+    epochs: float | None = None
+    learning_rate: float | None = None
+    known_chunks: int = 20_000
     batch_size: int | None = None
     mini_batch_size: int = 32
     max_tokens: int | None = None
@@ -71,7 +80,7 @@ class EmbedderOptions:
     merge_with_base: float | None = None
     confidence: Literal["resample", "ignore"] = "resample"
     evaluations: int = 4
-    dev_documents: int = 1000
+    dev_documents: int | None = None
     min_examples: int = 100
     without_dev: bool = False
     checkpoint_every: int | None = None
@@ -79,8 +88,30 @@ class EmbedderOptions:
     device: str | None = None
     precision: Precision = "auto"
 
+    def decided(self) -> EmbedderOptions:
+        """The same with ``auto`` and None replaced where that depends on the other options alone."""
+        side = self.side
+        if side == "auto":
+            side = "both" if self.loss in _NEED_BOTH or self.matryoshka else "query"
+        epochs, rate, documents = (8.0, 3e-5, self.known_chunks) if side == "query" else (3.0, 2e-5, 1000)
+        return replace(
+            self,
+            side=side,
+            epochs=self.epochs or epochs,
+            learning_rate=self.learning_rate or rate,
+            dev_documents=self.dev_documents or documents,
+        )
+
     def __post_init__(self) -> None:
         _check_common(self, EMBEDDER_LOSSES)
+        if self.side not in ("auto", "query", "both"):
+            raise ConfigurationError(f"side is {self.side!r}; allowed: auto, query, both.")
+        if self.side == "query" and (self.loss in _NEED_BOTH or self.matryoshka):
+            what = "matryoshka" if self.matryoshka else f"the loss {self.loss}"
+            raise ConfigurationError(
+                f"side is 'query', but {what} trains documents, too. "
+                "Allowed: side auto or both; the loss infonce."
+            )
         if self.merge_with_base is not None and not 0 < self.merge_with_base <= 1:
             raise ConfigurationError(
                 f"merge_with_base is {self.merge_with_base}; allowed: above 0, to 1 (tuned alone)."
@@ -145,6 +176,7 @@ def _check_common(options: EmbedderOptions | RerankerOptions, losses: tuple[str,
         ("min_examples", options.min_examples, 1),
         ("max_tokens", options.max_tokens, 8),
         ("checkpoint_every", options.checkpoint_every, 1),
+        ("known_chunks", getattr(options, "known_chunks", None), 1),
     ):
         if number is not None and not number >= least:
             raise ConfigurationError(f"{name} is {number}; allowed: {least:g} or more.")

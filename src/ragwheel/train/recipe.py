@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+import random
 from dataclasses import dataclass
 from statistics import median
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ragwheel.errors import TrainingError
 from ragwheel.train.examples import USEFUL, Examples, read_examples
@@ -16,22 +16,25 @@ if TYPE_CHECKING:
 
 __all__ = ["Recipe", "choose_embedder", "choose_reranker", "embedder_loss", "reranker_loss"]
 
-_SHARED: Final = 0.2
+_QUERY_WHY: Final = (
+    "what embeds questions is trained; documents keep their vectors, and the index stays (--side both)"
+)
 _IN_BATCH: Final = ("infonce", "gist")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """The loss by name, its rows, why; ``in_batch``: whether the rows of a batch depend on each other."""
+    """The loss by name, its rows, why, and which side of the model is trained."""
 
     loss: str
     examples: Examples
     why: tuple[str, ...]
+    side: Literal["query", "both"] = "both"
 
     @property
     def in_batch(self) -> bool:
         """Whether other rows' chunks are negatives, so that a batch must not be cut."""
-        return self.loss in _IN_BATCH
+        return self.loss in _IN_BATCH and self.side == "both"
 
 
 def choose_embedder(dataset: BuiltDataset, options: EmbedderOptions) -> Recipe:
@@ -41,30 +44,36 @@ def choose_embedder(dataset: BuiltDataset, options: EmbedderOptions) -> Recipe:
         TrainingError: the dataset has no rows for the loss that was asked for.
     """
     loss = {"mnrl": "infonce"}.get(options.loss, options.loss)
-    why: tuple[str, ...] = ()
-    if loss == "auto":
-        shared = _shared(dataset)
-        loss = "gist" if shared >= _SHARED and not options.matryoshka else "infonce"
-        why = (
-            f"{shared:.0%} of the relevant chunks answer more than one question: "
-            + (
-                "the base tells which in-batch negatives are none"
-                if loss == "gist"
-                else "plain in-batch negatives"
-            )
-            + f" ({loss})",
-        )
+    if options.decided().side == "query":
+        return Recipe("infonce", _relevant(dataset), (_QUERY_WHY,), "query")
+    if loss == "auto" and dataset.manifest["rows"].get("triplets", {}).get("train"):
+        examples = _one_negative(read_examples(dataset, "triplets"), options.seed)
+        told = f"triplets: {len(examples):,} relevant chunks, each with one of its checked negatives"
+        return Recipe("infonce", examples, (told,))
+    loss = "infonce" if loss == "auto" else loss
     config, told = _embedder_config(dataset, loss)
-    examples = read_examples(dataset, config)
-    if config == "pairs":
-        rows = [row for row, label in enumerate(examples.columns["label"]) if label >= USEFUL]
-        examples = examples.take(rows)
-        columns = {"anchor": examples.columns["query"], "positive": examples.columns["document"]}
-        examples = Examples("pairs", columns, examples.confidence)
+    examples = _relevant(dataset) if config == "pairs" else read_examples(dataset, config)
     if loss == "marginmse":
         margins = _margins(dataset)
         examples = Examples(config, {**examples.columns, "label": margins}, examples.confidence)
-    return Recipe(loss, examples, (*why, told))
+    return Recipe(loss, examples, (told,))
+
+
+def _relevant(dataset: BuiltDataset) -> Examples:
+    """Questions and their relevant chunks."""
+    pairs = read_examples(dataset, "pairs")
+    useful = pairs.take([row for row, label in enumerate(pairs.columns["label"]) if label >= USEFUL])
+    columns = {"anchor": useful.columns["query"], "positive": useful.columns["document"]}
+    return Examples("pairs", columns, useful.confidence)
+
+
+def _one_negative(triplets: Examples, seed: int) -> Examples:
+    """One row, drawn by the seed, for each question and relevant chunk: more would repeat the positive."""
+    rows: dict[tuple[str, str], list[int]] = {}
+    for row, pair in enumerate(zip(triplets.columns["anchor"], triplets.columns["positive"])):
+        rows.setdefault(pair, []).append(row)
+    draw = random.Random(seed)
+    return triplets.take([draw.choice(some) for some in rows.values()])
 
 
 def _embedder_config(dataset: BuiltDataset, loss: str) -> tuple[str, str]:
@@ -94,16 +103,6 @@ def _column(dataset: BuiltDataset, config: str, name: str) -> list[str]:
         )
     found: list[str] = table[name].to_pylist()
     return found
-
-
-def _shared(dataset: BuiltDataset) -> float:
-    """The share of relevant chunks that are relevant to more than one question."""
-    pairs = dataset.rows("pairs", "train").to_pydict()
-    useful = {
-        (d, q) for q, d, label in zip(pairs["query"], pairs["document"], pairs["label"]) if label >= USEFUL
-    }
-    questions = Counter(document for document, _ in useful)
-    return sum(count > 1 for count in questions.values()) / max(1, len(questions))
 
 
 def _margins(dataset: BuiltDataset) -> list[float]:

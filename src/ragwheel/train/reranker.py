@@ -58,7 +58,7 @@ def train_reranker(
             size = max(2, size // _PAIRS_A_LIST)
         loss, weight = reranker_loss(model, recipe, options.positive_weight)
         loop = Loop(
-            "reranker", model, loss, recipe, options, size, bfloat16, work,
+            "reranker", model, loss, recipe, recipe.examples.columns, options, size, bfloat16, work,
             evaluate=this.evaluate, progress=progress,
         )  # fmt: skip
         done = loop.run()

@@ -63,7 +63,7 @@ def prepare(dataset: BuiltDataset | str | Path, options: EmbedderOptions | Reran
     _, notes = check_amount(opened, options.min_examples)
     if options.without_dev:
         return Started(opened, None, (*notes, "without dev: the last step is taken, and no gain is known"))
-    dev = read_dev(opened, documents=options.dev_documents, seed=options.seed)
+    dev = read_dev(opened, documents=options.dev_documents or 1000, seed=options.seed)
     if dev is None:
         raise TrainingError(
             f"{opened.folder} has no dev question with a relevant chunk, so that no checkpoint can be "
@@ -118,9 +118,9 @@ class Run:
         return best[1]
 
     def finish(
-        self, recipe: Recipe, done: LoopFigures, chosen: Mapping[str, Any], work: Work
+        self, recipe: Recipe, done: LoopFigures, chosen: Mapping[str, Any], work: Work, model: Any = None
     ) -> TrainedModel:
-        """Compare with the base on ``dev``, write the folder."""
+        """Compare with the base on ``dev``, write the folder of ``model`` (None: of what was trained)."""
         dev: DevFigures | None = None
         if self.score is not None and self.before is not None:
             dev = compare(self.before, self.score(), self.options.seed)
@@ -143,7 +143,13 @@ class Run:
             chosen={"loss": recipe.loss, "rows": recipe.examples.config, **chosen}, dev=dev, figures=figures,
         )  # fmt: skip
         if is_main_process():
-            save(self.model, self.out, facts, dataset=self.started.dataset, db=self.db)
+            save(
+                self.model if model is None else model,
+                self.out,
+                facts,
+                dataset=self.started.dataset,
+                db=self.db,
+            )
         return TrainedModel(self.out, facts, recipe.loss, recipe.why, dev, tuple(notes), figures)
 
 

@@ -39,7 +39,7 @@ def trainer_class(kind: str) -> Any:
             super().__init__(
                 model=loop.model,
                 args=arguments,
-                train_dataset=Dataset.from_dict(dict(loop.recipe.examples.columns)),
+                train_dataset=Dataset.from_dict(dict(loop.columns)),
                 loss=loop.loss,
                 callbacks=[keeper(loop)],
             )

@@ -17,7 +17,7 @@ import numpy as np
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.evaluate.cache import VectorCache, cache_folder
 from ragwheel.models.encoding import encode as encode_texts
-from ragwheel.models.loading import load_embedder, model_identity
+from ragwheel.models.loading import load_embedder, vectors_identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Embedding:
 
     name: str
     encode: Callable[[list[str], Role], Any]
-    identity: str = ""
+    identity: Callable[[Role], str] | None = None
 
     def __call__(
         self, texts: Sequence[str], role: Role, *, cache: bool = True, progress: Progress | None = None
@@ -58,7 +58,8 @@ class Embedding:
         distinct = list(dict.fromkeys(texts))
         place = {text: number for number, text in enumerate(distinct)}
         if cache and self.name:
-            kept = VectorCache(cache_folder(), f"{self.identity or self.name} {role}")
+            identity = self.name if self.identity is None else self.identity(role)
+            kept = VectorCache(cache_folder(), f"{identity} {role}")
             found = kept.get(distinct, compute, lambda done, total: _tell(progress, role, done, total))
         else:
             parts = []
@@ -129,19 +130,20 @@ class Endpoint:
         return vectors
 
 
-def embedding(embed: Any) -> Embedding:
+def embedding(embed: Any, *, device: str | None = None) -> Embedding:
     """What embeds, from whatever names it.
 
     Args:
         embed: ``minilm``, a folder or a hub id; an :class:`Endpoint`; an object with ``embed_query`` and
             ``embed_documents`` (LangChain's Embeddings); or a function ``(texts, role) -> vectors``.
+        device: of a model with a name, as torch names it; None: the GPU if there is one.
 
     Raises:
         ModelError: there is no such model.
         ConfigurationError: it is none of these.
     """
     if isinstance(embed, (str, Path)):
-        return _model(str(embed))
+        return _model(str(embed), device)
     if isinstance(embed, Endpoint):
         return Embedding(f"{embed.url.rstrip('/')}#{embed.model}", embed)
     if hasattr(embed, "embed_query") and hasattr(embed, "embed_documents"):
@@ -158,16 +160,16 @@ def embedding(embed: Any) -> Embedding:
     )
 
 
-def _model(name: str) -> Embedding:
-    identity = model_identity(name)  # a wrong name is said before anything heavy is loaded
+def _model(name: str, device: str | None) -> Embedding:
+    vectors_identity(name, "query")  # a wrong name is said before anything heavy is loaded
     loaded: list[Any] = []
 
     def encode(texts: list[str], role: Role) -> Any:
         if not loaded:
-            loaded.append(load_embedder(name))
+            loaded.append(load_embedder(name, device=device))
         return encode_texts(loaded[0], texts, role=role)
 
-    return Embedding(name, encode, identity)
+    return Embedding(name, encode, lambda role: vectors_identity(name, role))
 
 
 def _tell(progress: Progress | None, role: Role, done: int, total: int) -> None:

@@ -1,0 +1,143 @@
+"""Training what embeds questions, while documents keep the vectors that they are indexed with.
+
+Since no document moves, every known chunk stands against every question for the price of a matrix product,
+the index stays, and chunks that no row of training names keep their place. A chunk that nobody has judged for
+a question and that the base finds closer than the relevant one may be relevant itself: it stands aside
+(Solatorio 2024, GISTEmbed). One that people passed over or rejected does not.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ragwheel.store import open_store
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ragwheel.datasets import BuiltDataset
+    from ragwheel.train.examples import Examples
+
+    Vectors = NDArray[np.float32]
+
+__all__ = ["IRRELEVANT", "Bank", "bank_loss", "known_chunks", "make_bank"]
+
+#: Labels of pairs are grade / 5; up to grade 1 a chunk is irrelevant.
+IRRELEVANT: Final = 0.2
+_TEMPERATURE: Final = 0.05
+
+Encode = Callable[[Sequence[str], Any], "Vectors"]
+
+
+@dataclass(frozen=True)
+class Bank:
+    """All known chunks, and what each training row makes of them.
+
+    Args:
+        documents: (chunks, dimension), of length 1.
+        questions: (rows, dimension), the base's vector of each row's question.
+        positive: (rows,), which chunk is the relevant one.
+        against: per row, the chunks that are irrelevant for certain.
+        aside: per row, the chunks that are neither: relevant to the question as well, or judged in between.
+    """
+
+    documents: Vectors
+    questions: Vectors
+    positive: NDArray[np.int64]
+    against: tuple[NDArray[np.int64], ...]
+    aside: tuple[NDArray[np.int64], ...]
+
+
+def known_chunks(dataset: BuiltDataset, db: Path | None, *, most: int, seed: int) -> list[str]:
+    """Texts of the chunks that the training rows name, and of others in the store, drawn by the seed.
+
+    Args:
+        dataset: all chunks of its pairs for training are taken, however many.
+        db: the store that it was built from, if known.
+        most: how many texts altogether; fewer where the store has no more.
+        seed: of the draw.
+    """
+    named = sorted(set(dataset.rows("pairs", "train")["document"].to_pylist()))
+    room = most - len(named)
+    if db is None or not db.is_file() or room <= 0:
+        return named
+    taken, draw = set(named), random.Random(seed)
+    others: list[str] = []
+    with closing(open_store(db)) as connection:
+        rows = connection.execute("SELECT DISTINCT text FROM chunks WHERE text <> '' ORDER BY content_hash")
+        for number, text in enumerate(text for (text,) in rows if text not in taken):
+            if len(others) < room:
+                others.append(text)
+            elif (place := draw.randrange(number + 1)) < room:  # each is kept as likely (Vitter 1985, R)
+                others[place] = text
+    return [*named, *others]
+
+
+def make_bank(dataset: BuiltDataset, examples: Examples, chunks: Sequence[str], encode: Encode) -> Bank:
+    """The bank of these rows.
+
+    Args:
+        dataset: its pairs say what is irrelevant to a question, and what is in between.
+        examples: rows of a question and a relevant chunk, columns ``anchor`` and ``positive``.
+        chunks: every ``positive`` is among them.
+        encode: texts and their role to vectors of length 1, by the model that the index was made with.
+    """
+    place = {text: number for number, text in enumerate(chunks)}
+    against: dict[str, list[int]] = {}
+    aside: dict[str, list[int]] = {}
+    pairs = dataset.rows("pairs", "train").to_pydict()
+    for question, text, label in zip(pairs["query"], pairs["document"], pairs["label"]):
+        (against if label <= IRRELEVANT else aside).setdefault(question, []).append(place[text])
+    anchors = examples.columns["anchor"]
+    return Bank(
+        encode(chunks, "document"),
+        encode(anchors, "query"),
+        np.array([place[text] for text in examples.columns["positive"]], dtype=np.int64),
+        tuple(np.array(against.get(one, ()), dtype=np.int64) for one in anchors),
+        tuple(np.array(aside.get(one, ()), dtype=np.int64) for one in anchors),
+    )
+
+
+def bank_loss(model: Any, bank: Bank) -> Any:
+    """A module: softmax cross-entropy of each question over all chunks, but those that stand aside (InfoNCE).
+
+    Takes the features of the questions and, as labels, the numbers of their rows.
+    """
+    import torch
+    from torch.nn.functional import cross_entropy, normalize
+
+    class BankLoss(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+            self.documents, self.questions, self.positive = (
+                torch.nn.Buffer(torch.from_numpy(one), persistent=False)
+                for one in (bank.documents, bank.questions, bank.positive)
+            )
+
+        def forward(self, features: Any, rows: Any) -> Any:
+            found = normalize(self.model(next(iter(features)))["sentence_embedding"].float(), dim=1)
+            target = self.positive[rows]
+            aside = self._aside(rows.tolist(), rows, target)
+            scores = (found @ self.documents.T / _TEMPERATURE).masked_fill(aside, float("-inf"))
+            return cross_entropy(scores, target)
+
+        def _aside(self, numbers: list[int], rows: Any, target: Any) -> Any:
+            """(questions, chunks): true where a chunk stands aside."""
+            by_base = self.questions[rows] @ self.documents.T
+            every = torch.arange(len(target), device=target.device)
+            aside = by_base > by_base[every, target].unsqueeze(1)
+            for at, number in enumerate(numbers):
+                aside[at, torch.from_numpy(bank.against[number]).to(aside.device)] = False
+                aside[at, torch.from_numpy(bank.aside[number]).to(aside.device)] = True
+            aside[every, target] = False
+            return aside
+
+    return BankLoss()

@@ -1,0 +1,122 @@
+"""What of an embedding model is trained: all of it, or only what embeds questions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ragwheel.models.loading import load_embedder, vectors_identity
+from ragwheel.models.towers import join_towers, query_tower
+from ragwheel.train.adapter.embedding import embedding
+from ragwheel.train.dev import ndcg_of_vectors, score_embedder
+from ragwheel.train.documents import bank_loss, known_chunks, make_bank
+from ragwheel.train.recipe import embedder_loss
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from ragwheel.datasets import Progress
+    from ragwheel.train.options import EmbedderOptions
+    from ragwheel.train.recipe import Recipe
+    from ragwheel.train.run import Score, Started
+
+__all__ = ["Given", "Side", "side_of"]
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a training works with; ``cache``: whether vectors of the base are kept on disk."""
+
+    started: Started
+    recipe: Recipe
+    options: EmbedderOptions
+    db: Path | None
+    bfloat16: bool
+    cache: bool
+    progress: Progress | None
+
+
+class Side(Protocol):
+    """One way of training an embedding model."""
+
+    model: Any
+    """What is trained: a plain SentenceTransformer."""
+
+    columns: Mapping[str, list[Any]]
+    """The rows as the loss takes them."""
+
+    facts: Mapping[str, Any]
+    """What the card tells of it."""
+
+    score: Score | None
+    """nDCG@10 on ``dev``, one number a question; None: there is no such split."""
+
+    def loss(self, *, cached: bool) -> Any:
+        """The loss module; ``cached``: one that needs less memory, where there is one."""
+
+    def whole(self) -> Any:
+        """What is saved."""
+
+
+def side_of(base: Any, given: Given) -> Side:
+    """The side that the recipe asks for, of a model that was just loaded."""
+    return _Query(base, given) if given.recipe.side == "query" else _Both(base, given)
+
+
+class _Both:
+    """All of the model: documents have to be indexed again."""
+
+    def __init__(self, base: Any, given: Given) -> None:
+        self.model, self._given = base, given
+        self.columns: Mapping[str, list[Any]] = given.recipe.examples.columns
+        self.facts: Mapping[str, Any] = {"side": "both"}
+        guided, options = given.recipe.loss == "gist", given.options
+        self._guide = load_embedder(options.base, device=options.device) if guided else None
+        dev, bfloat16, progress = given.started.dev, given.bfloat16, given.progress
+        self.score: Score | None = (
+            None if dev is None else lambda: score_embedder(base, dev, bfloat16=bfloat16, progress=progress)
+        )
+
+    def loss(self, *, cached: bool) -> Any:
+        given = self._given
+        return embedder_loss(self.model, given.recipe, given.options, guide=self._guide, cached=cached)
+
+    def whole(self) -> Any:
+        return self.model
+
+
+class _Query:
+    """What embeds questions. Documents keep their vectors, and every known chunk is a negative."""
+
+    def __init__(self, base: Any, given: Given) -> None:
+        started, options, examples = given.started, given.options, given.recipe.examples
+        self.model: Any = None
+        self.model, self._base = query_tower(base), base
+        embed = embedding(options.base, device=options.device)
+
+        def vectors(texts: Any, role: Any) -> Any:
+            return embed(texts, role, cache=given.cache, progress=given.progress)
+
+        chunks = known_chunks(started.dataset, given.db, most=options.known_chunks, seed=options.seed)
+        self._bank = make_bank(started.dataset, examples, chunks, vectors)
+        self.score: Score | None = None
+        if (dev := started.dev) is not None:
+            documents = vectors(dev.documents, "document")
+            self.score = lambda: ndcg_of_vectors(self.model, dev, documents, bfloat16=given.bfloat16)
+        self.columns: Mapping[str, list[Any]] = {
+            "anchor": examples.columns["anchor"],
+            "label": [*range(len(examples))],
+        }
+        self.facts: Mapping[str, Any] = {
+            "side": "query",
+            "chunks_against_each_question": len(chunks),
+            "documents": vectors_identity(options.base, "document"),
+        }
+
+    def loss(self, *, cached: bool) -> Any:
+        del cached  # questions are short, and documents need no gradient
+        return bank_loss(self.model, self._bank)
+
+    def whole(self) -> Any:
+        return join_towers(self.model, self._base)
