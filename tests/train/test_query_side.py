@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import numpy as np
 import pytest
 
+import ragwheel
+from ragwheel.deploy import QueryEncoder
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.evaluate import embedder
 from ragwheel.models.loading import load_reranker, vectors_identity
@@ -57,6 +61,46 @@ def test_the_card_and_the_cost_say_that_the_index_stays(tiny, made):
     assert vectors_identity(made.folder, "query") != vectors_identity(tiny, "query")
     assert embedder(made.folder, "tuned").cost == "light"
     assert embedder(tiny, "base").cost == "re-index"
+
+
+def test_it_embeds_questions_in_the_app_and_the_retrieval_says_so(made, tmp_path):
+    encoder, model = QueryEncoder(made.folder), load_embedder(made.folder)
+    ragwheel.configure(db=tmp_path / "app.db")
+
+    @ragwheel.retriever(source="kb", version="index-3")
+    def search(question):
+        assert encoder(question) == pytest.approx(encode(model, [question], role="query")[0])
+        return ["one", "two"]
+
+    search("where is the key")
+    ragwheel.shutdown()
+    connection = open_store(tmp_path / "app.db")
+    assert connection.execute("SELECT version FROM retrievals").fetchall() == [
+        (f"index-3+{encoder.version}",)
+    ]
+    connection.close()
+    assert np.shape(encoder(["one", "two", "three"])) == (3, 32)
+
+
+def test_it_embeds_questions_for_langchain(made):
+    langchain = pytest.importorskip("ragwheel_langchain")
+    from langchain_core.embeddings import DeterministicFakeEmbedding
+
+    base = DeterministicFakeEmbedding(size=32)
+    embeddings = langchain.AdaptedEmbeddings(base, made.folder)
+    expected = QueryEncoder(made.folder)("where is the key")
+    assert embeddings.embed_query("where is the key") == pytest.approx(expected)
+    assert asyncio.run(embeddings.aembed_query("where is the key")) == pytest.approx(expected)
+    assert embeddings.embed_documents(["a"]) == base.embed_documents(["a"])
+    assert embeddings.version == QueryEncoder(made.folder).version
+
+
+def test_a_model_of_both_sides_is_not_put_before_the_old_index(dataset, quick, tiny, tmp_path):
+    train_embedder(dataset, tmp_path / "both", options=quick(side="both", epochs=0.5))
+    with pytest.raises(ModelError, match="index again"):
+        QueryEncoder(tmp_path / "both")
+    with pytest.raises(ModelError, match=r"ragwheel-model\.json"):
+        QueryEncoder(tiny)
 
 
 def test_the_wheel_turns_again_on_what_was_trained(dataset, tiny, made, quick, tmp_path):

@@ -1,10 +1,11 @@
-"""Deploy: what was trained, back inside the app. Needs numpy and safetensors, no torch.
+"""Deploy: what was trained, back inside the app. Adapters need numpy and safetensors, no torch.
 
 ::
 
     from ragwheel.deploy import Adapter, Reranked, adapted
 
     embed_query = adapted(embed_query, Adapter.load("adapter"))   # documents stay as they are indexed
+    embed_query = QueryEncoder("model")                           # the same, by ragwheel train embedder
     search = Reranked(search, reranker, fetch_k=40, k=5)
 
 For LangChain: ``ragwheel_langchain.AdaptedEmbeddings`` and ``ragwheel_langchain.RerankedRetriever``. To let
@@ -15,10 +16,12 @@ from __future__ import annotations
 
 from ragwheel.deploy.adapter import Adapter, Router
 from ragwheel.deploy.embedding import adapted, stamp
+from ragwheel.deploy.questions import QueryEncoder
 from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
 
 __all__ = [
     "Adapter",
+    "QueryEncoder",
     "Reranked",
     "Router",
     "Scorer",

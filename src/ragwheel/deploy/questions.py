@@ -1,0 +1,66 @@
+"""What ``ragwheel train embedder`` made of questions, in front of the index that is there already."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+from ragwheel.capture.context import running
+from ragwheel.deploy.embedding import stamp
+from ragwheel.errors import ModelError
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["QueryEncoder"]
+
+
+class QueryEncoder:
+    """Embeds questions for an index whose documents the base model embedded.
+
+    Args:
+        folder: what ``ragwheel train embedder`` wrote (``--side query``, its default).
+        device: as torch names it; None: the GPU if there is one.
+
+    Called with a text it gives its vector, with texts a list of vectors; of length 1 each. Inside a recorded
+    retriever the retrieval's version gets the model's id. The model is loaded with the first question, by
+    sentence-transformers (the extra ``train``).
+
+    Raises:
+        ragwheel.errors.ModelError: there is no model of ragwheel's, or documents were trained, too: then they
+            have to be embedded with it, and ``SentenceTransformer(folder)`` serves both.
+    """
+
+    def __init__(self, folder: str | Path, *, device: str | None = None) -> None:
+        from ragwheel.models.card import read_model_card
+        from ragwheel.models.loading import model_identity
+
+        card = read_model_card(folder)
+        if not card.documents:
+            raise ModelError(
+                f"{folder} is a model of the kind {card.kind}, expected one of which questions alone were "
+                "trained (ragwheel train embedder --side query). An embedder of both sides embeds documents, "
+                "too: index again with SentenceTransformer; an adapter: ragwheel.deploy.Adapter."
+            )
+        self.folder, self.base, self._device = Path(folder), card.base, device
+        self.version = f"embedder-{model_identity(folder)[:8]}"
+
+    @cached_property
+    def _model(self) -> SentenceTransformer:
+        from ragwheel.models.loading import load_embedder
+
+        return load_embedder(self.folder, device=self._device)
+
+    @overload
+    def __call__(self, text: str) -> list[float]: ...
+    @overload
+    def __call__(self, text: list[str]) -> list[list[float]]: ...
+    def __call__(self, text: str | list[str]) -> Any:
+        """Vectors of questions."""
+        from ragwheel.models.encoding import encode
+
+        stamp(running.get(), self.version)
+        one = isinstance(text, str)
+        found = encode(self._model, [text] if isinstance(text, str) else text, role="query").tolist()
+        return found[0] if one else found
