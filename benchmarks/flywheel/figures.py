@@ -37,7 +37,7 @@ def measure(turns: Sequence[Turn], collection: Collection, *, rerank: int) -> di
     Args:
         turns: of all seeds; a system's value for a question is the mean over its seeds.
         collection: what to measure on.
-        rerank: how many documents a re-ranker reads for a question.
+        rerank: how many documents a re-ranker reads for a question; 0: leave re-rankers out.
 
     Returns:
         Means and differences by system and slice, and what the guard recommends.
@@ -66,10 +66,10 @@ def _systems(turn: Turn, rerank: int) -> Iterable[System]:
             yield adapter(have["adapter"], f"adapter of {labels} #{turn.seed}", BASE)
         if "embedder" in have:
             yield embedder(have["embedder"], f"embedder of {labels} #{turn.seed}")
-        if "reranker" in have:
+        if "reranker" in have and rerank:
             over = embedder(BASE, "base")
             yield reranked(have["reranker"], over, f"re-ranker of {labels} #{turn.seed}", depth=rerank)
-        if "reranker" in have and "embedder" in have:
+        if "reranker" in have and "embedder" in have and rerank:
             over = embedder(have["embedder"], "embedder")
             name = f"embedder + re-ranker of {labels} #{turn.seed}"
             yield reranked(have["reranker"], over, name, depth=rerank)

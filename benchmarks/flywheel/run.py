@@ -96,7 +96,7 @@ def main(arguments: list[str] | None = None) -> None:
         "seeds": plan.seeds,
         "turns": [turn.told() for turn in turns],
         "test": measure(turns, setting.test, rerank=asked.rerank),
-        "others": [measure(turns, read_beir(one), rerank=asked.rerank) for one in asked.others],
+        "others": [measure(turns, read_beir(one), rerank=0) for one in asked.others],
     }
     text = json.dumps(results, indent=1, default=str) + "\n"
     (asked.out / "results.json").write_text(text, "utf-8")

@@ -141,8 +141,8 @@ def _seconds(results: Found) -> str:
     rows = []
     for name in dict.fromkeys(name for turn in results["turns"] for name in turn):
         some = [turn[name] for turn in results["turns"] if name in turn]
-        speed = [one["rows_per_s"] for one in some if "rows_per_s" in one]
-        extra = f"{mean(speed):.1f} rows/s: 6,000 in {6000 / mean(speed) / 60:.0f} min" if speed else ""
+        each_s = [one["training_s"] / one["examples"] for one in some if one.get("examples")]
+        extra = f"{6000 * mean(each_s) / 60:.0f} minutes for 6,000 examples at this rate" if each_s else ""
         rows.append([name, f"{mean(one['wall_s'] for one in some):,.0f}", extra])
     rows.append(["evaluate", f"{results['test']['evaluated_s']:,.0f}", "all systems and seeds, vectors kept"])
     return _table(["step", "seconds, mean over seeds", ""], rows)

@@ -108,13 +108,15 @@ def test_people_who_disagree_make_it_abstain(store, grades):
 
 
 def test_an_llm_judge_is_a_voice_among_others(store, grades):
-    store.ask(QUERY, ["a", "b"])
+    store.ask(QUERY, ["a", "b", "c"])
     store.judge(QUERY, "a", 5, judge="robot", human=False)
-    store.judge(QUERY, "b", 0, judge="robot", human=False)
+    for judge, chunks in (("robot", "bc"), ("another", "c")):
+        for chunk in chunks:
+            store.judge(QUERY, chunk, 0, judge=judge, human=False)
     found = grades()
-    assert (found["a"]["status"], found["b"]["status"]) == ("positive", "negative")
+    assert [found[chunk]["status"] for chunk in "abc"] == ["positive", "abstain", "negative"]
     assert 0.7 < found["a"]["confidence"] < 0.9
-    assert found["b"]["strategy"] == "judged"
+    assert found["c"]["strategy"] == "judged"
 
 
 def test_negatives_are_named_by_their_most_trusted_evidence(store, grades, tmp_path):

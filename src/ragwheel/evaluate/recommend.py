@@ -36,8 +36,8 @@ def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
     A system is refused when its interval lies wholly below the reference's in any evaluation, with any kind
     of label, on any slice. It is a candidate when its verdict is *better* in the first evaluation that can
     tell. Among
-    the candidates that cannot be told apart from the best one the cheapest is taken: first by what using it
-    asks for (:data:`~ragwheel.evaluate.systems.COSTS`), then by its time per query.
+    the candidates that cannot be told apart from the best one the cheapest is taken, by what using it asks for
+    (:data:`~ragwheel.evaluate.systems.COSTS`); of those that ask for the same, the one with the highest mean.
 
     Args:
         evaluations: one, or several of the same systems against the same reference, the most important first.
@@ -107,7 +107,7 @@ def _cheapest(evaluation: Evaluation, proved: list[SystemFacts], refused: dict[s
             ).rows[0]
             if found.difference.low <= 0:
                 equals.append(one)
-    chosen = min(equals, key=lambda one: (COSTS.index(one.cost), one.ms_per_query))
+    chosen = min(equals, key=lambda one: (COSTS.index(one.cost), -means[one.name], one.ms_per_query))
     row = evaluation.comparisons[chosen.name].rows[0]
     why = [
         (

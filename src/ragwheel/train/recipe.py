@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Recipe", "choose_embedder", "choose_reranker", "embedder_loss", "reranker_loss"]
 
 _QUERY_WHY: Final = (
-    "what embeds questions is trained; documents keep their vectors, and the index stays (--side both)"
+    "what embeds questions is trained; documents and their index stay (all of it: --side both)"
 )
 _IN_BATCH: Final = ("infonce", "gist")
 

@@ -131,6 +131,7 @@ class Run:
             notes.append(f"the gain on {dev.queries} dev questions may be chance: the interval holds zero")
         seconds = max(done.seconds, 1e-9)
         figures = {
+            "examples": len(recipe.examples),
             "steps": done.steps,
             "training_s": round(done.seconds, 1),
             "rows_per_s": round(done.rows / seconds, 2),
