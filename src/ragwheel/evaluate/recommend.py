@@ -35,9 +35,9 @@ def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
 
     A system is refused when its interval lies wholly below the reference's in any evaluation, with any kind
     of label, on any slice. It is a candidate when its verdict is *better* in the first evaluation that can
-    tell. Among
-    the candidates that cannot be told apart from the best one the cheapest is taken, by what using it asks for
-    (:data:`~ragwheel.evaluate.systems.COSTS`); of those that ask for the same, the one with the highest mean.
+    tell. Among the candidates that cannot be told apart from the best one the cheapest is taken, by what
+    using it asks for (:data:`~ragwheel.evaluate.systems.COSTS`); of those that ask for the same, the one with
+    the highest mean.
 
     Args:
         evaluations: one, or several of the same systems against the same reference, the most important first.
