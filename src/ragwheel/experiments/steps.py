@@ -107,10 +107,10 @@ class Steps:
             name="tune the embedding model",
             measured=f"{self._order()}; {missed:.1%} of the positives were not captured",
             headroom=self._gain() + missed,
-            effort="high",
-            cost="up to 40 minutes for 6,000 examples on two cores; all documents are embedded again",
+            effort="low",
+            cost="minutes on a laptop, about 20 for 6,000 examples on two cores; no document is embedded again",
             needs=self._examples(_TRAINABLE),
-            risk="forgets other domains: compare on one",
+            risk="not where an API embeds; may forget other domains: compare on one",
             command=f"ragwheel train embedder {self.dataset} --out models/embedder --db {self.db}",
         )
 
