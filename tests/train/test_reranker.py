@@ -28,8 +28,16 @@ def test_a_cross_encoder_comes_out(dataset, quick_reranker, tiny, loss, rows, tm
         load_embedder(out)
 
 
+def test_a_base_without_a_head_is_said_and_one_with_a_head_goes_on(dataset, quick_reranker, tmp_path):
+    first = train_reranker(dataset, tmp_path / "first", options=quick_reranker(loss="bce", epochs=0.5))
+    assert any("had no head for scores" in note for note in first.notes)
+    options = quick_reranker(loss="bce", epochs=0.5, base=str(tmp_path / "first"))
+    second = train_reranker(dataset, tmp_path / "second", options=options)
+    assert not any("no head" in note for note in second.notes)
+
+
 def test_it_learns_its_training_pairs(dataset, quick_reranker, tmp_path):
-    train_reranker(dataset, tmp_path / "model", options=quick_reranker(loss="bce", epochs=6, seed=1))
+    train_reranker(dataset, tmp_path / "model", options=quick_reranker(loss="bce", epochs=16, seed=1))
     pairs = dataset.rows("pairs", "train").to_pydict()
     scores = load_reranker(tmp_path / "model").predict(list(zip(pairs["query"], pairs["document"])))
     useful = [score for score, label in zip(scores, pairs["label"]) if label >= 0.6]

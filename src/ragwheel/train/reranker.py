@@ -49,6 +49,7 @@ def train_reranker(
         on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
         model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
         bfloat16 = run.bfloat16_for(options, on_cpu=on_cpu)
+        told = (*told, *_about_head(model, options.base))
         this = run.Run(
             "reranker", replace(started, notes=(*started.notes, *told)), options, out, db, model,
             _scorer(model, started, bfloat16, progress),
@@ -69,6 +70,18 @@ def train_reranker(
             "best_step": work.best[0] if work.best else done.steps,
         }  # fmt: skip
         return this.finish(recipe, done, chosen, work)
+
+
+def _about_head(model: Any, base: str) -> tuple[str, ...]:
+    """What to know about a base that could not score pairs before."""
+    if any("SequenceClassification" in name for name in model.config.architectures or ()):
+        return ()
+    note = (
+        f"{base} had no head for scores, so the figure before is that of a random order, and a thousand "
+        "examples do not make a good one. Better: a cross-encoder as --base. Compare with the retriever "
+        "(ragwheel evaluate) before it reorders anything"
+    )
+    return (note,)
 
 
 def _scorer(model: Any, started: run.Started, bfloat16: bool, progress: Progress | None) -> run.Score | None:
