@@ -108,7 +108,7 @@ class Steps:
             measured=f"{self._order()}; {missed:.1%} of the positives were not captured",
             headroom=self._gain() + missed,
             effort="low",
-            cost="minutes on a laptop, up to 40 for 6,000 examples; no document is embedded again",
+            cost="minutes on a laptop, some 15 for 6,000 examples; no document is embedded again",
             needs=self._examples(_TRAINABLE),
             risk="not where an API embeds; may forget other domains: compare on one",
             command=f"ragwheel train embedder {self.dataset} --out models/embedder --db {self.db}",
