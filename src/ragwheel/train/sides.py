@@ -91,8 +91,8 @@ class _Query:
 
     def __init__(self, base: Any, given: Given) -> None:
         started, options, examples = given.started, given.options, given.recipe.examples
-        self.model: Any = None
-        self.model, self._base = query_tower(base), base
+        self.model: Any = query_tower(base)
+        self._base = base
         embed = embedding(options.base, device=options.device)
 
         def vectors(texts: Any, role: Any) -> Any:
