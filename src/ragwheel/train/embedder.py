@@ -46,8 +46,8 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
         out: a new folder, or that of an earlier training, which is replaced when this one is done.
         options: see :class:`EmbedderOptions`.
         db: the store that the dataset was built from: the card then knows whose data it was, the store
-            knows of the model, so that ``ragwheel erase`` finds it, and all chunks that were ever retrieved
-            stand against each question, not those of the dataset alone.
+            knows of the model, so that ``ragwheel erase`` finds it, and chunks of the store stand against
+            each question, not those of the dataset alone (see ``known_chunks``).
         restart: throw away an unfinished training of ``out``.
         cache: keep the base's vectors on disk, for the next training and for evaluations.
         progress: called as ``("train", step, steps)`` and, while ``dev`` is looked at, ``("encode", …)``.

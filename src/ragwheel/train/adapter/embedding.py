@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
@@ -161,7 +161,8 @@ def embedding(embed: Any, *, device: str | None = None) -> Embedding:
 
 
 def _model(name: str, device: str | None) -> Embedding:
-    vectors_identity(name, "query")  # a wrong name is said before anything heavy is loaded
+    # read once; a wrong name is said before anything heavy is loaded
+    identities = {role: vectors_identity(name, role) for role in get_args(Role)}
     loaded: list[Any] = []
 
     def encode(texts: list[str], role: Role) -> Any:
@@ -169,7 +170,7 @@ def _model(name: str, device: str | None) -> Embedding:
             loaded.append(load_embedder(name, device=device))
         return encode_texts(loaded[0], texts, role=role)
 
-    return Embedding(name, encode, lambda role: vectors_identity(name, role))
+    return Embedding(name, encode, identities.__getitem__)
 
 
 def _tell(progress: Progress | None, role: Role, done: int, total: int) -> None:
