@@ -39,8 +39,10 @@ __all__ = [
     "RETRIEVER_VERSION",
     "SESSION_ID",
     "SIGNAL_CHUNK",
+    "SIGNAL_COMMENT",
     "SIGNAL_KIND",
     "SIGNAL_RANK",
+    "SIGNAL_REASON",
     "SIGNAL_TARGET",
     "SIGNAL_UNIT",
     "SIGNAL_VALUE",
@@ -104,3 +106,5 @@ SIGNAL_UNIT: Final = "ragwheel.signal.unit"
 OTHER: Final = "ragwheel.signal.other"
 SUBJECT: Final = "ragwheel.signal.subject"
 EVENT_ID: Final = "ragwheel.signal.event.id"
+SIGNAL_COMMENT: Final = "ragwheel.signal.comment"  # the person's own words
+SIGNAL_REASON: Final = "ragwheel.signal.reason"  # a short code

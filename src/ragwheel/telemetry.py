@@ -203,7 +203,9 @@ def signal_span(record: Signal, *, content: bool, resource: Resource | None = No
         sc.SUBJECT: record.subject,
         sc.EVENT_ID: record.event_id,
         sc.OTHER: record.other,
+        sc.SIGNAL_REASON: record.reason if content else None,
         sc.QUERY: record.query if content else None,
+        sc.SIGNAL_COMMENT: record.comment if content else None,
     }
     return ReadableSpan(
         f"signal {record.kind}",

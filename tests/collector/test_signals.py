@@ -19,7 +19,7 @@ from ragwheel.store import open_store
 from ragwheel.testing.serving import served
 
 CONTRACT = json.loads((Path(__file__).parents[1] / "contract" / "signals.json").read_text(encoding="utf-8"))
-COLUMNS = ("chunk_id", "rank", "value", "query", "other")
+COLUMNS = ("chunk_id", "rank", "value", "query", "other", "comment", "reason")
 
 
 def named(cases):
@@ -288,3 +288,13 @@ def test_origins_are_exact(tmp_path, origin):
 def test_limits_that_let_nothing_pass_are_refused(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         collector.Limits(**wrong)
+
+
+def test_a_vote_is_taken_back_by_its_event_and_by_nobody_else(shop):
+    vote = {"handle": shop.turn, "kind": "thumbs_up", "event_id": "vote"}
+    stranger = {"handle": shop.handle(subject="u2"), "kind": "retract", "other": "vote", "event_id": "r1"}
+    assert shop.results(vote, stranger) == [("kept", None), ("kept", None)]
+    assert shop.rows("event_id") == [("vote",)]
+    assert shop.results({**stranger, "handle": shop.turn, "event_id": "r2"}) == [("kept", None)]
+    assert shop.rows("event_id") == []
+    assert shop.rows("event_id", "retracted_signals") == [("vote",)]

@@ -53,7 +53,7 @@ KINDS: dict = {
 
 
 def test_every_kind_of_the_table_has_a_case():
-    assert KINDS.keys() == {kind.name for kind in BUILT_IN}
+    assert KINDS.keys() == {kind.name for kind in BUILT_IN} - {"retract"}, "retract: test_retraction.py"
 
 
 @pytest.mark.parametrize("kind", KINDS)

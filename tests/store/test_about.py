@@ -11,12 +11,13 @@ from ragwheel.store import about, open_store
 from ragwheel.testing import TraceSpec, TraceStore, write_traces
 
 VIEWS = """
-SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, NULL AS reason, at_ns
+SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, NULL AS unmatched, comment, reason,
+       0 AS retracted, at_ns
   FROM signals
  WHERE retrieval_id IN (SELECT value FROM json_each(?1)) OR turn_id IN (SELECT value FROM json_each(?1))
 UNION ALL
 SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject,
-       reason, at_ns
+       reason, comment, signal_reason, 0, at_ns
   FROM unmatched_signals WHERE target_id IN (SELECT value FROM json_each(?1))
 """
 COUNTS = """
@@ -52,6 +53,9 @@ def odd(tmp_path):
         store.signal("00000000000000aa", "click", "a", of_answer=True)
         store.signal("00000000000000aa", "thumbs_up", of_answer=True)
         store.signal("00000000000000bb", "click", "a")
+        store.signal(asked, "thumbs_down", "a", comment="no", reason="outdated", event_id="undone")
+        store.signal(asked, "retract", other="undone")
+        store.signal(asked, "retract", other="never sent", comment="why")
     return store.path
 
 
@@ -70,7 +74,15 @@ def test_the_rows_are_those_of_the_views(which, request):
     with contextlib.closing(open_store(request.getfixturevalue(which))) as connection:
         found = 0
         for ids in targets(connection):
-            rows = [tuple(row.values()) for row in about.signals_about(connection, ids)]
+            signals = about.signals_about(connection, ids)
+            rows = [tuple(row.values()) for row in signals if not row["retracted"]]
+            assert [row["comment"] for row in signals if row["retracted"]] == [
+                comment for (comment,) in connection.execute(
+                    "SELECT comment FROM retracted_signals"
+                    " WHERE target_id IN (SELECT value FROM json_each(?))",
+                    [json.dumps(ids)],
+                )
+            ]  # fmt: skip
             if len(ids) != 1 or ids[0] > "ff":  # a retrieval in a turn: the views know its turn's too
                 wanted = connection.execute(VIEWS, (json.dumps(ids),)).fetchall()
                 assert sorted(rows, key=repr) == sorted(wanted, key=repr)

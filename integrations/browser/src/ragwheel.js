@@ -209,9 +209,10 @@ function newOutbox(url, { batchMs = 2_000, storage = true } = {}) {
  * @returns {boolean} false when it cannot be one: no handle, no kind, or larger than 16 KB
  */
 export const signal = safely((handle, kind, options = {}) => {
-  const { chunk, rank, value, query, other, at = new Date(), endpoint = current } = options;
+  const { chunk, rank, value, query, other, comment, reason, at = new Date(), endpoint = current } = options;
   const seconds = at instanceof Date ? at / 1000 : at;
-  return outboxFor(endpoint).put({ handle, kind, chunk, rank, value, query, other, event_id: newId(), at: seconds });
+  const about = { chunk, rank, value, query, other, comment, reason };
+  return outboxFor(endpoint).put({ handle, kind, ...about, event_id: newId(), at: seconds });
 }, false);
 
 /** Send now what is waiting; resolves to whether the collector has answered for all of it. */

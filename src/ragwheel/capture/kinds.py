@@ -11,7 +11,8 @@ from ragwheel.errors import ConfigurationError
 
 __all__ = ["BUILT_IN", "About", "SignalKind", "kinds", "signal_kind"]
 
-About = Literal["chunk", "chunk or answer", "comparison", "query", "turn"]
+About = Literal["chunk", "chunk or answer", "comparison", "query", "turn", "signal"]
+REGISTRABLE: Final = tuple(about for about in get_args(About) if about != "signal")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ BUILT_IN: Final = (
     SignalKind("follow_up", "turn"),
     SignalKind("abandon", "turn"),
     SignalKind("convert", "turn", -math.inf, math.inf),
+    SignalKind("retract", "signal"),
 )
 _kinds: dict[str, SignalKind] = {kind.name: kind for kind in BUILT_IN}
 
@@ -90,10 +92,9 @@ def signal_kind(
             f"signal_kind: got the name {name!r:.100}, "
             f"allowed: up to 100 letters, digits and _, as in 'share'."
         )
-    if about not in get_args(About):
+    if about not in REGISTRABLE:
         raise ConfigurationError(
-            f"signal_kind {name!r}: got about={about!r:.100}, "
-            f"allowed: {', '.join(map(repr, get_args(About)))}."
+            f"signal_kind {name!r}: got about={about!r:.100}, allowed: {', '.join(map(repr, REGISTRABLE))}."
         )
     if any(name == kind.name for kind in BUILT_IN):
         raise ConfigurationError(

@@ -12,6 +12,7 @@ from ragwheel.capture import handles
 from ragwheel.capture.context import current_turn
 from ragwheel.capture.kinds import SignalKind, kinds
 from ragwheel.capture.recorder import Retrieval, ids_of
+from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.capture.turn import Turn
 from ragwheel.guard import guard
 from ragwheel.host import safe
@@ -43,6 +44,8 @@ def signal(  # noqa: PLR0913 - public, all but two by keyword
     subject: str | None = None,
     event_id: str | None = None,
     at: datetime | float | None = None,
+    comment: str | None = None,
+    reason: str | None = None,
 ) -> bool:
     """Record that somebody did something. Never raises; once it has returned True, a kill loses nothing.
 
@@ -53,10 +56,14 @@ def signal(  # noqa: PLR0913 - public, all but two by keyword
         rank: the same by 1-based rank, for a retrieval's handle or a turn with one retrieval.
         value: as the kind says: seconds for ``dwell``, 0-5 for ``rating``.
         query: ``reformulate``: the new text.
-        other: ``prefer``: the chunk that lost; ``reformulate``: the handle of the new turn or retrieval.
+        other: ``prefer``: the chunk that lost; ``reformulate``: the handle of the new turn or retrieval;
+            ``retract``: the event id of the signal to take back, or a kind: every earlier signal of that kind
+            by the same subject about the same chunk, or about the answer.
         subject: who did it, pseudonymous; from the handle when that is signed.
         event_id: the sender's id of the event: sent twice, it is stored once.
         at: when it happened (aware datetime, or Unix seconds); now by default.
+        comment: the person's own words, redacted like every text.
+        reason: why, as a short code such as ``"outdated"``, at most 100 characters.
 
     Returns:
         False when it was not taken: not configured, bad handle, unknown kind or chunk, value out of range,
@@ -66,7 +73,7 @@ def signal(  # noqa: PLR0913 - public, all but two by keyword
     if rt is None:
         return False
     try:
-        said = _Said(chunk, rank, value, query, other, subject, event_id, at)
+        said = _Said(chunk, rank, value, query, other, subject, event_id, at, comment, reason)
         record = _record(rt, handle, kind, said)
     except (handles.BadHandle, _Refused) as exc:
         rt.refuse(f"{'handle: ' if isinstance(exc, handles.BadHandle) else ''}{exc}")
@@ -90,6 +97,8 @@ class _Said:
     subject: Any
     event_id: Any
     at: Any
+    comment: Any
+    reason: Any
 
 
 def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
@@ -100,6 +109,7 @@ def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
     about = _About(rt, handle)
     chunk, rank = about.chunk(spec, said.chunk, said.rank)
     query, flags = _query(rt, spec, said)
+    comment, comment_flags = remark(said.comment, rt.settings.max_text_chars)
     now_ns = time.time_ns()
     target = about.target
     return records.Signal(
@@ -117,7 +127,9 @@ def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
         subject=target.subject or _id(said.subject),
         at_ns=_at(said.at, now_ns),
         received_ns=now_ns,
-        flags=flags,
+        flags=(*flags, *comment_flags),
+        comment=comment,
+        reason=_reason(said.reason),
     )
 
 
@@ -148,7 +160,7 @@ class _About:
             return self._app_id(chunk, rank), rank
         if rank is not None:
             return self._at_rank(rank), rank
-        if spec.about == "chunk or answer":
+        if spec.about in {"chunk or answer", "signal"}:
             return None, None
         raise _Refused("chunk missing")
 
@@ -181,7 +193,7 @@ class _About:
         raise _Refused("unknown chunk")
 
     def other(self, spec: SignalKind, other: Any, chunk: str | None) -> str | None:
-        """The chunk that lost a comparison, or the span id of the query that came next."""
+        """The chunk that lost, the span id of the query that came next, or what a retraction takes back."""
         if spec.about == "comparison":
             if other is None:
                 raise _Refused("other missing")
@@ -189,6 +201,11 @@ class _About:
             if loser == chunk:
                 raise _Refused("a chunk over itself")
             return loser
+        if spec.about == "signal":
+            retracted = _id(other)
+            if not retracted or retracted == spec.name:
+                raise _Refused("other missing" if not retracted else "a retraction of a retraction")
+            return retracted
         if other is None:
             return None
         if spec.about != "query":
@@ -218,6 +235,14 @@ def _value(spec: SignalKind, value: Any) -> float | None:
     if not spec.accepts(number):
         raise _Refused("value out of range" if value is not None else "value missing")
     return number
+
+
+def _reason(value: Any) -> str | None:
+    """The short code, None for an empty one."""
+    try:
+        return reason_code(value)
+    except ValueError as exc:
+        raise _Refused(str(exc)) from None
 
 
 def _id(value: Any) -> str | None:

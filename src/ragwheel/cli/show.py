@@ -155,11 +155,14 @@ def _done_to(view: TurnView, retrieval: RetrievalView, chunk: RankedChunk) -> li
 
 
 def _signal(signal: SignalView) -> str:
-    if signal.value is None:
-        return signal.kind
-    return (
-        f"{signal.kind} {signal.value:.0f} s" if signal.kind == "dwell" else f"{signal.kind} {signal.value:g}"
-    )
+    text = signal.kind
+    if signal.value is not None:
+        text += f" {signal.value:.0f} s" if signal.kind == "dwell" else f" {signal.value:g}"
+    if signal.signal_reason:
+        text += f" [{screen.one_line(signal.signal_reason, 40)}]"
+    if signal.comment:
+        text += f" “{screen.one_line(signal.comment, 80)}”"
+    return f"{text} (taken back)" if signal.retracted else text
 
 
 def _print_rest(console: Console, view: TurnView) -> None:

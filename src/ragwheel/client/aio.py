@@ -65,9 +65,12 @@ class AsyncSignalClient(Base):
         other: str | int | None = None,
         event_id: str | None = None,
         at: datetime | float | None = None,
+        comment: str | None = None,
+        reason: str | None = None,
     ) -> str | None:
         """As :meth:`SignalClient.signal`; does not wait for the network."""
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
+        fields |= {"comment": comment, "reason": reason}
         found = self._submit(handle, kind, event_id, fields)
         self.start()
         self._idle.clear()

@@ -75,6 +75,8 @@ class SignalClient(Base):
         other: str | int | None = None,
         event_id: str | None = None,
         at: datetime | float | None = None,
+        comment: str | None = None,
+        reason: str | None = None,
     ) -> str | None:
         """Send a signal, soon. Arguments as in :func:`ragwheel.signal`; never raises for what they hold.
 
@@ -82,6 +84,7 @@ class SignalClient(Base):
             The event id, yours or a fresh one; None when the signal was dropped (see :meth:`stats`).
         """
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
+        fields |= {"comment": comment, "reason": reason}
         found = self._submit(handle, kind, event_id, fields)
         if self._thread is None:
             self.start()

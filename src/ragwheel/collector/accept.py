@@ -19,6 +19,7 @@ import msgspec
 
 from ragwheel.capture import handles
 from ragwheel.capture.kinds import SignalKind, kinds
+from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.collector.wire import BadItem, Item
 from ragwheel.host import safe
 from ragwheel.ids import new_span_id
@@ -95,11 +96,13 @@ class Desk:
         if query is not None:
             query, found = safe.text(query, self.max_text_chars)
             flags += found
+        comment, found = remark(item.comment, self.max_text_chars)
+        flags += found
         subject = target.subject if target.signed else _id(item.subject)
         record = Signal(
             new_span_id(), target.trace_id, None, spec.name, target.kind, target.span_id, chunk, rank,
             item.value, query, self._other(spec, item, sender), subject, at_ns, now_ns,
-            (*flags, "bot") if sender.bot else flags,
+            (*flags, "bot") if sender.bot else flags, comment, _reason(item.reason),
         )  # fmt: skip
         record.event_id = _event_id(item, record)
         return record
@@ -110,6 +113,8 @@ class Desk:
             if found is None:
                 raise BadItem("other missing")
             return found
+        if spec.about == "signal":
+            return _retracted(spec, item)
         if item.other is None:
             return None
         if spec.about != "query":
@@ -150,13 +155,28 @@ def printable(event_id: str | int | None) -> str | None:
     return found if 0 < len(found) <= MAX_EVENT_ID_CHARS and found.isprintable() else None
 
 
+def _retracted(spec: SignalKind, item: Item) -> str:
+    """The event id, or the kind, of what a retraction takes back."""
+    found = _id(item.other)
+    if found is None or found == spec.name:
+        raise BadItem("other missing" if found is None else "a retraction of a retraction")
+    return found
+
+
+def _reason(value: str | None) -> str | None:
+    try:
+        return reason_code(value)
+    except ValueError as exc:
+        raise BadItem(str(exc)) from None
+
+
 def _about(spec: SignalKind, item: Item) -> tuple[str | None, int | None]:
     """The chunk's id and rank, where the kind is said of a chunk."""
     chunk = _id(item.chunk)
     if spec.about in {"query", "turn"}:
         if chunk is not None or item.rank is not None:
             raise BadItem("takes no chunk")
-    elif chunk is None and item.rank is None and spec.about != "chunk or answer":
+    elif chunk is None and item.rank is None and spec.about not in {"chunk or answer", "signal"}:
         raise BadItem("chunk missing")
     if item.rank is not None and not 1 <= item.rank < 2**31:
         raise BadItem("rank out of range")

@@ -160,11 +160,13 @@ def read_signal(span: Span, max_chars: int, now_ns: int) -> Signal:
         raise NotOurs("a signal whose value is out of range")
     about_turn = handles.TURN if spec.about == "turn" else handles.RETRIEVAL
     trace_id, target_id = span.links[0]
+    comment, reason = read.text(sc.SIGNAL_COMMENT), read.text(sc.SIGNAL_REASON)  # before `all_flags`
     return Signal(
         span.span_id, trace_id, read.text(sc.EVENT_ID), spec.name,
         _TARGETS.get(str(span.attributes.get(sc.SIGNAL_TARGET)), about_turn), target_id,
         read.text(sc.SIGNAL_CHUNK), read.whole(sc.SIGNAL_RANK), value, read.text(sc.QUERY),
         read.text(sc.OTHER), read.text(sc.SUBJECT), span.start_ns, now_ns, read.all_flags(),
+        comment, reason,
     )  # fmt: skip
 
 

@@ -68,6 +68,8 @@ class Item(msgspec.Struct, frozen=True):
     event_id: str | int | None = None
     at: float | str | None = None
     subject: str | int | None = None
+    comment: str | None = None
+    reason: str | None = None
 
 
 class _Envelope(msgspec.Struct):

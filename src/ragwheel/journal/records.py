@@ -101,6 +101,8 @@ class Signal(msgspec.Struct, array_like=True):
     at_ns: int
     received_ns: int
     flags: tuple[str, ...]
+    comment: str | None = None
+    reason: str | None = None
 
 
 class Drops(msgspec.Struct, array_like=True):

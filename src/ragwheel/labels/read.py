@@ -276,7 +276,8 @@ _TURNS: Final = """
 _SIGNALS: Final = """
     SELECT id, lower(hex(span_id)), kind, target = 1, lower(hex(target_id)), chunk, rank, value,
            other, subject, at_ns, CASE kind WHEN 'reformulate' THEN other END, query,
-           instr(coalesce(flags, ''), '"bot"') > 0 FROM _signal WHERE id BETWEEN ? AND ? ORDER BY id"""
+           instr(coalesce(flags, ''), '"bot"') > 0
+      FROM _standing_signal WHERE id BETWEEN ? AND ? ORDER BY id"""
 _CHUNKS: Final = """
     SELECT c.chunk_id, s.name, c.app_id, c.text_id, length(t.body), lower(hex(t.hash)), c.first_seen_ns,
            c.metadata

@@ -1,8 +1,8 @@
 """Which days of which table changed since they were last read: a digest per table and day.
 
-Rows of retrievals and signals are only ever added and erased, those of turns may get a newer revision,
-judgments may be replaced. A digest is the sum over the day's rows of a hash of what identifies the row: of
-its span id (random), its number and its revision; of everything in a judgment.
+Rows of retrievals are only ever added and erased, those of signals may be taken back, too; those of turns may
+get a newer revision, judgments may be replaced. A digest is the sum over the day's rows of a hash of what
+identifies the row: of its span id (random), its number and its revision; of everything in a judgment.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _BATCH: Final = 100_000
 _KEYS: Final = {
     "retrieval": "SELECT id, start_ns, span_id, 0 FROM _retrieval",
     "turn": "SELECT id, start_ns, span_id, revision FROM _turn",
-    "signal": "SELECT id, at_ns, span_id, other IS NULL FROM _signal",
+    "signal": "SELECT id, at_ns, span_id, other IS NULL FROM _standing_signal",
     "chunk": "SELECT chunk_id, first_seen_ns, hash, text_id FROM _chunk JOIN _text USING (text_id)",
     "judgment": (
         "SELECT id, at_ns, json_array(query, source, chunk, hex(text_hash), grade, judge, judge_kind,"

@@ -18,7 +18,7 @@ from ragwheel.store.judging import JudgmentRow, JudgmentWriter, Outcome, writing
 __all__ = ["Judgment", "JudgmentReport", "import_judgments", "judge", "judge_many", "unjudge"]
 
 #: Columns of a CSV file of judgments: the first three are needed.
-COLUMNS: Final = ("query", "chunk_id", "grade", "source", "judge", "judge_kind", "note", "at")
+COLUMNS: Final = ("query", "chunk_id", "grade", "source", "judge", "judge_kind", "note", "at", "reason")
 _BATCH: Final = 5_000
 _EXAMPLES: Final = 20
 _MAX_FIELD: Final = 10_000_000
@@ -37,6 +37,7 @@ class Judgment:
         at: when; None: now.
         note: why, in words.
         kind: ``"human"`` or ``"llm"``.
+        reason: why, as a short code such as ``"outdated"``.
     """
 
     query: str
@@ -47,6 +48,7 @@ class Judgment:
     at: datetime | float | None = None
     note: str | None = None
     kind: Literal["human", "llm"] = "human"
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
@@ -80,12 +82,13 @@ def judge(  # noqa: PLR0913 - all but four by keyword
     source: str | None = None,
     at: datetime | float | None = None,
     note: str | None = None,
+    reason: str | None = None,
 ) -> Outcome:
     """Write one person's grade; the same again changes nothing.
 
     Args:
         db: the database.
-        query, chunk, grade, judge, source, at, note: see :class:`Judgment`.
+        query, chunk, grade, judge, source, at, note, reason: see :class:`Judgment`.
 
     Returns:
         ``"new"``, ``"changed"``, ``"same"``, or ``"older"`` when a later grade of this judge stays.
@@ -94,7 +97,7 @@ def judge(  # noqa: PLR0913 - all but four by keyword
         JudgmentError: the grade is not 0-5, the query is blank, or the store has no such chunk.
         StoreError: the database cannot be written.
     """
-    given = Judgment(query, str(chunk), grade, judge, source, at, note)
+    given = Judgment(query, str(chunk), grade, judge, source, at, note, reason=reason)
     with writing_judgments(db) as writer:
         return writer.write(_row(given, _Sources(writer)))
 
@@ -226,6 +229,7 @@ def _row(one: Judgment, sources: _Sources) -> JudgmentRow:
         judge_kind=one.kind,
         note=_stored(one.note) if one.note else None,
         at_ns=_at_ns(one.at),
+        reason=_stored(one.reason) if one.reason else None,
     )
 
 
@@ -308,5 +312,6 @@ def _from_csv(row: Mapping[str | None, str | None], judge: str) -> Judgment:
         source=text["source"] or None,
         at=at,
         note=text["note"] or None,
+        reason=text["reason"] or None,
         kind=text["judge_kind"] or "human",  # type: ignore[arg-type]  # checked where it is written
     )

@@ -196,4 +196,5 @@ def _retrieval(connection: sqlite3.Connection, retrieval_id: str) -> RetrievalVi
 
 
 def _signals(connection: sqlite3.Connection, ids: list[str]) -> tuple[SignalView, ...]:
-    return tuple(SignalView(**row) for row in signals_about(connection, ids))
+    rows_about = signals_about(connection, ids)
+    return tuple(SignalView(**{**row, "retracted": bool(row["retracted"])}) for row in rows_about)

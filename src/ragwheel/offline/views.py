@@ -69,6 +69,12 @@ class SignalView:
     subject: str | None
     at_ns: int
     reason: str | None = None
+    comment: str | None = None
+    """In the person's own words."""
+    signal_reason: str | None = None
+    """The short code that came with the signal."""
+    retracted: bool = False
+    """Whether the same person took it back: then it is no evidence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,9 @@ class Redaction:
                 citation[part] = self._given(citation[part])
 
     def signal(self, record: Signal) -> None:
-        """Redact the text of a reformulation."""
-        record.query = self._given(record.query)
+        """Redact the text of a reformulation, the comment, and a reason that is not a plain code."""
+        record.query, record.comment = self._given(record.query), self._given(record.comment)
+        record.reason = self._key(record.reason)
 
     def text(self, text: str) -> str:
         """The hook's word, or :data:`FAILED` when it fails: an unredacted text is never written."""

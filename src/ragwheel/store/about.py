@@ -15,26 +15,28 @@ __all__ = ["count_signals", "signals_about", "targets_of"]
 
 _BATCH: Final = 500
 _COLUMNS: Final = (
-    "kind", "retrieval_id", "rank", "chunk_id", "value", "query", "other", "subject", "reason", "at_ns",
+    "kind", "retrieval_id", "rank", "chunk_id", "value", "query", "other", "subject", "reason", "comment",
+    "signal_reason", "retracted", "at_ns",
 )  # fmt: skip
 
 #: The columns of the views, those of the one or of the other by whether the signal is matched.
 _ABOUT: Final = """
 SELECT g.kind,
-       nullif(lower(hex(CASE WHEN g.state = 'matched' AND r.id IS NOT NULL THEN r.span_id
+       nullif(lower(hex(CASE WHEN g.state IN ('matched', 'retracted') AND r.id IS NOT NULL THEN r.span_id
                              WHEN g.target = 0 THEN g.target_id END)), '') AS retrieval_id,
-       CASE g.state WHEN 'matched' THEN g.matched_rank ELSE g.rank END AS rank,
-       CASE g.state WHEN 'matched' THEN c.app_id ELSE g.chunk END AS chunk_id,
+       coalesce(g.matched_rank, g.rank) AS rank,
+       coalesce(c.app_id, g.chunk) AS chunk_id,
        g.value, g.query, g.other,
-       CASE g.state WHEN 'matched'
+       CASE WHEN g.state IN ('matched', 'retracted')
             THEN coalesce(g.subject, r.user_id,
                           (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id),
                           (SELECT user_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id))
             ELSE g.subject END AS subject,
-       nullif(g.state, 'matched') AS reason, g.at_ns, g.id
+       CASE WHEN g.state NOT IN ('matched', 'retracted') THEN g.state END AS reason,
+       g.comment, g.reason, g.state = 'retracted', g.at_ns, g.id
   FROM _signal_state g
   LEFT JOIN _retrieval r ON r.id = g.retrieval LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version
- WHERE g.target_id IN ({marks})
+ WHERE g.target_id IN ({marks}) AND g.state <> 'retraction'
 """
 _COUNTED: Final = """
 WITH asked (id) AS (VALUES {marks}),
@@ -59,8 +61,9 @@ SELECT nullif(lower(hex(CASE WHEN r.id IS NOT NULL THEN r.span_id
 def signals_about(connection: sqlite3.Connection, ids: Sequence[str]) -> list[dict[str, Any]]:
     """Every signal whose target is one of these retrievals or turns, in the order of their times.
 
-    Keys: kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, and ``reason``: why it is
-    unmatched, None for a matched one.
+    Keys: kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, comment, ``signal_reason``,
+    ``retracted``: whether the person took it back, and ``reason``: why it is unmatched, None for a matched
+    one. Retractions that took something back are no rows of their own.
     """
     found: list[tuple[Any, ...]] = []
     for keys in _batches(ids):

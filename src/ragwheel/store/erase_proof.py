@@ -38,9 +38,10 @@ def _tells(connection: sqlite3.Connection, needle: bytes) -> bool:
         " OR EXISTS (SELECT 1 FROM _turn"
         "             WHERE instr(query, ?1) OR instr(answer, ?1) OR instr(citations, ?1)"
         "                OR instr(reasoning, ?1) OR ?1 IN (user_id, session_id))"
-        " OR EXISTS (SELECT 1 FROM _signal WHERE instr(query, ?1) OR ?1 IN (subject, event_id))"
+        " OR EXISTS (SELECT 1 FROM _signal WHERE instr(query, ?1) OR instr(comment, ?1)"
+        "                OR instr(reason, ?1) OR ?1 IN (subject, event_id))"
         " OR EXISTS (SELECT 1 FROM _judgment"
-        "             WHERE instr(query, ?1) OR instr(note, ?1) OR instr(judge, ?1))"
+        "             WHERE instr(query, ?1) OR instr(note, ?1) OR instr(judge, ?1) OR instr(reason, ?1))"
         " OR EXISTS (SELECT 1 FROM _chunk WHERE instr(metadata, ?1) OR instr(app_id, ?1))"
         " OR EXISTS (SELECT 1 FROM _text WHERE instr(body, ?1))",
         (needle.decode(errors="ignore"),),

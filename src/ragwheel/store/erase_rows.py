@@ -90,7 +90,8 @@ class Gone:
     Attributes:
         span_ids: of the retrievals, turns and signals, as the views show them.
         queries: all queries among them, also those that others asked too.
-        gone_texts: queries, answers, reasoning, chunk texts and notes that stand in no row that stays.
+        gone_texts: queries, answers, reasoning, chunk texts, comments and notes that stand in no row that
+            stays.
         versions: chunk versions that a retrieval among them, or one that a signal is about, had.
         judged: (query, source, chunk id) of the judgments.
         first_ns: when the first of it happened (Unix nanoseconds); None when there is nothing.
@@ -128,7 +129,9 @@ _SPANS: Final = "SELECT span_id FROM gone_turn UNION ALL SELECT span_id FROM gon
 _WRITTEN: Final = """
     SELECT query FROM _retrieval {r} UNION SELECT query FROM _turn {t} UNION SELECT answer FROM _turn {t}
     UNION SELECT reasoning FROM _turn {t} UNION SELECT query FROM _signal {s}
+    UNION SELECT comment FROM _signal {s} UNION SELECT reason FROM _signal {s}
     UNION SELECT query FROM _judgment {j} UNION SELECT note FROM _judgment {j}
+    UNION SELECT reason FROM _judgment {j}
 """
 
 

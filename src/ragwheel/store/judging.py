@@ -36,6 +36,7 @@ class JudgmentRow:
     note: str | None = None
     at_ns: int | None = None
     text_hash: bytes | None = None
+    reason: str | None = None
 
 
 class JudgmentWriter:
@@ -89,23 +90,25 @@ class JudgmentWriter:
         """One judgment; a later one of the same judge on the same query and chunk replaces it."""
         key = (row.query, row.source, row.chunk_id, row.judge)
         known = self._run(
-            "SELECT grade, note, text_hash, at_ns, evalset_id FROM _judgment"
+            "SELECT grade, note, text_hash, reason, at_ns, evalset_id FROM _judgment"
             " WHERE query = ? AND source = ? AND chunk = ? AND judge = ?",
             key,
         ).fetchone()
         at_ns = self.now_ns if row.at_ns is None else row.at_ns
         outcome: Outcome = "new" if known is None else "changed"
         if known is not None:
-            if known[:3] == (row.grade, row.note, row.text_hash) and known[4] == evalset_id:
+            same = (row.grade, row.note, row.text_hash, row.reason, evalset_id)
+            if (*known[:4], known[5]) == same:
                 outcome = "same"
-            elif at_ns < known[3]:
+            elif at_ns < known[4]:
                 outcome = "older"
         if outcome in ("new", "changed"):
             self._run(
                 "INSERT OR REPLACE INTO _judgment (id, query, source, chunk, judge, text_hash, grade,"
-                " judge_kind, note, at_ns, evalset_id) VALUES ((SELECT id FROM _judgment WHERE query = ?1 AND"
-                " source = ?2 AND chunk = ?3 AND judge = ?4), ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-                (*key, row.text_hash, row.grade, row.judge_kind, row.note, at_ns, evalset_id),
+                " judge_kind, note, at_ns, evalset_id, reason) VALUES ((SELECT id FROM _judgment WHERE query"
+                " = ?1 AND source = ?2 AND chunk = ?3 AND judge = ?4),"
+                " ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                (*key, row.text_hash, row.grade, row.judge_kind, row.note, at_ns, evalset_id, row.reason),
             )
         self.outcomes[outcome] += 1
         return outcome

@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, EVALSETS, REASONING, TABLES, VIEWS
+from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, COMMENTS, EVALSETS, REASONING, TABLES, VIEWS
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
 
@@ -49,7 +49,11 @@ def _fourth(connection: sqlite3.Connection) -> None:
     _run(connection, REASONING)
 
 
-STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third, _fourth)
+def _fifth(connection: sqlite3.Connection) -> None:
+    _run(connection, COMMENTS)
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third, _fourth, _fifth)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

@@ -306,7 +306,7 @@ def _signal(record: Signal) -> tuple[Any, ...]:
     return (
         record.span_id, record.trace_id, record.event_id, record.kind, record.target, record.target_id,
         record.chunk, record.rank, record.value, record.query, record.other, record.subject,
-        record.at_ns, record.received_ns, to_json(record.flags or None),
+        record.at_ns, record.received_ns, to_json(record.flags or None), record.comment, record.reason,
     )  # fmt: skip
 
 
@@ -344,7 +344,7 @@ _INSERT_SIGNAL = (
     _insert(
         "_signal",
         "span_id, trace_id, event_id, kind, target, target_id, chunk, rank, value, query, other, subject, "
-        "at_ns, received_ns, flags",
+        "at_ns, received_ns, flags, comment, reason",
     )
     + " ON CONFLICT DO NOTHING"
 )

@@ -8,7 +8,7 @@ Span ids are stored as 8-byte blobs and shown by the views as 16 lower-case hex 
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "ARTIFACTS", "EVALSETS", "TABLES", "VIEWS"]
+__all__ = ["APPLICATION_ID", "ARTIFACTS", "COMMENTS", "EVALSETS", "REASONING", "TABLES", "VIEWS"]
 
 APPLICATION_ID = 0x52574C31  # "RWL1" in the file's header: tells our databases from foreign ones
 
@@ -163,6 +163,13 @@ REASONING = """
 ALTER TABLE _turn ADD COLUMN reasoning TEXT; -- what the app says the answer was thought out from; NULL: not said
 """
 
+COMMENTS = """
+ALTER TABLE _signal ADD COLUMN comment TEXT;  -- the person's own words
+ALTER TABLE _signal ADD COLUMN reason TEXT;   -- a short code such as `outdated`
+ALTER TABLE _judgment ADD COLUMN reason TEXT; -- likewise; the words are in `note`
+CREATE INDEX _signal_retract ON _signal (target_id) WHERE kind = 'retract';
+"""
+
 VIEWS = """
 CREATE VIEW spans AS
     SELECT lower(hex(r.span_id)) AS span_id, lower(hex(r.trace_id)) AS trace_id,
@@ -231,10 +238,32 @@ CREATE VIEW citations AS
            json_extract(e.value, '$.retrieval') IS NOT NULL AS matched
       FROM _turn t JOIN json_each(t.citations) e;
 
+CREATE VIEW _retraction AS               -- `id` is taken back by `retract_id`: same person, same turn or retrieval
+    SELECT g.id, k.id AS retract_id
+      FROM (SELECT k.*, k.target_id AS about FROM _signal k WHERE k.kind = 'retract'
+            UNION ALL
+            SELECT k.*, r.span_id FROM _signal k JOIN _retrieval r ON r.turn_id = k.target_id WHERE k.kind = 'retract'
+            UNION ALL
+            SELECT k.*, r.turn_id FROM _signal k JOIN _retrieval r ON r.span_id = k.target_id WHERE k.kind = 'retract'
+           ) k
+      JOIN _signal g ON g.target_id = k.about
+     WHERE g.kind <> 'retract' AND +g.subject IS k.subject
+       AND (g.event_id = k.other
+            OR g.kind = k.other AND (g.at_ns, g.id) < (k.at_ns, k.id)
+               AND CASE WHEN g.chunk IS NULL OR k.chunk IS NULL THEN g.chunk IS k.chunk AND g.rank IS k.rank
+                        ELSE g.chunk = k.chunk END);
+
+CREATE VIEW _standing_signal AS          -- every signal that is not taken back, without the retractions
+    SELECT * FROM _signal WHERE kind <> 'retract' AND id NOT IN (SELECT id FROM _retraction);
+
 CREATE VIEW _signal_state AS             -- `hit`: JSON [retrieval, rank, chunk version] of what it is about
     SELECT m.*, json_extract(m.hit, '$[0]') AS retrieval, json_extract(m.hit, '$[1]') AS matched_rank,
            json_extract(m.hit, '$[2]') AS chunk_version,
-           CASE WHEN m.chunk IS NOT NULL OR m.rank IS NOT NULL
+           CASE WHEN m.kind = 'retract'
+                THEN CASE WHEN EXISTS (SELECT 1 FROM _retraction x WHERE x.retract_id = m.id)
+                          THEN 'retraction' ELSE 'nothing to take back' END
+                WHEN EXISTS (SELECT 1 FROM _retraction x WHERE x.id = m.id) THEN 'retracted'
+                WHEN m.chunk IS NOT NULL OR m.rank IS NOT NULL
                 THEN CASE WHEN m.hit IS NOT NULL THEN 'matched'
                           WHEN EXISTS (SELECT 1 FROM _retrieval r WHERE r.span_id = m.target_id)
                             OR EXISTS (SELECT 1 FROM _retrieval r WHERE r.turn_id = m.target_id)
@@ -264,7 +293,7 @@ CREATE VIEW signals AS
            coalesce(g.subject, r.user_id, (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id),
                     (SELECT user_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id))
                AS subject,
-           g.at_ns, g.received_ns, g.flags
+           g.at_ns, g.received_ns, g.flags, g.comment, g.reason
       FROM _signal_state g
       LEFT JOIN _retrieval r ON r.id = g.retrieval
       LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version LEFT JOIN _source s USING (source_id)
@@ -273,11 +302,21 @@ CREATE VIEW signals AS
 CREATE VIEW unmatched_signals AS
     SELECT lower(hex(span_id)) AS signal_id, event_id, kind,
            CASE target WHEN 0 THEN 'retrieval' ELSE 'turn' END AS target, lower(hex(target_id)) AS target_id,
-           chunk AS chunk_id, rank, other, value, query, subject, at_ns, received_ns, state AS reason
-      FROM _signal_state WHERE state <> 'matched';
+           chunk AS chunk_id, rank, other, value, query, subject, at_ns, received_ns, state AS reason,
+           comment, g.reason AS signal_reason
+      FROM _signal_state g WHERE state NOT IN ('matched', 'retracted', 'retraction');
+
+CREATE VIEW retracted_signals AS
+    SELECT lower(hex(g.span_id)) AS signal_id, g.event_id, g.kind,
+           CASE g.target WHEN 0 THEN 'retrieval' ELSE 'turn' END AS target, lower(hex(g.target_id)) AS target_id,
+           g.chunk AS chunk_id, g.rank, g.other, g.value, g.query, g.subject, g.at_ns, g.received_ns,
+           g.comment, g.reason, lower(hex(k.span_id)) AS retraction_id, k.at_ns AS retracted_ns
+      FROM _signal g JOIN _signal k
+        ON k.id = (SELECT x.retract_id FROM _retraction x JOIN _signal f ON f.id = x.retract_id
+                    WHERE x.id = g.id ORDER BY f.at_ns, f.id LIMIT 1);
 
 CREATE VIEW judgments AS
     SELECT id AS judgment_id, query, source, chunk AS chunk_id, nullif(lower(hex(text_hash)), '') AS content_hash,
-           grade, judge, judge_kind, note, at_ns, e.name AS evalset, e.use AS evalset_use
+           grade, judge, judge_kind, note, at_ns, e.name AS evalset, e.use AS evalset_use, reason
       FROM _judgment LEFT JOIN _evalset e USING (evalset_id);
 """
