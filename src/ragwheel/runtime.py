@@ -13,11 +13,11 @@ from weakref import WeakSet
 
 from ragwheel.guard import guard
 from ragwheel.host import safe
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import Retrieval, Signal, TurnRecord, event_key
 from ragwheel.journal.writer import Journal
 from ragwheel.redaction import Redaction, named
 from ragwheel.store.background import BackgroundMerger
-from ragwheel.store.counts import Stats, Tally
+from ragwheel.store.counts import LOST, Measured, Stats, Tally
 
 if TYPE_CHECKING:
     from ragwheel.settings import Settings
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["Runtime", "Stats", "active", "configure", "current", "flush", "shutdown", "stats"]
 
 REMEMBERED: Final = 2000
-"""Retrievals whose chunk ids this process remembers, to tell an unknown chunk at once."""
+"""Retrievals whose chunk ids this process remembers, to tell an unknown chunk at once; events likewise."""
 
 
 class Runtime:
@@ -39,6 +39,7 @@ class Runtime:
             interval_s=settings.merge_interval_s,
             sync_interval_s=settings.sync_interval_s,
             sync=lambda: self._journal.sync(),  # noqa: PLW0108 - made just below
+            audit=self._tell_losses,
         )
         self._journal = Journal(
             settings.db,
@@ -62,9 +63,12 @@ class Runtime:
         self._lock = threading.RLock()
         self._served: OrderedDict[bytes, str] = OrderedDict()  # chunk ids, which hold no NUL, as one text
         self._turns: OrderedDict[bytes, list[bytes]] = OrderedDict()
+        self._events: OrderedDict[object, None] = OrderedDict()
         self._refused: dict[str, int] = {}
         self._unsampled = 0
         self._tally = Tally(self.settings.db, self._merger.merged)
+        self._losses = 0  # records that the database has been told are lost
+        self._flushed: dict[str, int] = {}  # records by segment that a flush has reported as stored
 
     # what the capture half calls
 
@@ -97,8 +101,15 @@ class Runtime:
         return True
 
     def write_signal(self, record: Signal) -> bool:
-        """Redact, journal and export a signal; False (and counted) when it was not written."""
+        """Redact, journal and export a signal; False (and counted) when it was not written.
+
+        True, with nothing written, when this process has written the event before.
+        """
         try:
+            event = event_key(record)
+            with self._lock:
+                if event is not None and event in self._events:
+                    return True
             if self._redaction is not None:
                 self._redaction.signal(record)
             if not self._journalled(lambda: self._journal.signal(record), record):
@@ -106,6 +117,11 @@ class Runtime:
         except Exception as exc:
             guard.caught("keeping a signal", exc)
             return False
+        if event is not None:
+            with self._lock:
+                self._events[event] = None
+                if len(self._events) > REMEMBERED:
+                    self._events.popitem(last=False)
         if self._exports is not None:
             self._exported(lambda exports: exports.signal(record))
         return True
@@ -114,7 +130,11 @@ class Runtime:
         """The same of several, with one sync for all where every record would have had its own."""
         with self._journal.together() as synced:
             written = [self.write_signal(record) for record in records]
-        return written if synced() else [False] * len(written)
+        if synced():
+            return written
+        with self._lock:  # none of them is acknowledged, so that each will be sent, and written, again
+            self._events.clear()
+        return [False] * len(written)
 
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]] | None:
         """Chunk ids of the retrieval (0) or of each of the turn's (1); None: this process can't tell."""
@@ -184,7 +204,12 @@ class Runtime:
     # life
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Merge everything so far; True when it is in SQLite (and handed to the exporters)."""
+        """Merge everything so far; True when it is in SQLite (and handed to the exporters).
+
+        False also when records were lost that no earlier flush has found stored (see :class:`Stats`).
+        """
+        with self._journal.lock:
+            written = dict(self._journal.written)
         exported = True
         if self._exports is not None:
             try:
@@ -192,10 +217,15 @@ class Runtime:
             except Exception as exc:
                 guard.caught("flushing the exporters", exc)
                 exported = False
-        return self._merger.flush(timeout_s, self._journal.sizes()) and exported
+        merged = self._merger.flush(timeout_s, self._journal.sizes())
+        lost = self._tell_losses()
+        whole = all(n <= self._flushed.get(name, 0) for name, n in lost.items())
+        self._flushed = written
+        return whole and merged and exported
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Seal the journal, merge it and end the merger. Records that come later are journalled again."""
+        self._tell_losses()
         sizes = self._journal.sizes()
         self._journal.close()
         done = self._merger.close(timeout_s, sizes)
@@ -223,16 +253,42 @@ class Runtime:
 
     def stats(self) -> Stats:
         """Counts of this process, read from the journal's writer and the database."""
+        emitted, dropped, measured = self._measured()
+        for reason, n in measured.dropped.items():
+            dropped[reason] = dropped.get(reason, 0) + n
+        with self._lock:
+            refused, unsampled = dict(self._refused), self._unsampled
+        return Stats(
+            emitted, measured.stored, measured.journalled, dropped, refused, unsampled, guard.counts()
+        )
+
+    def _measured(self) -> tuple[int, dict[str, int], Measured]:
+        """Records emitted, those dropped at once, and what became of the others."""
         journal = self._journal
         with journal.lock:
             emitted, written, dropped = journal.emitted, dict(journal.written), dict(journal.dropped)
+        return emitted, dropped, self._tally.measure(written)
+
+    def _tell_losses(self) -> dict[str, int]:
+        """Have the database count records that were lost since the last time; all lost ones, by segment."""
+        try:
+            measured = self._measured()[2]
+        except Exception as exc:
+            guard.caught("counting lost records", exc)
+            return {}
+        lost = measured.dropped.get(LOST, 0)
         with self._lock:
-            refused, unsampled = dict(self._refused), self._unsampled
-        stored, unreadable = self._tally.stored(written)
-        if unreadable:
-            dropped["unreadable"] = unreadable
-        journalled = emitted - stored - sum(dropped.values())
-        return Stats(emitted, stored, journalled, dropped, refused, unsampled, guard.counts())
+            more, self._losses = lost - self._losses, lost
+        if more:  # fewer than before when a folder that was moved away has come back
+            self._journal.tell(LOST, more)
+        if more > 0:
+            guard.warn_once(
+                "journal.lost",
+                f"ragwheel lost {more} records: the folder {self._journal.db}.segments was moved or deleted "
+                f"before it was merged, or the database was replaced. Put the folder back where it was, and "
+                f"its records are merged: ragwheel doctor --db {self._journal.db}",
+            )
+        return measured.lost
 
 
 _runtimes: WeakSet[Runtime] = WeakSet()

@@ -66,3 +66,21 @@ def test_an_event_twice_in_one_request_is_one_row(shop):
     found = shop.results(first, first, {**first, "kind": "copy"})
     assert found == [("kept", None), ("duplicate", None), ("refused", "event_id of another signal")]
     assert len(shop.rows()) == 1
+
+
+def test_an_event_id_belongs_to_one_person_and_one_answer(shop):
+    mallory, alice = (shop.handle(subject=user) for user in ("mallory", "alice"))
+    thumb = {"kind": "thumbs_up", "event_id": "order-7"}
+    sent = [
+        {**thumb, "handle": mallory, "kind": "thumbs_down"},
+        {**thumb, "handle": alice},
+        {**thumb, "handle": shop.retrieval},
+    ]
+    assert shop.results(*sent) == [("kept", None)] * 3
+    assert shop.results(*sent) == [("duplicate", None)] * 3
+    assert [row[0] for row in shop.rows()] == ["thumbs_down", "thumbs_up", "thumbs_up"]
+    ragwheel.shutdown()
+    ragwheel.configure(shop.db, app="shop", signing_keys=("k1:" + "5a" * 32,))
+    assert shop.results(*sent) == [("duplicate", None)] * 3
+    assert shop.results({**sent[1], "kind": "thumbs_down"}) == [("refused", "event_id of another signal")]
+    assert len(shop.rows()) == 3

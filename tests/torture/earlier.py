@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
-from ragwheel.store import migrations, rows, schema
+from ragwheel.store import background, migrations, rows, schema, segment
 
 __all__ = ["had"]
 
 REASONING_SINCE = 4
 """The first schema whose turns have that column; it is the last of the columns."""
+COMMENTS_SINCE = 5
+"""The first schema whose signals have a comment and a reason, their last columns."""
+REPEATED_SINCE = 6
+"""The first schema that counts records that made no row."""
 _STEPS, _VIEWS = migrations.STEPS, schema.VIEWS
 _turn, _INSERT_TURN = rows._turn, rows._INSERT_TURN
+_signal, _INSERT_SIGNAL = rows._signal, rows._INSERT_SIGNAL
+_ADVANCE, _SUM_UP, _MERGED = segment._ADVANCE, segment._SUM_UP, background._MERGED
 
 
 def _turn_before(record: Any) -> tuple[Any, ...]:
     return _turn(record)[:-1]
+
+
+def _signal_before(record: Any) -> tuple[Any, ...]:
+    return _signal(record)[:-2]
 
 
 def had(version: int) -> list[tuple[Any, str, Any]]:
@@ -24,7 +34,26 @@ def had(version: int) -> list[tuple[Any, str, Any]]:
     if version < REASONING_SINCE:
         turn, views = _turn_before, _VIEWS.replace("answer, reasoning,", "answer,")
         insert = rows._upsert_turn(rows._TURN_COLUMNS.removesuffix(", reasoning"))
+    signal, insert_signal = _signal, _INSERT_SIGNAL
+    if version < COMMENTS_SINCE:
+        signal = _signal_before
+        insert_signal = _INSERT_SIGNAL.replace(", comment, reason", "").replace("?, ?, ", "", 1)
+    advance, sum_up, merged = _ADVANCE, _SUM_UP, _MERGED
+    if version < REPEATED_SINCE:
+        merged = _MERGED.replace(" repeated,", " 0,")
+        advance = (
+            _ADVANCE.replace(" repeated,", "")
+            .replace(" :repeated,", "")
+            .replace("repeated = repeated + excluded.repeated, ", "")
+        )
+        sum_up = (
+            _SUM_UP.replace(" sum(repeated) AS repeated,", "")
+            .replace(" repeated,", "")
+            .replace("repeated = repeated + excluded.repeated,\n", "")
+        )
     return [
+        (segment, "_ADVANCE", advance), (segment, "_SUM_UP", sum_up), (background, "_MERGED", merged),
         (migrations, "STEPS", _STEPS[:version]), (migrations, "VIEWS", views),
+        (rows, "_signal", signal), (rows, "_INSERT_SIGNAL", insert_signal),
         (rows, "_turn", turn), (rows, "_INSERT_TURN", insert),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from ragwheel.collector.accept import fingerprint
-from ragwheel.journal.records import Signal
+from ragwheel.journal.records import Signal, event_key
 from ragwheel.runtime import Runtime
 from ragwheel.store.known import Inquiry
 
@@ -32,7 +32,7 @@ class Known:
 
     def __init__(self, runtime: Runtime, *, remembered: int = 20_000) -> None:
         self.runtime = runtime
-        self._events: OrderedDict[str, bytes] = OrderedDict()
+        self._events: OrderedDict[object, bytes] = OrderedDict()
         self._served: OrderedDict[tuple[int, bytes], Served] = OrderedDict()
         self._remembered = remembered
         self._database = Inquiry(runtime.settings.db)
@@ -41,17 +41,21 @@ class Known:
     def recall(self, records: Iterable[Signal]) -> None:
         """Look up in the database which of these events have come, for :meth:`event` to know."""
         with self._lock:
-            unknown = [r.event_id for r in records if r.event_id and r.event_id not in self._events]
+            unknown = [r.event_id for r in records if r.event_id and event_key(r) not in self._events]
         if not unknown:
             return
         for found in self._database.events(unknown):
-            said = (found.kind, 0, found.target_id, found.chunk, found.rank, found.value, None, found.other)
-            self.keep(Signal(b"", b"", found.event_id, *said, found.subject, 0, 0, ()))
+            self.keep(
+                Signal(
+                    b"", b"", found.event_id, found.kind, found.target, found.target_id, found.chunk,
+                    found.rank, found.value, None, found.other, found.subject, 0, 0, (),
+                )
+            )  # fmt: skip
 
     def event(self, record: Signal) -> Literal["new", "same", "other"]:
-        """Whether an event of this id has come: never, this very one, or another that took its id."""
+        """Whether this event has come: never, this very one, or another under its id, target and subject."""
         with self._lock:
-            found = self._events.get(record.event_id or "")
+            found = self._events.get(event_key(record))
         if found is None:
             return "new"
         return "same" if found == fingerprint(record) else "other"
@@ -59,7 +63,7 @@ class Known:
     def keep(self, record: Signal) -> None:
         """An event is in the journal or in the database."""
         with self._lock:
-            self._events[record.event_id or ""] = fingerprint(record)
+            self._events[event_key(record)] = fingerprint(record)
             if len(self._events) > self._remembered:
                 self._events.popitem(last=False)
 

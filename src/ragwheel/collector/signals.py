@@ -23,7 +23,7 @@ from ragwheel.collector.accept import BadHandle, Desk, Sender, fingerprint, prin
 from ragwheel.collector.known import Known
 from ragwheel.collector.limits import Buckets, Limits
 from ragwheel.collector.wire import BadItem, decode
-from ragwheel.journal.records import Signal
+from ragwheel.journal.records import Signal, event_key
 from ragwheel.runtime import Runtime
 
 __all__ = ["Answer", "Collector", "Result"]
@@ -84,7 +84,7 @@ class Collector:
         checked = [self._checked(runtime, raw, sender) for raw in items]
         known.recall(found for found in checked if isinstance(found, Signal))
         wait_s = 0.0
-        new: dict[str, Signal] = {}
+        new: dict[object, Signal] = {}  # by event
         decided: list[Signal | Result] = []
         for found in checked:
             if isinstance(found, Signal):
@@ -92,7 +92,7 @@ class Collector:
                 wait_s = max(wait_s, item_wait_s)
             decided.append(found)
         written = dict(zip(new, runtime.write_signals(list(new.values()))))
-        told: set[str] = set()
+        told: set[object] = set()
         results = [self._told(known, found, written, told) for found in decided]
         return Answer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
 
@@ -112,34 +112,34 @@ class Collector:
             return Result(event_id or printable(exc.event_id), "refused", exc.reason, code)
 
     def _decided(
-        self, runtime: Runtime, known: Known, record: Signal, new: dict[str, Signal]
+        self, runtime: Runtime, known: Known, record: Signal, new: dict[object, Signal]
     ) -> tuple[Signal | Result, float]:
         """The record if it is to be written, put into ``new``, else its result; and seconds to wait."""
-        event_id = record.event_id or ""
+        event_id, event = record.event_id or "", event_key(record)
         wait_s = self._subjects.take(record.subject or record.target_id.hex())
         if wait_s:
             return Result(event_id, "later", "too many signals from this subject", 429), wait_s
         seen = known.event(record)
-        if seen == "new" and event_id in new and fingerprint(new[event_id]) != fingerprint(record):
+        if seen == "new" and event in new and fingerprint(new[event]) != fingerprint(record):
             seen = "other"
         if seen == "same":
             return Result(event_id, "duplicate"), 0.0
         if seen == "other":
             runtime.refuse("collector: event_id of another signal")
             return Result(event_id, "refused", "event_id of another signal", 422), 0.0
-        return new.setdefault(event_id, record), 0.0
+        return new.setdefault(event, record), 0.0
 
     @staticmethod
-    def _told(known: Known, found: Signal | Result, written: dict[str, bool], told: set[str]) -> Result:
+    def _told(known: Known, found: Signal | Result, written: dict[object, bool], told: set[object]) -> Result:
         """What became of it; of a record that the request has twice, the second is a duplicate."""
         if isinstance(found, Result):
             return found
-        event_id = found.event_id or ""
-        if not written[event_id]:
+        event_id, event = found.event_id or "", event_key(found)
+        if not written[event]:
             return Result(event_id, "later", "could not be stored", 503)
-        if event_id in told:
+        if event in told:
             return Result(event_id, "duplicate")
-        told.add(event_id)
+        told.add(event)
         known.keep(found)
         return Result(event_id, "kept" if known.matches(found) else "pending")
 

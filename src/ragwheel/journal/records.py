@@ -11,11 +11,15 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "DROPS", "OPEN", "RETRIEVAL", "SIGNAL", "TURN",
-    "Drops", "Opened", "Retrieval", "Signal", "TurnRecord",
+    "COUNTED", "DROPS", "OPEN", "RETRIEVAL", "REVISION", "SIGNAL", "TURN",
+    "Drops", "Opened", "Retrieval", "Signal", "TurnRecord", "event_key",
 ]  # fmt: skip
 
-OPEN, RETRIEVAL, TURN, SIGNAL, DROPS = 1, 2, 3, 4, 5
+OPEN, RETRIEVAL, TURN, SIGNAL, DROPS, REVISION = 1, 2, 3, 4, 5, 6
+"""Kinds of records. REVISION is a TURN whose turn this process has written before: it makes no new row."""
+
+COUNTED = frozenset({RETRIEVAL, TURN, SIGNAL})
+"""Kinds that a process counts as emitted, each of which makes a row."""
 
 
 class Opened(msgspec.Struct, array_like=True, frozen=True):
@@ -103,6 +107,16 @@ class Signal(msgspec.Struct, array_like=True):
     flags: tuple[str, ...]
     comment: str | None = None
     reason: str | None = None
+
+
+def event_key(signal: Signal) -> tuple[str, int, bytes, str] | None:
+    """Return what tells the event of a signal from any other: its id, target and subject; None without an id.
+
+    An event id is the sender's word: it is unique within one person's answer, and nowhere else.
+    """
+    if signal.event_id is None:
+        return None
+    return signal.event_id, signal.target, signal.target_id, signal.subject or ""
 
 
 class Drops(msgspec.Struct, array_like=True):

@@ -8,6 +8,7 @@ import itertools
 import os
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from itertools import repeat
 from pathlib import Path
@@ -21,6 +22,7 @@ from ragwheel.journal.records import (
     DROPS,
     OPEN,
     RETRIEVAL,
+    REVISION,
     SIGNAL,
     TURN,
     Drops,
@@ -35,6 +37,7 @@ __all__ = ["Journal", "SegmentWriter"]
 SEGMENT_BYTES: Final = 32 * 1024 * 1024
 RETRY_S: Final = 0.1  # after a segment could not be opened, records are dropped for so long without trying
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_REMEMBERED_TURNS: Final = 2000
 
 Clean = Callable[[str], tuple[str, tuple[str, ...]]]
 """Makes a text storable: the text and the flags of what was changed."""
@@ -60,6 +63,8 @@ class SegmentWriter:
         self.numbers = itertools.count()
         self.known: dict[str, Known] = {}
         self._db: Path | None = db  # until its name is on disk too
+        status = os.fstat(self.fd)
+        self._identity = status.st_dev, status.st_ino
         try:
             self.append(OPEN, _encode(Opened(os.getpid(), time.time_ns(), version, app)))
         except BaseException:
@@ -87,8 +92,16 @@ class SegmentWriter:
         self.dirty = True
 
     def moved(self) -> bool:
-        """Whether the file was deleted, or got a second name from somebody who wants it to end."""
-        return os.fstat(self.fd).st_nlink != 1
+        """Whether the file is no longer the one at its path, where a merger looks for it.
+
+        It was deleted, its folder was moved or replaced, or it got a second name from an erasure that wants
+        it to end.
+        """
+        try:
+            status = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return True
+        return status.st_nlink != 1 or (status.st_dev, status.st_ino) != self._identity
 
     def sync(self) -> None:
         """Have the disk keep what was written (fdatasync), and the first time also the file's name."""
@@ -130,7 +143,8 @@ def _number(
 class Journal:
     """The segments of this process: opens, rotates, survives forks, counts what it could not write.
 
-    ``emitted`` is ``written`` and what was ``dropped``, at every moment that ``lock`` is free.
+    ``emitted`` is ``written`` and what was ``dropped``, at every moment that ``lock`` is free. A further
+    revision of a turn is the same turn: it is written, and not counted again.
 
     Args:
         db: the database that the segments will be merged into.
@@ -156,7 +170,9 @@ class Journal:
         self.lock = threading.RLock()
         self.segment: SegmentWriter | None = None
         self.emitted = 0
-        self.written: dict[str, int] = {}  # records by the name of the segment
+        self.written: dict[str, int] = {}  # counted records by the name of the segment
+        self.moves = 0  # how often a segment was no longer at its path
+        self._turns: OrderedDict[bytes, None] = OrderedDict()  # the latest that were written
         self.dropped: dict[str, int] = {}
         self._full: list[SegmentWriter] = []  # to be synced and closed in the background
         self._syncing = threading.Lock()
@@ -189,7 +205,14 @@ class Journal:
 
     def turn(self, record: TurnRecord) -> bool:
         """Write a turn (again, with a higher revision, when it has changed)."""
-        return self._simple(TURN, record)
+        with self.lock:
+            written = self._simple(REVISION if record.span_id in self._turns else TURN, record)
+            if written:
+                self._turns[record.span_id] = None
+                self._turns.move_to_end(record.span_id)
+                if len(self._turns) > _REMEMBERED_TURNS:
+                    self._turns.popitem(last=False)
+            return written
 
     def signal(self, record: Signal) -> bool:
         """Write a signal."""
@@ -227,6 +250,11 @@ class Journal:
             for counts in (self.dropped, self._untold):
                 counts[reason] = counts.get(reason, 0) + 1
 
+    def tell(self, reason: str, n: int) -> None:
+        """Have the database count ``n`` more records under ``reason``; ``n`` may be negative."""
+        with self.lock:
+            self._untold[reason] = self._untold.get(reason, 0) + n
+
     def _append(self, kind: int, encoded: Callable[[SegmentWriter], bytes]) -> SegmentWriter | None:
         """Write a record and return the segment that has it now; None (and a counted drop) when none can."""
         again = False
@@ -251,14 +279,15 @@ class Journal:
                 self._abandon(segment)
                 raise
             if not moved or again:
-                return self._wrote(segment)
+                return self._wrote(segment, counted=kind != REVISION)
             self._retire(segment)  # perhaps nobody reads that file any more
+            self.moves += 1
             again = True
 
-    def _wrote(self, segment: SegmentWriter) -> SegmentWriter | None:
+    def _wrote(self, segment: SegmentWriter, *, counted: bool) -> SegmentWriter | None:
         segment.records += 1
-        self.emitted += 1
-        self.written[segment.path.name] = segment.records
+        self.emitted += counted
+        self.written[segment.path.name] = self.written.get(segment.path.name, 0) + counted
         if self._untold:
             self._tell_drops(segment)
         if self._unsynced is not None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ragwheel.errors import StoreError
+from ragwheel.errors import StoreError, StoreMissing
 from ragwheel.guard import guard
 
 if TYPE_CHECKING:
@@ -23,14 +23,22 @@ PAUSE_S: Final = 0.0001  # between slices: long enough for whoever waits to get 
 BUSY_S: Final = 0.2  # waits so long for a lock of somebody else, then tries again later
 RETRY_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 FORK_WAIT_S: Final = 2.0
+AUDIT_S: Final = 60.0
+_MERGED: Final = "SELECT records, repeated, unreadable, finished, position FROM _segment WHERE name = ?"
 
 
 class Merged(NamedTuple):
-    """What the database has of a segment; ``finished``: nothing more will come of it."""
+    """How much of one journal segment is in the database.
+
+    ``records`` were taken in, of which ``repeated`` made no row; ``finished`` is 1 once the segment is closed
+    and completely merged; ``position`` is how far it is read.
+    """
 
     records: int
+    repeated: int
     unreadable: int
     finished: int
+    position: int
 
 
 class BackgroundMerger:
@@ -41,12 +49,20 @@ class BackgroundMerger:
         interval_s: how long to collect records before a merge.
         sync_interval_s: at most this much is lost with the power.
         sync: syncs the journal; does nothing when nothing was written.
+        audit: called after a complete merge, at most once a minute.
     """
 
     def __init__(
-        self, db: Path, *, interval_s: float, sync_interval_s: float, sync: Callable[[], None]
+        self,
+        db: Path,
+        *,
+        interval_s: float,
+        sync_interval_s: float,
+        sync: Callable[[], None],
+        audit: Callable[[], object] = lambda: None,
     ) -> None:
         self.db, self.interval_s, self.sync_interval_s, self.sync = db, interval_s, sync_interval_s, sync
+        self.audit = audit
         self._handicapped = False
         self._held: list[threading.Lock] = []
         self._start()
@@ -62,6 +78,7 @@ class BackgroundMerger:
         self._thread: threading.Thread | None = None
         self._synced_s = time.monotonic()
         self._slice_ends_s = 0.0
+        self._audited_s = time.monotonic()
 
     # forks: SQLite believes in a child that it still holds the locks of the parent's open database
 
@@ -131,22 +148,23 @@ class BackgroundMerger:
             thread.join(max(timeout_s, 0.1))
         return done
 
-    def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, Merged]:
-        """What the database has of these segments, as far as that can be read."""
+    def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, Merged] | None:
+        """What the database has of these segments; None when it cannot be read now."""
         from ragwheel.store.connect import connect
 
         if self._handicapped or not self._reading.acquire(timeout=timeout_s):
-            return {}
+            return None
         try:
             connection = connect(self.db, write=False, timeout_s=timeout_s)
             try:
-                sql = "SELECT records, unreadable, finished FROM _segment WHERE name = ?"
-                rows = ((name, connection.execute(sql, (name,)).fetchone()) for name in segments)
+                rows = ((name, connection.execute(_MERGED, (name,)).fetchone()) for name in segments)
                 return {name: Merged(*row) for name, row in rows if row is not None}
             finally:
                 connection.close()
-        except (StoreError, sqlite3.Error):  # no database yet, or one that cannot be read now
+        except StoreMissing:
             return {}
+        except (StoreError, sqlite3.Error):
+            return None
         finally:
             self._reading.release()
 
@@ -207,6 +225,9 @@ class BackgroundMerger:
                 failures = 0
                 if not complete:  # another process is at it, and will take ours along; look again later
                     self._work.set()
+                elif not self._stop.is_set() and time.monotonic() - self._audited_s >= AUDIT_S:
+                    self._audited_s = time.monotonic()
+                    self.audit()
             except Exception as exc:  # noqa: BLE001 - the thread goes on whatever happens
                 failures += 1
                 self._work.set()

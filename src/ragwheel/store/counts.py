@@ -1,25 +1,46 @@
-"""What became of a process's records: in SQLite, in the journal, or dropped."""
+"""What became of a process's records: in SQLite, in the journal, or not kept, each of them measured."""
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
+from ragwheel.journal import frames
 from ragwheel.journal.files import segment_folder
+from ragwheel.journal.records import COUNTED
 from ragwheel.store.background import Merged
+from ragwheel.store.segment import FORGET_NS
 
-__all__ = ["Stats", "Tally"]
+__all__ = ["LOST", "Measured", "Stats", "Tally"]
+
+LOST: Final = "lost"
+REPEATED: Final = "repeated"
+UNREADABLE: Final = "unreadable"
+_ATTEMPTS: Final = 3
 
 
 @dataclass(frozen=True)
 class Stats:
-    """Counts of this process; ``emitted == stored + journalled + sum(dropped.values())`` always.
+    """Counts of this process; ``emitted == stored + journalled + sum(dropped.values())``.
 
-    ``emitted``: records (retrievals, turns, signals) that were to be kept. ``stored``: in SQLite.
-    ``journalled``: on disk, not merged yet. ``dropped``: could not be written (or, ``unreadable``, not be
-    read back from a damaged disk), by reason. ``refused``: signals not taken, by reason. ``unsampled``: left
-    out by ``sample_ratio``. ``errors``: exceptions inside ragwheel that the app never saw, by place.
+    Each term is measured on its own, so that the equation can fail; ``unaccounted`` is by how much it does.
+
+    Attributes:
+        emitted: records (retrievals, turns, signals) that were to be kept; a turn that is written again, with
+            its answer, is the same record.
+        stored: rows in SQLite that this process's records made.
+        journalled: records that can be read in the journal and are not merged yet.
+        dropped: records that are neither, by reason. ``disk_full``, ``io_error``, ``broken``: could not be
+            written. ``unreadable``: could not be read back. ``lost``: their journal was deleted or moved
+            before it was merged, or the database that had them was replaced. ``repeated``: an event that had
+            been stored before, which is one row.
+        refused: signals not taken, by reason.
+        unsampled: left out by ``sample_ratio``.
+        errors: exceptions inside ragwheel that the app never saw, by place.
     """
 
     emitted: int = 0
@@ -30,33 +51,118 @@ class Stats:
     unsampled: int = 0
     errors: dict[str, int] = field(default_factory=dict)
 
+    @property
+    def unaccounted(self) -> int:
+        """Records that were emitted and are in none of the counts; 0 unless something is wrong."""
+        return self.emitted - self.stored - self.journalled - sum(self.dropped.values())
+
+
+@dataclass
+class Measured:
+    """Records of some segments by what became of them.
+
+    ``rewritten`` are in a segment's row beyond those counted as written to it: the writer found the segment
+    moved and wrote them again in another, where they are ``repeated``. ``lost`` is by segment.
+    """
+
+    stored: int = 0
+    journalled: int = 0
+    repeated: int = 0
+    rewritten: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def drop(self, reason: str, n: int) -> None:
+        """Add ``n`` records that are not kept."""
+        if n > 0:
+            self.dropped[reason] = self.dropped.get(reason, 0) + n
+
+    def settle(self) -> Measured:
+        """Count as stored what is repeated only because the writer wrote it again in another segment."""
+        same = min(self.repeated, self.rewritten)
+        self.stored += same
+        self.drop(REPEATED, self.repeated - same)
+        return self
+
 
 class Tally:
     """Follows the segments of this process into the database.
 
     Args:
         db: the database.
-        merged: tells what the database has of some segments.
+        merged: returns what the database has of some segments; None when it cannot be asked now.
     """
 
-    def __init__(self, db: Path, merged: Callable[[Iterable[str]], Mapping[str, Merged]]) -> None:
+    def __init__(self, db: Path, merged: Callable[[Iterable[str]], Mapping[str, Merged] | None]) -> None:
         self._folder = segment_folder(db)
         self._merged = merged
-        self._known: dict[str, Merged] = {}  # what is finished is not asked for again
+        self._latest: Mapping[str, Merged] = {}
 
-    def stored(self, written: Mapping[str, int]) -> tuple[int, int]:
-        """How many of the records written, by segment, are in SQLite, and how many can never be."""
-        unfinished = (n for n in written if n not in self._known or not self._known[n].finished)
-        self._known.update(self._merged(list(unfinished)))
-        stored = unreadable = 0
+    def measure(self, written: Mapping[str, int]) -> Measured:
+        """What became of the records written, by segment."""
+        answer, waiting = self._look(written)
+        for _ in range(_ATTEMPTS):
+            ended = [name for name, n in waiting.items() if n is None and not self._is_finished(name)]
+            if not (answer and ended):
+                break
+            answer, waiting = self._look(written)  # a segment that ended between the two looks is merged now
+        measured = Measured()
         for name, n in written.items():
-            found = self._known.get(name)
-            if found is None:
-                stored += (
-                    0 if (self._folder / name).exists() else n
-                )  # a file goes when all of it is in SQLite
-                continue
-            taken = min(found.records, n)
-            stored += taken
-            unreadable += n - taken if found.finished else min(found.unreadable, n - taken)
-        return stored, unreadable
+            _add(measured, name, n, self._latest.get(name), waiting[name], asked=answer)
+        return measured.settle()
+
+    def _look(self, written: Mapping[str, int]) -> tuple[bool, dict[str, int | None]]:
+        """Whether the database could be asked; and the records that wait in the file of each segment."""
+        answer = self._merged(list(written))
+        if answer is not None:
+            self._latest = answer
+        return answer is not None, {name: self._waiting(name, self._latest.get(name)) for name in written}
+
+    def _is_finished(self, name: str) -> bool:
+        merged = self._latest.get(name)
+        return merged is not None and bool(merged.finished)
+
+    def _waiting(self, name: str, merged: Merged | None) -> int | None:
+        """The records in a segment's file that the database does not have; None when there is no file."""
+        try:
+            fd = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            start = 0 if merged is None else merged.position
+            found = frames.read(fd, start, os.fstat(fd).st_size, resync=False)
+            return sum(frame.kind in COUNTED for frame in found)
+        finally:
+            os.close(fd)
+
+
+def _add(
+    measured: Measured, name: str, n: int, merged: Merged | None, waiting: int | None, *, asked: bool
+) -> None:
+    """Add the ``n`` records of one segment; what was written after ``n`` was counted is left out."""
+    if merged is None and waiting is None and asked and _is_folded(name):
+        merged = Merged(n, 0, 0, 1, 0)
+    merged = merged or Merged(0, 0, 0, 0, 0)
+    taken = min(merged.records, n)
+    repeated = min(merged.repeated, taken)
+    measured.stored += taken - repeated
+    measured.repeated += repeated
+    measured.rewritten += merged.records - taken
+    left = n - taken
+    if merged.finished:
+        measured.drop(UNREADABLE, left)
+        return
+    unreadable = min(merged.unreadable, left)
+    measured.drop(UNREADABLE, unreadable)
+    left -= unreadable
+    if waiting is None and asked:
+        measured.drop(LOST, left)
+        measured.lost[name] = left
+    else:  # where the database could not be asked, a segment without a file may be merged or not
+        measured.journalled += left if waiting is None else min(waiting, left)
+
+
+def _is_folded(name: str) -> bool:
+    """Whether a segment is so old that the database may have folded its row into the sum of old ones."""
+    created_ns = name.partition("-")[0]
+    return created_ns.isdigit() and time.time_ns() - int(created_ns) > FORGET_NS

@@ -26,7 +26,7 @@ _SERVED: Final = """
 _TURN: Final = "SELECT 1 FROM _turn WHERE span_id = ?"
 _RETRIEVAL: Final = "SELECT 1 FROM _retrieval WHERE span_id = ?"
 _EVENTS: Final = """
-    SELECT event_id, kind, target_id, chunk, rank, value, other, subject FROM _signal
+    SELECT event_id, kind, target, target_id, chunk, rank, value, other, subject FROM _signal
      WHERE event_id IN (SELECT value FROM json_each(?))
 """
 
@@ -36,6 +36,7 @@ class StoredEvent(NamedTuple):
 
     event_id: str
     kind: str
+    target: int
     target_id: bytes
     chunk: str | None
     rank: int | None
@@ -65,7 +66,7 @@ class Inquiry:
         return bool(self._ask(_TURN if target else _RETRIEVAL, (span_id,)))
 
     def events(self, event_ids: Iterable[str]) -> list[StoredEvent]:
-        """Those of these events that are stored."""
+        """Those stored events, of any target and subject, that have one of these ids."""
         return [StoredEvent(*row) for row in self._ask(_EVENTS, (msgspec.json.encode(event_ids).decode(),))]
 
     def _ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:

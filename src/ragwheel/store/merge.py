@@ -143,9 +143,10 @@ class Merger:
             connection.close()
 
     def _check_known(self, connection: sqlite3.Connection) -> None:
-        """Forget row ids from earlier runs unless the database went on from there.
+        """Forget row ids from earlier runs unless the database holds all that they were learnt from.
 
-        A restored copy has not, and an erasure removes all tokens.
+        Every transaction leaves a token of its own, so that a copy from before the latest of them, which was
+        put in the database's place, does not have it. An erasure removes all tokens.
         """
         if self._token is not None:
             known = connection.execute("SELECT 1 FROM _merge WHERE token = ?", (self._token,)).fetchone()
@@ -198,14 +199,12 @@ class Merger:
     def transaction(self, connection: sqlite3.Connection) -> Iterator[Numbers]:
         """A transaction; rolled back, what was learnt in it is forgotten with everything else."""
         connection.execute("BEGIN IMMEDIATE")
-        token = None
+        token = os.urandom(8)
         try:
-            if self._token is None:
-                token = os.urandom(8)
-                connection.execute("INSERT INTO _merge (token) VALUES (?)", (token,))
-                connection.execute(
-                    "DELETE FROM _merge WHERE id <= (SELECT max(id) FROM _merge) - ?", (REMEMBERED_MERGES,)
-                )
+            connection.execute("INSERT INTO _merge (token) VALUES (?)", (token,))
+            connection.execute(
+                "DELETE FROM _merge WHERE id <= (SELECT max(id) FROM _merge) - ?", (REMEMBERED_MERGES,)
+            )
             yield self._numbers
             connection.execute("COMMIT")
         except BaseException:
@@ -213,7 +212,7 @@ class Merger:
             if connection.in_transaction:  # SQLite rolls back by itself on a full disk or an I/O error
                 connection.execute("ROLLBACK")
             raise
-        self._token = token or self._token
+        self._token = token
 
     def _finish(self, connection: sqlite3.Connection, path: Path, *, keep: bool) -> None:
         """Everything of an orphan is committed and synced: remember that, then delete it."""

@@ -11,7 +11,17 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
-from ragwheel.store.schema import APPLICATION_ID, ARTIFACTS, COMMENTS, EVALSETS, REASONING, TABLES, VIEWS
+from ragwheel.store.schema import (
+    ACCOUNTS,
+    APPLICATION_ID,
+    ARTIFACTS,
+    COMMENTS,
+    EVALSETS,
+    EVENTS,
+    REASONING,
+    TABLES,
+    VIEWS,
+)
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
 
@@ -53,7 +63,19 @@ def _fifth(connection: sqlite3.Connection) -> None:
     _run(connection, COMMENTS)
 
 
-STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (_first, _second, _third, _fourth, _fifth)
+def _sixth(connection: sqlite3.Connection) -> None:
+    _run(connection, EVENTS)
+    _run(connection, ACCOUNTS)
+
+
+STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
+    _first,
+    _second,
+    _third,
+    _fourth,
+    _fifth,
+    _sixth,
+)
 SCHEMA_VERSION: Final = len(STEPS)
 
 

@@ -21,6 +21,7 @@ from ragwheel.journal.records import (
     DROPS,
     OPEN,
     RETRIEVAL,
+    REVISION,
     SIGNAL,
     TURN,
     Drops,
@@ -112,13 +113,13 @@ class Batch:
     Retrievals are inserted together: one at a time, the app and the merger hand the interpreter to each
     other several times per record.
 
-    ``records`` counts those taken in (also when their span id or event id was there already),
-    ``unreadable`` those that could not be: one bad record never holds up the others.
+    Each record is counted once: ``records`` were taken in, of which ``repeated`` made no row because their
+    span or event was there already; ``revisions`` changed the row of an earlier record; ``unreadable`` could
+    not be taken in: one bad record never holds up the others.
     """
 
     def __init__(self, connection: sqlite3.Connection, numbers: Numbers, segment: Segment) -> None:
-        self.records = 0
-        self.unreadable = 0
+        self.records = self.repeated = self.revisions = self.unreadable = 0
         self._connection = connection
         self._numbers = numbers
         self._segment = segment
@@ -130,32 +131,48 @@ class Batch:
         try:
             if kind == RETRIEVAL:
                 self._retrievals.append(self._retrieval(_decode_retrieval(payload)))
-            elif kind == TURN:
-                run(_INSERT_TURN, _turn(_decode_turn(payload)))
+                self.records += 1
+            elif kind in {TURN, REVISION}:
+                self._add_turn(kind, _decode_turn(payload))
             elif kind == SIGNAL:
-                run(_INSERT_SIGNAL, _signal(_decode_signal(payload)))
+                inserted = run(_INSERT_SIGNAL, _signal(_decode_signal(payload))).rowcount
+                self.records += 1
+                self.repeated += 1 - inserted
             elif kind == DROPS:
                 self._connection.executemany(_ADD_DROP, _decode_drops(payload).reasons.items())
             elif kind != OPEN:
                 raise ValueError(f"unknown kind of record: {kind}")
-            self.records += kind not in (OPEN, DROPS)
         except BAD_RECORD as exc:
             self._bad(exc)
+
+    def _add_turn(self, kind: int, record: TurnRecord) -> None:
+        """Insert or revise a turn. A revision whose first record never came makes the row itself."""
+        run = self._connection.execute
+        exists = run("SELECT 1 FROM _turn WHERE span_id = ?", (record.span_id,)).fetchone() is not None
+        run(_INSERT_TURN, _turn(record))
+        if kind == REVISION and exists:
+            self.revisions += 1
+        else:
+            self.records += 1
+            self.repeated += exists
 
     def flush(self) -> None:
         """Insert what :meth:`add` collected; one by one where one of them cannot be inserted."""
         rows, self._retrievals = self._retrievals, []
+        before, unreadable = self._connection.total_changes, 0
         try:
             self._connection.executemany(_INSERT_RETRIEVAL, rows)
-            return
-        except BAD_RECORD:  # found below; those before it are there already, which is no conflict
-            pass
-        for row in rows:
-            try:
-                self._connection.execute(_INSERT_RETRIEVAL, row)
-            except BAD_RECORD as exc:
-                self.records -= 1
-                self._bad(exc)
+        except (
+            BAD_RECORD
+        ):  # which one it is shows below; those before it are there already, which is no conflict
+            for row in rows:
+                try:
+                    self._connection.execute(_INSERT_RETRIEVAL, row)
+                except BAD_RECORD as exc:
+                    unreadable += 1
+                    self._bad(exc)
+        self.records -= unreadable
+        self.repeated += len(rows) - unreadable - (self._connection.total_changes - before)
 
     def define(self, kind: int, payload: memoryview) -> None:
         """Only learn the chunk numbers that a record defines."""

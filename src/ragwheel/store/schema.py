@@ -8,7 +8,17 @@ Span ids are stored as 8-byte blobs and shown by the views as 16 lower-case hex 
 
 from __future__ import annotations
 
-__all__ = ["APPLICATION_ID", "ARTIFACTS", "COMMENTS", "EVALSETS", "REASONING", "TABLES", "VIEWS"]
+__all__ = [
+    "ACCOUNTS",
+    "APPLICATION_ID",
+    "ARTIFACTS",
+    "COMMENTS",
+    "EVALSETS",
+    "EVENTS",
+    "REASONING",
+    "TABLES",
+    "VIEWS",
+]
 
 APPLICATION_ID = 0x52574C31  # "RWL1" in the file's header: tells our databases from foreign ones
 
@@ -168,6 +178,51 @@ ALTER TABLE _signal ADD COLUMN comment TEXT;  -- the person's own words
 ALTER TABLE _signal ADD COLUMN reason TEXT;   -- a short code such as `outdated`
 ALTER TABLE _judgment ADD COLUMN reason TEXT; -- likewise; the words are in `note`
 CREATE INDEX _signal_retract ON _signal (target_id) WHERE kind = 'retract';
+"""
+
+# An event id is the sender's: two people, or two answers, may well have the same one. The table is copied
+# and made again, not renamed: SQLite refuses to rename below a view that somebody added.
+EVENTS = """
+CREATE TABLE _signal_before AS SELECT * FROM _signal;
+DROP TABLE _signal;
+CREATE TABLE _signal (
+    id INTEGER PRIMARY KEY,
+    span_id BLOB NOT NULL UNIQUE,
+    trace_id BLOB NOT NULL,
+    event_id TEXT,                         -- the sender's; unique within its target and subject
+    kind TEXT NOT NULL,
+    target INTEGER NOT NULL,               -- 0 retrieval, 1 turn
+    target_id BLOB NOT NULL,               -- span id of the retrieval or turn
+    chunk TEXT,                            -- the app's chunk id
+    rank INTEGER,
+    value REAL,
+    query TEXT,
+    other TEXT,                            -- `prefer`: the losing chunk; `reformulate`: handle of the new query
+    subject TEXT,
+    at_ns INTEGER NOT NULL,                -- when it happened
+    received_ns INTEGER NOT NULL,
+    flags TEXT,
+    comment TEXT,                          -- the person's own words
+    reason TEXT                            -- a short code such as `outdated`
+);
+INSERT INTO _signal SELECT * FROM _signal_before;
+DROP TABLE _signal_before;
+CREATE INDEX _signal_target ON _signal (target_id);
+CREATE INDEX _signal_retract ON _signal (target_id) WHERE kind = 'retract';
+CREATE UNIQUE INDEX _signal_event ON _signal (event_id, target_id, target, coalesce(subject, ''))
+    WHERE event_id IS NOT NULL;
+"""
+
+ACCOUNTS = """
+ALTER TABLE _segment ADD COLUMN repeated INTEGER NOT NULL DEFAULT 0; -- of `records`: no row, it was there already
+CREATE TABLE _account (                    -- rows of retrievals, turns and signals that no segment explains
+    name TEXT PRIMARY KEY,                 -- before: there when counting began; removed: erased or pruned since
+    n INTEGER NOT NULL
+);
+INSERT INTO _account
+SELECT 'before', (SELECT count(*) FROM _retrieval) + (SELECT count(*) FROM _turn) + (SELECT count(*) FROM _signal)
+               - (SELECT coalesce(sum(records), 0) FROM _segment);
+CREATE TABLE _secret (value BLOB NOT NULL); -- one row: the key of ids that are made from redacted texts
 """
 
 VIEWS = """

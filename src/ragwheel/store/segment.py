@@ -23,10 +23,12 @@ EARLIER: Final = "(earlier)"  # the row that sums up segments finished more than
 FORGET_NS: Final = 7 * 24 * 3600 * 10**9
 
 _ADVANCE = """
-INSERT INTO _segment (name, position, records, damaged, unreadable, updated_ns) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO _segment (name, position, records, repeated, damaged, unreadable, updated_ns)
+VALUES (:name, :position, :records, :repeated, :damaged, :unreadable, :updated_ns)
     ON CONFLICT (name) DO UPDATE
    SET position = excluded.position, records = records + excluded.records,
-       damaged = damaged + excluded.damaged, unreadable = unreadable + excluded.unreadable,
+       repeated = repeated + excluded.repeated, damaged = damaged + excluded.damaged,
+       unreadable = unreadable + excluded.unreadable,
        updated_ns = excluded.updated_ns
 """
 _FINISH = """
@@ -34,15 +36,15 @@ INSERT INTO _segment (name, position, records, finished, updated_ns) VALUES (?, 
     ON CONFLICT (name) DO UPDATE SET finished = 1, updated_ns = excluded.updated_ns
 """
 _SUM_UP = """
-INSERT INTO _segment (name, position, records, damaged, unreadable, finished, updated_ns)
-SELECT ?, 0, records, damaged, unreadable, 0, updated_ns FROM (
-       SELECT count(*) AS n, sum(records) AS records, sum(damaged) AS damaged,
+INSERT INTO _segment (name, position, records, repeated, damaged, unreadable, finished, updated_ns)
+SELECT ?, 0, records, repeated, damaged, unreadable, 0, updated_ns FROM (
+       SELECT count(*) AS n, sum(records) AS records, sum(repeated) AS repeated, sum(damaged) AS damaged,
               sum(unreadable) AS unreadable, max(updated_ns) AS updated_ns
          FROM _segment WHERE finished AND updated_ns < ?)
  WHERE n > 0
     ON CONFLICT (name) DO UPDATE
-   SET records = records + excluded.records, damaged = damaged + excluded.damaged,
-       unreadable = unreadable + excluded.unreadable
+   SET records = records + excluded.records, repeated = repeated + excluded.repeated,
+       damaged = damaged + excluded.damaged, unreadable = unreadable + excluded.unreadable
 """
 
 
@@ -92,14 +94,17 @@ class SegmentMerge:
             batch.flush()
             self._note(end, batch, damaged)
         known.reached = self.position = end
-        self.moved += batch.records
+        self.moved += batch.records + batch.revisions
         self.damaged += damaged
         self.unreadable += batch.unreadable
         return go_on
 
     def _note(self, position: int, batch: Batch, damaged: int) -> None:
-        counts = (batch.records, damaged, batch.unreadable)
-        self._connection.execute(_ADVANCE, (self._name, position, *counts, time.time_ns()))
+        values = {
+            "name": self._name, "position": position, "records": batch.records, "repeated": batch.repeated,
+            "damaged": damaged, "unreadable": batch.unreadable, "updated_ns": time.time_ns(),
+        }  # fmt: skip
+        self._connection.execute(_ADVANCE, values)
 
     def _recall(self) -> bool:
         """Learn which numbers the part that another merger moved has defined (nobody keeps them on disk)."""
