@@ -37,6 +37,12 @@ def had(version: int) -> list[tuple[Any, str, Any]]:
     signal, insert_signal = _signal, _INSERT_SIGNAL
     if version < COMMENTS_SINCE:
         signal = _signal_before
+        for new, old in (
+            ("g.comment, g.reason", "NULL AS comment, NULL AS reason"),
+            ("comment, g.reason AS", "NULL AS comment, NULL AS"),
+            ("evalset_use, reason", "evalset_use"),
+        ):
+            views = views.replace(new, old)
         insert_signal = _INSERT_SIGNAL.replace(", comment, reason", "").replace("?, ?, ", "", 1)
     advance, sum_up, merged = _ADVANCE, _SUM_UP, _MERGED
     if version < REPEATED_SINCE:
