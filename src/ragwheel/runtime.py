@@ -5,28 +5,25 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from ragwheel.guard import guard
 from ragwheel.host import safe
+from ragwheel.journal.recent import RecentRecords
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord, event_key
 from ragwheel.journal.writer import Journal
 from ragwheel.redaction import Redaction, named
 from ragwheel.store.background import BackgroundMerger
-from ragwheel.store.counts import LOST, Measured, Stats, Tally
+from ragwheel.store.counts import Audit, Stats
 
 if TYPE_CHECKING:
     from ragwheel.settings import Settings
     from ragwheel.telemetry import Exports
 
 __all__ = ["Runtime", "Stats", "active", "configure", "current", "flush", "shutdown", "stats"]
-
-REMEMBERED: Final = 2000
-"""Retrievals whose chunk ids this process remembers, to tell an unknown chunk at once; events likewise."""
 
 
 class Runtime:
@@ -39,7 +36,7 @@ class Runtime:
             interval_s=settings.merge_interval_s,
             sync_interval_s=settings.sync_interval_s,
             sync=lambda: self._journal.sync(),  # noqa: PLW0108 - made just below
-            audit=self._tell_losses,
+            audit=lambda: self._audit.tell_losses(),  # noqa: PLW0108 - made further below
         )
         self._journal = Journal(
             settings.db,
@@ -61,14 +58,10 @@ class Runtime:
 
     def _reset(self) -> None:
         self._lock = threading.RLock()
-        self._served: OrderedDict[bytes, str] = OrderedDict()  # chunk ids, which hold no NUL, as one text
-        self._turns: OrderedDict[bytes, list[bytes]] = OrderedDict()
-        self._events: OrderedDict[object, None] = OrderedDict()
+        self._recent = RecentRecords()
         self._refused: dict[str, int] = {}
         self._unsampled = 0
-        self._tally = Tally(self.settings.db, self._merger.merged)
-        self._losses = 0  # records that the database has been told are lost
-        self._flushed: dict[str, int] = {}  # records by segment that a flush has reported as stored
+        self._audit = Audit(self._journal, self._merger.merged)
 
     # what the capture half calls
 
@@ -85,7 +78,7 @@ class Runtime:
             lambda: self._journal.retrieval(record, ids, texts), record, self._plain_retrieval
         ):
             return False
-        self._remember(record.span_id, record.turn_id if record.outer_id is None else None, "\0".join(ids))
+        self._recent.retrieved(record, ids)
         if self._exports is not None:
             self._exported(lambda exports: exports.retrieval(record, ids, texts))
         return True
@@ -107,21 +100,16 @@ class Runtime:
         """
         try:
             event = event_key(record)
-            with self._lock:
-                if event is not None and event in self._events:
-                    return True
+            if self._recent.happened(event):
+                return True
             if self._redaction is not None:
                 self._redaction.signal(record)
             if not self._journalled(lambda: self._journal.signal(record), record):
                 return False
+            self._recent.add_event(event)
         except Exception as exc:
             guard.caught("keeping a signal", exc)
             return False
-        if event is not None:
-            with self._lock:
-                self._events[event] = None
-                if len(self._events) > REMEMBERED:
-                    self._events.popitem(last=False)
         if self._exports is not None:
             self._exported(lambda exports: exports.signal(record))
         return True
@@ -132,17 +120,13 @@ class Runtime:
             written = [self.write_signal(record) for record in records]
         if synced():
             return written
-        with self._lock:  # none of them is acknowledged, so that each will be sent, and written, again
-            self._events.clear()
+        self._recent.forget_events()  # none of them is acknowledged: each will be sent, and written, again
         return [False] * len(written)
 
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]] | None:
         """Chunk ids of the retrieval (0) or of each of the turn's (1); None: this process can't tell."""
-        with self._lock:
-            spans = [span_id] if target == 0 else self._turns.get(span_id)
-            found = [self._served.get(span) for span in spans or ()]
-        known = [tuple(ids.split("\0")) if ids else () for ids in found if ids is not None]
-        return known if known and len(known) == len(found) else None
+        served = self._recent.served(target, span_id)
+        return None if served is None else [retrieval.ids for retrieval in served]
 
     def refuse(self, reason: str) -> None:
         """Count a signal that was not taken."""
@@ -182,16 +166,6 @@ class Runtime:
             flags.update((flag, None) for _, found in plain for flag in found)
         record.flags = tuple(flags)
 
-    def _remember(self, span_id: bytes, turn_id: bytes | None, ids: str) -> None:
-        with self._lock:
-            self._served[span_id] = ids
-            if len(self._served) > REMEMBERED:
-                self._served.popitem(last=False)
-            if turn_id is not None:
-                self._turns.setdefault(turn_id, []).append(span_id)
-                if len(self._turns) > REMEMBERED:
-                    self._turns.popitem(last=False)
-
     # export
 
     def _exported(self, export: Callable[[Exports], None]) -> None:
@@ -208,8 +182,7 @@ class Runtime:
 
         False also when records were lost that no earlier flush has found stored (see :class:`Stats`).
         """
-        with self._journal.lock:
-            written = dict(self._journal.written)
+        written = self._audit.written()
         exported = True
         if self._exports is not None:
             try:
@@ -218,14 +191,11 @@ class Runtime:
                 guard.caught("flushing the exporters", exc)
                 exported = False
         merged = self._merger.flush(timeout_s, self._journal.sizes())
-        lost = self._tell_losses()
-        whole = all(n <= self._flushed.get(name, 0) for name, n in lost.items())
-        self._flushed = written
-        return whole and merged and exported
+        return self._audit.flushed(written) and merged and exported
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Seal the journal, merge it and end the merger. Records that come later are journalled again."""
-        self._tell_losses()
+        self._audit.tell_losses()
         sizes = self._journal.sizes()
         self._journal.close()
         done = self._merger.close(timeout_s, sizes)
@@ -253,7 +223,7 @@ class Runtime:
 
     def stats(self) -> Stats:
         """Counts of this process, read from the journal's writer and the database."""
-        emitted, dropped, measured = self._measured()
+        emitted, dropped, measured = self._audit.measure()
         for reason, n in measured.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + n
         with self._lock:
@@ -261,34 +231,6 @@ class Runtime:
         return Stats(
             emitted, measured.stored, measured.journalled, dropped, refused, unsampled, guard.counts()
         )
-
-    def _measured(self) -> tuple[int, dict[str, int], Measured]:
-        """Records emitted, those dropped at once, and what became of the others."""
-        journal = self._journal
-        with journal.lock:
-            emitted, written, dropped = journal.emitted, dict(journal.written), dict(journal.dropped)
-        return emitted, dropped, self._tally.measure(written)
-
-    def _tell_losses(self) -> dict[str, int]:
-        """Have the database count records that were lost since the last time; all lost ones, by segment."""
-        try:
-            measured = self._measured()[2]
-        except Exception as exc:
-            guard.caught("counting lost records", exc)
-            return {}
-        lost = measured.dropped.get(LOST, 0)
-        with self._lock:
-            more, self._losses = lost - self._losses, lost
-        if more:  # fewer than before when a folder that was moved away has come back
-            self._journal.tell(LOST, more)
-        if more > 0:
-            guard.warn_once(
-                "journal.lost",
-                f"ragwheel lost {more} records: the folder {self._journal.db}.segments was moved or deleted "
-                f"before it was merged, or the database was replaced. Put the folder back where it was, and "
-                f"its records are merged: ragwheel doctor --db {self._journal.db}",
-            )
-        return measured.lost
 
 
 _runtimes: WeakSet[Runtime] = WeakSet()

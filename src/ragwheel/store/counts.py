@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from ragwheel.guard import guard
 from ragwheel.journal import frames
 from ragwheel.journal.files import segment_folder
 from ragwheel.journal.records import COUNTED
+from ragwheel.journal.writer import Journal
 from ragwheel.store.background import Merged
 from ragwheel.store.segment import FORGET_NS
 
-__all__ = ["LOST", "Measured", "Stats", "Tally"]
+__all__ = ["Audit", "Measured", "Stats", "Tally"]
 
 LOST: Final = "lost"
 REPEATED: Final = "repeated"
@@ -166,3 +169,61 @@ def _is_folded(name: str) -> bool:
     """Whether a segment is so old that the database may have folded its row into the sum of old ones."""
     created_ns = name.partition("-")[0]
     return created_ns.isdigit() and time.time_ns() - int(created_ns) > FORGET_NS
+
+
+class Audit:
+    """Compares what a journal has written with what became of it, and reports losses to the database.
+
+    Args:
+        journal: of this process.
+        merged: as of :class:`Tally`.
+    """
+
+    def __init__(
+        self, journal: Journal, merged: Callable[[Iterable[str]], Mapping[str, Merged] | None]
+    ) -> None:
+        self._journal = journal
+        self._tally = Tally(journal.db, merged)
+        self._lock = threading.Lock()
+        self._told = 0  # records that the database has been told are lost
+        self._flushed: Mapping[str, int] = {}  # records by segment that a flush has reported as stored
+
+    def written(self) -> dict[str, int]:
+        """The records written so far, by segment."""
+        with self._journal.lock:
+            return dict(self._journal.written)
+
+    def measure(self) -> tuple[int, dict[str, int], Measured]:
+        """Records emitted, those dropped at once, and what became of the others."""
+        journal = self._journal
+        with journal.lock:
+            emitted, written, dropped = journal.emitted, dict(journal.written), dict(journal.dropped)
+        return emitted, dropped, self._tally.measure(written)
+
+    def flushed(self, written: Mapping[str, int]) -> bool:
+        """Whether nothing was lost, up to ``written``, but what an earlier flush has reported as stored."""
+        whole = all(n <= self._flushed.get(name, 0) for name, n in self.tell_losses().items())
+        self._flushed = written
+        return whole
+
+    def tell_losses(self) -> Mapping[str, int]:
+        """Have the database count records that were lost since the last time; all lost ones, by segment."""
+        try:
+            measured = self.measure()[2]
+        except Exception as exc:  # noqa: BLE001 - runs inside the app
+            guard.caught("counting lost records", exc)
+            return {}
+        lost = measured.dropped.get(LOST, 0)
+        with self._lock:
+            more, self._told = lost - self._told, lost
+        if more:  # fewer than before when a folder that was moved away has come back
+            self._journal.tell(LOST, more)
+        if more > 0:
+            db = self._journal.db
+            guard.warn_once(
+                "journal.lost",
+                f"ragwheel lost {more} records: the folder {db}.segments was moved or deleted before it was "
+                f"merged, or the database was replaced. Put the folder back where it was and its records are "
+                f"merged: ragwheel doctor --db {db}",
+            )
+        return measured.lost
