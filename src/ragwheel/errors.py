@@ -16,6 +16,7 @@
     ├── DatasetError              a dataset cannot be built or read as asked
     │   └── LeakError             a split shares what it must not share
     ├── ExperimentError           an experiment cannot be planned, run or read as asked
+    ├── ImportingError            an export of another tool cannot be read
     ├── JudgmentError             a judgment, or a file of them, cannot be taken in as given
     ├── JudgeError                the LLM judge's endpoint cannot be used, or gave up; what it said is kept
     └── ModelError                a model or adapter cannot be loaded, trained or used as asked
@@ -32,6 +33,7 @@ __all__ = [
     "ConfigurationError",
     "DatasetError",
     "ExperimentError",
+    "ImportingError",
     "JudgeError",
     "JudgmentError",
     "LeakError",
@@ -112,6 +114,10 @@ class TrainingError(ModelError):
 
 class ExperimentError(RagwheelError):
     """An experiment cannot be planned, run or read as asked."""
+
+
+class ImportingError(RagwheelError):
+    """An export of another tool cannot be read: says what was looked for and what was seen."""
 
 
 class JudgmentError(RagwheelError):

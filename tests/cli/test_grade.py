@@ -96,7 +96,7 @@ def test_import_takes_judgments_and_evaluation_sets(ragwheel, db, tmp_path):
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (("import", "x.csv"), "What is x.csv?"),
+        (("import", "x.csv"), "There is no file x.csv"),
         (("import", "x.csv", "--evalset", "--kind", "judgments"), "contradict each other"),
         (("import", "x.csv", "--evalset"), "There is no x.csv"),
         (("export", "data"), "got --format None --out None; expected a format of flagembedding"),

@@ -1,11 +1,13 @@
-"""``ragwheel import``: judgments and evaluation sets that the team already has."""
+"""``ragwheel import``: traces of other tools, judgments, and evaluation sets that the team already has."""
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from rich.text import Text
 
 from ragwheel.cli import screen
 from ragwheel.cli.build import require_packages
@@ -15,15 +17,38 @@ from ragwheel.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ragwheel.importing import Contents, ImportReport
+
 __all__ = ["import_"]
+
+LINE_EVERY_S = 5.0
 
 
 def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
-    path: Annotated[Path, typer.Argument(help="A CSV file of judgments, or an evaluation set.")],
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...", help="Traces of any tool; or one file of judgments, or an evaluation set."
+        ),
+    ],
     kind: Annotated[
-        Literal["judgments", "evalset"] | None, typer.Option(help="What it is; --evalset is short for one.")
+        Literal["traces", "judgments", "evalset"] | None,
+        typer.Option(help="What it is; default: traces, or an evaluation set where it is a folder."),
     ] = None,
     evalset: Annotated[bool, typer.Option("--evalset", help="The same as --kind evalset.")] = False,
+    corpus: Annotated[
+        Path | None, typer.Option(help="Traces: texts by id (JSON lines, CSV, Parquet, BEIR folder).")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(help="Traces: the source of all chunks; default: the retriever's name.")
+    ] = None,
+    feedback: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Traces: scores of this name are people's; may be repeated."),
+    ] = None,
+    redact: Annotated[
+        str | None, typer.Option(envvar="RAGWHEEL_REDACT", help="Traces: built-in redactors, as in standard.")
+    ] = None,
     judge: Annotated[str, typer.Option(help="Whose judgments, where the file does not say.")] = "me",
     name: Annotated[str | None, typer.Option(help="Of the evaluation set; default: the file's.")] = None,
     use: Annotated[
@@ -35,18 +60,117 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     db: DbOption = Path("ragwheel.db"),
     json: JsonOption = False,
 ) -> None:
-    """Take in grades by people (CSV), or an evaluation set (BEIR, TREC, CSV, Ragas, DeepEval, pairs)."""
-    if evalset and kind == "judgments":
-        raise ConfigurationError("--evalset and --kind judgments contradict each other; give one of them.")
-    if not evalset and kind is None:
-        raise ConfigurationError(
-            f"What is {path}? ragwheel import {path} --kind judgments (CSV: query, chunk_id, grade), or "
-            f"ragwheel import {path} --evalset --use test"
-        )
-    if evalset or kind == "evalset":
-        _evalset(db, path, {"name": name, "use": use, "format": format}, json=json)
+    """Take in traces of other tools, grades by people (CSV), or an evaluation set.
+
+    Traces of Phoenix, Langfuse, LangSmith, MLflow, TruLens, OpenLLMetry, OTel GenAI, Opik, Datadog, Weave and
+    UBI are told by their content. A second import of the same file adds nothing.
+    """
+    if evalset and kind not in {None, "evalset"}:
+        raise ConfigurationError(f"--evalset and --kind {kind} contradict each other; give one of them.")
+    if evalset or (kind is None and len(paths) == 1 and paths[0].is_dir()):
+        kind = "evalset"
+    if kind in {"evalset", "judgments"} and len(paths) > 1:
+        raise ConfigurationError(f"--kind {kind} takes one file at a time; got {len(paths)}.")
+    existed = db.exists()
+    if kind == "evalset":
+        given = {"name": name, "use": use, "format": format}
+        _evalset(db, paths[0], given, json=json)
+    elif kind == "judgments":
+        _judgments(db, paths[0], judge, json=json)
     else:
-        _judgments(db, path, judge, json=json)
+        options = {"corpus": corpus, "source": source, "people": tuple(feedback or ()), "redact": redact}
+        _traces(db, paths, options, json=json)
+    if not existed and not json:
+        screen.stdout().print(screen.indented(screen.one_line(f"the database {db} was made")))
+
+
+# --- traces of other tools ---
+
+
+def _traces(db: Path, paths: list[Path], given: dict[str, Any], *, json: bool) -> None:
+    from ragwheel.importing import ImportOptions, import_traces
+
+    console = screen.stdout()
+
+    def announce(contents: Contents) -> None:
+        if not json:
+            _contents(contents, with_corpus=given["corpus"] is not None)
+
+    with screen.progress(screen.stderr()) as bar:
+        task = bar.add_task("reading", total=None)
+        reached = {"at": time.monotonic()}
+
+        def on_progress(work: str, done: int, total: int) -> None:
+            bar.update(task, description=work, completed=done, total=total)
+            if bar.disable and time.monotonic() - reached["at"] > LINE_EVERY_S:
+                reached["at"] = time.monotonic()
+                screen.stderr().print(f"  {work}: {100 * done // max(1, total)} %")
+
+        report = import_traces(db, paths, ImportOptions(**given), announce=announce, progress=on_progress)
+    if json:
+        screen.print_json(report)
+        return
+    _imported(report)
+    if report.new or report.joined or report.same:
+        screen.next_command(
+            console, f"ragwheel build --db {db} --out DIR", "training rows of what was imported"
+        )
+
+
+def _contents(contents: Contents, *, with_corpus: bool) -> None:
+    """What the files hold, and what will be missing; printed before anything is written."""
+    from ragwheel.importing import titles
+
+    names = titles()
+    records = ", ".join(
+        f"{names.get(tool, 'OpenTelemetry')} {n:,}" for tool, n in contents.tools.most_common()
+    )
+    rows: list[tuple[str, Text | str]] = [
+        ("records", records),
+        ("traces", f"{contents.traces:,} with {contents.spans:,} spans"),
+        ("retrievals", f"{contents.retrieval_spans:,} with {contents.passages:,} passages"),
+        ("feedback", f"{contents.feedback:,}"),
+    ]
+    if contents.passages_without_text:
+        way_out = (
+            "" if with_corpus else ": give their texts with --corpus FILE (an id and a text in each row)"
+        )
+        rows.append(("without text", f"{contents.passages_without_text:,} passages{way_out}"))
+    console = screen.stdout()
+    screen.heading(console, "in the files", ", ".join(sorted(set(contents.containers.values()))))
+    console.print(screen.facts(rows))
+    unusable: list[tuple[str, Text | str]] = [(reason, f"{n:,}") for reason, n in contents.unreadable.items()]
+    unusable += [
+        (f"record of no known tool, with {shape}", f"{n:,}") for shape, n in contents.unknown.most_common(5)
+    ]
+    if unusable:
+        screen.heading(console, "not readable")
+        console.print(screen.facts(unusable))
+
+
+def _imported(report: ImportReport) -> None:
+    sections = {
+        "imported": dict(report.new),
+        "completed": dict(report.joined),
+        "there already": dict(report.same),
+    }
+    if report.citations:
+        sections["imported"]["citations matched to a chunk"] = report.citations
+    if report.corpus_joined:
+        sections["imported"]["texts from the corpus"] = report.corpus_joined
+    if report.corpus_missing:
+        report.left_out["ids that the corpus does not have"] += report.corpus_missing
+    sections["left out or odd"] = dict(report.left_out)
+    console = screen.stdout()
+    if not (report.new or report.joined):
+        sections["imported"] = {"nothing new": 0}
+    for title, counts in sections.items():
+        if counts:
+            screen.heading(console, title)
+            console.print(screen.facts([(name, f"{n:,}") for name, n in sorted(counts.items())]))
+
+
+# --- judgments and evaluation sets ---
 
 
 def _judgments(db: Path, path: Path, judge: str, *, json: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Final
 
 from ragwheel.store.schema import (
     ACCOUNTS,
+    ALIASES,
     APPLICATION_ID,
     ARTIFACTS,
     COMMENTS,
@@ -68,6 +69,10 @@ def _sixth(connection: sqlite3.Connection) -> None:
     _run(connection, ACCOUNTS)
 
 
+def _seventh(connection: sqlite3.Connection) -> None:
+    _run(connection, ALIASES)
+
+
 STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _second,
@@ -75,6 +80,7 @@ STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _fourth,
     _fifth,
     _sixth,
+    _seventh,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 __all__ = [
     "ACCOUNTS",
+    "ALIASES",
     "APPLICATION_ID",
     "ARTIFACTS",
     "COMMENTS",
@@ -223,6 +224,17 @@ INSERT INTO _account
 SELECT 'before', (SELECT count(*) FROM _retrieval) + (SELECT count(*) FROM _turn) + (SELECT count(*) FROM _signal)
                - (SELECT coalesce(sum(records), 0) FROM _segment);
 CREATE TABLE _secret (value BLOB NOT NULL); -- one row: the key of ids that are made from redacted texts
+"""
+
+ALIASES = """
+CREATE TABLE _alias (                      -- other spans of imported traces: feedback that names one joins the turn
+    span_id BLOB PRIMARY KEY,
+    turn_id BLOB NOT NULL,
+    trace_id BLOB NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX _alias_turn ON _alias (turn_id);
+CREATE TRIGGER _turn_gone AFTER DELETE ON _turn BEGIN DELETE FROM _alias WHERE turn_id = OLD.span_id; END;
+CREATE INDEX _retrieval_alone ON _retrieval (trace_id) WHERE turn_id IS NULL;
 """
 
 VIEWS = """

@@ -1,0 +1,286 @@
+"""From what a retriever returned, in any framework's way of writing it down, to ranked passages.
+
+Read are lists of documents (LangChain, LlamaIndex, Haystack, plain dictionaries), the answers of vector
+databases (Chroma's columns, Pinecone's matches, OpenSearch's hits), pairs of a document and a score, lists of
+texts, and the ``str()`` of LangChain and LlamaIndex documents.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ragwheel.importing.records import Passage
+from ragwheel.importing.values import loose, number
+
+__all__ = ["complete", "passages"]
+
+TEXT_KEYS: Final = (
+    "page_content",
+    "content",
+    "text",
+    "document",
+    "body",
+    "chunk",
+    "passage",
+    "chunk_text",
+    "page_text",
+    "document.content",
+    "snippet",
+    "contents",
+)
+ID_KEYS: Final = (
+    "id",
+    "_id",
+    "id_",
+    "document.id",
+    "doc_id",
+    "chunk_id",
+    "document_id",
+    "node_id",
+    "docid",
+    "passage_id",
+    "uuid",
+    "point_id",
+    "object_id",
+    "ids",
+)
+SCORE_KEYS: Final = (
+    "score",
+    "_score",
+    "document.score",
+    "relevance_score",
+    "similarity_score",
+    "similarity",
+    "distance",
+)
+LIST_KEYS: Final = (
+    "documents",
+    "docs",
+    "source_documents",
+    "source_nodes",
+    "nodes",
+    "retrieved_documents",
+    "retrieved_contexts",
+    "contexts",
+    "context",
+    "chunks",
+    "passages",
+    "matches",
+    "hits",
+    "results",
+    "result",
+    "items",
+    "points",
+    "output",
+    "outputs",
+    "return_value",
+    "value",
+    "data",
+    "retrieved_docs",
+    "search_results",
+    "response",
+    "records",
+    "inputs",
+    "input",
+)
+MAX_DEPTH: Final = 6
+_LANGCHAIN: Final = re.compile(
+    r"^(?:Document\()?(?:id='(?P<id>[^']*)',? ?)?(?:metadata=(?P<before>\{.*?\}),? ?)?"
+    r"page_content=(?P<text>'.*'|\".*\")"
+    r"(?:,? ?metadata=(?P<after>\{.*\}))?\)?$",
+    re.DOTALL,
+)
+_LLAMAINDEX: Final = re.compile(
+    r"^Node ID: (?P<id>\S+)\s*\nText: (?P<text>.*?)(?:\nScore: +(?P<score>[-\d.eE]+|None)\s*)?$", re.DOTALL
+)
+
+
+def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list[Passage] | None:
+    """Return the passages in a value, in their order; None where it holds none.
+
+    Args:
+        value: a list, a mapping that holds one, or JSON or a Python repr of either.
+        texts: whether plain texts and bare ids count as passages; only what a retriever returned is read so,
+            since a list of texts may be anything elsewhere.
+        depth: how many wrappers are opened at most.
+    """
+    value = loose(value)
+    if depth <= 0:
+        return None
+    if isinstance(value, Mapping):
+        return _in_mapping(value, texts, depth)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return _in_list(list(value), texts, depth)
+    return None
+
+
+def _in_mapping(value: Mapping[Any, Any], texts: bool, depth: int) -> list[Passage] | None:
+    columns = _columns(value)
+    if columns is not None:
+        return columns
+    for key in LIST_KEYS:
+        inner = value.get(key)
+        if isinstance(inner, (list, tuple, Mapping, str)) and inner:
+            result = passages(inner, texts=texts, depth=depth - 1)
+            if result:
+                return result
+    for key in LIST_KEYS:
+        if isinstance(value.get(key), list) and not value[key] and texts:
+            return []
+    return None
+
+
+def _in_list(value: list[Any], texts: bool, depth: int) -> list[Passage] | None:
+    if not value:
+        return [] if texts else None
+    items = [loose(item) for item in value]
+    if len(items) == 1 and isinstance(items[0], list) and _passage(items[0], texts) is None:
+        return passages(items[0], texts=texts, depth=depth - 1)
+    result = [_passage(item, texts) for item in items]
+    read = [passage for passage in result if passage is not None]
+    if len(read) == len(items):
+        return read
+    if not read and len(items) == 1 and isinstance(items[0], Mapping):
+        return passages(items[0], texts=texts, depth=depth - 1)
+    return read if texts and len(read) > len(items) / 2 else None
+
+
+def _columns(value: Mapping[Any, Any]) -> list[Passage] | None:
+    """Chroma's answer: a column each of ids, documents, distances and metadata, often one list per query."""
+    ids, documents = value.get("ids"), value.get("documents")
+    if not isinstance(ids, list) or not (isinstance(documents, list) or documents is None):
+        return None
+    table = [ids, documents, value.get("distances"), value.get("metadatas")]
+    table = [c[0] if isinstance(c, list) and len(c) == 1 and isinstance(c[0], list) else c for c in table]
+    length = len(table[0] or ())
+
+    def cell(column: int, row: int) -> Any:
+        values = table[column]
+        return values[row] if isinstance(values, list) and row < len(values) else None
+
+    return [
+        Passage(_id(cell(0, row)), _text(cell(1, row)), number(cell(2, row)), _metadata(cell(3, row)))
+        for row in range(length)
+    ]
+
+
+def _passage(item: Any, texts: bool) -> Passage | None:
+    if isinstance(item, str):
+        return _from_repr(item) or (Passage(text=item) if texts and item.strip() else None)
+    if isinstance(item, (list, tuple)) and len(item) == 2 and number(item[1]) is not None:
+        inner = _passage(loose(item[0]), texts)
+        return None if inner is None else Passage(inner.id, inner.text, number(item[1]), inner.metadata)
+    if isinstance(item, int) and not isinstance(item, bool) and texts:
+        return Passage(id=str(item))
+    return _from_mapping(item, texts) if isinstance(item, Mapping) else None
+
+
+def _from_mapping(item: Mapping[Any, Any], texts: bool) -> Passage | None:
+    for wrapper in ("node", "document", "kwargs", "_source", "payload", "point"):
+        inner = item.get(wrapper)
+        if isinstance(inner, str) and inner[:1] == "{":
+            inner = loose(inner)
+        if isinstance(inner, Mapping):
+            read = _from_mapping(inner, texts)
+            if read is not None:
+                score = number(_value(item, SCORE_KEYS))
+                return Passage(
+                    read.id or _id(_value(item, ID_KEYS)),
+                    read.text,
+                    read.score if score is None else score,
+                    read.metadata,
+                )
+    metadata = _metadata(_value(item, ("metadata", "meta", "document.metadata", "extra_info")))
+    metadata = metadata or _prefixed(item, "document.metadata.") or _prefixed(item, "metadata.")
+    text = _text(_value(item, TEXT_KEYS))
+    if text is None and metadata is not None:
+        text = _text(_value(metadata, (*TEXT_KEYS[:3], "_node_content")))
+    app_id = _id(_value(item, ID_KEYS))
+    if app_id is None and metadata is not None:
+        app_id = _id(_value(metadata, ID_KEYS))
+    if text is None and (app_id is None or not texts):
+        return None
+    if "role" in item and app_id is None:
+        return None  # a chat message, not a document
+    return Passage(app_id, text, number(_value(item, SCORE_KEYS)), metadata)
+
+
+def _from_repr(text: str) -> Passage | None:
+    if text.startswith("Node ID: "):
+        match = _LLAMAINDEX.match(text)
+        if match:
+            return Passage(match["id"], match["text"], number(match["score"]))
+    if "page_content=" in text[:2000]:
+        match = _LANGCHAIN.match(text.strip())
+        if match:
+            body = loose(match["text"])
+            body = body if isinstance(body, str) and body != match["text"] else match["text"][1:-1]
+            metadata = _metadata(loose(match["after"] or match["before"]))
+            app_id = match["id"] or (_id(_value(metadata, ID_KEYS)) if metadata else None)
+            return Passage(app_id, body, None, metadata)
+    return None
+
+
+def _value(item: Mapping[Any, Any], names: Sequence[str]) -> Any:
+    for name in names:
+        value = item.get(name)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def _prefixed(item: Mapping[Any, Any], prefix: str) -> dict[str, Any] | None:
+    rest = {k[len(prefix) :]: v for k, v in item.items() if isinstance(k, str) and k.startswith(prefix)}
+    return rest or None
+
+
+def _text(value: Any) -> str | None:
+    if isinstance(value, Mapping):
+        return _text(_value(value, TEXT_KEYS))
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _id(value: Any) -> str | None:
+    if isinstance(value, bool) or value is None or isinstance(value, (list, dict)):
+        return None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else None
+    return str(value) or None
+
+
+def _metadata(value: Any) -> dict[str, Any] | None:
+    value = loose(value)
+    return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) and value else None
+
+
+def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Passage] | None:
+    """Return the first list, with what its passages lack taken from the second where both rank the same.
+
+    A tool often writes the same result twice: texts in one attribute, ids in another.
+    """
+    if not main or not other:
+        return main or other
+    if len(main) != len(other):
+        return main if len(main) > len(other) or any(p.text for p in main) else other
+    for passage, twin in zip(main, other):
+        if not _same_text(passage.text, twin.text):
+            return main
+    return [
+        Passage(
+            p.id if p.id is not None else q.id,
+            q.text if p.text is None or (q.text is not None and len(q.text) > len(p.text)) else p.text,
+            p.score if p.score is not None else q.score,
+            p.metadata or q.metadata,
+        )
+        for p, q in zip(main, other)
+    ]
+
+
+def _same_text(text: str | None, other: str | None) -> bool:
+    """Whether two texts are one, the other missing, or one of them only cut or wrapped in another way."""
+    if text is None or other is None or text == other:
+        return True
+    head, longer = sorted(("".join(text.split()), "".join(other.split())), key=len)
+    return longer.startswith(head.removesuffix("...").removesuffix("…"))

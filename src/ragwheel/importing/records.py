@@ -1,0 +1,108 @@
+"""Neutral records: what every tool's module yields, whatever its export looks like.
+
+A tool's module reads one record of a file and yields any number of these. They are small structs that encode
+to MessagePack, so that more of them than fit in memory can wait on disk until their trace is complete.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+__all__ = ["Author", "Feedback", "Neutral", "Passage", "SpanKind", "ToolSpan", "TraceFacts"]
+
+SpanKind = Literal["retriever", "reranker", "vector_db", "llm", "other"]
+"""What a span did; ``vector_db`` is the client of a vector database, usually inside a retriever."""
+
+Author = Literal["person", "model", "code", "unknown"]
+"""Who made a score; ``unknown`` where the tool does not say."""
+
+
+class Passage(msgspec.Struct, array_like=True):
+    """A ranked chunk as a tool recorded it; what the tool left out is None."""
+
+    id: str | None = None
+    text: str | None = None
+    score: float | None = None
+    metadata: dict[str, Any] | None = None
+
+
+class ToolSpan(msgspec.Struct, array_like=True):
+    """A span of a tool: its place in the trace and what it says about retrieval.
+
+    ``question`` and ``answer`` are input and output as text, ``prompt`` is what a language model was sent.
+    ``documents_in`` are the passages in the span's input: what a re-ranker ranks, or the only trace that a
+    retriever left in the step after it. ``part`` is the 0-based position of the only passage where a file has
+    one row a passage: the parts of a span are put together. Times are Unix nanoseconds, 0 where the tool
+    gives none.
+    """
+
+    tool: str
+    trace: bytes
+    span: bytes
+    parent: bytes | None
+    name: str
+    kind: SpanKind
+    start_ns: int = 0
+    end_ns: int = 0
+    query: str | None = None
+    passages: list[Passage] | None = None
+    documents_in: list[Passage] | None = None
+    question: str | None = None
+    answer: str | None = None
+    prompt: str | None = None
+    session: str | None = None
+    user: str | None = None
+    app: str | None = None
+    version: str | None = None
+    source: str | None = None
+    top_k: int | None = None
+    error: str | None = None
+    truncated: bool = False
+    part: int | None = None
+
+
+class TraceFacts(msgspec.Struct, array_like=True):
+    """What a tool records about a trace as a whole, beside its spans."""
+
+    tool: str
+    trace: bytes
+    question: str | None = None
+    answer: str | None = None
+    session: str | None = None
+    user: str | None = None
+    app: str | None = None
+    version: str | None = None
+    start_ns: int = 0
+    end_ns: int = 0
+
+
+class Feedback(msgspec.Struct, array_like=True):
+    """A score, label, annotation or event about a trace, a span or one document of a retrieval.
+
+    ``span`` and ``trace`` name what it is about, whichever the tool gives. ``position`` is the 0-based
+    position of a document in its retrieval, ``document`` the document's id or address. ``boolean`` is set
+    where the tool declares the score to be yes or no. ``kind`` names a signal of ragwheel where the record
+    already is one (a click); otherwise it is derived from the score and label.
+    """
+
+    tool: str
+    key: str
+    name: str
+    trace: bytes | None = None
+    span: bytes | None = None
+    position: int | None = None
+    document: str | None = None
+    score: float | None = None
+    label: str | None = None
+    comment: str | None = None
+    author: Author = "unknown"
+    subject: str | None = None
+    at_ns: int = 0
+    boolean: bool = False
+    kind: str | None = None
+    value: float | None = None
+
+
+Neutral = ToolSpan | TraceFacts | Feedback

@@ -1,0 +1,253 @@
+"""The import: files read record by record, gathered by trace, written batch by batch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+from ragwheel.errors import ImportingError
+from ragwheel.importing import tools
+from ragwheel.importing.containers import Source, read_records
+from ragwheel.importing.corpus import Corpus, read_corpus
+from ragwheel.importing.feedback import FeedbackWriter
+from ragwheel.importing.records import Feedback, ToolSpan
+from ragwheel.importing.rows import Rows
+from ragwheel.importing.staging import Staging
+from ragwheel.importing.traces import Trace, assemble
+from ragwheel.importing.verdicts import Scales
+from ragwheel.redaction import Redaction, named
+from ragwheel.store.imported import TraceWriter, writing_traces
+
+__all__ = ["Contents", "ImportOptions", "ImportReport", "Progress", "import_traces", "write_trace"]
+
+TRACES_PER_BATCH: Final = 250
+FEEDBACK_PER_BATCH: Final = 2_000
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (bytes, or traces)."""
+
+
+@dataclass(frozen=True)
+class ImportOptions:
+    """How traces are imported.
+
+    Attributes:
+        corpus: a file or folder with texts for ids.
+        source: the source of all chunks; None: each retriever's name.
+        people: names of scores that people gave, where the tool does not say who did.
+        redact: a hook, or the names of built-in redactors.
+    """
+
+    corpus: str | Path | None = None
+    source: str | None = None
+    people: Sequence[str] = ()
+    redact: Callable[[str], str] | str | None = None
+
+
+@dataclass
+class Contents:
+    """What some files hold, before anything is written.
+
+    ``records`` counts what each tool's module yielded, ``containers`` names what each file is, ``unreadable``
+    and ``unknown`` count what nobody can use: broken records, and records of no tool that is known, by the
+    keys that they have.
+    """
+
+    containers: dict[str, str] = field(default_factory=dict)
+    tools: Counter[str] = field(default_factory=Counter)
+    spans: int = 0
+    retrieval_spans: int = 0
+    passages: int = 0
+    passages_without_text: int = 0
+    feedback: int = 0
+    traces: int = 0
+    unreadable: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass
+class ImportReport:
+    """What became of an import.
+
+    ``new``, ``joined`` and ``same`` count rows of each table: written now, completed, or there already.
+    ``left_out`` counts by reason what could not be used or looked odd.
+    """
+
+    contents: Contents = field(default_factory=Contents)
+    new: Counter[str] = field(default_factory=Counter)
+    joined: Counter[str] = field(default_factory=Counter)
+    same: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
+    citations: int = 0
+    corpus_joined: int = 0
+    corpus_missing: int = 0
+
+
+def import_traces(
+    db: str | Path,
+    paths: Iterable[str | Path],
+    options: ImportOptions | None = None,
+    *,
+    announce: Callable[[Contents], None] = lambda _: None,
+    progress: Progress = lambda *_: None,
+) -> ImportReport:
+    """Import the traces and feedback of other tools; the database is made where there is none.
+
+    The files are read completely before anything is written. Each batch of traces is written whole: an import
+    that is stopped goes on when it is called again, and a second import of the same files adds nothing.
+
+    Args:
+        db: the database.
+        paths: files of any of the tools, in any order and mixture.
+        options: see :class:`ImportOptions`.
+        announce: called with what the files hold before the first row is written.
+        progress: see :data:`Progress`.
+
+    Raises:
+        ImportingError: a file cannot be read, or nothing of any known tool is in it.
+        StoreError: the database cannot be written; what was written before stays.
+    """
+    options = options or ImportOptions()
+    files = [Path(path) for path in paths]
+    corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else Corpus({})
+    hook = named(options.redact) if isinstance(options.redact, str) else options.redact
+    redaction = Redaction(hook) if hook is not None else None
+    report = ImportReport()
+    folder = Path(db).absolute().parent
+    if not folder.is_dir():
+        raise ImportingError(
+            f"There is no folder {folder} for the database. Make it, or name another: --db FILE"
+        )
+    with Staging(folder) as staging:
+        _read(files, staging, report.contents, progress)
+        announce(report.contents)
+        rows = Rows(corpus, redaction, options.source)
+        _write_traces(db, staging, rows, report, progress)
+        scales = Scales(staging.feedback())
+        feedback = FeedbackWriter(scales, frozenset(options.people), redaction)
+        _write_feedback(db, staging.feedback(), feedback, report)
+    report.left_out.update(rows.counts)
+    report.left_out.update(feedback.counts)
+    report.corpus_joined, report.corpus_missing = corpus.joined, corpus.missing
+    report.left_out += Counter()  # without zeros
+    return report
+
+
+def _read(files: list[Path], staging: Staging, contents: Contents, progress: Progress) -> None:
+    """Read every record of every file into the staging."""
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
+    for number, path in enumerate(files):
+        if not path.is_file():
+            raise ImportingError(f"There is no file {path}. Nothing was imported.")
+        before = sum(sizes[:number])
+        source = Source(
+            path,
+            unreadable=contents.unreadable,
+            progress=lambda done, before=before: progress("reading", before + done, sum(sizes)),  # type: ignore[misc]
+        )
+        recognised = 0
+        seen: Counter[str] = Counter()
+        for record in read_records(source):
+            name, items = tools.read(record)
+            if name is None:
+                seen[_shape(record)] += 1
+                continue
+            recognised += 1
+            contents.tools[name] += 1
+            for item in items:
+                _count(item, contents)
+                staging.add(item)
+        contents.containers[str(path)] = source.container
+        contents.unknown.update(seen)
+        if not recognised:
+            raise _nothing_known(path, source, seen, contents)
+    contents.traces = staging.traces
+
+
+def _count(item: object, contents: Contents) -> None:
+    if isinstance(item, Feedback):
+        contents.feedback += 1
+    elif isinstance(item, ToolSpan):
+        contents.spans += 1
+        if item.kind in {"retriever", "reranker"} and item.passages is not None:
+            contents.retrieval_spans += 1
+            contents.passages += len(item.passages)
+            contents.passages_without_text += sum(passage.text is None for passage in item.passages)
+
+
+def _shape(record: dict[str, object]) -> str:
+    return ", ".join(sorted(key for key in record if not key.startswith("@"))[:8])
+
+
+def _nothing_known(path: Path, source: Source, seen: Counter[str], contents: Contents) -> ImportingError:
+    sought = "; ".join(f"{tool.title}: {tool.looks_for}" for tool in tools.TOOLS)
+    saw = "; ".join(f"{n} records with {shape}" for shape, n in seen.most_common(3)) or "no record"
+    broken = "; ".join(f"{reason}: {n}" for reason, n in contents.unreadable.items())
+    return ImportingError(
+        f"{path} ({source.container or 'unknown container'}) holds nothing of a tool that is known. "
+        f"Saw: {saw}"
+        f"{f' ({broken})' if broken else ''}. Looked for: {sought}. Judgments and evaluation sets: "
+        f"ragwheel import {path} --kind judgments, or --evalset"
+    )
+
+
+def _write_traces(
+    db: str | Path, staging: Staging, rows: Rows, report: ImportReport, progress: Progress
+) -> None:
+    groups = staging.by_trace()
+    done = 0
+    while batch := list(islice(groups, TRACES_PER_BATCH)):
+        with writing_traces(db, report.left_out) as writer:
+            for spans, facts in batch:
+                trace = assemble(spans, facts)
+                if trace is not None:
+                    write_trace(trace, rows, writer, report, facts_only=not spans)
+        done += len(batch)
+        progress("writing", done, staging.traces)
+    if staging.traces == 0:
+        with writing_traces(db, report.left_out):
+            pass  # makes the database, for feedback alone
+
+
+def write_trace(
+    trace: Trace, rows: Rows, writer: TraceWriter, report: ImportReport, *, facts_only: bool = False
+) -> None:
+    """Write one trace and count what became of it; one in which nothing was retrieved is left out."""
+    report.left_out.update(trace.counts)
+    if not trace.retrievals and not facts_only:
+        report.left_out["traces without a retrieval"] += 1
+        return
+    retrievals, turn = rows.of(trace)
+    for stored in retrievals:
+        outcome = writer.retrieval(stored.record, stored.ids, stored.texts, turn_id=trace.turn_id)
+        _tally(report, outcome, "retrievals")
+        if outcome == "new":
+            report.new["ranked chunks"] += len(stored.ids)
+    if turn is not None:
+        outcome = writer.turn(turn)
+        _tally(report, outcome, "turns")
+        if outcome == "new":
+            report.new["answers"] += turn.answer is not None
+            report.citations += sum(c["retrieval"] is not None for c in turn.citations or ())
+            unmatched = sum(c["retrieval"] is None for c in turn.citations or ())
+            report.left_out["citations that match no chunk"] += unmatched
+        writer.aliases(trace.turn_id, trace.trace, trace.aliases)
+
+
+def _tally(report: ImportReport, outcome: str, table: str) -> None:
+    {"new": report.new, "joined": report.joined, "same": report.same}[outcome][table] += 1
+
+
+def _write_feedback(
+    db: str | Path, records: Iterator[Feedback], feedback: FeedbackWriter, report: ImportReport
+) -> None:
+    while batch := list(islice(records, FEEDBACK_PER_BATCH)):
+        with writing_traces(db, report.left_out) as writer:
+            for record in batch:
+                feedback.write(record, writer)
+    for name, n in feedback.written.items():
+        table, _, outcome = name.rpartition(" ")
+        {"new": report.new, "changed": report.joined, "same": report.same}[outcome][table] += n

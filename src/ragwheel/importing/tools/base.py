@@ -1,0 +1,113 @@
+"""What a tool's module is: a class that describes itself, recognises records and reads them.
+
+Registering is listing the class in :mod:`ragwheel.importing.tools`; help, messages and documentation derive
+from what it says about itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ragwheel.importing.records import Neutral, SpanKind, ToolSpan
+from ragwheel.importing.spans import RawSpan
+from ragwheel.importing.values import first, flat, loose, plain_text
+
+__all__ = ["SESSION_KEYS", "USER_KEYS", "SpanTool", "Tool", "identity_of", "question_of"]
+
+SESSION_KEYS: Final = ("session_id", "sessionId", "thread_id", "conversation_id", "session.id", "chat_id")
+USER_KEYS: Final = ("user_id", "userId", "user.id", "user", "enduser.id", "customer_id")
+
+
+class Tool:
+    """A tool whose exports can be imported.
+
+    ``name`` is the word in reports and ids, ``title`` the tool's own name, ``looks_for`` what its records are
+    recognised by.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    looks_for: ClassVar[str]
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Whether a record that is no OpenTelemetry span is one of this tool."""
+        raise NotImplementedError
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
+        """Yield what a recognised record holds; nothing where it holds nothing of use."""
+        raise NotImplementedError
+
+
+class SpanTool(Tool):
+    """A tool that records OpenTelemetry spans, told by their attributes."""
+
+    def recognises_span(self, span: RawSpan) -> bool:
+        """Whether the attributes of a span follow this tool's conventions."""
+        raise NotImplementedError
+
+    def read_span(self, span: RawSpan) -> Iterator[Neutral]:
+        """Yield what a recognised span holds."""
+        raise NotImplementedError
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """No record but spans, unless a subclass knows some."""
+        return False
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
+        """Nothing: see :meth:`recognises`."""
+        return iter(())
+
+    def span(self, raw: RawSpan, kind: SpanKind, name: str | None = None, **values: Any) -> ToolSpan:
+        """Return the neutral span with the ids and times of a raw one."""
+        values.setdefault("app", raw.service)
+        values.setdefault("error", raw.error)
+        return ToolSpan(
+            self.name,
+            raw.trace,
+            raw.span,
+            raw.parent,
+            name or raw.name,
+            kind,
+            raw.start_ns,
+            raw.end_ns,
+            truncated=raw.truncated,
+            **values,
+        )
+
+
+def identity_of(*holders: Any) -> tuple[str | None, str | None]:
+    """Return (session, user) from the first of some metadata mappings that has each."""
+    session = user = None
+    for holder in holders:
+        values = loose(holder)
+        if not isinstance(values, Mapping):
+            continue
+        session = session or _text(first(values, SESSION_KEYS))
+        user = user or _text(first(values, (*USER_KEYS, "langfuse_user_id")))
+        if session is None:
+            session = _text(values.get("langfuse_session_id"))
+    return session, user
+
+
+def question_of(value: Any) -> str | None:
+    """Return the question in what a retriever or chain was given; a text that is no JSON is one itself."""
+    value = loose(value)
+    if isinstance(value, Mapping):
+        value = {
+            k: v
+            for k, v in value.items()
+            if k not in {"context", "documents", "docs", "chat_history", "history"}
+        }
+        nested = flat(value)
+        for key in ("query", "question", "inputs.query", "inputs.question", "args.query", "kwargs.query"):
+            text = nested.get(key)
+            if isinstance(text, str):
+                return text
+    return plain_text(value)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, (bool, dict, list)):
+        return None
+    return str(value).strip() or None

@@ -1,0 +1,136 @@
+"""Datadog LLM Observability: spans as sent, and as its Export API gives them back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ragwheel.importing.keys import span_key, trace_key
+from ragwheel.importing.passages import passages
+from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
+from ragwheel.importing.tools.base import Tool, identity_of, question_of
+from ragwheel.importing.tools.langfuse import all_text
+from ragwheel.importing.values import first, loose, number, plain_text, time_ns
+
+__all__ = ["Datadog"]
+
+_KINDS: Final[dict[str, SpanKind]] = {"retrieval": "retriever", "llm": "llm"}
+
+
+class Datadog(Tool):
+    """Datadog. Tags carry app and user; the Export API moves input and output into ``attributes``."""
+
+    name: ClassVar[str] = "datadog"
+    title: ClassVar[str] = "Datadog LLM Observability"
+    looks_for: ClassVar[str] = "spans with meta.span.kind, or attributes with span_kind and ml_app"
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Spans, and evaluation metrics with a join to a span."""
+        values = _values(record)
+        meta = values.get("meta")
+        return (
+            (isinstance(meta, Mapping) and ("span" in meta or "kind" in meta))
+            or (
+                "span_kind" in values
+                and bool({"ml_app", "input", "output"} & values.keys())
+                and "context" not in values
+            )
+            or (
+                "metric_type" in values and "label" in values and bool({"join_on", "span_id"} & values.keys())
+            )
+        )
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
+        """A span with the evaluations in it, or an evaluation metric."""
+        values = _values(record)
+        if "metric_type" in values:
+            yield self._metric(values)
+            return
+        meta = values.get("meta")
+        meta = meta if isinstance(meta, Mapping) else values
+        kind_holder = meta.get("span")
+        kind_name = (
+            first(kind_holder, ("kind",))
+            if isinstance(kind_holder, Mapping)
+            else first(meta, ("kind", "span_kind"))
+        )
+        trace, span = (
+            trace_key(values.get("trace_id")),
+            span_key(first(values, ("span_id",)) or record.get("id")),
+        )
+        if trace is None or span is None:
+            return
+        tags = _tags(values.get("tags"))
+        session, user = identity_of(
+            {k: v for k, v in values.items() if k == "session_id"}, tags, meta.get("metadata")
+        )
+        start = time_ns(first(values, ("start_ns", "start", "start_time", "timestamp")))
+        duration = number(values.get("duration")) or 0.0
+        kind = _KINDS.get(str(kind_name), "other")
+        result = ToolSpan(
+            self.name,
+            trace,
+            span,
+            span_key(values.get("parent_id")),
+            str(values.get("name") or "span"),
+            kind,
+            start,
+            start + int(duration),
+            session=session,
+            user=user,
+            app=_text(values.get("ml_app")) or tags.get("ml_app"),
+            version=tags.get("version"),
+            error="error" if str(first(values, ("status",))) == "error" else None,
+        )
+        given, output = loose(meta.get("input")), loose(meta.get("output"))
+        if kind == "retriever":
+            result.query, result.passages = question_of(given), passages(output, texts=True)
+        elif kind == "llm":
+            result.prompt, result.answer = all_text(given), plain_text(output)
+        else:
+            result.question, result.answer = question_of(given), plain_text(output)
+            result.documents_in = passages(given)
+        yield result
+
+    def _metric(self, values: Mapping[str, Any]) -> Feedback:
+        joined = values.get("join_on")
+        span_join = joined.get("span") if isinstance(joined, Mapping) else None
+        target = span_join if isinstance(span_join, Mapping) else values
+        tags = _tags(values.get("tags"))
+        score = number(first(values, ("score_value", "boolean_value")))
+        if isinstance(values.get("boolean_value"), bool):
+            score = float(values["boolean_value"])
+        return Feedback(
+            self.name,
+            str(first(values, ("id",)) or f"{target.get('span_id')}:{values['label']}"),
+            str(values["label"]),
+            trace_key(target.get("trace_id")),
+            span_key(target.get("span_id")),
+            score=score,
+            label=_text(values.get("categorical_value")),
+            comment=_text(values.get("reasoning")),
+            subject=tags.get("user_id"),
+            at_ns=time_ns(values.get("timestamp_ms")),
+            boolean=values["metric_type"] == "boolean",
+        )
+
+
+def _values(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = record.get("attributes")
+    return (
+        inner
+        if isinstance(inner, Mapping) and {"span_kind", "meta", "metric_type", "ml_app"} & inner.keys()
+        else record
+    )
+
+
+def _tags(value: Any) -> dict[str, str]:
+    value = loose(value)
+    if isinstance(value, Mapping):
+        return {str(k): str(v) for k, v in value.items()}
+    pairs = (str(tag).partition(":") for tag in value) if isinstance(value, list) else ()
+    return {key: text for key, separator, text in pairs if separator}
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

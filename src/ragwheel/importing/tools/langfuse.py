@@ -1,0 +1,219 @@
+"""Langfuse: its OpenTelemetry spans, the observations, traces and scores of its API and blob exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ragwheel.importing.keys import span_key, trace_key
+from ragwheel.importing.passages import passages
+from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
+from ragwheel.importing.spans import RawSpan
+from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
+from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+
+__all__ = ["Langfuse"]
+
+_KINDS: Final[dict[str, SpanKind]] = {"RETRIEVER": "retriever", "RERANKER": "reranker", "GENERATION": "llm"}
+_AUTHORS: Final[dict[str, Author]] = {"ANNOTATION": "person", "EVAL": "model"}
+
+
+class Langfuse(SpanTool):
+    """Langfuse, self-hosted or cloud."""
+
+    name: ClassVar[str] = "langfuse"
+    title: ClassVar[str] = "Langfuse"
+    looks_for: ClassVar[str] = (
+        "spans with langfuse.observation.type, observations with parent_observation_id, scores with data_type"
+    )
+
+    def recognises_span(self, span: RawSpan) -> bool:
+        """Spans that Langfuse's SDKs send."""
+        return any(
+            key.startswith(("langfuse.observation.", "langfuse.trace.", "langfuse.internal."))
+            for key in span.attributes
+        )
+
+    def read_span(self, span: RawSpan) -> Iterator[Neutral]:
+        """An observation, and what its span says about the trace."""
+        values = span.attributes
+        metadata = {
+            k.rpartition(".")[2]: v
+            for k, v in values.items()
+            if k.startswith("langfuse.observation.metadata.")
+        }
+        session, user = identity_of(metadata)
+        result = self.span(
+            span,
+            _kind(values.get("langfuse.observation.type", values.get("openinference.span.kind"))),
+            session=_text(first(values, ("session.id", "langfuse.session.id"))) or session,
+            user=_text(first(values, ("user.id", "langfuse.user.id"))) or user,
+            version=_text(first(values, ("langfuse.version", "langfuse.release"))),
+        )
+        _fill(
+            result,
+            first(values, ("langfuse.observation.input", "input.value", "gen_ai.input.messages")),
+            first(values, ("langfuse.observation.output", "output.value", "gen_ai.output.messages")),
+        )
+        yield result
+        question, answer = values.get("langfuse.trace.input"), values.get("langfuse.trace.output")
+        if question is not None or answer is not None:
+            yield TraceFacts(
+                self.name,
+                span.trace,
+                question=question_of(question),
+                answer=plain_text(answer),
+                app=result.app,
+            )
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Observations, traces and scores, in the API's spelling or that of the blob export."""
+        return _is_observation(record) or _is_score(record) or _is_trace(record)
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
+        """An observation as a span, a trace as facts, a score as feedback."""
+        if _is_score(record):
+            yield self._score(record)
+        elif _is_observation(record):
+            result = self._observation(record)
+            if result is not None:
+                yield result
+        else:
+            trace = trace_key(record.get("id"))
+            if trace is not None:
+                session, user = identity_of(record, record.get("metadata"))
+                yield TraceFacts(
+                    self.name,
+                    trace,
+                    question_of(record.get("input")),
+                    plain_text(record.get("output")),
+                    session,
+                    user,
+                    version=_text(first(record, ("version", "release"))),
+                    start_ns=time_ns(record.get("timestamp")),
+                )
+
+    def _observation(self, record: Mapping[str, Any]) -> ToolSpan | None:
+        span, trace = span_key(record.get("id")), trace_key(first(record, ("trace_id", "traceId")))
+        if span is None or trace is None:
+            return None
+        session, user = identity_of(record, record.get("metadata"))
+        result = ToolSpan(
+            self.name,
+            trace,
+            span,
+            span_key(first(record, ("parent_observation_id", "parentObservationId"))),
+            _text(record.get("name")) or "observation",
+            _kind(record.get("type")),
+            time_ns(first(record, ("start_time", "startTime"))),
+            time_ns(first(record, ("end_time", "endTime"))),
+            session=session,
+            user=user,
+            version=_text(record.get("version")),
+            error="error" if record.get("level") == "ERROR" else None,
+        )
+        _fill(result, record.get("input"), record.get("output"))
+        return result
+
+    def _score(self, record: Mapping[str, Any]) -> Feedback:
+        kind = str(first(record, ("data_type", "dataType")) or "").upper()
+        value = record.get("value")
+        label = _text(first(record, ("string_value", "stringValue"))) or (
+            value if isinstance(value, str) else None
+        )
+        author = _AUTHORS.get(str(record.get("source")).upper(), "unknown")
+        metadata = loose(record.get("metadata"))
+        _, subject = identity_of(metadata)
+        score = number(value)
+        return Feedback(
+            self.name,
+            str(record.get("id")),
+            str(record.get("name") or ""),
+            trace=trace_key(first(record, ("trace_id", "traceId"))),
+            span=span_key(first(record, ("observation_id", "observationId"))),
+            position=whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None,
+            score=score,
+            label=label if number(label) is None else None,
+            comment=_text(record.get("comment")),
+            author=author,
+            subject=subject or _text(first(record, ("author_user_id", "authorUserId"))),
+            at_ns=time_ns(first(record, ("timestamp", "updated_at", "created_at"))),
+            boolean=kind == "BOOLEAN",
+        )
+
+
+def _kind(value: Any) -> SpanKind:
+    return _KINDS.get(str(value).upper(), "other")
+
+
+def _fill(result: ToolSpan, given_input: Any, given_output: Any) -> None:
+    """Set what the input and output of an observation mean for its kind."""
+    if result.kind == "retriever":
+        result.query = question_of(given_input)
+        result.passages = passages(given_output, texts=True)
+    elif result.kind == "reranker":
+        result.query = question_of(given_input)
+        result.documents_in = passages(given_input)
+        result.passages = passages(given_output, texts=True)
+    elif result.kind == "llm":
+        result.prompt = all_text(given_input)
+        result.answer = plain_text(given_output)
+    else:
+        result.question = question_of(given_input)
+        result.answer = plain_text(given_output)
+        result.documents_in = passages(given_input)
+
+
+def all_text(value: Any) -> str | None:
+    """Return every text in what a language model was sent, in order."""
+    value = loose(value)
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, Mapping):
+        parts = [
+            all_text(value[key])
+            for key in ("content", "text", "parts", "messages", "kwargs", "input")
+            if key in value
+        ]
+    elif isinstance(value, (list, tuple)):
+        parts = [all_text(item) for item in value]
+    else:
+        return None
+    return "\n".join(filter(None, parts)) or None
+
+
+def _is_observation(record: Mapping[str, Any]) -> bool:
+    return (
+        bool({"parent_observation_id", "parentObservationId"} & record.keys())
+        or (
+            str(record.get("type")).upper()
+            in {*_KINDS, "SPAN", "EVENT", "CHAIN", "AGENT", "TOOL", "EMBEDDING", "EVALUATOR", "GUARDRAIL"}
+            and "id" in record
+            and bool({"traceId", "trace_name", "completion_start_time"} & record.keys())
+        )
+        or {"type", "trace_id", "id", "input", "environment", "level"} <= record.keys()
+    )
+
+
+def _is_score(record: Mapping[str, Any]) -> bool:
+    return (
+        bool({"data_type", "dataType"} & record.keys())
+        and "name" in record
+        and bool({"value", "string_value", "stringValue"} & record.keys())
+    )
+
+
+def _is_trace(record: Mapping[str, Any]) -> bool:
+    return (
+        "id" in record
+        and "timestamp" in record
+        and bool(
+            {"user_id", "userId", "session_id", "sessionId", "release", "bookmarked", "public", "htmlPath"}
+            & record.keys()
+        )
+        and not {"action_name", "query_id", "run_type"} & record.keys()
+    )
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

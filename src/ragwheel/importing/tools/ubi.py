@@ -1,0 +1,119 @@
+"""User Behavior Insights (OpenSearch, Solr): queries with their hits, and what people did with them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Final
+
+from ragwheel.importing.keys import other_key, trace_key
+from ragwheel.importing.passages import passages
+from ragwheel.importing.records import Feedback, Neutral, Passage, ToolSpan
+from ragwheel.importing.tools.base import Tool
+from ragwheel.importing.values import first, loose, number, time_ns, whole
+
+__all__ = ["UBI", "UBI_KINDS"]
+
+UBI_KINDS: Final = {
+    "click_through": "click",
+    "click": "click",
+    "item_click": "click",
+    "product_click": "click",
+    "view": "expand",
+    "expand": "expand",
+    "add_to_cart": "bookmark",
+    "bookmark": "bookmark",
+    "save": "bookmark",
+    "watch": "dwell",
+    "dwell": "dwell",
+    "purchase": "convert",
+    "convert": "convert",
+    "conversion": "convert",
+    "impression": "impression",
+    "product_hover": "impression",
+    "copy": "copy",
+    "thumbs_up": "thumbs_up",
+    "thumbs_down": "thumbs_down",
+    "delete": "delete",
+}
+
+
+class UBI(Tool):
+    """UBI. Queries name their hits by id: texts are joined with ``--corpus``."""
+
+    name: ClassVar[str] = "ubi"
+    title: ClassVar[str] = "User Behavior Insights"
+    looks_for: ClassVar[str] = "queries with query_id and user_query, events with query_id and action_name"
+
+    def recognises(self, record: Mapping[str, Any]) -> bool:
+        """Queries and events, bare or as hits of the index that they are kept in."""
+        record = _source(record)
+        return "query_id" in record and bool(
+            {"user_query", "action_name", "query_response_hit_ids"} & record.keys()
+        )
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
+        """A query as a retrieval, an event as a signal."""
+        record = _source(record)
+        trace = trace_key(record["query_id"])
+        if trace is None:
+            return
+        if "action_name" in record:
+            yield self._event(record, trace)
+            return
+        hits = loose(record.get("query_response_hit_ids"))
+        listed = passages(loose(record.get("query_response_hits")), texts=True)
+        start = time_ns(record.get("timestamp"))
+        yield ToolSpan(
+            self.name,
+            trace,
+            other_key("ubi", record["query_id"]),
+            None,
+            _text(record.get("application")) or "search",
+            "retriever",
+            start,
+            start,
+            query=_text(record.get("user_query")),
+            passages=listed or [Passage(id=str(hit)) for hit in hits]
+            if isinstance(hits, list)
+            else listed or [],
+            session=_text(record.get("session_id")),
+            user=_text(first(record, ("user_id", "client_id"))),
+            app=_text(record.get("application")),
+        )
+
+    def _event(self, record: Mapping[str, Any], trace: bytes) -> Feedback:
+        attributes = loose(record.get("event_attributes"))
+        attributes = attributes if isinstance(attributes, Mapping) else {}
+        thing, position = attributes.get("object"), attributes.get("position")
+        chunk = _text(first(thing, ("object_id", "internal_id"))) if isinstance(thing, Mapping) else None
+        ordinal = whole(position.get("ordinal")) if isinstance(position, Mapping) else None
+        action = str(record["action_name"])
+        kind = UBI_KINDS.get(action, action)
+        at_ns = time_ns(record.get("timestamp"))
+        return Feedback(
+            self.name,
+            str(
+                record.get("event_id")
+                or other_key(trace, action, chunk, ordinal, at_ns, record.get("client_id")).hex()
+            ),
+            action,
+            trace,
+            other_key("ubi", record["query_id"]),
+            position=ordinal - 1 if ordinal is not None and ordinal > 0 and chunk is None else None,
+            document=chunk,
+            comment=_text(record.get("message")) if kind.startswith("thumbs") else None,
+            author="person",
+            subject=_text(first(record, ("user_id", "client_id"))),
+            at_ns=at_ns,
+            kind=kind,
+            value=number(first(attributes, ("dwell_time", "value"))),
+        )
+
+
+def _source(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    inner = record.get("_source")
+    return inner if isinstance(inner, Mapping) else record
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

@@ -1,0 +1,261 @@
+"""From the spans of one trace to what the store keeps: the retrievals that the app saw, and the turn.
+
+One trace is one turn. A retriever inside a retriever is one retrieval seen by the app: a copy of the outer
+result is left out (its ids and scores are taken over), another result is kept as an inner one. Where no span
+is a retriever's, the documents that the next step was given stand for it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+from ragwheel.importing.keys import other_key, turn_key
+from ragwheel.importing.passages import complete
+from ragwheel.importing.records import Passage, ToolSpan, TraceFacts
+
+__all__ = ["Retrieved", "Trace", "assemble"]
+
+_RANKED: Final = frozenset({"retriever", "reranker", "vector_db"})
+MAX_PARENTS: Final = 200
+
+
+@dataclass
+class Retrieved:
+    """A retrieval as the store will have it; ``outer`` is the id of the retrieval it ran inside."""
+
+    span: ToolSpan
+    outer: bytes | None
+    query: str
+    passages: list[Passage]
+
+    @property
+    def rerank(self) -> bool:
+        """Whether a re-ranker ranked it."""
+        return self.span.kind == "reranker"
+
+
+@dataclass
+class Trace:
+    """A turn and its retrievals; ``aliases`` are the ids of its other spans, which feedback may name.
+
+    ``counts`` says what was left out or looked odd, by reason. ``turn`` is None where nothing but retrievals
+    is in the trace, so that a later file can still bring the turn.
+    """
+
+    trace: bytes
+    tool: str
+    retrievals: list[Retrieved] = field(default_factory=list)
+    has_turn: bool = False
+    root: bytes | None = None
+    question: str | None = None
+    answer: str | None = None
+    prompts: list[str] = field(default_factory=list)
+    session: str | None = None
+    user: str | None = None
+    app: str = ""
+    version: str = ""
+    start_ns: int = 0
+    end_ns: int = 0
+    error: str | None = None
+    aliases: list[bytes] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def turn_id(self) -> bytes:
+        """The id of the turn."""
+        return turn_key(self.trace)
+
+
+def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts]) -> Trace | None:
+    """Return what a trace holds; None where there is nothing to keep."""
+    counts: Counter[str] = Counter()
+    by_id = _distinct(spans, counts)
+    facts = list(facts)
+    if not by_id and not facts:
+        return None
+    ordered = sorted(by_id.values(), key=lambda span: (span.start_ns, span.end_ns == 0, -span.end_ns))
+    trace = ordered[0].trace if ordered else facts[0].trace
+    result = Trace(trace, _tool(ordered, facts), counts=counts)
+    result.retrievals = _retrievals(ordered, by_id, counts)
+    _fill_turn(result, ordered, by_id, facts)
+    if not result.retrievals:
+        _from_documents(result, ordered, by_id)
+    kept = {retrieved.span.span for retrieved in result.retrievals}
+    result.aliases = [span.span for span in ordered if span.span not in kept]
+    result.counts["spans with attributes cut at 128"] += sum(
+        span.truncated for span in ordered if span.kind in _RANKED
+    )
+    return result
+
+
+def _tool(spans: list[ToolSpan], facts: list[TraceFacts]) -> str:
+    records: list[ToolSpan | TraceFacts] = [*spans, *facts]
+    names = Counter(record.tool for record in records if record.tool != "otel")
+    return names.most_common(1)[0][0] if names else "otel"
+
+
+def _distinct(spans: Iterable[ToolSpan], counts: Counter[str]) -> dict[bytes, ToolSpan]:
+    """Each span once: parts put together, of two reports of a span the one that says more."""
+    by_id: dict[bytes, ToolSpan] = {}
+    parts: dict[bytes, list[ToolSpan]] = {}
+    for span in spans:
+        if span.part is not None:
+            parts.setdefault(span.span, []).append(span)
+            continue
+        previous = by_id.get(span.span)
+        if previous is not None:
+            counts["spans that came twice"] += 1
+            if _weight(previous) >= _weight(span):
+                continue
+        by_id[span.span] = span
+    for span_id, rows in parts.items():
+        distinct = {row.part: row for row in rows}
+        whole = distinct[min(distinct, key=lambda part: part or 0)]
+        whole.passages = [
+            p for part in sorted(distinct, key=lambda n: n or 0) for p in distinct[part].passages or ()
+        ]
+        by_id.setdefault(span_id, whole)
+    return by_id
+
+
+def _weight(span: ToolSpan) -> tuple[int, int]:
+    return len(span.passages or ()), sum(
+        map(bool, (span.query, span.question, span.answer, span.parent, span.end_ns))
+    )
+
+
+def _parents(span: ToolSpan, by_id: dict[bytes, ToolSpan]) -> list[ToolSpan]:
+    """The spans around a span, the nearest first; a circle ends where it began."""
+    above: list[ToolSpan] = []
+    seen = {span.span}
+    parent = by_id.get(span.parent or b"")
+    while parent is not None and parent.span not in seen and len(above) < MAX_PARENTS:
+        above.append(parent)
+        seen.add(parent.span)
+        parent = by_id.get(parent.parent or b"")
+    return above
+
+
+def _retrievals(spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], counts: Counter[str]) -> list[Retrieved]:
+    ranked = [span for span in spans if span.kind in _RANKED or (span.passages and span.kind == "other")]
+    depth = {span.span: len(_parents(span, by_id)) for span in ranked}
+    kept: dict[bytes, Retrieved] = {}
+    for span in sorted(ranked, key=lambda span: depth[span.span]):
+        outer = next((kept[above.span] for above in _parents(span, by_id) if above.span in kept), None)
+        if span.kind == "vector_db" and not span.passages:
+            counts["vector database calls without documents"] += 1
+            continue
+        if outer is not None and span.kind != "reranker" and _copies(outer, span):
+            counts["inner spans with the same result"] += 1
+            continue
+        query = (
+            span.query
+            or span.question
+            or (outer.query if outer is not None else None)
+            or _query_above(span, by_id)
+        )
+        if span.passages is None and span.error is None and not _documents_follow(span, spans):
+            counts["retrievals without documents"] += 1
+            continue
+        if query is None:
+            counts["retrievals without a query"] += 1
+            continue
+        kept[span.span] = Retrieved(
+            span, outer.span.span if outer is not None else None, query, span.passages or []
+        )
+    return sorted(kept.values(), key=lambda retrieved: (retrieved.span.start_ns, depth[retrieved.span.span]))
+
+
+def _copies(outer: Retrieved, inner: ToolSpan) -> bool:
+    """Whether an inner result is the outer one again; ids and scores that only it has are taken over."""
+    if not inner.passages or not outer.passages:
+        return not inner.passages or (not outer.passages and _take_over(outer, inner))
+    if len(inner.passages) != len(outer.passages):
+        return False
+    same = all(
+        (a.text is None or b.text is None or a.text == b.text)
+        and (a.id is None or b.id is None or a.id == b.id)
+        for a, b in zip(outer.passages, inner.passages)
+    )
+    return same and _take_over(outer, inner)
+
+
+def _take_over(outer: Retrieved, inner: ToolSpan) -> bool:
+    merged = complete(outer.passages, inner.passages) or []
+    outer.passages = outer.span.passages = merged
+    return True
+
+
+def _query_above(span: ToolSpan, by_id: dict[bytes, ToolSpan]) -> str | None:
+    return next((above.question for above in _parents(span, by_id) if above.question), None)
+
+
+def _documents_follow(span: ToolSpan, spans: list[ToolSpan]) -> bool:
+    """Take the documents of the next step of the same parent, where the retriever's span kept none."""
+    following = (
+        s for s in spans if s.parent == span.parent and s.start_ns >= span.start_ns and s.documents_in
+    )
+    step = next(following, None)
+    if step is not None:
+        span.passages = step.documents_in
+    return step is not None
+
+
+def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan]) -> None:
+    """Where no span is a retriever's, make a retrieval of the first documents that a step was given."""
+    for span in spans:
+        if span.documents_in and span.kind != "reranker":
+            query = _query_above(span, by_id) or result.question
+            if query is None:
+                result.counts["retrievals without a query"] += 1
+                return
+            source = by_id.get(span.parent or b"", span)
+            span_id = other_key(span.span.hex(), "documents")
+            stand_in = ToolSpan(
+                span.tool,
+                span.trace,
+                span_id,
+                source.parent,
+                "retriever",
+                "retriever",
+                span.start_ns,
+                span.start_ns,
+                query=query,
+                passages=span.documents_in,
+                app=span.app,
+            )
+            result.retrievals = [Retrieved(stand_in, None, query, span.documents_in)]
+            result.counts["retrievals read from the step after"] += 1
+            return
+
+
+def _fill_turn(
+    result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], facts: list[TraceFacts]
+) -> None:
+    """Question, answer, session and the rest: from the trace's own facts, else the root, else any span."""
+    roots = [span for span in spans if by_id.get(span.parent or b"") is None]
+    steps = [span for span in roots if span.kind not in _RANKED and not span.passages]
+    root = max(steps, key=lambda span: (bool(span.answer), span.end_ns - span.start_ns), default=None)
+    order: list[TraceFacts | ToolSpan] = [*facts, *([root] if root is not None else []), *roots, *spans]
+    models = [span for span in spans if span.kind == "llm"]
+    for name in ("session", "user", "app", "version"):
+        value = next((v for record in order if (v := getattr(record, name))), None)
+        if value:
+            setattr(result, name, value)
+    head: list[TraceFacts | ToolSpan] = [*facts, *([root] if root is not None else [])]
+    result.question = next((record.question for record in head if record.question), None)
+    result.answer = next((record.answer for record in head if record.answer), None)
+    if result.answer is None and models:
+        result.answer = models[-1].answer
+    if result.question is None and result.retrievals:
+        result.question = next((r.query for r in result.retrievals if r.outer is None), None)
+    result.prompts = [span.prompt for span in models if span.prompt]
+    result.root = root.span if root is not None else None
+    result.error = root.error if root is not None else None
+    starts = [record.start_ns for record in order if record.start_ns]
+    result.start_ns = min(starts, default=0)
+    result.end_ns = max((record.end_ns for record in order), default=0)
+    result.has_turn = bool(result.answer is not None or facts or steps or models)

@@ -1,0 +1,250 @@
+"""Reading values liberally: JSON in JSON, Python reprs in CSV cells, times and numbers in any spelling."""
+
+from __future__ import annotations
+
+import ast
+import io
+import json
+import math
+import re
+import tokenize
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timezone
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+__all__ = ["first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
+
+MAX_DEPTH: Final = 4  # JSON inside JSON inside JSON
+MAX_REPR_CHARS: Final = 2_000_000
+_OBJECT: Final = re.compile(r"<[\w.]+(?: object)? at 0x[0-9a-fA-F]+>|<[\w.]+: ('[^']*'|\d+)>")
+_ARRAY: Final = re.compile(r"\barray\((\[.*?\])(?:, dtype=[^)]*)?\)", re.DOTALL)
+_NEXT_OBJECT: Final = re.compile(r"\}\s+\{")
+_NAN: Final = re.compile(r"(?<=[\s:\[,(])(nan|inf|-inf|NaN|NaT|None|null)(?=[\s,\])}])")
+
+
+def loose(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Return what a text holds where it is JSON or a Python literal, also encoded twice; else the value."""
+    while depth > 0 and isinstance(value, str):
+        text = value.strip()
+        if not text or text[0] not in "[{\"'(" or len(text) < 2:
+            return value
+        decoded = _decoded(text)
+        if decoded is None:
+            return value
+        value, depth = decoded, depth - 1
+    return value
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        pass  # no strict JSON: Python's reader also takes NaN, then Python's own way of writing it is tried
+    if text[0] in "[{":
+        try:
+            return json.loads(text, strict=False)
+        except (ValueError, RecursionError):
+            pass  # the next attempt reads it as Python
+    return _literal(text) if len(text) <= MAX_REPR_CHARS else None
+
+
+def _literal(text: str) -> Any:
+    """Python's way of writing a value, with objects as None, or a numpy array of texts or mappings."""
+    plain = _ARRAY.sub(r"\1", _OBJECT.sub("None", text))
+    plain = _NEXT_OBJECT.sub("}, {", _NAN.sub("None", plain))
+    try:
+        return ast.literal_eval(_with_commas(plain))
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _with_commas(text: str) -> str:
+    """Put commas between texts that stand side by side: numpy writes a list of two texts so.
+
+    Python would read them as one text.
+    """
+    if not text.startswith("["):
+        return text
+    edits: list[tuple[int, int]] = []
+    previous: tokenize.TokenInfo | None = None
+    try:
+        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+            if token.type == tokenize.STRING and previous is not None and previous.type == tokenize.STRING:
+                edits.append(previous.end)
+            if token.type not in {tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT}:
+                previous = token
+    except (tokenize.TokenError, SyntaxError, IndentationError):
+        return text
+    lines = text.splitlines(keepends=True)
+    for line, column in reversed(edits):
+        lines[line - 1] = f"{lines[line - 1][:column]}, {lines[line - 1][column:]}"
+    return "".join(lines)
+
+
+def plain_text(value: Any, depth: int = 6) -> str | None:
+    """Return the text that a value carries: a text, a message, the last of several messages, an answer.
+
+    Follows what chat APIs and frameworks wrap a text into; None where nothing reads as a text.
+    """
+    value = loose(value)
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    if depth <= 0:
+        return None
+    if isinstance(value, Mapping):
+        return _text_of_mapping(value, depth)
+    if isinstance(value, (list, tuple)):
+        return _text_of_list(value, depth)
+    return None
+
+
+#: Keys that hold a question or answer, in the order in which they are tried.
+_TEXT_KEYS: Final = (
+    "query",
+    "question",
+    "user_input",
+    "user_query",
+    "query_str",
+    "query_text",
+    "answer",
+    "response",
+    "result",
+    "output_text",
+    "content",
+    "text",
+    "input",
+    "inputs",
+    "output",
+    "outputs",
+    "value",
+    "prompt",
+    "message",
+    "reply",
+    "completion",
+    "generated_text",
+    "messages",
+    "choices",
+    "generations",
+    "parts",
+    "kwargs",
+    "data",
+    "args",
+    "input_value",
+    "arguments",
+    "query_bundle",
+    "str_or_query_bundle",
+)
+
+
+def _text_of_mapping(value: Mapping[Any, Any], depth: int) -> str | None:
+    for key in _TEXT_KEYS:
+        if value.get(key) is not None:
+            text = plain_text(value[key], depth - 1)
+            if text is not None:
+                return text
+    texts = [item for item in value.values() if isinstance(item, str) and item.strip()]
+    return texts[0] if len(texts) == 1 and len(value) == 1 else None
+
+
+def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int) -> str | None:
+    if value and all(isinstance(item, Mapping) for item in value):
+        parts = [item for item in value if item.get("type", "text") == "text" and "role" not in item]
+        if len(parts) == len(value) and all(isinstance(item.get("text"), str) for item in parts):
+            return "".join(item["text"] for item in parts) or None
+        spoken = [item for item in value if item.get("role", item.get("type")) in {"user", "human"}]
+        value = spoken or value
+    for item in reversed(value):
+        text = plain_text(item, depth - 1)
+        if text is not None:
+            return text
+    return None
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number, also from a text that is one; None otherwise, and for booleans."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return None
+    if isinstance(value, (int, float, Decimal)):
+        try:
+            real = float(value)
+        except OverflowError:
+            return None
+        return real if math.isfinite(real) else None
+    return None
+
+
+def whole(value: Any) -> int | None:
+    """Return a whole number, also from a text that is one."""
+    real = number(value)
+    return int(real) if real is not None and real.is_integer() and abs(real) < 2**53 else None
+
+
+def time_ns(value: Any) -> int:
+    """Return Unix nanoseconds; 0 where the value is no time.
+
+    Numbers are seconds, milliseconds, microseconds or nanoseconds by their size. Without a zone it is UTC.
+    """
+    if isinstance(value, datetime):
+        aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
+        return int(aware.timestamp() * 1e6) * 1000
+    if isinstance(value, str):
+        text = value.strip()
+        if text.isascii() and text.isdigit():
+            value = int(text)
+        else:
+            return _from_text(text)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, (int, float))
+        or not math.isfinite(value)
+        or value <= 0
+    ):
+        return 0
+    for limit, factor in ((1e11, 10**9), (1e14, 10**6), (1e17, 1000)):
+        if value < limit:
+            return int(value * factor)
+    return int(value) if value < 2**63 else 0
+
+
+def _from_text(text: str) -> int:
+    real = number(text)
+    if real is not None:
+        return time_ns(real)
+    text = text.removesuffix(" UTC")
+    text = text[:-1] + "+00:00" if text[-1:] in {"Z", "z"} else text
+    text = re.sub(r"(\.\d{1,6})\d*", lambda m: m[1].ljust(7, "0"), text, count=1)
+    try:
+        return time_ns(datetime.fromisoformat(text))
+    except (ValueError, OverflowError):
+        return 0
+
+
+def first(values: Mapping[str, Any], names: Iterable[str]) -> Any:
+    """Return the first of these that is there and neither None nor blank."""
+    for name in names:
+        value = values.get(name)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one, with dotted keys; lists stay as they are."""
+    result: dict[str, Any] = {}
+    for key, value in values.items():
+        name = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            result.update(flat(value, f"{name}."))
+        elif value is not None:
+            result[name] = value
+    return result

@@ -1,0 +1,272 @@
+"""Writing traces that another tool recorded: each span once, what came later joined to what was there.
+
+Retrievals go through the same code as those of the journal, so that an imported row cannot be told from a
+captured one. Nothing is overwritten: a row that exists gets what it lacked (its turn, its session, the texts
+of its chunks), and a repeated import changes nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, Final, Literal, NamedTuple
+
+import msgspec
+
+from ragwheel.errors import StoreLocked
+from ragwheel.journal import files
+from ragwheel.journal.records import RETRIEVAL, SIGNAL, TURN, Retrieval, Signal, TurnRecord
+from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.judging import JudgmentWriter
+from ragwheel.store.merge import Merger
+from ragwheel.store.rows import Batch, Numbers, Segment, text_hash, to_json
+
+__all__ = ["NO_TEXT", "RankedChunk", "StoredRanking", "TraceWriter", "WriteOutcome", "writing_traces"]
+
+NO_TEXT: Final = "no_text"
+"""Flag of a retrieval of which some chunk has an id and no text: an import with the texts completes it."""
+
+WriteOutcome = Literal["new", "same", "joined"]
+_encode: Final = msgspec.msgpack.Encoder().encode
+
+
+class RankedChunk(NamedTuple):
+    """A chunk of a stored retrieval."""
+
+    rank: int
+    chunk_id: str
+    content_hash: bytes
+    metadata: str | None
+
+
+class StoredRanking(NamedTuple):
+    """A stored retrieval, as far as feedback on one of its documents needs it."""
+
+    span_id: bytes
+    query: str
+    source: str
+    chunks: list[RankedChunk]
+
+
+class TraceWriter:
+    """Writes into the transaction of :func:`writing_traces`."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.judgments: Final = JudgmentWriter(connection)
+        self.unstorable = self._replaced = 0
+        self._run = connection.execute
+        self._many = connection.executemany
+        self._batch = Batch(connection, Numbers(), Segment())
+        self._versions: dict[tuple[str, str, bytes], int] = {}
+
+    def retrieval(
+        self, record: Retrieval, ids: list[str], texts: list[str], *, turn_id: bytes
+    ) -> WriteOutcome:
+        """Write a retrieval, or complete the one that is there.
+
+        ``turn_id`` is the turn of its trace: a record without a turn joins it where it is stored already.
+        """
+        row = self._run("SELECT flags FROM _retrieval WHERE span_id = ?", (record.span_id,)).fetchone()
+        if (
+            record.turn_id is None
+            and self._run("SELECT 1 FROM _turn WHERE span_id = ?", (turn_id,)).fetchone()
+        ):
+            record.turn_id = turn_id
+        if row is not None:
+            flags = msgspec.json.decode(row[0]) if row[0] else []
+            if NO_TEXT not in flags or NO_TEXT in record.flags:
+                return self._joined(record)
+            self._run("DELETE FROM _retrieval WHERE span_id = ?", (record.span_id,))
+            self._replaced += 1
+        record.refs, record.new = self._numbered(record.source, ids, texts)
+        self._add(RETRIEVAL, record)
+        return "new" if row is None else "joined"
+
+    def turn(self, record: TurnRecord) -> WriteOutcome:
+        """Write a turn, or complete the one that is there; retrievals of its trace that have none join it."""
+        columns = {
+            "query": record.query,
+            "answer": record.answer,
+            "session_id": record.session_id,
+            "user_id": record.user_id,
+            "prompted": to_json(record.prompted),
+            "citations": to_json(record.citations),
+            "app": record.app or None,
+        }
+        row = self._run(
+            f"SELECT {', '.join(columns)} FROM _turn WHERE span_id = ?", (record.span_id,)
+        ).fetchone()
+        outcome: WriteOutcome = "same"
+        if row is None:
+            self._add(TURN, record)
+            outcome = "new"
+        else:
+            lacking = {
+                name: value
+                for (name, value), stored in zip(columns.items(), row)
+                if value is not None and (stored is None or stored in {"", "[]"}) and value != stored
+            }
+            if lacking:
+                changes = ", ".join(f"{name} = ?" for name in lacking)
+                self._run(
+                    f"UPDATE _turn SET {changes} WHERE span_id = ?", (*lacking.values(), record.span_id)
+                )
+                outcome = "joined"
+        self._run(
+            "UPDATE _retrieval SET turn_id = ? WHERE trace_id = ? AND turn_id IS NULL",
+            (record.span_id, record.trace_id),
+        )
+        return outcome
+
+    def aliases(self, turn_id: bytes, trace_id: bytes, span_ids: Iterable[bytes]) -> None:
+        """Remember the turn of the other spans of its trace; signals that name one of them join it."""
+        rows = [(span_id, turn_id, trace_id) for span_id in span_ids]
+        self._many("INSERT OR IGNORE INTO _alias (span_id, turn_id, trace_id) VALUES (?, ?, ?)", rows)
+        self._many(
+            "UPDATE _signal SET target_id = ?2, trace_id = ?3 WHERE target_id = ?1 AND target = 1",
+            rows,
+        )
+
+    def turn_of(self, span_id: bytes) -> tuple[bytes, bytes] | None:
+        """Return (turn, trace) of a span that is no retrieval, where its trace was imported."""
+        row = self._run("SELECT turn_id, trace_id FROM _alias WHERE span_id = ?", (span_id,)).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def ranking(self, span_id: bytes) -> StoredRanking | None:
+        """Return a stored retrieval with its chunks."""
+        return next(self._rankings("r.span_id = ?", span_id), None)
+
+    def rankings_of_turn(self, turn_id: bytes) -> list[StoredRanking]:
+        """Return the retrievals of a turn, the outermost first."""
+        return list(self._rankings("r.turn_id = ?", turn_id))
+
+    def signal(self, record: Signal) -> Literal["new", "same", "changed"]:
+        """Write a signal by its event id; the tool's later word replaces its earlier one."""
+        row = self._run(
+            "SELECT kind, value, comment, chunk, rank, at_ns FROM _signal WHERE event_id = ?",
+            (record.event_id,),
+        ).fetchone()
+        if row is None:
+            self._add(SIGNAL, record)
+            return "new"
+        if (
+            tuple(row[:5]) == (record.kind, record.value, record.comment, record.chunk, record.rank)
+            or row[5] > record.at_ns
+        ):
+            return "same"
+        self._run(
+            "UPDATE _signal SET kind = ?, value = ?, comment = ?, chunk = ?, rank = ?, reason = ?, at_ns = ?"
+            " WHERE event_id = ?",
+            (
+                record.kind,
+                record.value,
+                record.comment,
+                record.chunk,
+                record.rank,
+                record.reason,
+                record.at_ns,
+                record.event_id,
+            ),
+        )
+        return "changed"
+
+    def finish(self) -> None:
+        """Insert what was collected."""
+        self._batch.flush()
+        self.unstorable = self._batch.unreadable
+        rows = self._batch.records - self._batch.repeated - self._replaced
+        self._run(
+            "INSERT INTO _account (name, n) VALUES ('imported', ?)"
+            " ON CONFLICT (name) DO UPDATE SET n = n + excluded.n",
+            (rows,),
+        )
+
+    def _add(self, kind: int, record: Any) -> None:
+        self._batch.add(kind, memoryview(_encode(record)))
+
+    def _numbered(
+        self, source: str, ids: list[str], texts: list[str]
+    ) -> tuple[list[int], list[tuple[int, str, str]]]:
+        """A number for every chunk version, and the definitions of those that are new in this transaction."""
+        refs, new = [], []
+        for app_id, text in zip(ids, texts):
+            key = (source, app_id, text_hash(text))
+            number = self._versions.get(key)
+            if number is None:
+                number = self._versions[key] = len(self._versions)
+                new.append((number, app_id, text))
+            refs.append(number)
+        return refs, new
+
+    def _joined(self, record: Retrieval) -> WriteOutcome:
+        changed = self._run(
+            "UPDATE _retrieval SET turn_id = coalesce(turn_id, ?1), outer_id = coalesce(outer_id, ?2),"
+            " session_id = coalesce(session_id, ?3), user_id = coalesce(user_id, ?4) WHERE span_id = ?5 AND ("
+            " turn_id IS NULL AND ?1 IS NOT NULL OR outer_id IS NULL AND ?2 IS NOT NULL"
+            " OR session_id IS NULL AND ?3 IS NOT NULL OR user_id IS NULL AND ?4 IS NOT NULL)",
+            (record.turn_id, record.outer_id, record.session_id, record.user_id, record.span_id),
+        ).rowcount
+        return "joined" if changed else "same"
+
+    def _rankings(self, condition: str, key: bytes) -> Iterator[StoredRanking]:
+        self._batch.flush()
+        heads = self._run(
+            "SELECT r.id, r.span_id, r.query, s.name FROM _retrieval r JOIN _retriever v USING (retriever_id)"
+            f" JOIN _source s USING (source_id) WHERE {condition}"
+            " ORDER BY r.outer_id IS NOT NULL, r.start_ns, r.id",
+            (key,),
+        ).fetchall()
+        for row_id, span_id, query, source in heads:
+            chunks = self._run(
+                "SELECT e.key + 1, c.app_id, t.hash, c.metadata FROM _retrieval r JOIN json_each(r.chunks) e"
+                " JOIN _chunk c ON c.chunk_id = e.value JOIN _text t USING (text_id)"
+                " WHERE r.id = ? ORDER BY e.key",
+                (row_id,),
+            )
+            yield StoredRanking(span_id, query, source, [RankedChunk(*chunk) for chunk in chunks])
+
+
+@contextlib.contextmanager
+def writing_traces(db: str | Path, counts: Counter[str], *, timeout_s: float = 60.0) -> Iterator[TraceWriter]:
+    """The right to write traces, in one transaction: when the block raises, nothing of it was written.
+
+    The database is made where there is none. The journal is merged first.
+
+    Args:
+        db: the database.
+        counts: gets the number of records that could not be stored.
+        timeout_s: how long to wait for another process that writes.
+
+    Raises:
+        StoreError: the database cannot be written.
+    """
+    path = Path(db)
+    check_file(path, may_be_new=True)
+    try:
+        with files.merge_lock(path, timeout_s=timeout_s) as ours:
+            if not ours:
+                raise StoreLocked(
+                    f"Another process has been writing to {path} for more than {timeout_s:g} s. Try again; "
+                    f"if it never ends, see who it is: fuser {path}.segments/merge.lock"
+                )
+            Merger(path, busy_s=timeout_s).merge()
+            with contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection:
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    writer = TraceWriter(connection)
+                    yield writer
+                    writer.finish()
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+                if writer.unstorable:
+                    counts["records that could not be stored"] += writer.unstorable
+    except sqlite3.Error as exc:
+        raise explain(exc, path) from exc
+    except OSError as exc:
+        raise explain(exc, files.segment_folder(path)) from exc
