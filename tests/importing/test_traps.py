@@ -220,8 +220,9 @@ def test_scores_are_read_on_the_scale_of_their_name(imported, write, phoenix_tra
 
 
 def test_ubi_queries_and_clicks_become_retrievals_and_signals(imported, write):
-    query = {"query_id": "q", "user_query": "reset", "application": "shop", "query_response_hit_ids": ["a", "b"],
-             "client_id": "c", "timestamp": "2026-11-28T09:00:00Z"}  # fmt: skip
+    query = {"query_id": "q", "user_query": "reset", "application": "shop",
+             "query_response_hit_ids": ["a", "b"], "client_id": "c",
+             "timestamp": "2026-11-28T09:00:00Z"}  # fmt: skip
     click = {"action_name": "click", "query_id": "q", "user_id": "u", "timestamp": "2026-11-28T09:00:05Z",
              "event_attributes": {"object": {"object_id": "b"}, "position": {"ordinal": 2}}}  # fmt: skip
     imported(write("events.jsonl", [click]))
