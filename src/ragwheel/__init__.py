@@ -29,6 +29,7 @@ from ragwheel.capture.retriever import reranker, retriever
 from ragwheel.capture.signals import signal
 from ragwheel.capture.turn import Turn, turn
 from ragwheel.errors import ConfigurationError, OverfetchRefused, RagwheelError
+from ragwheel.host.clients import reads
 from ragwheel.runtime import Runtime, Stats, configure, flush, shutdown, stats
 
 __version__ = "0.1.0"
@@ -50,6 +51,7 @@ __all__ = [
     "interleave",
     "last_retrieval",
     "overfetch",
+    "reads",
     "reranker",
     "retriever",
     "shutdown",

@@ -55,6 +55,7 @@ __all__ = [
     "TURN_REASONING",
     "TURN_REVISION",
     "TURN_SHOWN",
+    "UNREADABLE_FLAG",
     "USER_ID",
 ]
 
@@ -108,3 +109,5 @@ SUBJECT: Final = "ragwheel.signal.subject"
 EVENT_ID: Final = "ragwheel.signal.event.id"
 SIGNAL_COMMENT: Final = "ragwheel.signal.comment"  # the person's own words
 SIGNAL_REASON: Final = "ragwheel.signal.reason"  # a short code
+
+UNREADABLE_FLAG: Final = "unreadable: "  # then why: nothing of the result could be read as chunks

@@ -87,7 +87,7 @@ CASES = {
     "str() raises, as score": ([Hit("a", "one", Hostile())], ["one"], "bad_score"),
     "a text that answers nothing": ([HostileStr("one")], ["one"], None),
     "a list that answers nothing": (HostileList([CHUNK]), ["one"], None),
-    "a property that raises": (Response(), [], "result_not_read"),
+    "a property that raises": (Response(), [], "unreadable: no chunks"),
     "a cycle": ([cyclic()], ["one"], "cycle"),
     "a deep nesting": ([deep(100_000)], ["one"], "deep"),
     "NaN as score": ([Hit("a", "one", math.nan)], ["one"], "bad_score"),
@@ -107,12 +107,12 @@ CASES = {
     "a single text": ("one", ["one"], None),
     "a number": (7, None, None),
     "an empty list": ([], [], None),
-    "an iterator": (iter([CHUNK]), [], "iterator_not_read"),
-    "a map": (map(str, [1]), [], "iterator_not_read"),
+    "an iterator": (iter([CHUNK]), [], "unreadable: iterator"),
+    "a map": (map(str, [1]), [], "unreadable: iterator"),
     "mixed": (["one", {"text": "two"}, ("three", 0.5), SimpleNamespace(text="four")],
               ["one", "two", "three", "four"], None),
     "one id, two texts": ([CHUNK, {"id": "a", "text": "two"}], ["one", "two"], "repeated_id"),
-    "answers to two queries": ([["one"], ["two"]], [], "lists_of_lists"),
+    "answers to two queries": ([["one"], ["two"]], [], "unreadable: several answers"),
 }  # fmt: skip
 
 

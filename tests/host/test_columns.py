@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 import math
 import sqlite3
 import uuid
+from collections.abc import Mapping
 from hashlib import blake2b
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -14,7 +16,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ragwheel.host.certainty import Unreadable
 from ragwheel.host.columns import columns, content_hash, identity
+from ragwheel.host.results import read_result
 
 Document = pytest.importorskip("langchain_core.documents").Document
 
@@ -110,7 +114,7 @@ def test_types_may_mix():
     assert got.ids[:n] == ["d1"] * n
     assert got.texts == ["one"] * n + ["just a text", "bytes", ""]
     assert got.scores == [0.5] * n + [None] * 3
-    assert set(got.flags) == {"no_id", "bytes", "no_text"}
+    assert set(got.flags) == {"no_id", "bytes", "no_text", "unread_item"}
 
 
 def test_strings_are_named_by_their_text():
@@ -230,31 +234,38 @@ def test_sqlite_rows():
     assert (got.ids, got.texts, got.scores, got.metadata) == (["5"], ["x"], [0.5], [{"lang": "de"}])
 
 
-def test_a_proxy_that_declares_nothing_is_asked():
+def test_an_object_that_answers_every_attribute_is_not_asked():
     class Proxy:
         def __getattr__(self, name):
-            return getattr(Hit("a", "x", 0.5), name)
+            raise AssertionError(f"{name} was asked for")
 
-    got = columns([Proxy()])
-    assert (got.ids, got.texts, got.scores) == (["a"], ["x"], [0.5])
+    with pytest.raises(Unreadable, match="no text and no id"):
+        columns([Proxy()])
 
 
 def test_an_adapter_may_give_any_form_and_may_fail():
     def adapter(item):
         return {1: {"id": "a", "text": "x"}, 2: ("b", "y"), 3: Document(id="c", page_content="z")}[item]
 
-    got = columns([1, 2, 3, 4], adapter)
+    got = read_result([1, 2, 3, 4], 40, adapter).columns
     assert got.ids[:3] == ["a", "b", "c"]
     assert got.texts == ["x", "y", "z", ""]
     assert "broken_item" in got.flags
 
 
-class Broken:
-    id = "b"
+class Broken(Mapping):
+    """A mapping whose text cannot be had."""
 
-    @property
-    def text(self):
+    def __getitem__(self, name):
+        if name == "id":
+            return "b"
         raise RuntimeError("the connection is closed")
+
+    def __iter__(self):
+        return iter(["id", "text"])
+
+    def __len__(self):
+        return 2
 
     def __eq__(self, other):
         raise RuntimeError("compared")
@@ -279,22 +290,64 @@ class Unhashable(metaclass=HostileMeta):
 
 def test_a_broken_item_costs_itself_only():
     got = columns([Broken(), Hit("a", "x")])
-    assert got.ids == ["b", "a"]
+    assert got.ids[0].startswith("unread:")
+    assert got.ids[1] == "a"
     assert got.texts == ["", "x"]
     assert "broken_item" in got.flags
     assert columns([Unhashable(), "a"]).texts[1] == "a"
 
 
-def test_a_list_of_broken_items():
-    got = columns([Broken()] * 3)
-    assert got.texts == [""] * 3
-    assert "broken_item" in got.flags
+def test_of_a_list_of_broken_items_nothing_is_read():
+    with pytest.raises(Unreadable, match="no text and no id"):
+        columns([Broken()] * 3)
+
+
+class Loading:
+    """An item with a text that would be loaded, and a chunk that would be computed."""
+
+    id = "a"
+
+    @property
+    def text(self):
+        raise AssertionError("loaded")
+
+    @functools.cached_property
+    def document(self):
+        raise AssertionError("computed")
+
+
+@pytest.mark.parametrize(
+    "items", [[Loading()], [Loading(), Loading()], [(Loading(), 0.5)], [Loading(), "a text"]]
+)
+def test_a_property_that_computes_is_not_asked(items):
+    got = columns(items)
+    assert got.ids[0] == "a"
+    assert got.texts[0] == ""
+    assert "no_text" in got.flags
+
+
+def test_items_without_id_and_text_are_never_one_chunk():
+    got = columns([None, {"page": 3}, "a text", {"page": 4}])
+    assert len(set(got.ids)) == 4
+    assert "unread_item" in got.flags
+
+
+def test_a_float_is_never_an_id():
+    got = columns([{"id": 0.5, "text": "x"}, {"id": 0.7, "text": "y"}])
+    assert all(i.startswith("text:") for i in got.ids)
+    assert "bad_id" in got.flags
+
+
+def test_bytes_that_are_no_text_stay_apart_as_ids():
+    got = columns([{"id": b"\xff\x01", "text": "x"}, {"id": b"\xfe\x01", "text": "y"}])
+    assert got.ids == ["ff01", "fe01"]
 
 
 def test_a_document_in_itself_ends():
     loop: dict[str, object] = {}
     loop["document"] = loop
-    assert columns([loop]).texts == [""]
+    with pytest.raises(Unreadable):
+        columns([loop])
 
 
 def test_identity_of_what_is_no_chunk():
@@ -328,7 +381,10 @@ _ANY = st.recursive(
 
 @given(st.lists(_ANY, max_size=6))
 def test_whatever_the_items_are_the_columns_are_sound(items):
-    got = columns(items)
+    try:
+        got = columns(items)
+    except Unreadable:
+        return  # nothing can be told of any of them
     assert len(got.ids) == len(got.texts) == len(items)
     "".join(got.ids + got.texts).encode()
     assert all(type(i) is str and i for i in got.ids)
@@ -336,4 +392,4 @@ def test_whatever_the_items_are_the_columns_are_sound(items):
         assert column is None or len(column) == len(items)
     assert got.scores is None or all(s is None or math.isfinite(s) for s in got.scores)
     for item, app_id in zip(items, got.ids, strict=True):
-        assert identity(item) in (app_id, None) or type(item) is int
+        assert identity(item) in (app_id, None) or not isinstance(item, (str, bytes))

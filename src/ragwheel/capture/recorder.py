@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import runtime
@@ -11,11 +11,13 @@ from ragwheel.capture import handles
 from ragwheel.capture.context import origin, surroundings, the_last
 from ragwheel.guard import guard
 from ragwheel.host import safe
-from ragwheel.host.columns import Columns, identity, read
-from ragwheel.host.items import row
-from ragwheel.host.results import chunks_in
+from ragwheel.host.columns import Columns, identities
+from ragwheel.host.items import plain_id
+from ragwheel.host.queries import query_text
+from ragwheel.host.results import read_result
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
+from ragwheel.semconv import UNREADABLE_FLAG
 
 if TYPE_CHECKING:
     from ragwheel.capture.turn import Turn
@@ -53,7 +55,7 @@ class Retrieval:
         self.done = False
         self.start_ns = time.time_ns()
         self.started_ns = time.perf_counter_ns()
-        self.query, self._flags = _query(query, rt.settings.max_text_chars)
+        self.query, self._flags = query_text(query, rt.settings.max_text_chars)
         self.name, self.source, self.version, self.kind = name, source or "", version, kind
         self.top_k: int | None = None
         self.capture_k = rt.settings.capture_k
@@ -70,6 +72,9 @@ class Retrieval:
     def place(self, turn: Turn | None, outer: Retrieval | None) -> None:
         """Take the place in the trace, under ``outer`` or ``turn`` or the app's current span."""
         self.outer, self.turn = outer, turn
+        if turn is not None and turn.query and "not_text" in self._flags:
+            self.query = turn.query
+            self.flag("query_of_turn")
         if outer is not None and not outer.source:
             outer.source = self.source  # one that passes on another's chunks has no ids of its own
         parent = outer or turn
@@ -103,6 +108,7 @@ class Retrieval:
         returned: int | None = None,
         total: int | None = None,
         adapter: Callable[[Any], Any] | None = None,
+        candidates: Sequence[Any] = (),
     ) -> None:
         """Record what the retriever gave: the first call of this or of :meth:`fail` counts.
 
@@ -111,21 +117,35 @@ class Retrieval:
             returned: how many of the chunks, from rank 1, the app really gets (None: all).
             total: how many there were when ``chunks`` are only the first of them.
             adapter: as of :func:`ragwheel.retriever`.
+            candidates: the lists that a re-ranker was given, of which its result may name positions only.
         """
         if self.done:
             return
         self.done = True
         try:
-            found = chunks_in(chunks, self.capture_k, self.flag, adapter)
-            columns = read(found.rows)
+            reading = read_result(chunks, self.capture_k, adapter, candidates)
+            if reading.unreadable:
+                self._refuse(reading.unreadable, chunks)
             if self.turn is not None:
-                self._items = found.objects[: len(columns.ids)]
-            total = max(total or 0, found.total)
-            self._write(columns, total if returned is None else max(0, min(returned, total)), None)
+                self._items = reading.objects[: len(reading.columns.ids)]
+            total = max(total or 0, reading.total)
+            self._write(reading.columns, total if returned is None else max(0, min(returned, total)), None)
             if self.outer is None:
                 the_last.set(self)
         except Exception as exc:
             guard.caught("recording a retrieval", exc)
+
+    def _refuse(self, reason: str, result: object) -> None:
+        """Flag that nothing of the result can be told, and say once per source what to do."""
+        self.flag(f"{UNREADABLE_FLAG}{reason}")
+        source = self.source or self.name
+        guard.warn_once(
+            f"unreadable: {source}",
+            f"{source}: a result of type {safe.type_name(result)} cannot be read ({reason}): its retrievals "
+            "are kept without chunks and become no examples. See what is read of it: ragwheel probe "
+            'MODULE:FUNCTION "a question". Then say how to read it: @ragwheel.retriever(adapter=...) or '
+            "ragwheel.reads(TYPE, adapter)",
+        )
 
     def fail(self, error: BaseException) -> None:
         """Record that the retriever raised ``error``."""
@@ -211,20 +231,8 @@ class Retrieval:
 
 def ids_of(chunk: object) -> list[str]:
     """The ids under which a chunk may be recorded, likeliest first: an app id, a text, or an object."""
-    known = identity(chunk)
-    own = str.__str__(chunk) if issubclass(type(chunk), str) else None
-    return [found for found in (own, known) if found]
-
-
-def _query(query: object, max_chars: int) -> tuple[str, tuple[str, ...]]:
-    """The text of a query: a text, or a message, dict or bundle that holds one."""
-    found, flags = safe.text(query, max_chars)
-    if "not_text" in flags:
-        ignored: dict[str, None] = {}
-        inner = row(query, ignored)[1]
-        if inner is not None:
-            return safe.text(inner, max_chars)
-    return found, flags
+    own = plain_id(chunk)
+    return list(dict.fromkeys([*([own] if own is not None else []), *identities(chunk)]))
 
 
 def start_retrieval(  # noqa: PLR0913 - public, all but the query by keyword
@@ -278,7 +286,13 @@ class NotRecorded:
     chunk_ids: tuple[str, ...] = ()
 
     def finish(
-        self, chunks: object, *, returned: int | None = None, total: int | None = None, adapter: object = None
+        self,
+        chunks: object,
+        *,
+        returned: int | None = None,
+        total: int | None = None,
+        adapter: object = None,
+        candidates: object = (),
     ) -> None:
         """Nothing is kept."""
 

@@ -18,8 +18,9 @@ from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.citations import Candidate, extract
 from ragwheel.guard import guard
 from ragwheel.host import safe
+from ragwheel.host.certainty import ITERATOR
 from ragwheel.host.items import plain_id
-from ragwheel.host.results import chunks_in
+from ragwheel.host.results import objects_in
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
 from ragwheel.semconv import FEWSHOT_FLAG
@@ -177,11 +178,10 @@ class Turn:
         if self._rt is None:
             return
         try:
-            flags: list[str] = []
             single = plain_id(chunks) is not None
-            listed = [chunks] if single else chunks_in(chunks, MAX_LISTED, flags.append).objects
-            self._flags.update(dict.fromkeys(flags))
-            if "iterator_not_read" in flags:
+            listed, unreadable = ([chunks], "") if single else objects_in(chunks, MAX_LISTED)
+            if unreadable:
+                self._flags["iterator_not_read" if unreadable == ITERATOR else f"unread_{what}"] = None
                 return
             places = [self._place(chunk) for chunk in listed]
             if None in places:

@@ -30,8 +30,8 @@ from ragwheel.citations.markers import markers
 from ragwheel.citations.providers import Reference
 from ragwheel.guard import guard
 from ragwheel.host import safe
-from ragwheel.host.columns import identity
-from ragwheel.host.items import row
+from ragwheel.host.columns import identity, row
+from ragwheel.host.items import plain_id
 
 __all__ = ["Candidate", "Citation", "Extracted", "extract"]
 
@@ -150,14 +150,14 @@ class _Known:
     def texts(self) -> list[str]:
         """The candidates' texts, with white space as single blanks."""
         flags: dict[str, None] = {}
-        return [_squeezed(safe.text(row(candidate.item, flags)[1])[0]) for candidate in self.candidates]
+        return [_squeezed(safe.text(row(candidate.item, flags).text)[0]) for candidate in self.candidates]
 
     @cached_property
     def by_address(self) -> dict[str, list[int]]:
         out: dict[str, list[int]] = {}
         flags: dict[str, None] = {}
         for index, candidate in enumerate(self.candidates):
-            metadata = row(candidate.item, flags)[3]
+            metadata = row(candidate.item, flags).metadata
             values = (
                 (providers.get(metadata, name) for name in ADDRESSES)
                 if issubclass(type(metadata), dict)
@@ -218,7 +218,7 @@ def _given(citations: object, known: _Known, flags: dict[str, None]) -> Iterator
 
 def _object(entry: object, known: _Known) -> Citation:
     """A chunk by its id, with the span and quote that a dict may add."""
-    app_id = identity(entry) or ""
+    app_id = next((key for key in (plain_id(entry), identity(entry)) if key in known.by_id), None) or ""
     candidate = known.by_id.get(app_id)
     start, end, quote = (providers.get(entry, name) for name in ("start", "end", "quote"))
     spanned = type(start) is int and type(end) is int and 0 <= start <= end

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from ragwheel.capture.recorder import start_retrieval
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard
-from ragwheel.host.items import row
+from ragwheel.host.columns import row
 
 __all__ = ["Reranked", "Scorer", "checked_scorer", "fell_back", "rerank"]
 
@@ -123,5 +123,5 @@ def fell_back(error: Exception) -> str:
 
 def _text(chunk: object) -> str:
     """The text of a chunk of any kind that ragwheel reads."""
-    found = row(chunk, {})[1]
+    found = row(chunk, {}).text
     return found if isinstance(found, str) else ""

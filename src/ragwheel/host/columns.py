@@ -1,47 +1,37 @@
-r"""What a retriever returned, as arrays: ids, texts, scores and metadata in rank order.
+"""A ranked list as arrays: ids, texts, scores and metadata in rank order.
 
-Duck-typed: nothing of LangChain, LlamaIndex, Haystack or a vector store is imported. Understood are
-``str``; dicts and other mappings; ``(document, score)`` tuples, ``(id, text)`` and ``(id, text, score)``;
-and objects (dataclasses, pydantic models, named tuples, plain classes) with these names:
+Lists of one type whose fields are named as usual take a path without Python work per attribute. Everything
+else goes record by record (:mod:`ragwheel.host.items`) or, where no name tells, column by column
+(:mod:`ragwheel.host.tables`). Host objects are never changed, compared or ``str()``-ed.
 
-======== ================================================================ =======================
-part     first of                                                         else
-======== ================================================================ =======================
-id       id, _id, chunk_id, doc_id, node_id, id\_                          ``text:`` + hash of the text
-text     page_content, text, content, document                            the same names in the metadata,
-                                                                          ``get_content()``
-score    ``ragwheel.scores.SCORE_KEYS``                                   None
-metadata metadata, meta, payload, _source                                 a mapping's other keys
-======== ================================================================ =======================
-
-``node`` and ``document`` may hold the document itself (LlamaIndex ``NodeWithScore``, search hits).
-A list of one type takes a path without Python work per attribute; anything that does not fit it goes
-item by item, and no item makes it raise. Host objects are never changed, compared or ``str()``-ed.
-
-Flags, besides those of :mod:`ragwheel.host.safe`: ``no_id`` (the text's hash stands in),
-``repeated_id`` (one id with different texts: pass an ``adapter=``), ``bad_id``, ``bad_score``,
-``broken_item`` (reading it raised), ``vector_left_out`` (an embedding among a mapping's keys).
+Flags, besides those of :mod:`ragwheel.host.safe`: ``no_id`` (the text's hash stands in), ``repeated_id``
+(one id with different texts: pass an ``adapter=``), ``bad_id``, ``bad_score``, ``broken_item`` (reading it
+raised), ``unread_item`` (neither text nor id: an id of its own stands in), ``vector_left_out`` (an
+embedding among the fields), ``looks_like_ids`` (texts that can only be keys), ``several_texts`` (several
+fields could be the text, the likeliest was taken), ``ambiguous_score``, ``guessed: …`` (see
+:mod:`ragwheel.host.certainty`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from hashlib import blake2b
 from math import isfinite
-from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 from ragwheel.host import safe
-from ragwheel.host.items import Names, adapted, names_of, plain_id, rest, row
+from ragwheel.host.bulk import bulk, may_lie_elsewhere
+from ragwheel.host.certainty import NOTHING_READABLE, Certainty, Unreadable
+from ragwheel.host.fields import is_named_tuple
+from ragwheel.host.items import Row, is_blank, plain_id, record_row, score_value
+from ragwheel.host.tables import rows_of_records, rows_of_tuples
+from ragwheel.host.values import kind_of
 
-__all__ = ["Columns", "columns", "content_hash", "identity"]
+__all__ = ["Columns", "columns", "content_hash", "identities", "identity", "quick", "read", "row"]
 
 MAX_ID_CHARS = 1_000
-
-
-_Getter = Callable[[Any], Any]
 
 
 class Columns(NamedTuple):
@@ -58,74 +48,106 @@ class Columns(NamedTuple):
     flags: tuple[str, ...]
 
 
-@dataclass(slots=True)
-class _Raw:
-    """The columns as the host had them, before anything is checked; None where no item has the part."""
+def columns(items: Sequence[Any]) -> Columns:
+    """Arrays of ``items``, best first, already cut to what is to be recorded.
 
-    ids: Sequence[Any] | None
-    texts: list[Any]
-    scores: Sequence[Any] | None
-    metadata: Sequence[Any] | None
-
-
-def columns(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -> Columns:
-    """Arrays of ``items``, best first, already cut to what is to be recorded. Never raises.
-
-    ``adapter`` maps an item to any of the understood forms; an item on which it raises is recorded
-    without text and flagged ``broken_item``.
+    Raises:
+        Unreadable: nothing can be told of them.
     """
-    found = read(items, adapter)
-    texts, flags = safe.texts(found.texts)
-    return found._replace(texts=texts, flags=tuple(dict.fromkeys(found.flags + flags)))
+    arrays = read(items)
+    texts, flags = safe.texts(arrays.texts)
+    return arrays._replace(texts=texts, flags=tuple(dict.fromkeys(arrays.flags + flags)))
 
 
-def read(items: Sequence[Any], adapter: Callable[[Any], Any] | None = None) -> Columns:
-    """:func:`columns` with texts that are exact ``str`` but not looked into yet (:func:`safe.texts`).
+def quick(items: Sequence[Any]) -> Columns | None:
+    """Read items of one type whose fields are named as usual; None of all others. Never raises.
 
-    Looking for lone surrogates and NUL in forty texts costs more than everything else in here; whoever
-    writes a text only once needs to look only then.
+    Texts are exact ``str`` but not looked into yet (:func:`safe.texts`): looking for lone surrogates and NUL
+    in forty texts costs more than everything else in here; who writes a text looks into it then.
     """
     flags: dict[str, None] = {}
-    given = list(items)
-    if adapter is not None:
-        given = [adapted(item, adapter, flags) for item in given]
     try:
-        raw = _bulk(given, flags)
-        bulk = raw is not None and set(map(type, raw.texts)) == {str}
-    except Exception:  # an item that differs from the first, or breaks: found out one by one below
-        raw, bulk = None, False
-    if raw is None or not bulk:
-        rows = [row(item, flags) for item in given]
-        raw = _Raw(*([row[part] for row in rows] for part in range(4)))
-    texts = raw.texts
-    if not bulk:
-        texts, found = safe.texts(texts)
-        flags.update(dict.fromkeys(found))
+        raw = bulk(items, flags) if items else None
+        if raw is None or set(map(type, raw.texts)) != {str}:
+            return None
+        texts, scores, metadata = raw.texts, raw.scores, raw.metadata
+        ids = _ids(raw.ids, texts, flags)
+        if flags and ("unread_item" in flags or may_lie_elsewhere(raw, flags)):
+            return None
+        if scores is not None:
+            scores = _scores(scores, flags)
+        return Columns(ids, texts, scores, metadata and _metadata(metadata), tuple(flags))  # type: ignore[arg-type]
+    except Exception:  # an item that differs from the first, or breaks: found out one by one
+        return None
+
+
+def read(items: Sequence[Any]) -> Columns:
+    """:func:`columns` with texts that are exact ``str`` but not looked into yet, as :func:`quick` gives them.
+
+    Raises:
+        Unreadable: nothing can be told of them.
+    """
+    columns = quick(items)
+    if columns is not None:
+        return columns
+    certainty = Certainty()
+    rows = _rows(items, certainty)
+    _check(rows)
+    texts, changes = safe.texts([row.text for row in rows])
+    certainty.flags.update(dict.fromkeys(changes))
+    flags = certainty.flags
     return Columns(
-        ids=_ids(raw.ids, texts, flags),
+        ids=_ids(_with_addresses(rows), texts, flags),
         texts=texts,
-        scores=_scores(raw.scores, flags),
-        metadata=_metadata(raw.metadata),
-        flags=tuple(flags),
+        scores=_scores([row.score for row in rows], flags),
+        metadata=_metadata([row.metadata for row in rows]),
+        flags=certainty.words(),
     )
+
+
+def row(item: Any, flags: dict[str, None]) -> Row:
+    """Return the parts of one item, whatever its type. Never raises."""
+    certainty = Certainty()
+    try:
+        return _rows([item], certainty)[0]
+    except Exception:  # nothing can be told of it
+        return Row()
+    finally:
+        flags.update(certainty.flags)
 
 
 def identity(item: object) -> str | None:
     """The id under which :func:`columns` records ``item``; None of what holds no chunk.
 
     A ``str`` is taken for a chunk's text, as there: whoever also accepts ids looks those up first.
-    An ``int`` is an id.
+    A whole number or a UUID is an id.
     """
-    if type(item) is int:
-        return safe.text(str(item), MAX_ID_CHARS)[0] if item.bit_length() < 10_000 else None
-    if item is None or type(item) in (bool, float):
-        return None
-    flags: dict[str, None] = {}
-    app_id, found, _, _ = row(item, flags)
-    text, missing = safe.text(found)
-    if plain_id(app_id) is None and not {"no_text", "not_text"}.isdisjoint(missing):
-        return None
-    return _id(app_id, text, flags)
+    return next(iter(identities(item)), None)
+
+
+def identities(item: object) -> list[str]:
+    """The ids under which a chunk may be recorded, likeliest first: its own, its address, its text's hash."""
+    kind = type(item)
+    if item is None or kind in (bool, float):
+        return []
+    if not issubclass(kind, (str, bytes, bytearray)) and kind_of(item) in ("key", "int"):
+        plain = plain_id(item)
+        return [] if plain is None else [safe.text(plain, MAX_ID_CHARS)[0]]
+    parts = row(item, {})
+    text, missing = safe.text(parts.text)
+    out: list[str] = []
+    for value in (parts.id, parts.address):
+        plain = plain_id(value)
+        if plain is not None:
+            out.append(safe.text(plain, MAX_ID_CHARS)[0])
+    if text and {"no_text", "not_text"}.isdisjoint(missing):
+        out.append(text_id(text))
+    return out
+
+
+def text_id(text: str) -> str:
+    """Return the id of a chunk that has none of its own: the hash of its text."""
+    return "text:" + content_hash(safe.text(text)[0]).hex()[:16]
 
 
 @lru_cache(maxsize=8192)
@@ -138,91 +160,68 @@ def content_hash(text: str) -> bytes:
     return _short_hash(text) if len(text) <= 4000 else blake2b(text.encode(), digest_size=16).digest()
 
 
-# ---- a whole list of one type ---------------------------------------------------------------------
+# ---- record by record, column by column -------------------------------------------------------------
 
 
-def _bulk(items: list[Any], flags: dict[str, None]) -> _Raw | None:
-    kinds = set(map(type, items))
-    if len(kinds) != 1:
-        return None
-    kind = kinds.pop()
-    if kind is str:
-        return _Raw(None, items, None, None)
-    if kind is tuple:
-        return _bulk_pairs(items, flags)
-    return _bulk_dicts(items, flags) if kind is dict else _bulk_objects(items, flags)
+def _rows(items: Sequence[Any], certainty: Certainty) -> list[Row]:
+    """Rows of items of any types.
 
-
-def _bulk_pairs(items: list[Any], flags: dict[str, None]) -> _Raw | None:
-    if set(map(len, items)) != {2}:
-        return None
-    inner, scores = (list(part) for part in zip(*items, strict=True))
-    if not set(map(type, scores)) <= {float, int}:
-        return None
-    raw = _bulk(inner, flags)
-    if raw is not None:
-        raw.scores = scores
-    return raw
-
-
-class _Layout(NamedTuple):
-    """How dicts with the same keys are read.
-
-    Getters of id, text, score and metadata, None of what they lack; the keys that become metadata;
-    getters of what is left out.
+    Raises:
+        Unreadable: nothing can be told of them.
     """
-
-    parts: tuple[_Getter | None, ...]
-    others: tuple[str, ...]
-    left_out: tuple[_Getter, ...]
-    flags: tuple[str, ...]
-
-
-@lru_cache(maxsize=256)
-def _layout(keys: tuple[str, ...]) -> _Layout:
-    names = Names.among(keys)
-    parts = (names.id, names.text, names.score, names.metadata)
-    flags: dict[str, None] = {}
-    others = () if names.metadata else tuple(rest(keys, set(parts), flags))
-    left_out = tuple(itemgetter(key) for key in keys if key not in {*parts, *others})
-    getters = tuple(itemgetter(name) if name else None for name in parts)
-    return _Layout(getters, others, left_out, tuple(flags))
+    kinds = {_form(item) for item in items}
+    if len(kinds) == 1:
+        kind = kinds.pop()
+        if kind == "tuple" and len(set(map(len, items))) == 1:
+            return rows_of_tuples(items, certainty)
+        if kind == "record":
+            return rows_of_records(items, certainty)
+    rows = []
+    for item in items:
+        try:
+            rows.append(_row(item, certainty))
+        except Unreadable:
+            rows.append(Row())
+    return rows
 
 
-def _bulk_dicts(items: list[Any], flags: dict[str, None]) -> _Raw | None:
-    """Dicts of the same keys: as many as the first has, and each of those, or getting it is a KeyError."""
-    keys = tuple(items[0])
-    if set(map(type, keys)) != {str} or set(map(len, items)) != {len(keys)}:
-        return None
-    layout = _layout(keys)
-    if layout.parts[1] is None:
-        return None
-    ids, texts, scores, metadata = (list(map(part, items)) if part else None for part in layout.parts)
-    if layout.others:
-        metadata = [{key: item[key] for key in layout.others} for item in items]
-    for part in layout.left_out:
-        list(map(part, items))
-    flags.update(dict.fromkeys(layout.flags))
-    return _Raw(ids, texts or [], scores, metadata)
+def _row(item: Any, certainty: Certainty) -> Row:
+    form = _form(item)
+    if form == "tuple":
+        return rows_of_tuples([item], certainty)[0] if len(item) else Row()
+    if form == "id":
+        return Row(id=item)
+    return record_row(item, certainty.flags)
 
 
-def _bulk_objects(items: list[Any], flags: dict[str, None]) -> _Raw | None:
-    names = names_of(items[0])
-    if not names.closed and any(vars(item).keys() != vars(items[0]).keys() for item in items):
-        return None  # each has attributes of its own
+def _form(item: Any) -> str:
+    kind = type(item)
+    if issubclass(kind, (str, bytes, bytearray)) or item is None:
+        return "text"
+    if issubclass(kind, (tuple, list)) and not is_named_tuple(kind) and not hasattr(kind, "keys"):
+        return "tuple"
+    try:
+        return "id" if kind_of(item) in ("int", "key") else "record"
+    except Exception:  # the host's own code
+        return "record"
 
-    def column(name: str | None) -> list[Any] | None:
-        return list(map(attrgetter(name), items)) if name else None
 
-    if names.wrapped and names.wrapped != names.text:
-        raw = _bulk(column(names.wrapped) or [], flags)
-        if raw is not None and names.score:
-            raw.scores = column(names.score)
-        return raw
-    texts = column(names.text)
-    if texts is None:
-        return None
-    return _Raw(column(names.id), texts, column(names.score), column(names.metadata))
+def _check(rows: list[Row]) -> None:
+    """Refuse a list of which no row has a text or an id.
+
+    Raises:
+        Unreadable: there are rows, and none has either.
+    """
+    if rows and not any(not is_blank(row.text) or plain_id(row.id) or row.address for row in rows):
+        raise Unreadable(NOTHING_READABLE)
+
+
+def _with_addresses(rows: list[Row]) -> list[Any]:
+    """Ids, and addresses where there are none, unless two texts have the same address."""
+    addresses = {row.address for row in rows if plain_id(row.id) is None and row.address}
+    if len(addresses) < sum(1 for row in rows if plain_id(row.id) is None and row.address):
+        return [row.id for row in rows]
+    return [row.id if row.id is not None else row.address for row in rows]
 
 
 # ---- checking the columns --------------------------------------------------------------------------
@@ -232,7 +231,10 @@ def _ids(raw: Sequence[Any] | None, texts: list[str], flags: dict[str, None]) ->
     kinds: set[type] = {type(None)} if raw is None else set(map(type, raw))
     if raw is None or kinds == {type(None)}:
         flags["no_id"] = None
-        return ["text:" + content_hash(text).hex()[:16] for text in safe.texts(texts)[0]]
+        texts = safe.texts(texts)[0]
+        if "" in texts:
+            return [_unread(text, flags) or text_id(text) for text in texts]
+        return ["text:" + content_hash(text).hex()[:16] for text in texts]
     ids = list(raw)
     if kinds == {int} and max(map(int.bit_length, ids)) < 64:
         ids, kinds = list(map(int.__repr__, ids)), {str}
@@ -247,27 +249,33 @@ def _id(value: object, text: str, flags: dict[str, None]) -> str:
     plain = plain_id(value)
     if plain is None:
         flags["no_id" if value is None or issubclass(type(value), str) else "bad_id"] = None
-        return "text:" + content_hash(safe.text(text)[0]).hex()[:16]
+        return _unread(text, flags) or text_id(text)
     out, found = safe.text(plain, MAX_ID_CHARS)
     flags.update(dict.fromkeys(found))
     return out
 
 
-def _scores(raw: Sequence[Any] | None, flags: dict[str, None]) -> list[float | None] | None:
-    kinds = {type(None)} if raw is None else set(map(type, raw))
-    if raw is None or kinds == {type(None)}:
+def _unread(text: str, flags: dict[str, None]) -> str | None:
+    """An id that nothing else has, for an item without text and id: two of these are not one chunk."""
+    if text:
+        return None
+    flags["unread_item"] = None
+    return "unread:" + uuid4().hex[:16]
+
+
+def _scores(raw: Sequence[Any], flags: dict[str, None]) -> list[float | None] | None:
+    kinds = set(map(type, raw))
+    if kinds == {type(None)}:
         return None
     if kinds == {float} and isfinite(sum(raw)):  # finite only if all are
         return list(raw)
-    out = [safe.number(value) for value in raw]
+    out = [safe.number(score_value(value)) for value in raw]
     if any(score is None and value is not None for score, value in zip(out, raw, strict=True)):
         flags["bad_score"] = None
     return out if any(score is not None for score in out) else None
 
 
-def _metadata(raw: Sequence[Any] | None) -> list[Mapping[Any, Any] | None] | None:
-    if raw is None:
-        return None
+def _metadata(raw: Sequence[Any]) -> list[Mapping[Any, Any] | None] | None:
     if set(map(type, raw)) <= {dict, type(None)}:
         return list(raw) if any(raw) else None
     return [m if m is None or issubclass(type(m), Mapping) else {"metadata": m} for m in raw]

@@ -1,161 +1,127 @@
-"""From what a retriever returned to its list of chunks, without consuming what can be read only once.
+"""From what a retriever returned to what is recorded of it, in three steps.
 
-Understood are lists, tuples and other sequences; a list of one list; a mapping or response object that
-holds one of these (``documents``, ``matches``, ``hits.hits``, …); a dict of columns, as Chroma's; a pair
-(chunks, scores); a data frame. Anything else is taken for a single chunk.
+1. *Find the ranked list* in whatever was returned (:mod:`ragwheel.host.ranked`).
+2. *Name the columns*: id, text, score, metadata, by the names of the fields, then by their values
+   (:mod:`ragwheel.host.columns`, :mod:`ragwheel.host.items`, :mod:`ragwheel.host.tables`).
+3. *Say how sure it is* (:mod:`ragwheel.host.certainty`): what was guessed is flagged; where nothing can be
+   told, no chunk is recorded and the reading says why.
 
-Flags: ``iterator_not_read``, ``awaitable_not_read``, ``lists_of_lists`` (answers to several queries: not
-recorded), ``result_not_read`` (reading it raised), ``adapter_failed`` (read as if there were none).
+Nothing that may load, block or be used up is read, and nothing of the host's is changed.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence, ValuesView
-from collections.abc import Set as AbstractSet
-from itertools import islice
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
-from ragwheel.host.items import adapted
+from ragwheel.host import positions
+from ragwheel.host.certainty import BROKEN, Unreadable
+from ragwheel.host.columns import Columns, quick, read
+from ragwheel.host.items import adapted, plain_id
+from ragwheel.host.ranked import Ranked, find, sequence
 
-__all__ = ["Chunks", "chunks_in", "listed"]
+__all__ = ["Adapter", "Reading", "objects_in", "read_result"]
 
 Adapter = Callable[[Any], Any]
-Flag = Callable[[str], None]
-
-_HOLDERS: Final = (
-    "documents", "chunks", "results", "nodes", "source_nodes", "matches", "hits", "points", "objects",
-)  # fmt: skip
-_COLUMNS: Final = {
-    "documents": "text",
-    "metadatas": "metadata",
-    "distances": "distance",
-    "scores": "score",
-}
-_READ_ONCE: Final = {
-    "__next__": "iterator_not_read",
-    "__anext__": "iterator_not_read",
-    "__await__": "awaitable_not_read",
-}
-_MAX_DEPTH: Final = 4
+_EMPTY = Columns([], [], None, None, ())
 
 
-class Chunks(NamedTuple):
-    """The first chunks, as the app has them and as they are to be read, and how many there are in all."""
+class Reading(NamedTuple):
+    """What a result holds.
 
+    Attributes:
+        columns: the first chunks as arrays, with flags.
+        objects: the same chunks as the app has them.
+        total: how many there are in all.
+        unreadable: why no chunk could be read; empty when all is well, also with an empty list.
+    """
+
+    columns: Columns
     objects: list[Any]
-    rows: list[Any]
     total: int
+    unreadable: str = ""
 
 
-def chunks_in(result: Any, limit: int, flag: Flag, adapter: Adapter | None = None) -> Chunks:
-    """The first ``limit`` chunks of what a retriever returned. Never raises."""
-    if type(result) is list and adapter is None and result and type(result[0]) is not list:
-        items = result[:limit]
-        return Chunks(items, items, len(result))
-    try:
-        items, total = listed(result, limit, flag)
-        if adapter is None:
-            return Chunks(items, items, total)
-        return _adapted(result, items, total, limit, flag, adapter)
-    except Exception:  # the host's own code: a property, an iterator, a proxy
-        flag("result_not_read")
-        return Chunks([], [], 0)
+def read_result(
+    result: Any, limit: int, adapter: Adapter | None = None, candidates: Sequence[Any] = ()
+) -> Reading:
+    """Read the first ``limit`` chunks of what a retriever returned. Never raises.
 
-
-def listed(result: Any, limit: int, flag: Flag, depth: int = 0) -> tuple[list[Any], int]:
-    """The first items of a result, and how many there are; raises what the host's own code raises."""
-    kind = type(result)
-    if result is None:
-        return [], 0
-    if issubclass(kind, (str, bytes)) or depth > _MAX_DEPTH:
-        return [result], 1
-    if issubclass(kind, list):
-        return _nested(list.__getitem__(result, slice(limit)), list.__len__(result), limit, flag, depth)
-    if issubclass(kind, tuple) and not hasattr(kind, "_fields"):
-        return _tuple(result, limit, flag, depth)
-    for method, word in _READ_ONCE.items():
-        if hasattr(kind, method):
-            flag(word)
-            return [], 0
-    rows = _columns(result, kind, limit)
-    return rows if rows is not None else _response(result, kind, limit, flag, depth)
-
-
-def _response(result: Any, kind: type, limit: int, flag: Flag, depth: int) -> tuple[list[Any], int]:
-    held = _held(result, kind)
-    if held is not None:
-        return listed(held, limit, flag, depth + 1)
-    if issubclass(kind, (Sequence, AbstractSet, ValuesView, deque)):
-        return list(islice(iter(result), limit)), len(result)
-    return [result], 1
-
-
-def _nested(items: list[Any], total: int, limit: int, flag: Flag, depth: int) -> tuple[list[Any], int]:
-    """A list of one list is that list; a list of several answers several queries."""
-    if not items or not issubclass(type(items[0]), list):
-        return items, total
-    if total == 1:
-        return listed(items[0], limit, flag, depth + 1)
-    flag("lists_of_lists")
-    return [], 0
-
-
-def _tuple(result: tuple[Any, ...], limit: int, flag: Flag, depth: int) -> tuple[list[Any], int]:
-    """Chunks, or (chunks, scores), or (chunks, something else)."""
-    parts = list(tuple.__getitem__(result, slice(limit)))
-    if len(parts) < 2 or not issubclass(type(parts[0]), list):
-        return parts, tuple.__len__(result)
-    chunks, total = listed(parts[0], limit, flag, depth + 1)
-    scores = parts[1]
-    if type(scores) in (list, tuple) and len(scores) == total and set(map(type, scores)) <= {float, int}:
-        return list(zip(chunks, scores)), total
-    return chunks, total
-
-
-def _columns(result: Any, kind: type, limit: int) -> tuple[list[Any], int] | None:
-    """A data frame, or a dict of columns: ``{"ids": [["a", "b"]], "documents": [["…", "…"]], …}``."""
-    if kind.__module__.partition(".")[0] in {"pandas", "polars"} and hasattr(kind, "head"):
-        head = result.head(limit)
-        return (head.to_dicts() if hasattr(kind, "to_dicts") else head.to_dict("records")), len(result)
-    if not issubclass(kind, Mapping) or type(result.get("ids")) is not list:
-        return None
-    single = [type(ids) is list for ids in result["ids"]] == [True]
-    ids = result["ids"][0] if single else result["ids"]
-    rows = [{"id": each} for each in ids[:limit]]
-    for column, part in _COLUMNS.items():
-        values = result.get(column)
-        values = values[0] if single and values else values
-        for row, value in zip(rows, values or ()):
-            row[part] = value
-    return rows, len(ids)
-
-
-def _held(result: Any, kind: type) -> Any:
-    """The chunks inside a mapping or a response object, or None."""
-    mapping = issubclass(kind, Mapping)
-    for name in _HOLDERS:
-        found = result.get(name) if mapping else getattr(result, name, None)
-        if issubclass(type(found), (list, tuple)):
-            return found
-        if found is not None and issubclass(type(found), Mapping) and name in found:
-            return found  # {"hits": {"total": …, "hits": […]}}
-    return None
-
-
-def _adapted(result: Any, items: list[Any], total: int, limit: int, flag: Flag, adapter: Adapter) -> Chunks:
-    """An adapter takes one item; one that cannot take the first, or finds no list, gets the whole result."""
+    Args:
+        result: what was returned.
+        limit: how many chunks at most.
+        adapter: turns one returned item, or the whole result, into something that is understood.
+        candidates: what a re-ranker was given: lists, of which its result may name the positions.
+    """
     flags: dict[str, None] = {}
-    if len(items) != 1 or items[0] is not result:
-        rows = [adapted(item, adapter, flags) for item in items[:1]]
-        if not flags:
-            rows += [adapted(item, adapter, flags) for item in items[1:]]
-            for word in flags:
-                flag(word)
-            return Chunks(items, rows, total)
     try:
-        rows, found = listed(adapter(result), limit, flag)
+        if adapter is not None:
+            return _adapted(result, limit, adapter, flags)
+        if type(result) is list:
+            items = result[:limit]
+            columns = quick(items)
+            if columns is not None:
+                return Reading(columns, items, len(result))
+        return _reading(find(result, limit), candidates)
+    except Unreadable as error:
+        return Reading(_EMPTY, [], 0, error.reason)
+    except Exception:  # the host's own code: an iterator, a mapping, a proxy
+        return Reading(_EMPTY, [], 0, BROKEN)
+
+
+def _reading(ranked: Ranked, candidates: Sequence[Any]) -> Reading:
+    items = ranked.items
+    if candidates:
+        resolved = positions.resolve(items, candidates)
+        if resolved is not None:
+            return Reading(resolved.columns, resolved.objects, ranked.total)
+    return Reading(read(items), items, ranked.total)
+
+
+def _adapted(result: Any, limit: int, adapter: Adapter, flags: dict[str, None]) -> Reading:
+    """An adapter takes one item; one that cannot take the first, or finds no list, gets the whole result."""
+    try:
+        ranked = find(result, limit)
+    except Unreadable:
+        ranked = sequence(result, limit) or Ranked([result], 1)
+    items = ranked.items
+    if len(items) != 1 or items[0] is not result:
+        broken: dict[str, None] = {}
+        rows = [adapted(item, adapter, broken) for item in items[:1]]
+        if not broken:
+            rows += [adapted(item, adapter, broken) for item in items[1:]]
+            rows = [_named(row) for row in rows]
+            return _with_flags(Reading(read(rows), items, ranked.total), broken)
+    try:
+        inner = find(adapter(result), limit)
+        objects = items if len(items) == len(inner.items) else inner.items
+        return Reading(read(inner.items), objects, inner.total)
+    except Unreadable as error:
+        return Reading(_EMPTY, [], 0, error.reason)
     except Exception:  # the host's own code, handed what it may not be made for
-        flag("adapter_failed")
-        return Chunks(items, items, total)
-    return Chunks(items if len(items) == len(rows) else rows, rows, found)
+        flags["adapter_failed"] = None
+        return _with_flags(read_result(result, limit), flags)
+
+
+def _named(row: Any) -> Any:
+    """What an adapter made of an item: of tuples, (id, text) and (id, text, score) are documented."""
+    if type(row) is tuple and 2 <= len(row) <= 3 and type(row[1]) is str and plain_id(row[0]) is not None:
+        return dict(zip(("id", "text", "score"), row))
+    return row
+
+
+def _with_flags(reading: Reading, flags: dict[str, None]) -> Reading:
+    columns = reading.columns
+    return reading._replace(columns=columns._replace(flags=tuple(dict.fromkeys((*flags, *columns.flags)))))
+
+
+def objects_in(chunks: Any, limit: int) -> tuple[list[Any], str]:
+    """Return the chunks that the app names, as objects or ids, and why not, if they cannot be read."""
+    try:
+        if type(chunks) is list or type(chunks) is tuple:
+            return list(chunks[:limit]), ""
+        return find(chunks, limit).items, ""
+    except Unreadable as error:
+        return [], error.reason
+    except Exception:  # the host's own code
+        return [], BROKEN
