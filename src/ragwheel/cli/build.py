@@ -65,9 +65,9 @@ def build(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         screen.print_json(_built(traces, out, options))
         return
     console = screen.stdout()
-    print_report(console, _built(traces, out, options))
-    opened = f"datasets.load_dataset({str(out)!r}, 'triplets')"
-    screen.next_command(console, f'python -c "import datasets; print({opened})"')
+    report = _built(traces, out, options)
+    print_report(console, report)
+    screen.next_command(console, _opening(report))
 
 
 def require_packages(command: str) -> None:
@@ -78,6 +78,20 @@ def require_packages(command: str) -> None:
             f"ragwheel {command} needs {', '.join(missing)}, not installed in this Python. "
             "Next: pip install 'ragwheel[build]'"
         )
+
+
+def _opening(report: BuildReport) -> str:
+    """The command that opens what was built, with what is installed and a config that has rows."""
+    from ragwheel.datasets.describe import default_config
+
+    config = default_config(report.rows)
+    if importlib.util.find_spec("datasets") is not None:
+        code = f"import datasets; print(datasets.load_dataset({str(report.out)!r}, {config!r}))"
+    else:
+        split = next(split for split, n in report.rows[config].items() if n)
+        path = str(report.out / config / f"{split}.parquet")
+        code = f"import pyarrow.parquet as pq; print(pq.read_table({path!r}))"
+    return f'python -c "{code}"'
 
 
 def build_and_print(console: Console, db: Path, out: Path, *, seed: int = 0) -> BuildReport:

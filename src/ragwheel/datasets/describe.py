@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
-from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums
+from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums, file_digest
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.read import StoreTables
 
-__all__ = ["recount_card", "write_card", "write_manifest"]
+__all__ = ["default_config", "recount_card", "write_card", "write_manifest"]
 
 Rows = Mapping[str, Mapping[str, int]]  # by config and split
 
@@ -94,7 +96,7 @@ def write_card(folder: Path, tables: StoreTables, report: BuildReport) -> None:
     """Write ``README.md``: the card whose head tells ``datasets.load_dataset`` what is where."""
     configs, rows = _counts(report.rows)
     card = f"""---
-configs:
+{_infos(folder, report.rows)}configs:
 {configs}
 tags:
 - ragwheel
@@ -113,7 +115,7 @@ between {_time(tables.from_ns)} and {_time(tables.until_ns)}.
 
 ```python
 from datasets import load_dataset
-train = load_dataset("path/to/this/folder", "triplets", split="train")
+train = load_dataset("path/to/this/folder", "{default_config(report.rows)}", split="train")
 ```
 
 **Labels** are beliefs drawn from what an answer cited and what people did, not ground truth:
@@ -144,16 +146,50 @@ The texts are those of the app's own sources: whoever shares this folder shares 
     (folder / "README.md").write_text(card, "utf-8")
 
 
-def recount_card(card: str, before: Rows, after: Rows) -> str:
-    """A card with the row counts ``after`` where it says ``before``; what a person wrote stays."""
+def default_config(rows: Rows) -> str:
+    """The config that is opened without a name: triplets, or where there are none the first with rows."""
+    return next((name for name, counts in rows.items() if sum(counts.values())), next(iter(rows)))
+
+
+def recount_card(folder: Path, before: Rows, after: Rows) -> None:
+    """Have a folder's card, where it has one, count the rows ``after``; what a person wrote stays."""
+    path = folder / "README.md"
+    if not path.is_file():
+        return
+    card = path.read_text("utf-8")
     for old, new in zip(_counts(before), _counts(after), strict=True):
         card = card.replace(old, new, 1)
-    return card
+    card = _INFOS.sub("", card, count=1).replace("\nconfigs:", f"\n{_infos(folder, after)}configs:", 1)
+    path.write_text(card, "utf-8")
+
+
+_INFOS: Final = re.compile(r"^dataset_info:\n(?:- config_name: .*\n  description: .*\n)+", re.MULTILINE)
+
+
+def _infos(folder: Path, rows: Rows) -> str:
+    """The part of a card's head that differs between two folders with different rows.
+
+    ``datasets`` finds rows that it has cached by the name of the folder, without its parents, and by the
+    card's head: without this, a second build would open as the first.
+    """
+    lines = ["dataset_info:"]
+    for name, counts in rows.items():
+        if sum(counts.values()):
+            digests = [file_digest(path) for path in sorted((folder / name).glob("*.parquet"))]
+            digest = sha256("".join(digests).encode()).hexdigest()
+            of = ", ".join(f"{n} {split}" for split, n in counts.items())
+            lines += [f"- config_name: {name}", f"  description: rows {of}; sha256 {digest}"]
+    return "\n".join(lines) + "\n" if len(lines) > 1 else ""
 
 
 def _counts(rows: Rows) -> tuple[str, str]:
-    """The two places of a card that count rows: its head and its table."""
-    configs = (_config(name, counts, default=name == "triplets") for name, counts in rows.items())
+    """The two places of a card that count rows: its head, with the configs that have any, and its table."""
+    default = default_config(rows)
+    configs = (
+        _config(name, counts, default=name == default)
+        for name, counts in rows.items()
+        if sum(counts.values()) or name == default
+    )
     table = (
         f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
         for name, counts in rows.items()

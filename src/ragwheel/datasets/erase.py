@@ -202,9 +202,7 @@ def _rewrite(
         formats = sorted(path.name for path in exports.iterdir())
         shutil.rmtree(exports)
         write_formats(folder, exports, formats)
-    card = folder / "README.md"
-    if card.is_file():
-        card.write_text(recount_card(card.read_text("utf-8"), before, after), "utf-8")
+    recount_card(folder, before, after)
     (folder / MANIFEST).unlink()
     so_far = manifest.get("erased", {}).get("rows", {})
     manifest |= {
