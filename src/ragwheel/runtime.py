@@ -46,7 +46,7 @@ class Runtime:
             clean=partial(safe.text, max_chars=settings.max_text_chars),
             on_write=self._merger.notify,
         )
-        self._redaction = Redaction(settings.redact) if settings.redact is not None else None
+        self._redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
         self._bound = int(settings.sample_ratio * 2**64)
         self._exports: Exports | None = None
         if settings.exporters:
@@ -68,6 +68,10 @@ class Runtime:
     def keeps(self, trace_id: bytes) -> bool:
         """Whether a trace is in the sample (OpenTelemetry's TraceIdRatioBased rule)."""
         return int.from_bytes(trace_id[8:], "big") < self._bound
+
+    def recorded_ids(self, ids: list[str], texts: list[str]) -> list[str]:
+        """The ids under which chunks are recorded: others where one was made from a text that is redacted."""
+        return ids if self._redaction is None else self._redaction.ids(ids, texts)
 
     def write_retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> bool:
         """Redact, journal, remember and export a retrieval; False (and counted) when it was not written."""

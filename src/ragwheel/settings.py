@@ -57,7 +57,7 @@ class Settings(BaseModel):
             usable = False
         if not usable:
             raise ValueError("a path of a file (it is made when missing); traces in memory would be lost")
-        return db.expanduser().absolute()
+        return Path(os.path.realpath(db.expanduser()))  # by whatever link it is named: one journal, one lock
 
     @field_validator("signing_keys", mode="before")
     @classmethod

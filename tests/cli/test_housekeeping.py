@@ -184,3 +184,15 @@ def test_no_age(typed):
 def test_no_size(typed):
     with pytest.raises(typer.BadParameter, match="expected a size"):
         amounts.n_bytes(typed)
+
+
+@pytest.mark.parametrize(
+    "command", [("backup",), ("export", "--format", "ubi", "--out")], ids=["backup", "export"]
+)
+@pytest.mark.parametrize("place", ["n" * 300, "file/below"])
+def test_a_file_that_cannot_be_made_is_one_sentence(db, tmp_path, command, place):
+    (tmp_path / "file").touch()
+    done = invoke(*command, tmp_path / place, "--db", db)
+    assert done.exit_code == 1
+    assert isinstance(done.exception, SystemExit)
+    assert done.stderr.startswith("ragwheel: ")

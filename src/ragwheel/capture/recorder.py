@@ -11,7 +11,7 @@ from ragwheel.capture import handles
 from ragwheel.capture.context import origin, surroundings, the_last
 from ragwheel.guard import guard
 from ragwheel.host import safe
-from ragwheel.host.columns import Columns, identities
+from ragwheel.host.columns import Columns, identities, row
 from ragwheel.host.items import plain_id
 from ragwheel.host.queries import query_text
 from ragwheel.host.results import read_result
@@ -165,7 +165,7 @@ class Retrieval:
         """The rank of an object that this retrieval returned, or of an app id; None: it is not from here."""
         rank = self.holds(chunk)
         if rank is None:
-            for wanted in ids_of(chunk):
+            for wanted in ids_of(chunk, self._rt):
                 if wanted in self.chunk_ids:
                     return self.chunk_ids.index(wanted) + 1
         return rank
@@ -177,6 +177,7 @@ class Retrieval:
     def _write(self, found: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
         duration_ns = time.perf_counter_ns() - self.started_ns
+        found = found._replace(ids=rt.recorded_ids(found.ids, found.texts))
         self.chunk_ids = found.ids
         self.n_returned = n_returned
         in_ranks = self._in_ranks(found.ids) if self.kind == RERANK else None
@@ -229,10 +230,14 @@ class Retrieval:
         return [ranks.get(chunk) for chunk in ids] if ranks else None
 
 
-def ids_of(chunk: object) -> list[str]:
+def ids_of(chunk: object, rt: runtime.Runtime) -> list[str]:
     """The ids under which a chunk may be recorded, likeliest first: an app id, a text, or an object."""
     own = plain_id(chunk)
-    return list(dict.fromkeys([*([own] if own is not None else []), *identities(chunk)]))
+    keys = [*([own] if own is not None else []), *identities(chunk)]
+    if rt.settings.redact is not None and any(key.startswith("text:") for key in keys):
+        text = safe.text(row(chunk, {}).text)[0]
+        keys = rt.recorded_ids(keys, [text] * len(keys))
+    return list(dict.fromkeys(keys))
 
 
 def start_retrieval(  # noqa: PLR0913 - public, all but the query by keyword

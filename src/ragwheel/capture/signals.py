@@ -137,6 +137,7 @@ class _About:
     """What a signal is about: the target that its handle names, and what is known of it here."""
 
     def __init__(self, rt: Runtime, handle: Any) -> None:
+        self.rt = rt
         self.keys = rt.settings.signing_keys
         self.target = self._parsed(handle)
         self._served = rt.served(self.target.kind, self.target.span_id)
@@ -179,7 +180,7 @@ class _About:
             r.chunk_ids[at - 1] for r in reversed(self._retrievals) if (at := r.holds(chunk)) is not None
         ]
         wanted = found[:1] or [
-            text for text in (safe.text(each, MAX_ID_CHARS)[0] for each in ids_of(chunk)) if text
+            text for text in (safe.text(each, MAX_ID_CHARS)[0] for each in ids_of(chunk, self.rt)) if text
         ]
         if not wanted:
             raise _Refused("unknown chunk")

@@ -135,6 +135,16 @@ class _Known:
         for candidate in self.candidates:
             self.by_id.setdefault(candidate.chunk, candidate)
 
+    @cached_property
+    def by_identity(self) -> dict[str, Candidate]:
+        """By the id that the object itself would have: another one is recorded of a redacted text."""
+        found = {identity(candidate.item): candidate for candidate in reversed(self.candidates)}
+        return {app_id: candidate for app_id, candidate in found.items() if app_id is not None}
+
+    def same(self, app_id: str) -> Candidate | None:
+        """The candidate that is recorded under an id, or whose object has it."""
+        return self.by_id.get(app_id) or self.by_identity.get(app_id)
+
     def at(self, position: int) -> Candidate | None:
         return self.candidates[position - 1] if 0 < position <= len(self.candidates) else None
 
@@ -201,7 +211,7 @@ def _given(citations: object, known: _Known, flags: dict[str, None]) -> Iterator
         candidate = known.by_object.get(id(entry))
         if issubclass(kind, str):
             key = safe.text(entry, 1000)[0]
-            found = known.named(key) or candidate or known.by_id.get(identity(entry) or "")
+            found = known.named(key) or candidate or known.same(identity(entry) or "")
             yield _citation("ids", found, key)
         elif kind is int:
             key = str(entry) if entry.bit_length() < 64 else ""
@@ -218,8 +228,9 @@ def _given(citations: object, known: _Known, flags: dict[str, None]) -> Iterator
 
 def _object(entry: object, known: _Known) -> Citation:
     """A chunk by its id, with the span and quote that a dict may add."""
-    app_id = next((key for key in (plain_id(entry), identity(entry)) if key in known.by_id), None) or ""
-    candidate = known.by_id.get(app_id)
+    keys = (plain_id(entry), identity(entry))
+    app_id = next((key for key in keys if key is not None and known.same(key) is not None), "")
+    candidate = known.same(app_id)
     start, end, quote = (providers.get(entry, name) for name in ("start", "end", "quote"))
     spanned = type(start) is int and type(end) is int and 0 <= start <= end
     quoted = safe.text(quote, 10_000)[0] if issubclass(type(quote), str) else None

@@ -4,7 +4,8 @@
 code  when
 ====  ==============================================================================
 0     all well
-1     one of ragwheel's errors (:mod:`ragwheel.errors`); also ``doctor`` with a finding of severity error
+1     one of ragwheel's errors (:mod:`ragwheel.errors`), or a file or folder that cannot be read or written;
+      also ``doctor`` with a finding of severity error
 2     the command was typed wrongly
 130   Ctrl-C
 ====  ==============================================================================
@@ -44,6 +45,11 @@ class CommandGroup(TyperGroup):
         except BrokenPipeError:
             # the reader of our output left (`ragwheel show | head`): say nothing, not even at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(1) from None
+        except OSError as error:
+            if error.filename is None:  # not about a file: a defect, or the network
+                raise
+            _say(f"ragwheel: {error.filename}: {error.strerror}. Look at: ls -ld {error.filename}; df -h .")
             raise typer.Exit(1) from None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
@@ -36,9 +37,10 @@ class AsyncSignalClient(Base):
         *,
         outbox: str | os.PathLike[str] | None = None,
         options: ClientOptions | None = None,
+        redact: Callable[[str], str] | str | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(url, outbox=outbox, options=options)
+        super().__init__(url, outbox=outbox, options=options, redact=redact)
         self._transport = transport
         self._start_over()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Final
 from weakref import WeakSet
@@ -13,10 +14,12 @@ import httpx
 from ragwheel.client.delivery import ClientOptions, ClientStats, Delivery, unix_seconds
 from ragwheel.client.outbox import FileOutbox, MemoryOutbox, Outbox
 from ragwheel.errors import ConfigurationError
+from ragwheel.redaction import Redaction, named
 
 __all__ = ["Base"]
 
 PATH: Final = "/v1/signals"
+_TEXTS: Final = frozenset({"query", "comment"})  # what a person wrote
 LOOK_AROUND_S: Final = 30.0
 """How often files of dead processes are looked for."""
 
@@ -30,8 +33,11 @@ class Base:
         *,
         outbox: str | os.PathLike[str] | None = None,
         options: ClientOptions | None = None,
+        redact: Callable[[str], str] | str | None = None,
     ) -> None:
         self.url = _address(url)
+        redactor = named(redact) if isinstance(redact, str) else redact
+        self._redaction = None if redactor is None else Redaction(redactor)
         self.options = options or ClientOptions()
         size = self.options.max_outbox_bytes
         kept: Outbox = MemoryOutbox(size) if outbox is None else FileOutbox(outbox, size)
@@ -47,6 +53,9 @@ class Base:
         event_id = event_id or uuid.uuid4().hex
         at: datetime | float | None = fields.pop("at")
         signal = {name: value for name, value in fields.items() if value is not None}
+        if self._redaction is not None:
+            for name in _TEXTS & signal.keys():
+                signal[name] = self._redaction.text(str(signal[name]))
         signal.update(handle=handle, kind=kind, event_id=event_id, at=unix_seconds(at))
         return event_id if self._delivery.submit(signal) else None
 

@@ -6,6 +6,7 @@ import atexit
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import datetime
 from types import TracebackType
 
@@ -31,6 +32,7 @@ class SignalClient(Base):
         outbox: a path: signals are on disk before :meth:`signal` returns, survive a kill, and are sent by
             whichever process uses the same path next. None: they wait in memory.
         options: batches, timeouts, back-off, bounds.
+        redact: as of :func:`ragwheel.configure`; sees queries and comments before they are kept or sent.
         transport: for httpx, in tests.
 
     Raises:
@@ -43,9 +45,10 @@ class SignalClient(Base):
         *,
         outbox: str | os.PathLike[str] | None = None,
         options: ClientOptions | None = None,
+        redact: Callable[[str], str] | str | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        super().__init__(url, outbox=outbox, options=options)
+        super().__init__(url, outbox=outbox, options=options, redact=redact)
         self._transport = transport
         self._start_over()
 

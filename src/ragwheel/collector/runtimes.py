@@ -5,10 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Iterable
-from pathlib import Path
 
 from ragwheel import runtime
 from ragwheel.errors import ConfigurationError
+from ragwheel.journal.files import resolved
 from ragwheel.runtime import Runtime
 
 __all__ = ["Source"]
@@ -23,7 +23,7 @@ class Source:
     """
 
     def __init__(self, db: str | os.PathLike[str] | None, signing_keys: Iterable[str] | None) -> None:
-        self._db = None if db is None else Path(db).absolute()
+        self._db = None if db is None else resolved(db)
         self._keys = None if signing_keys is None else tuple(signing_keys)
         self._own: Runtime | None = None
         self._configured: Runtime | None = None

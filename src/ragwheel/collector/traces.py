@@ -82,7 +82,8 @@ def _write(runtime: Runtime, span: Span) -> bool:
     most = runtime.settings.max_text_chars
     kind = span.name.partition(" ")[0]
     if kind in {"retrieval", "rerank"}:
-        return runtime.write_retrieval(*read_retrieval(span, most))
+        record, ids, texts = read_retrieval(span, most)
+        return runtime.write_retrieval(record, runtime.recorded_ids(ids, texts), texts)
     if kind == "turn":
         return runtime.write_turn(read_turn(span, most))
     if kind == "signal":

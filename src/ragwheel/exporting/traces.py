@@ -7,10 +7,12 @@ OpenSearch's plugin): a query with the ids of its hits, and events about one of 
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import datetime, timezone
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -31,6 +33,7 @@ __all__ = ["TRACE_WRITERS", "export_traces"]
 _ACTIONS: Final = MappingProxyType({"convert": "purchase", "expand": "view", "dwell": "watch"})
 _ID_LENGTH: Final = 100
 _OBJECT_LENGTH: Final = 256
+_FILE_NAME_LENGTH: Final = 200  # bytes; file systems allow 255, some of them less
 
 
 def export_traces(db: str | Path, format: str, out: str | Path) -> dict[str, int]:  # noqa: A002
@@ -175,9 +178,18 @@ def _runs(connection: sqlite3.Connection, out: Path) -> dict[str, int]:
             latest.setdefault(name, {})[key] = row["retrieval_id"]
     found = {}
     for name, retrievals in sorted(latest.items()):
-        file = f"{quote(name, safe='')}.run"
-        found[file] = write_lines(out / file, _run(connection, quote(name, safe=""), retrievals, several))
+        run = _file_name(name)
+        found[f"{run}.run"] = write_lines(out / f"{run}.run", _run(connection, run, retrievals, several))
     return found
+
+
+def _file_name(name: str) -> str:
+    """A name as part of a file's name: percent-encoded, and a long one cut and told apart by its hash."""
+    quoted = quote(name, safe="")
+    if len(quoted) <= _FILE_NAME_LENGTH:
+        return quoted
+    digest = blake2b(name.encode(), digest_size=8).hexdigest()
+    return re.sub(r"%[0-9A-F]?$", "", quoted[: _FILE_NAME_LENGTH - len(digest) - 1]) + f"-{digest}"
 
 
 def _run(

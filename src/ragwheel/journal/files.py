@@ -27,6 +27,7 @@ __all__ = [
     "erase_turned_away",
     "let_go",
     "merge_lock",
+    "resolved",
     "segment_folder",
     "segments",
     "set_aside",
@@ -89,8 +90,14 @@ def _identity(found: os.stat_result) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
+def resolved(db: str | os.PathLike[str]) -> Path:
+    """The path of a database without links: however it is named, it has one journal and one lock."""
+    return Path(os.path.realpath(db))
+
+
 def segment_folder(db: Path) -> Path:
     """The folder of ``db``'s segments (it may not exist)."""
+    db = resolved(db)
     return db.with_name(db.name + ".segments")
 
 
@@ -114,7 +121,7 @@ def _named(db: Path, suffix: str) -> list[Path]:
 
 def sync_folder(db: Path) -> None:
     """Have the disk keep the names of the segments."""
-    for folder in (segment_folder(db), db.parent):
+    for folder in (segment_folder(db), resolved(db).parent):
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             os.fsync(fd)

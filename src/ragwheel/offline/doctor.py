@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragwheel.journal.files import let_go, segments, try_adopt
+from ragwheel.journal.files import let_go, resolved, segments, try_adopt
 from ragwheel.offline import surroundings
 from ragwheel.offline.findings import Finding, Severity, size
 from ragwheel.offline.reading import number, reading, rows
@@ -37,7 +37,7 @@ def doctor(db: str | Path) -> list[Finding]:
     Raises :class:`~ragwheel.errors.StoreError` when the file cannot be opened as one of ragwheel's at
     all (see :func:`ragwheel.store.open_store`); damage inside a readable file is a finding.
     """
-    path = Path(db)
+    path = resolved(db)
     before = _waiting(path)
     with reading(path) as connection:
         after = _waiting(path)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.guard import guard
+from ragwheel.host import safe
+from ragwheel.host.columns import text_id
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 
 __all__ = ["FAILED", "Redaction"]
 
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}").fullmatch
 FAILED: Final = "[not recorded: redaction failed]"
+TEXT_ID: Final = "text:"
+"""How ids that were made from a text begin."""
 
 
 class Redaction:
@@ -22,19 +31,52 @@ class Redaction:
     Ids, ranks and scores are no texts, nor is a key of metadata that is a name such as ``author`` or
     ``dc:title``; any other key is.
 
+    An id that was made from a chunk's text, because the app gave none, would give the text away to whoever
+    tries texts: it is made anew from the redacted text, with a key of the database.
+
     Args:
         hook: takes a text and returns what to write instead.
+        db: the database whose secret is that key; None: a key of this process alone.
     """
 
-    def __init__(self, hook: Callable[[str], str]) -> None:
-        self._hook = hook
+    def __init__(self, hook: Callable[[str], str], db: Path | None = None) -> None:
+        self._hook, self._db = hook, db
+        self._redacted = threading.local()  # texts that `ids` redacted, until `retrieval` needs them
+
+    def ids(self, ids: Sequence[str], texts: Sequence[str]) -> list[str]:
+        """The ids to record for chunks with these ids and texts."""
+        found = list(ids)
+        known = self._redacted.texts = {}
+        for at, (chunk, text) in enumerate(zip(ids, texts, strict=True)):
+            if chunk.startswith(TEXT_ID) and chunk == text_id(text):
+                redacted = known[text] = self.text(text)
+                digest = blake2b(safe.text(redacted)[0].encode(), key=self._key_of_ids, digest_size=8)
+                found[at] = TEXT_ID + digest.hexdigest()
+        return found
+
+    @cached_property
+    def _key_of_ids(self) -> bytes:
+        from ragwheel.store.secret import database_secret  # loads sqlite3: not at import
+
+        if self._db is None:
+            return os.urandom(32)
+        try:
+            return database_secret(self._db)
+        except OSError as exc:
+            guard.warn_once(
+                "redaction.secret",
+                f"ragwheel could not keep the key of redacted ids beside {self._db}: {exc}. Chunks without "
+                f"an id of their own have other ids in every process until the folder can be written to.",
+            )
+            return os.urandom(32)
 
     def retrieval(self, record: Retrieval, texts: list[str]) -> list[str]:
         """Redact the query and the metadata, which must be plain values; the redacted texts of the chunks."""
         record.query = self.text(record.query)
         if record.metadata is not None:
             record.metadata = [self._value(found) for found in record.metadata]
-        return [self.text(text) for text in texts]
+        known: dict[str, str] = self._redacted.__dict__.pop("texts", {})
+        return [known[text] if text in known else self.text(text) for text in texts]
 
     def turn(self, record: TurnRecord) -> None:
         """Redact query, answer, reasoning and what the citations quote."""

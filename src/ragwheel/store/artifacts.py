@@ -92,7 +92,7 @@ def register_artifact(
         )
     found = (kind, _absolute(path), json.dumps([_absolute(parent) for parent in parents]), subjects)
     try:
-        with _writing(Path(db), timeout_s) as connection:
+        with _writing(files.resolved(db), timeout_s) as connection:
             connection.execute(
                 f"INSERT OR REPLACE INTO _artifact ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, NULL)",
                 (*found, time.time_ns()),

@@ -17,6 +17,7 @@ from ragwheel.errors import (
     StoreMissing,
     StoreTooNew,
 )
+from ragwheel.journal import files
 from ragwheel.store import raw
 from ragwheel.store.migrations import SCHEMA_VERSION
 from ragwheel.store.schema import APPLICATION_ID
@@ -41,6 +42,7 @@ def connect(path: Path, *, write: bool, timeout_s: float = 5.0) -> sqlite3.Conne
         StoreLocked: it stayed locked for ``timeout_s``.
         StoreError: anything else that SQLite or the system says.
     """
+    path = files.resolved(path)
     check_file(path, may_be_new=write)
     try:
         if not write:
@@ -220,12 +222,11 @@ def open_store(
         StoreMissing, StoreEmpty, StoreForeign, StoreTooNew, StoreCorrupt, StoreLocked, StoreError: see
         each. None of them has changed anything.
     """
-    from ragwheel.journal.files import segments
     from ragwheel.store.merge import merge_journal
 
-    path = Path(path)
+    path = files.resolved(path)
     try:
-        pending = bool(segments(path))
+        pending = bool(files.segments(path))
         check_file(path, may_be_new=pending)
         empty = not path.exists() or path.stat().st_size == 0
     except OSError as exc:
@@ -237,7 +238,7 @@ def open_store(
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         connection.close()
         empty, pending = version == 0, pending or version < SCHEMA_VERSION
-        if empty and not segments(path):
+        if empty and not files.segments(path):
             raise _nothing_in(path)
     if pending:
         merge_journal(path, timeout_s=timeout_s)

@@ -89,7 +89,7 @@ def erase_selected(
     Raises:
         StoreError: the database cannot be used.
     """
-    path = Path(db)
+    path = files.resolved(db)
     with _opened(path, timeout_s, dry_run=dry_run) as connection:
         with _erasing(connection, dry_run=dry_run):
             erase_rows.select(connection, selection.conditions())
@@ -130,7 +130,7 @@ def prune(
             f"prune: got max_age_days={max_age_days}, max_bytes={max_bytes}, expected no negative number. "
             f"Next: ragwheel prune --older-than 90d"
         )
-    path, total = Path(db), EraseReport()
+    path, total = files.resolved(db), EraseReport()
     oldest_ns = None if max_age_days is None else time.time_ns() - int(max_age_days * DAY_NS)
     with _opened(path, timeout_s, dry_run=dry_run) as connection:
         if dry_run:

@@ -26,6 +26,7 @@ from ragwheel.store.connect import connect, explain
 from ragwheel.store.migrations import migrate
 from ragwheel.store.quarantine import is_confirmed_damage, move_aside
 from ragwheel.store.rows import Numbers, Segment
+from ragwheel.store.secret import keep_secret
 from ragwheel.store.segment import SegmentMerge, finish
 
 __all__ = ["MergeReport", "Merger", "merge_journal"]
@@ -70,7 +71,7 @@ class Merger:
         quarantine: bool = False,
         busy_s: float = 5.0,
     ) -> None:
-        self.db, self.breathe, self.quarantine, self.busy_s = db, breathe, quarantine, busy_s
+        self.db, self.breathe, self.quarantine, self.busy_s = files.resolved(db), breathe, quarantine, busy_s
         self._file: tuple[int, int] | None = None
         self._token: bytes | None = None
         self._numbers = Numbers()
@@ -128,6 +129,7 @@ class Merger:
         connection = connect(self.db, write=True, timeout_s=self.busy_s)
         try:
             migrate(connection)
+            keep_secret(connection, self.db)
             self._file = _identity(self.db)
             self._check_known(connection)
             self._numbers.keep([path.name for path in paths])
