@@ -21,6 +21,7 @@ from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import Facts, facts
 from ragwheel.labels.grades import grade
 from ragwheel.labels.learning import learn
+from ragwheel.labels.naming import wordings
 from ragwheel.labels.near import families
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import examine
@@ -201,18 +202,11 @@ def _groups(known: Facts, usable: ibis.Table, tested: Mapping[str, str], policy:
     Those of an evaluation set for test are among them whether they have one or not: what is near-identical to
     one is test too.
     """
-    asked = known.retrievals.select("query_key", "query", at_ns="start_ns").union(
-        known.judgments.select("query_key", "query", "at_ns"), distinct=False
-    )
-    texts = asked.group_by("query_key", "query").agg(n=_.count(), first_ns=_.at_ns.min())
-    order = [texts.n.desc(), texts.first_ns, texts.query]
-    texts = texts.mutate(
-        place=ibis.row_number().over(group_by=texts.query_key, order_by=order),
-        begun_ns=texts.first_ns.min().over(group_by=texts.query_key),
-    ).filter(_.place == 0)
     keys = known.engine.register("tested", pa.table({"query_key": pa.array(sorted(tested), pa.string())}))
     wanted = usable.union(keys, distinct=True)
-    rows = known.engine.arrow(texts.semi_join(wanted, "query_key").order_by("query_key")).to_pylist()
+    rows = known.engine.arrow(
+        wordings(known).semi_join(wanted, "query_key").order_by("query_key")
+    ).to_pylist()
     family = families({row["query_key"]: row["query"] for row in rows}, policy.negatives.near_query)
     return [Group(row["query_key"], family[row["query_key"]], row["query"], row["begun_ns"]) for row in rows]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ragwheel.exporting.grades import GradesExport, export_grades
 from ragwheel.exporting.hub import push_to_hub
 from ragwheel.exporting.parquet import ParquetExport, export_parquet
 from ragwheel.exporting.traces import TRACE_WRITERS, export_traces
@@ -10,8 +11,10 @@ from ragwheel.exporting.write import DATASET_FORMATS, export_dataset
 __all__ = [
     "DATASET_FORMATS",
     "TRACE_WRITERS",
+    "GradesExport",
     "ParquetExport",
     "export_dataset",
+    "export_grades",
     "export_parquet",
     "export_traces",
     "push_to_hub",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 
@@ -12,32 +14,50 @@ from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import facts
 from ragwheel.labels.grades import grade
 from ragwheel.labels.learning import learn
+from ragwheel.labels.naming import version_numbers, wordings
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
 
-__all__ = ["graded"]
+__all__ = ["STAGES", "graded"]
+
+#: In their order.
+STAGES: Final = ("read", "exposure", "evidence", "grades")
 
 
-def graded(db: str | Path, *, policy: str | Path | None = None) -> pa.Table:
+def graded(
+    db: str | Path, *, policy: str | Path | None = None, stage: Callable[[str], None] | None = None
+) -> pa.Table:
     """One row per query group and chunk version that any evidence speaks about.
 
     Args:
         db: the database.
         policy: a TOML file of the label policy; None: the packaged one.
+        stage: called with the name of each stage of :data:`STAGES` as it begins.
 
     Returns:
-        The columns of :func:`ragwheel.labels.grades.grade`, and ``source`` and ``chunk_id``, ordered by
-        query group and chunk version.
+        The columns of :func:`ragwheel.labels.grades.grade`, with ``query`` (the group's most frequent
+        wording), ``source``, ``chunk_id`` and ``version`` (1, 2, 3 per chunk), ordered by query group and
+        chunk version.
 
     Raises:
         StoreError: the database cannot be read.
         ConfigurationError: the policy cannot be used.
     """
-    rules = load_policy(policy)
+    rules, stage = load_policy(policy), stage or _silent
     with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
-        known = facts(engine, read_store(connection), TextReader(connection), bots=rules.signals.bots)
+        stage("read")
+        tables = read_store(connection)
+        stage("exposure")
+        known = facts(engine, tables, TextReader(connection), bots=rules.signals.bots)
+        stage("evidence")
         evidence = collect(known, rules)
+        stage("grades")
         table = grade(known, evidence, rules, learn(known, evidence, rules))
-        named = table.join(known.chunks.select("chunk_version", "source", "chunk_id"), "chunk_version")
-        return engine.arrow(named.order_by("query_key", "chunk_version"))
+        named = table.join(version_numbers(known.chunks), "chunk_version")
+        worded = named.join(wordings(known).select("query_key", "query"), "query_key")
+        return engine.arrow(worded.order_by("query_key", "chunk_version"))
+
+
+def _silent(_stage: str) -> None:
+    """Take a stage that no caller asked for."""
