@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -185,3 +186,32 @@ def test_missing(tmp_path):
     with pytest.raises(StoreMissing):
         offline.doctor(tmp_path / "none.db")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_that_somebody_deleted_are_an_error_and_those_that_were_erased_are_not(tmp_path):
+    db = tmp_path / "app.db"
+    subprocess.run([sys.executable, "-c", RECORD_AND_DIE, str(db)], check=False)
+    assert severities(offline.doctor(db))["records"] == "ok"
+    offline.erase(db, offline.Selection(query_matching="query 1$"))
+    assert severities(offline.doctor(db))["records"] == "ok"
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("DELETE FROM _retrieval WHERE query = 'query 2'")
+        connection.commit()
+    records = next(finding for finding in offline.doctor(db) if finding.check == "records")
+    assert records.severity == "error"
+    assert "1 of their rows" in records.text
+
+
+def test_a_lost_journal_is_an_error(tmp_path):
+    db = tmp_path / "app.db"
+    ragwheel.configure(db, merge_interval_s=60)
+    search = ragwheel.retriever(lambda query: ["a"])
+    search("stored")
+    assert ragwheel.flush()
+    search("lost")
+    shutil.rmtree(tmp_path / "app.db.segments")
+    search("stored, too")
+    assert not ragwheel.flush()
+    ragwheel.shutdown()
+    dropped = next(finding for finding in offline.doctor(db) if finding.check == "dropped")
+    assert (dropped.severity, dropped.text.split()[0]) == ("error", "1")

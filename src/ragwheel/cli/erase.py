@@ -118,6 +118,10 @@ def _print(console: Console, db: Path, found: Erasure) -> None:
         ("retrain", f"{made.path}: a {made.kind} made from it, and only making it again takes it out")
         for made in found.retrain
     ]
+    if found.store.echoes:
+        shown = ", ".join(map(screen.clean, found.store.echoes[:5]))
+        more = "" if len(found.store.echoes) <= 5 else f" and {len(found.store.echoes) - 5:,} more"
+        lines.append(("echoed in", f"{shown}{more}: others were shown these chunks with the same words"))
     lines += [
         ("still in", Text(f"{path}: delete it, or keep it knowingly", "bold red")) for path in found.still_in
     ]

@@ -13,6 +13,7 @@ from ragwheel.offline.findings import Finding, Severity, size
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
 from ragwheel.store.connect import explain
+from ragwheel.store.counts import LOST
 
 __all__ = ["Finding", "Severity", "doctor"]
 
@@ -155,6 +156,17 @@ def _records(connection: sqlite3.Connection) -> list[Finding]:
         "SELECT coalesce(sum(records), 0) AS merged, coalesce(sum(damaged), 0) AS damaged FROM _segment",
     )[0]
     text = f"{row['merged']:,} records merged from the journal"
+    missing = _missing(connection)
+    if missing:
+        return [
+            Finding(
+                "error",
+                "records",
+                f"{text}; {missing:,} of their rows are gone from the database, and ragwheel did not "
+                f"remove them",
+                "restore a backup; remove rows with ragwheel erase or ragwheel prune only",
+            )
+        ]
     if row["damaged"]:
         return [
             Finding(
@@ -167,14 +179,41 @@ def _records(connection: sqlite3.Connection) -> list[Finding]:
     return [Finding("ok", "records", text + ", none damaged")]
 
 
+def _missing(connection: sqlite3.Connection) -> int:
+    """How many rows fewer there are than segments brought, less what was erased and pruned."""
+    expected = number(
+        connection,
+        "SELECT (SELECT coalesce(sum(records - repeated), 0) FROM _segment)"
+        " + coalesce((SELECT n FROM _account WHERE name = 'before'), 0)"
+        " - coalesce((SELECT n FROM _account WHERE name = 'removed'), 0)",
+    )
+    stored = number(
+        connection,
+        "SELECT (SELECT count(*) FROM _retrieval) + (SELECT count(*) FROM _turn)"
+        " + (SELECT count(*) FROM _signal)",
+    )
+    return max(expected - stored, 0)
+
+
 def _drops(connection: sqlite3.Connection) -> list[Finding]:
-    found = rows(connection, "SELECT reason, sum(n) AS n FROM _drop GROUP BY reason ORDER BY n DESC, reason")
+    found = rows(
+        connection,
+        "SELECT reason, sum(n) AS n FROM _drop GROUP BY reason HAVING sum(n) > 0 ORDER BY n DESC, reason",
+    )
     if not found:
         return [
             Finding("ok", "dropped", "nothing: every record that was emitted is stored or in the journal")
         ]
     return [
         Finding(
+            "error",
+            "dropped",
+            f"{row['n']:,} records are lost: their journal was deleted or moved before it was merged, or the "
+            f"database that had them was replaced",
+            "put the folder <database>.segments back where it was: its records are merged then",
+        )
+        if row["reason"] == LOST
+        else Finding(
             "warning",
             "dropped",
             f"{row['n']:,} records: {row['reason']}",

@@ -149,7 +149,7 @@ class _Reached:
     def _made_from(
         self, artifacts: list[Artifact], erased_ns: dict[Path, int], first_ns: int | None
     ) -> list[Artifact]:
-        """Models and examples to be made again, those that were known to be before left out.
+        """Models and examples to be made again, existing ones that an earlier erasure named among them.
 
         By way of a folder from which something was erased after they were made; of a dataset that is
         missing; or straight from the database, when what is erased was in it.
@@ -164,7 +164,8 @@ class _Reached:
             straight = artifact.kind != "dataset" and not artifact.parents
             if straight and first_ns is not None and first_ns <= artifact.made_ns:
                 found |= {each.path: each for each in (artifact, *descendants(artifacts, [artifact.path]))}
-        return [artifact for artifact in found.values() if artifact.kind != "dataset" and not artifact.stale]
+        found |= {each.path: each for each in artifacts if each.stale and each.path.exists()}
+        return [artifact for artifact in artifacts if artifact.path in found and artifact.kind != "dataset"]
 
 
 def _what(connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> Scrub:

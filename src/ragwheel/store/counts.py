@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from ragwheel.guard import guard
 from ragwheel.journal import frames
@@ -18,7 +18,7 @@ from ragwheel.journal.writer import Journal
 from ragwheel.store.background import Merged
 from ragwheel.store.segment import FORGET_NS
 
-__all__ = ["Audit", "Measured", "Stats", "Tally"]
+__all__ = ["LOST", "Audit", "Measured", "Stats", "Tally"]
 
 LOST: Final = "lost"
 REPEATED: Final = "repeated"
@@ -60,6 +60,13 @@ class Stats:
         return self.emitted - self.stored - self.journalled - sum(self.dropped.values())
 
 
+class Loss(NamedTuple):
+    """How many records of a segment are lost, and how many the database has."""
+
+    lost: int
+    taken: int
+
+
 @dataclass
 class Measured:
     """Records of some segments by what became of them.
@@ -73,7 +80,7 @@ class Measured:
     repeated: int = 0
     rewritten: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, Loss] = field(default_factory=dict)
 
     def drop(self, reason: str, n: int) -> None:
         """Add ``n`` records that are not kept."""
@@ -160,7 +167,7 @@ def _add(
     left -= unreadable
     if waiting is None and asked:
         measured.drop(LOST, left)
-        measured.lost[name] = left
+        measured.lost[name] = Loss(left, taken)
     else:  # where the database could not be asked, a segment without a file may be merged or not
         measured.journalled += left if waiting is None else min(waiting, left)
 
@@ -202,11 +209,14 @@ class Audit:
 
     def flushed(self, written: Mapping[str, int]) -> bool:
         """Whether nothing was lost, up to ``written``, but what an earlier flush has reported as stored."""
-        whole = all(n <= self._flushed.get(name, 0) for name, n in self.tell_losses().items())
+        whole = all(
+            loss.lost <= max(self._flushed.get(name, 0) - loss.taken, 0)
+            for name, loss in self.tell_losses().items()
+        )
         self._flushed = written
         return whole
 
-    def tell_losses(self) -> Mapping[str, int]:
+    def tell_losses(self) -> Mapping[str, Loss]:
         """Have the database count records that were lost since the last time; all lost ones, by segment."""
         try:
             measured = self.measure()[2]

@@ -18,7 +18,7 @@ from typing import Final
 
 from ragwheel.errors import StoreError, StoreLocked
 from ragwheel.journal import files
-from ragwheel.store import erase_proof, erase_rows
+from ragwheel.store import erase_metadata, erase_proof, erase_rows
 from ragwheel.store.connect import check_file, connect, explain
 from ragwheel.store.erase_rows import Gone, Removed, Selection
 from ragwheel.store.merge import Merger
@@ -39,11 +39,14 @@ class EraseReport(Removed):
     """Rows that were removed, and ``still_in``: files in which some of it was found nevertheless.
 
     These are files that ragwheel does not write to, such as a damaged database that was moved aside.
-    ``looked_for`` is how many texts and ids were looked for in the raw bytes of every file.
+    ``looked_for`` is how many texts and ids were looked for in the raw bytes of every file. ``echoes`` are
+    chunks that stay, as ``source/id (where)``, because others were shown them, and in whose metadata or text
+    an erased text stands.
     """
 
     still_in: tuple[Path, ...] = ()
     looked_for: int = 0
+    echoes: tuple[str, ...] = ()
 
     def __add__(self, other: EraseReport) -> EraseReport:
         """Both counts together."""
@@ -95,14 +98,16 @@ def erase_selected(
             erase_rows.select(connection, selection.conditions())
             gone = erase_rows.collect(connection) if reach else Gone()
             removed = erase_rows.remove(connection)
-            wanted = erase_proof.needles(connection, filter(None, (selection.user, selection.session)))
+            texts = erase_proof.sample(connection)
+            wanted = erase_proof.needles(connection, texts, filter(None, (selection.user, selection.session)))
+            echoes = erase_metadata.echoes(connection, texts)
             if reach is not None:
                 reach(connection, replace(gone, gone_texts=erase_rows.gone_texts(connection)), wanted)
         if dry_run:
-            return EraseReport(**asdict(removed))
+            return EraseReport(**asdict(removed), echoes=echoes)
         _overwrite(connection)
     still_in = erase_proof.found_in(erase_proof.files_of(path), wanted)
-    return EraseReport(**asdict(removed), still_in=still_in, looked_for=len(wanted))
+    return EraseReport(**asdict(removed), still_in=still_in, looked_for=len(wanted), echoes=echoes)
 
 
 def prune(

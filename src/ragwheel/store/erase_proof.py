@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Final
 from ragwheel.journal import files
 from ragwheel.store import raw
 
-__all__ = ["files_of", "found_in", "needles"]
+__all__ = ["files_of", "found_in", "needles", "sample"]
 
 SAMPLE: Final = 200
 """So many of the erased texts are looked for, the longest ones."""
@@ -18,13 +19,19 @@ SAMPLE: Final = 200
 NEEDLE_BYTES: Final = (6, 1000)
 
 
-def needles(connection: sqlite3.Connection, ids: Iterable[str]) -> list[bytes]:
+def sample(connection: sqlite3.Connection) -> list[str]:
+    """The longest of the erased texts, from the temporary table ``gone_text``."""
+    rows = connection.execute("SELECT text FROM gone_text ORDER BY length(text) DESC LIMIT ?", (SAMPLE,))
+    return [str(text) for (text,) in rows]
+
+
+def needles(connection: sqlite3.Connection, texts: Iterable[str], ids: Iterable[str]) -> list[bytes]:
     """What to look for, once the rows are removed: erased texts and ids that stand in no row that stays.
 
-    Reads the temporary table ``gone_text``. Too short a text would be found by chance.
+    Too short a text would be found by chance. A text is also looked for as it stands in JSON.
     """
-    rows = connection.execute("SELECT text FROM gone_text ORDER BY length(text) DESC LIMIT ?", (SAMPLE,))
-    found = [str(text).encode()[: NEEDLE_BYTES[1]] for (text,) in rows]
+    forms = ((text, json.dumps(text, ensure_ascii=False)[1:-1]) for text in texts)
+    found = [form.encode()[: NEEDLE_BYTES[1]] for pair in forms for form in pair]
     found += [text.encode() for text in ids]
     return [needle for needle in dict.fromkeys(found) if _tells(connection, needle)]
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ragwheel.errors import StoreError
+from ragwheel.store.erase_metadata import replace_metadata
 
 __all__ = ["Gone", "Removed", "Selection", "collect", "gone_texts", "remove", "select"]
 
@@ -111,12 +112,14 @@ DROP TABLE IF EXISTS temp.gone_retrieval;
 DROP TABLE IF EXISTS temp.gone_signal;
 DROP TABLE IF EXISTS temp.gone_judgment;
 DROP TABLE IF EXISTS temp.gone_chunk;
+DROP TABLE IF EXISTS temp.touched_chunk;
 DROP TABLE IF EXISTS temp.gone_text;
 CREATE TEMP TABLE gone_turn (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_retrieval (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_signal (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_judgment (id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE gone_chunk (chunk_id INTEGER PRIMARY KEY);
+CREATE TEMP TABLE touched_chunk (chunk_id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE gone_text (text TEXT PRIMARY KEY);
 """
 _RETRIEVALS: Final = (
@@ -215,6 +218,7 @@ def collect(connection: sqlite3.Connection) -> Gone:
 def remove(connection: sqlite3.Connection) -> Removed:
     """Delete what was selected, and what nothing needs any more then.
 
+    ``touched_chunk`` holds afterwards all chunks that an erased retrieval had, also those that stay;
     ``gone_text`` holds afterwards the texts that stand in no row any more.
     """
 
@@ -226,12 +230,14 @@ def remove(connection: sqlite3.Connection) -> Removed:
     turns = run("DELETE FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)")
     signals = run("DELETE FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal)")
     judgments = run("DELETE FROM _judgment WHERE id IN (SELECT id FROM gone_judgment)")
+    run("INSERT INTO touched_chunk SELECT chunk_id FROM gone_chunk")
     run(
         "DELETE FROM gone_chunk WHERE chunk_id IN (SELECT e.value FROM _retrieval r, json_each(r.chunks) e)"
         " OR chunk_id IN (SELECT c.chunk_id FROM _judgment j JOIN _source s ON s.name = j.source"
         "                   JOIN _chunk c ON c.source_id = s.source_id AND c.app_id = j.chunk)"
     )
     chunks = run("DELETE FROM _chunk WHERE chunk_id IN (SELECT chunk_id FROM gone_chunk)")
+    replace_metadata(connection)
     run(
         "INSERT OR IGNORE INTO gone_text SELECT body FROM _text"
         " WHERE text_id NOT IN (SELECT text_id FROM _chunk)"
@@ -239,6 +245,10 @@ def remove(connection: sqlite3.Connection) -> Removed:
     texts = run("DELETE FROM _text WHERE text_id NOT IN (SELECT text_id FROM _chunk)")
     written = _WRITTEN.format(r="", t="", s="", j="")
     run(f"DELETE FROM gone_text WHERE text IN ({written} UNION ALL SELECT body FROM _text)")
+    run(
+        f"INSERT INTO _account VALUES ('removed', {retrievals + turns + signals})"
+        " ON CONFLICT (name) DO UPDATE SET n = n + excluded.n"
+    )
     return Removed(retrievals, turns, signals, judgments, chunks, texts)
 
 
