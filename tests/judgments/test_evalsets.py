@@ -101,7 +101,7 @@ LLAMA = {
         ("r.json", json.dumps([RAGAS]), "ragas", 2),
         ("r.csv", f"user_input,reference_contexts\nwhat is new?,\"['{NEW}']\"\n", "ragas", 1),
         ("d.json", json.dumps([DEEPEVAL, {"input": "no context"}, "odd"]), "deepeval", 1),
-        ("d.csv", f"input,context\nwhat is new?,{NEW[:10]}|{NEW[10:]}\n", "deepeval", 2),
+        ("d.csv", f'input,context\nwhat is new?,"{NEW[:10]}|{NEW[10:]}"\n', "deepeval", 2),
         ("l.json", json.dumps(LLAMA), "pairs", 1),
         ("p.jsonl", json.dumps({"question": "what is new?", "chunk": NEW}) + "\n", "pairs", 1),
         ("p2.jsonl", json.dumps({"query": "what?", "chunk_id": "reset", "label": 3}) + "\n", "pairs", 1),

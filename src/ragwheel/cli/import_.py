@@ -54,6 +54,9 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     use: Annotated[
         Literal["train", "test"], typer.Option(help="One use only: test examples are never trained on.")
     ] = "test",
+    split: Annotated[
+        str | None, typer.Option(help="Evaluation set: only this table of qrels, as in test; default: all.")
+    ] = None,
     format: Annotated[  # noqa: A002
         str | None, typer.Option(help="beir, trec, csv, ragas, deepeval or pairs; default: found out.")
     ] = None,
@@ -73,7 +76,7 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         raise ConfigurationError(f"--kind {kind} takes one file at a time; got {len(paths)}.")
     existed = db.exists()
     if kind == "evalset":
-        given = {"name": name, "use": use, "format": format}
+        given = {"name": name, "use": use, "format": format, "split": split}
         _evalset(db, paths[0], given, json=json)
     elif kind == "judgments":
         _judgments(db, paths[0], judge, json=json)
@@ -201,6 +204,8 @@ def _evalset(db: Path, path: Path, given: dict[str, Any], *, json: bool) -> None
     told = {"queries": found.queries, "judgments": found.judgments, "of these new": found.new}
     told |= {f"chunks, {_WAYS[way]}": n for way, n in found.chunks.items() if n}
     _counts(f"{found.name} ({found.format}), for {found.use}", told, found.refused)
+    for note in found.notes:
+        screen.stdout().print(screen.indented(screen.one_line(note)))
     screen.next_command(screen.stdout(), f"ragwheel build --db {db} --out DIR")
 
 

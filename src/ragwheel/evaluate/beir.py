@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ragwheel.errors import DatasetError
 from ragwheel.evaluate.collection import Collection, check_leaks
+from ragwheel.judgments.relevance import level_lines, passage, qrels_tables, text_rows
 from ragwheel.labels.text import normalise
 
 __all__ = ["read_beir"]
@@ -36,10 +34,10 @@ def read_beir(folder: str | Path, *, split: str = "test", train: str | Path | No
         LeakError: a test query is in ``train`` too.
     """
     folder = Path(folder)
-    corpus = {one: _text(row) for one, row in _lines(folder / "corpus.jsonl").items()}
+    corpus = {one: passage(row) for one, row in _lines(folder / "corpus.jsonl").items()}
     rows = _lines(folder / "queries.jsonl")
-    texts = {one: str(row.get("text", "")) for one, row in rows.items()}
-    tables = _tables(folder)
+    texts = {one: passage({**row, "title": None}) for one, row in rows.items()}
+    tables = qrels_tables(folder)
     chosen = tables.get(split, tables.get(""))
     if chosen is None:
         raise DatasetError(
@@ -76,64 +74,40 @@ def read_beir(folder: str | Path, *, split: str = "test", train: str | Path | No
     )
 
 
-def _text(row: Mapping[str, Any]) -> str:
-    title, text = str(row.get("title") or ""), str(row.get("text") or "")
-    return f"{title} {text}".strip()
-
-
-def _tables(folder: Path) -> dict[str, Path]:
-    """The qrels by split; the empty name stands for a table of no split."""
-    found = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
-    found |= {path.name[6:-4]: path for path in sorted(folder.glob("qrels.*.tsv"))}
-    if (folder / "qrels.tsv").is_file():
-        found[""] = folder / "qrels.tsv"
-    return found
-
-
 def _lines(path: Path) -> dict[str, dict[str, Any]]:
-    """The objects of a JSON lines file by their ``_id``."""
-    found: dict[str, dict[str, Any]] = {}
+    """The objects of a JSON lines file by their id."""
+    rows: dict[str, dict[str, Any]] = {}
+
+    def refuse(number: int, reason: str) -> None:
+        raise DatasetError(f"{path}, line {number}: {reason}. Expected one JSON object with _id a line.")
+
     try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if not line.strip():
-                    continue
-                row = json.loads(line)
-                name = str(row["_id"])
-                if name in found:
-                    raise DatasetError(
-                        f"{path}, line {number}: the id {name!r} is there a second time; ids must be unique."
-                    )
-                found[name] = row
+        for number, name, row in text_rows(path, refuse):
+            if name in rows:
+                raise DatasetError(
+                    f"{path}, line {number}: the id {name!r} is there a second time; ids must be unique."
+                )
+            rows[name] = row
     except OSError as exc:
         raise DatasetError(f"{path} cannot be read: {exc.strerror}. {_LAYOUT}") from exc
-    except (ValueError, KeyError, TypeError) as exc:
-        raise DatasetError(
-            f"{path}, line {len(found) + 1}: {type(exc).__name__} {exc}. Expected one JSON object with _id a "
-            f"line."
-        ) from exc
-    return found
+    return rows
 
 
 def _qrels(path: Path) -> dict[str, dict[str, int]]:
-    found: dict[str, dict[str, int]] = {}
+    qrels: dict[str, dict[str, int]] = {}
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            for number, row in enumerate(csv.reader(file, delimiter="\t"), 1):
-                if not row or (number == 1 and not row[-1].lstrip("-").isdigit()):
-                    continue  # the head
-                # TREC's own tables have a column more, always 0, after the query
-                query, document, grade = (row[0], row[-2], int(row[-1]))
-                if document in found.setdefault(query, {}) and found[query][document] != grade:
-                    raise DatasetError(
-                        f"{path}, line {number}: {document!r} has the grades {found[query][document]} and "
-                        f"{grade} for the query {query!r}."
-                    )
-                found[query][document] = grade
+        for line in level_lines(path):
+            if line.level is None:
+                raise DatasetError(f"{path}, line {line.line}: no query, document and grade. {_LAYOUT}")
+            grade = round(line.level)
+            previous = qrels.setdefault(line.query, {}).setdefault(line.document, grade)
+            if previous != grade:
+                raise DatasetError(
+                    f"{path}, line {line.line}: {line.document!r} has the grades {previous} and {grade} "
+                    f"for the query {line.query!r}."
+                )
     except OSError as exc:
         raise DatasetError(f"{path} cannot be read: {exc.strerror}. {_LAYOUT}") from exc
-    except (ValueError, IndexError) as exc:
-        raise DatasetError(f"{path}: {exc}. {_LAYOUT}") from exc
-    if not found:
+    if not qrels:
         raise DatasetError(f"{path} has no judgments. {_LAYOUT}")
-    return found
+    return qrels

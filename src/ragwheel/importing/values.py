@@ -2,86 +2,16 @@
 
 from __future__ import annotations
 
-import ast
-import io
-import json
 import math
 import re
-import tokenize
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-import msgspec
+from ragwheel.lenient import loose
 
 __all__ = ["first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
-
-MAX_DEPTH: Final = 4  # JSON inside JSON inside JSON
-MAX_REPR_CHARS: Final = 2_000_000
-_OBJECT: Final = re.compile(r"<[\w.]+(?: object)? at 0x[0-9a-fA-F]+>|<[\w.]+: ('[^']*'|\d+)>")
-_ARRAY: Final = re.compile(r"\barray\((\[.*?\])(?:, dtype=[^)]*)?\)", re.DOTALL)
-_NEXT_OBJECT: Final = re.compile(r"\}\s+\{")
-_NAN: Final = re.compile(r"(?<=[\s:\[,(])(nan|inf|-inf|NaN|NaT|None|null)(?=[\s,\])}])")
-
-
-def loose(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return what a text holds where it is JSON or a Python literal, also encoded twice; else the value."""
-    while depth > 0 and isinstance(value, str):
-        text = value.strip()
-        if not text or text[0] not in "[{\"'(" or len(text) < 2:
-            return value
-        decoded = _decoded(text)
-        if decoded is None:
-            return value
-        value, depth = decoded, depth - 1
-    return value
-
-
-def _decoded(text: str) -> Any:
-    try:
-        return msgspec.json.decode(text)
-    except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
-        pass  # no strict JSON: Python's reader also takes NaN, then Python's own way of writing it is tried
-    if text[0] in "[{":
-        try:
-            return json.loads(text, strict=False)
-        except (ValueError, RecursionError):
-            pass  # the next attempt reads it as Python
-    return _literal(text) if len(text) <= MAX_REPR_CHARS else None
-
-
-def _literal(text: str) -> Any:
-    """Python's way of writing a value, with objects as None, or a numpy array of texts or mappings."""
-    plain = _ARRAY.sub(r"\1", _OBJECT.sub("None", text))
-    plain = _NEXT_OBJECT.sub("}, {", _NAN.sub("None", plain))
-    try:
-        return ast.literal_eval(_with_commas(plain))
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _with_commas(text: str) -> str:
-    """Put commas between texts that stand side by side: numpy writes a list of two texts so.
-
-    Python would read them as one text.
-    """
-    if not text.startswith("["):
-        return text
-    edits: list[tuple[int, int]] = []
-    previous: tokenize.TokenInfo | None = None
-    try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
-            if token.type == tokenize.STRING and previous is not None and previous.type == tokenize.STRING:
-                edits.append(previous.end)
-            if token.type not in {tokenize.NL, tokenize.NEWLINE, tokenize.COMMENT}:
-                previous = token
-    except (tokenize.TokenError, SyntaxError, IndentationError):
-        return text
-    lines = text.splitlines(keepends=True)
-    for line, column in reversed(edits):
-        lines[line - 1] = f"{lines[line - 1][:column]}, {lines[line - 1][column:]}"
-    return "".join(lines)
 
 
 def plain_text(value: Any, depth: int = 6) -> str | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 from ragwheel.errors import JudgmentError
 from ragwheel.judgments.examples import EvalFormat, EvalSet, Example, read_evalset
@@ -22,6 +23,7 @@ __all__ = ["EvalsetReport", "import_evalset"]
 NEAR_TEXT: Final = 0.9
 #: An id that both have is the same chunk only if the texts share at least this much.
 SAME_ID: Final = 0.5
+_VERSION: Final = re.compile(r"@\d+$")
 _NAME: Final = re.compile(r"[\w.:-]{1,80}")
 
 
@@ -41,6 +43,7 @@ class EvalsetReport:
     new: int
     chunks: Mapping[str, int]
     refused: Mapping[str, int] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def import_evalset(
@@ -50,6 +53,7 @@ def import_evalset(
     name: str | None = None,
     use: EvalsetUse = "test",
     format: EvalFormat | None = None,  # noqa: A002 - as in the CLI
+    split: str | None = None,
 ) -> EvalsetReport:
     """Take an evaluation set into the store, as judgments of the judge ``evalset:NAME``.
 
@@ -63,6 +67,7 @@ def import_evalset(
         name: of the set; None: the file's name.
         use: ``"train"`` or ``"test"``.
         format: None: found out.
+        split: only this table of qrels of a BEIR or TREC folder; None: all.
 
     Raises:
         JudgmentError: the set cannot be read, or was imported for the other use.
@@ -78,8 +83,8 @@ def import_evalset(
         raise JudgmentError(
             f"The name {name!r} cannot be used; allowed: up to 80 letters, digits and . _ : -"
         )
-    found = read_evalset(path, format)
-    with writing_judgments(db) as writer:
+    found = read_evalset(path, format, split=split)
+    with writing_judgments(db, create=True) as writer:
         return _write(writer, name, use, found)
 
 
@@ -132,6 +137,7 @@ def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, found: EvalSet) -
         new=writer.outcomes["new"],
         chunks=dict(sorted(ways.items())),
         refused={reason: n for reason, n in sorted(refused.items()) if n},
+        notes=tuple(found.notes),
     )
 
 
@@ -150,16 +156,10 @@ def _matched(
     wanted = {_identity(one): None for one in examples}
     found: dict[Identity, Place] = {}
     ways: Counter[str] = Counter()
-    by_id, by_text = defaultdict(list), defaultdict(list)
-    for identity in wanted:
-        doc_id, text = identity
-        if doc_id is not None:
-            by_id[doc_id].append(identity)
-        if text is not None:
-            by_text[normalise(text)].append(identity)
+    by_id, by_text = _wanted_by(wanted)
     equal: dict[Identity, Place] = {}
     for source, chunk_id, body in writer.chunks():
-        for identity in by_id.get(chunk_id, ()):
+        for identity in (*by_id.get(chunk_id, ()), *by_id.get(f"{source}/{chunk_id}", ())):
             text = identity[1]
             if identity not in found and (text is None or jaccard(tokens(text), tokens(body)) >= SAME_ID):
                 found[identity] = (source, chunk_id, None)
@@ -181,6 +181,27 @@ def _matched(
             found[identity] = _added(writer, name, doc_id, text)
             ways["added"] += 1
     return found, ways
+
+
+def _wanted_by(
+    wanted: Iterable[Identity],
+) -> tuple[Mapping[str, list[Identity]], Mapping[str, list[Identity]]]:
+    """The chunks of a set by every name that they may have in the store, and by their normalised text."""
+    by_id: defaultdict[str, list[Identity]] = defaultdict(list)
+    by_text: defaultdict[str, list[Identity]] = defaultdict(list)
+    for identity in wanted:
+        doc_id, text = identity
+        for name in _names_of(doc_id) if doc_id is not None else ():
+            by_id[name].append(identity)
+        if text is not None:
+            by_text[normalise(text)].append(identity)
+    return by_id, by_text
+
+
+def _names_of(doc_id: str) -> tuple[str, ...]:
+    """The id as it stands, and as our own exports may write it: blanks encoded, a version behind it."""
+    plain = unquote(doc_id)
+    return tuple(dict.fromkeys((doc_id, plain, _VERSION.sub("", plain))))
 
 
 def _near(writer: JudgmentWriter, missing: Sequence[Identity]) -> dict[Identity, Place]:

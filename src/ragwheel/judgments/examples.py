@@ -10,7 +10,7 @@ beir     a folder with ``corpus.jsonl``, ``queries.jsonl`` and ``qrels/*.tsv`` o
 trec     a qrels file (``qid 0 docid rel``); beside it ``queries.tsv|jsonl``, perhaps ``corpus.tsv|jsonl``
 csv      columns ``query``, ``chunk_id`` and/or ``text``, ``grade`` (0-5; 5 when there is no such column)
 ragas    ``user_input`` and ``reference_contexts`` (the Ragas test set, as JSON, JSON lines or CSV)
-deepeval ``input`` and ``context`` or ``retrieval_context`` (DeepEval goldens, JSON, JSON lines or CSV)
+deepeval ``input`` and ``context`` (DeepEval goldens, JSON, JSON lines or CSV)
 pairs    ``queries, corpus, relevant_docs`` (LlamaIndex ``EmbeddingQAFinetuneDataset``), or JSON lines with a
          question and a chunk
 ======== ===================================================================================================
@@ -20,20 +20,22 @@ from __future__ import annotations
 
 import csv
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.errors import JudgmentError
+from ragwheel.judgments.relevance import level_lines, passage, qrels_tables, questions_beside, text_rows
+from ragwheel.lenient import csv_rows, loose
 
 __all__ = ["FORMATS", "EvalFormat", "EvalSet", "Example", "read_evalset"]
 
 EvalFormat = Literal["beir", "trec", "csv", "ragas", "deepeval", "pairs"]
 _QUESTION: Final = ("query", "question", "user_input", "input", "anchor", "sentence1")
 _PASSAGE: Final = ("text", "chunk", "context", "document", "positive", "passage", "sentence2")
-_ID: Final = ("_id", "id", "docid", "doc_id", "query_id", "qid")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,31 @@ class Example:
 
 @dataclass
 class EvalSet:
-    """What was read; ``synthetic``: a model wrote the questions. ``refused`` counts rows by reason."""
+    """What was read; ``synthetic``: a model wrote the questions. ``refused`` counts rows by reason.
+
+    ``notes`` say what was concluded from the rows, such as the scale of labels.
+    """
 
     format: EvalFormat
     synthetic: bool
     examples: list[Example] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
 
 
-def read_evalset(path: str | Path, format: EvalFormat | None = None) -> EvalSet:  # noqa: A002 - as in the CLI
+Reader = Callable[[Path, "str | None"], EvalSet]
+"""Reads a file or folder, of which only one split where that is given."""
+
+
+def read_evalset(
+    path: str | Path,
+    format: EvalFormat | None = None,  # noqa: A002 - as in the CLI
+    *,
+    split: str | None = None,
+) -> EvalSet:
     """Read an evaluation set; the format is found out where it is not given.
+
+    ``split`` is the only table of qrels that is read of a BEIR or TREC folder; None: all.
 
     Relevance levels of qrels are scaled so that the highest of the set is grade 5; levels below 0 are 0.
 
@@ -71,7 +88,7 @@ def read_evalset(path: str | Path, format: EvalFormat | None = None) -> EvalSet:
         raise JudgmentError(f"There is no format {format!r}; allowed: {', '.join(FORMATS)}.")
     try:
         name = format or _guess(path)
-        found = FORMATS[name](path)
+        found = FORMATS[name](path, split)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, AttributeError, TypeError) as exc:
         raise JudgmentError(
             f"{path} cannot be read as {format or 'an evaluation set'}: {type(exc).__name__}: {exc}. "
@@ -98,7 +115,7 @@ def _usable(one: Example, refused: Counter[str]) -> bool:
 
 def _guess(path: Path) -> EvalFormat:
     if path.is_dir():
-        return "beir" if _tables(path) else "trec"
+        return "beir" if qrels_tables(path) and (path / "corpus.jsonl").is_file() else "trec"
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
             columns: Iterable[str] = next(csv.reader(file), [])
@@ -117,172 +134,207 @@ def _guess(path: Path) -> EvalFormat:
 # --- relevance judgments: BEIR and TREC ---
 
 
-def _beir(folder: Path) -> EvalSet:
-    found = EvalSet("beir", synthetic=False)
-    levels: list[tuple[str, str, float]] = []
-    for path in _tables(folder):
-        levels += _levels(path, (0, 1, 2), found.refused)
-    return _with_texts(found, levels, folder / "queries.jsonl", folder / "corpus.jsonl")
+def _beir(folder: Path, split: str | None) -> EvalSet:
+    result = EvalSet("beir", synthetic=False)
+    tables = qrels_tables(folder)
+    levels = [level for path in _of_split(tables, split, folder) for level in _levels(path, result.refused)]
+    _with_texts(result, levels, folder / "queries.jsonl", folder / "corpus.jsonl")
+    return result
 
 
-def _tables(folder: Path) -> list[Path]:
-    """BEIR's tables of qrels: ``qrels/SPLIT.tsv``, else ``qrels*.tsv`` with three columns."""
-    beside = (path for path in sorted(folder.glob("qrels*.tsv")) if _width(path) == 3)
-    return sorted((folder / "qrels").glob("*.tsv")) or list(beside)
+def _of_split(tables: Mapping[str, Path], split: str | None, folder: Path) -> list[Path]:
+    """The tables of one split, or all of them."""
+    if split is None:
+        return [tables[name] for name in sorted(tables)]
+    if split not in tables:
+        raise ValueError(
+            f"{folder} has no qrels of the split {split!r}; it has: {', '.join(sorted(tables)) or 'none'}"
+        )
+    return [tables[split]]
 
 
-def _width(path: Path) -> int:
-    with path.open(encoding="utf-8") as file:
-        return len(file.readline().split())
-
-
-def _trec(path: Path) -> EvalSet:
+def _trec(path: Path, split: str | None) -> EvalSet:
     folder = path if path.is_dir() else path.parent
-    files = sorted(folder.glob("*qrels*")) if path.is_dir() else [path]
+    if path.is_dir():
+        tables = qrels_tables(folder) or {found.name: found for found in sorted(folder.glob("*qrels*"))}
+        files = _of_split(tables, split, folder)
+    else:
+        files = [path]
     if not files:
         raise ValueError(f"{folder} has neither qrels/ (BEIR) nor a file with qrels in its name (TREC)")
-    found = EvalSet("trec", synthetic=False)
-    levels = [level for file in files for level in _levels(file, (0, 2, 3), found.refused)]
-    queries = _beside(folder, "queries", "topics")
-    if queries is None:
-        raise ValueError(
-            f"{folder} has no queries.tsv or queries.jsonl: qrels alone do not say what was asked"
-        )
-    return _with_texts(found, levels, queries, _beside(folder, "corpus", "collection", "docs"))
+    result = EvalSet("trec", synthetic=False)
+    highest, read = 0.0, []
+    for file in files:
+        levels = _levels(file, result.refused)
+        questions = questions_beside(file, "queries", "topics")
+        if levels and questions is None:
+            raise ValueError(
+                f"{folder} has no queries.tsv or queries.jsonl: qrels alone do not say what was asked"
+            )
+        highest = max([highest, *(level for *_, level in levels)])
+        if questions is not None:
+            read.append((levels, questions))
+    corpus = questions_beside(files[0], "corpus", "collection", "docs")
+    for levels, questions in read:
+        _with_texts(result, levels, questions, corpus, highest)
+    return result
 
 
-def _beside(folder: Path, *names: str) -> Path | None:
-    paths = (folder / f"{name}.{ending}" for name in names for ending in ("tsv", "jsonl"))
-    return next((path for path in paths if path.is_file()), None)
-
-
-def _levels(path: Path, places: tuple[int, int, int], refused: Counter[str]) -> list[tuple[str, str, float]]:
-    """(query id, document id, relevance) of a qrels file, whose cells are split by tabs or blanks."""
-    found = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file):
-            cells = line.split()
-            if not cells or (number == 0 and not _is_number(cells[-1])):
-                continue  # a head
-            if len(cells) != places[2] + 1 or not _is_number(cells[-1]):
-                refused["unreadable line of qrels"] += 1
-                continue
-            query_id, doc_id, level = (cells[place] for place in places)
-            found.append((query_id, doc_id, float(level)))
-    return found
-
-
-def _is_number(text: str) -> bool:
-    return text.lstrip("+-").replace(".", "", 1).isdigit()
+def _levels(path: Path, refused: Counter[str]) -> list[tuple[str, str, float]]:
+    """(query id, document id, relevance) of a table of qrels."""
+    levels = []
+    for line in level_lines(path):
+        if line.level is None:
+            refused["unreadable line of qrels"] += 1
+        else:
+            levels.append((line.query, line.document, line.level))
+    return levels
 
 
 def _with_texts(
-    found: EvalSet, levels: list[tuple[str, str, float]], queries: Path, corpus: Path | None
-) -> EvalSet:
-    questions = _texts(queries, {query for query, _, _ in levels}, found.refused)
-    texts = _texts(corpus, {doc for _, doc, _ in levels}, found.refused) if corpus else {}
-    highest = max((level for *_, level in levels), default=0.0)
+    result: EvalSet,
+    levels: list[tuple[str, str, float]],
+    queries: Path,
+    corpus: Path | None,
+    highest: float = 0.0,
+) -> None:
+    questions = _texts(queries, {query for query, _, _ in levels}, result.refused)
+    texts = _texts(corpus, {doc for _, doc, _ in levels}, result.refused) if corpus else {}
+    highest = highest or max((level for *_, level in levels), default=0.0)
     for query, doc, level in levels:
         if query not in questions:
-            found.refused["question without text"] += 1
+            result.refused["question without text"] += 1
             continue
         if corpus is not None and doc not in texts:
-            found.refused["chunk not in the corpus file"] += 1
+            result.refused["chunk not in the corpus file"] += 1
             continue
         grade = 5 * max(level, 0) / highest if highest > 0 else 0.0
-        found.examples.append(Example(questions[query], doc, texts.get(doc), round(grade, 3)))
-    return found
+        result.examples.append(Example(questions[query], doc, texts.get(doc), round(grade, 3)))
 
 
 def _texts(path: Path, wanted: set[str], refused: Counter[str]) -> dict[str, str]:
-    """The texts of the wanted ids, from JSON lines or ``id <tab> text``; read line by line."""
-    if path.suffix == ".jsonl":
-        rows = ((_first(row, _ID), _passage(row)) for row in _records(path, refused))
-        return {name: text for name, text in rows if name in wanted}
-    with path.open(encoding="utf-8") as file:
-        cells = (line.rstrip("\n").partition("\t") for line in file)
-        return {name: text for name, _, text in cells if name in wanted}
+    """The texts of the wanted ids; read line by line."""
 
+    def refuse(_: int, reason: str) -> None:
+        refused[reason] += 1
 
-def _passage(row: Mapping[str, Any]) -> str:
-    """Title and text as one, as BEIR's evaluation joins them."""
-    return f"{row.get('title') or ''} {_first(row, _PASSAGE) or ''}".strip()
+    return {name: passage(row) for _, name, row in text_rows(path, refuse) if name in wanted}
 
 
 # --- tables and goldens ---
 
 
-def _csv(path: Path) -> EvalSet:
-    found = EvalSet("csv", synthetic=False)
-    rows = _records(path, found.refused)
+def _csv(path: Path, _: str | None) -> EvalSet:
+    result = EvalSet("csv", synthetic=False)
+    rows = _records(path, result.refused)
     for number, row in enumerate(rows):
         if number == 0 and not ("query" in row and {"chunk_id", "text"} & row.keys()):
             raise ValueError(
                 f"the columns are {', '.join(map(str, row))}; expected query, chunk_id and/or text, and grade"
             )
-        grade = row.get("grade", "5")
-        if not _is_number(str(grade)):
-            found.refused["grade that is no number"] += 1
+        grade = _grade(row.get("grade", "5"))
+        if grade is None:
+            result.refused["grade that is no number"] += 1
             continue
-        found.examples.append(
-            Example(row["query"] or "", row.get("chunk_id") or None, row.get("text") or None, float(grade))
+        result.examples.append(
+            Example(row["query"] or "", row.get("chunk_id") or None, row.get("text") or None, grade)
         )
-    return found
+    return result
 
 
-def _goldens(name: EvalFormat, question: str, contexts: tuple[str, ...]) -> Callable[[Path], EvalSet]:
-    """A reader of question-and-contexts rows; the contexts are what the question should be answered from."""
+def _grade(value: Any) -> float | None:
+    if isinstance(value, bool):
+        return float(value)
+    try:
+        grade = float(value)
+    except (TypeError, ValueError):
+        return None
+    return grade if math.isfinite(grade) else None
 
-    def read(path: Path) -> EvalSet:
-        found = EvalSet(name, synthetic=True)
-        for row in _records(path, found.refused):
-            texts = next((row[column] for column in contexts if row.get(column)), None)
+
+def _goldens(name: EvalFormat, question: str, contexts: str) -> Reader:
+    """A reader of question-and-contexts rows; the contexts are what the question should be answered from.
+
+    What the app retrieved for the question stands in other columns and is no judgment: retrieved is not
+    relevant.
+    """
+
+    def read(path: Path, _: str | None) -> EvalSet:
+        result = EvalSet(name, synthetic=True)
+        for row in _records(path, result.refused):
+            texts = row.get(contexts)
             if isinstance(texts, str):
                 texts = _as_list(texts)
+            texts = [text for text in texts or () if str(text or "").strip()]
             if not texts:
-                found.refused["no context"] += 1
+                result.refused["no context"] += 1
                 continue
             asked = str(row.get(question) or "")
-            found.examples += [Example(asked, None, str(text), 5.0) for text in texts]
-        return found
+            result.examples += [Example(asked, None, str(text), 5.0) for text in texts]
+        return result
 
     return read
 
 
-def _as_list(text: str) -> list[str]:
-    """A cell of a CSV file that holds a list: JSON, Python's way of writing one, or texts between bars."""
-    import ast
+def _as_list(text: str) -> list[Any]:
+    """A cell of a CSV file that holds a list: JSON, Python's or numpy's way of writing one, or texts in bars.
 
-    for parse in (json.loads, ast.literal_eval):
-        try:
-            found = parse(text)
-        except (ValueError, SyntaxError):
-            continue
-        if isinstance(found, list):
-            return [str(one) for one in found]
-    return text.split("|")
+    Bars that stand in a table, over several lines or with blanks around them, are part of one text.
+    """
+    if not text.strip():
+        return []
+    value = loose(text)
+    if isinstance(value, list):
+        return value
+    table = "\n" in text.strip() or " | " in text or text.strip()[0] == "|" or text.strip()[-1] == "|"
+    return [text] if table else text.split("|")
 
 
-def _pairs(path: Path) -> EvalSet:
-    found = EvalSet("pairs", synthetic=True)
-    for row in _records(path, found.refused):
+def _pairs(path: Path, _: str | None) -> EvalSet:
+    result = EvalSet("pairs", synthetic=True)
+    graded: list[tuple[Example, str]] = []
+    for row in _records(path, result.refused):
         if {"queries", "corpus", "relevant_docs"} <= row.keys():
             for query_id, docs in row["relevant_docs"].items():
                 asked = str(row["queries"].get(query_id) or "")
-                found.examples += [Example(asked, doc, row["corpus"].get(doc), 5.0) for doc in docs]
-            continue
-        grade = row.get("grade", row.get("label", 5))
-        if not isinstance(grade, (int, float)) or isinstance(grade, bool):
-            found.refused["grade that is no number"] += 1
-            continue
-        named = str(_first(row, ("chunk_id", "doc_id", "docid")) or "") or None
-        text = _first(row, _PASSAGE)
-        found.examples.append(
-            Example(
-                str(_first(row, _QUESTION) or ""), named, None if text is None else str(text), float(grade)
-            )
+                result.examples += [Example(asked, doc, row["corpus"].get(doc), 5.0) for doc in docs]
+        elif isinstance(row.get("docs"), list) and isinstance(row.get("labels"), list):
+            asked = str(_first(row, _QUESTION) or "")
+            graded += [
+                (Example(asked, None, str(text), _grade(label) or 0.0), "label")
+                for text, label in zip(row["docs"], row["labels"])
+            ]
+        else:
+            graded += _pair(row, result.refused)
+    labels = [example.grade for example, key in graded if key == "label"]
+    factor = 5.0 if labels and max(labels) <= 1 and min(labels) >= 0 else 1.0
+    if factor != 1:
+        result.notes.append(
+            f"the {len(labels):,} labels go up to {max(labels):g}: read as 0-1 and scaled to grades of 0-5"
         )
-    return found
+    for example, key in graded:
+        scaled = round(example.grade * (factor if key == "label" else 1), 6)
+        result.examples.append(replace(example, grade=scaled))
+    return result
+
+
+def _pair(row: Mapping[str, Any], refused: Counter[str]) -> list[tuple[Example, str]]:
+    """The pair of a question and a chunk in a row, and its negatives where it has some."""
+    key = next((name for name in ("grade", "label") if row.get(name) is not None), "")
+    grade = _grade(row[key]) if key else 5.0
+    if grade is None or isinstance(row.get(key), str):
+        refused["grade that is no number"] += 1
+        return []
+    named = _first(row, ("chunk_id", "doc_id", "docid"))
+    text = _first(row, _PASSAGE)
+    asked = str(_first(row, _QUESTION) or "")
+    pair = Example(
+        asked, None if named is None else str(named) or None, None if text is None else str(text), grade
+    )
+    negatives = [
+        str(v) for name, v in row.items() if name.startswith("negative") and isinstance(v, str) and v.strip()
+    ]
+    return [(pair, key), *((Example(asked, None, negative, 0.0), "negative") for negative in negatives)]
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
@@ -293,11 +345,10 @@ def _records(path: Path, refused: Counter[str]) -> Iterator[dict[str, Any]]:
     """The objects of a JSON file (one, or a list), of JSON lines, or the rows of a CSV file."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
-            yield from csv.DictReader(file)
+            yield from csv_rows(file, refused, blanks=True)
     elif path.suffix == ".json":
-        found = json.loads(path.read_text("utf-8-sig"))
-        rows = found if isinstance(found, list) else [found]
-        for row in rows:
+        document = json.loads(path.read_text("utf-8-sig"))
+        for row in document if isinstance(document, list) else [document]:
             if isinstance(row, dict):
                 yield row
             else:
@@ -318,11 +369,11 @@ def _records(path: Path, refused: Counter[str]) -> Iterator[dict[str, Any]]:
                     refused["record that is no object"] += 1
 
 
-FORMATS: Final[dict[EvalFormat, Callable[[Path], EvalSet]]] = {
+FORMATS: Final[dict[EvalFormat, Reader]] = {
     "beir": _beir,
     "trec": _trec,
     "csv": _csv,
-    "ragas": _goldens("ragas", "user_input", ("reference_contexts", "retrieved_contexts")),
-    "deepeval": _goldens("deepeval", "input", ("context", "retrieval_context")),
+    "ragas": _goldens("ragas", "user_input", "reference_contexts"),
+    "deepeval": _goldens("deepeval", "input", "context"),
     "pairs": _pairs,
 }

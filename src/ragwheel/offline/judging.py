@@ -148,7 +148,8 @@ def import_judgments(
     examples: list[str] = []
     rows = _read(Path(path), judge, refused, examples)
     first = next(rows, None)
-    return _write(db, chain(() if first is None else (first,), rows), refused, examples, progress)
+    judgments = chain(() if first is None else (first,), rows)
+    return _write(db, judgments, refused, examples, progress, create=True)
 
 
 def _write(
@@ -157,11 +158,13 @@ def _write(
     refused: Counter[str],
     examples: list[str],
     progress: Callable[[int], None] | None,
+    *,
+    create: bool = False,
 ) -> JudgmentReport:
     outcomes: Counter[Outcome] = Counter()
     done = 0
     while batch := list(islice(judgments, _BATCH)):
-        with writing_judgments(db) as writer:
+        with writing_judgments(db, create=create) as writer:
             sources = _Sources(writer)
             for where, one in batch:
                 try:

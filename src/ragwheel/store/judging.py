@@ -136,16 +136,19 @@ class JudgmentWriter:
 
 
 @contextlib.contextmanager
-def writing_judgments(db: str | Path, *, timeout_s: float = 30.0) -> Iterator[JudgmentWriter]:
+def writing_judgments(
+    db: str | Path, *, create: bool = False, timeout_s: float = 30.0
+) -> Iterator[JudgmentWriter]:
     """The right to write judgments, in one transaction: when the block raises, nothing was written.
 
-    Merges the journal first, so that the chunks of a running app are known.
+    Merges the journal first, so that the chunks of a running app are known. ``create`` makes the database
+    where there is none.
 
     Raises:
         StoreError: the database is missing or cannot be written.
     """
     path = Path(db)
-    check_file(path, may_be_new=bool(files.segments(path)))
+    check_file(path, may_be_new=create or bool(files.segments(path)))
     try:
         with files.merge_lock(path, timeout_s=timeout_s) as ours:
             if not ours:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import IO, Any, Final
 
 from ragwheel.errors import ImportingError, MissingExtra
+from ragwheel.lenient import csv_rows
 
-__all__ = ["csv_rows", "read_csv", "read_parquet"]
+__all__ = ["read_csv", "read_parquet"]
 
 BATCH_ROWS: Final = 256
-MAX_CELL_CHARS: Final = 64 * 1024 * 1024
 
 
 def read_csv(
@@ -26,36 +25,6 @@ def read_csv(
             if number % BATCH_ROWS == 0:
                 progress(file.tell())
             yield row
-
-
-def csv_rows(text: IO[str], unreadable: Counter[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of CSV text; blank cells are left out.
-
-    A row of another width than the header is counted. The delimiter is the one
-    that the header holds most often. Cells may have up to 64 million characters.
-    """
-    header_line = text.readline()
-    delimiter = max(",\t;", key=header_line.count)
-    previous_limit = csv.field_size_limit(MAX_CELL_CHARS)
-    try:
-        names = next(csv.reader([header_line], delimiter=delimiter), [])
-        reader = csv.reader(text, delimiter=delimiter)
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error:
-                unreadable["broken row of CSV"] += 1
-                continue
-            if not cells:
-                continue
-            if len(cells) != len(names):
-                unreadable["wrong number of cells"] += 1
-                continue
-            yield {name: cell for name, cell in zip(names, cells) if cell != ""}
-    finally:
-        csv.field_size_limit(previous_limit)
 
 
 def read_parquet(
