@@ -2,7 +2,7 @@
 import { readFileSync } from "node:fs";
 import { gzipSync } from "node:zlib";
 
-const LIMIT = 4096;
-const size = gzipSync(readFileSync(process.argv[2]), { level: 9 }).length;
-console.log(`${process.argv[2]}: ${size} bytes gzipped, ${LIMIT} allowed`);
-process.exit(size <= LIMIT ? 0 : 1);
+const [, , path, limit] = process.argv;
+const size = gzipSync(readFileSync(path), { level: 9 }).length;
+console.log(`${path}: ${size} bytes gzipped, ${limit} allowed`);
+process.exit(size <= Number(limit) ? 0 : 1);

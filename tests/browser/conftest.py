@@ -130,6 +130,16 @@ class Site:
         )
         return f"{self.url}/pages/{name}.html"
 
+    def plain(self, name: str, body: str) -> str:
+        """A page as somebody writes it, without a script of ours; returns its URL."""
+        (self.folder / f"{name}.html").write_text(
+            '<!doctype html><html lang="en"><meta charset="utf-8"><title>t</title>'
+            '<link rel="stylesheet" href="site.css"><link rel="icon" href="data:,">'
+            f"<body>{body}</body></html>",
+            encoding="utf-8",
+        )
+        return f"{self.url}/pages/{name}.html"
+
     def signals(self, turn: ragwheel.Turn, *kinds: str) -> list[dict[str, Any]]:
         """What the store has about a turn, oldest first: rows of the view ``signals``."""
         with contextlib.closing(open_store(self.db)) as connection:

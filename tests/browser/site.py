@@ -21,7 +21,7 @@ from ragwheel import collector
 BEACON = Path(__file__).parents[2] / "integrations" / "browser" / "src"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self' {collector}; img-src data:; "
-    "form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'"
+    "frame-src 'self'; form-action 'self'; base-uri 'none'; require-trusted-types-for 'script'"
 )
 
 
@@ -50,7 +50,7 @@ def main(folder: str, db: str, fd: str) -> None:
         routes=[
             Mount("/pages", StaticFiles(directory=folder, html=True)),
             Mount("/beacon", StaticFiles(directory=BEACON)),
-            Mount("/", collector.app(db, origins=[f"http://localhost:{port}"])),
+            Mount("/", collector.app(db, origins=[f"http://localhost:{port}"], beacon=True)),
         ],
         middleware=[Middleware(Strict, collector=f"http://127.0.0.1:{port}")],
     )

@@ -143,10 +143,11 @@ def test_an_early_signal_is_pending_and_joins_its_retrieval(open_shop):
 def test_events_are_the_same_in_any_order(tmp_path, open_shop):
     shop = open_shop()
     now = time.time()
+    old = shop.handle(now_s=now - 7200)
     events = [
-        {"handle": shop.retrieval, "kind": "click", "chunk": "c1", "event_id": "a", "at": now - 3600},
-        {"handle": shop.turn, "kind": "dwell", "chunk": "c1", "value": 3, "event_id": "b", "at": now - 10},
-        {"handle": shop.turn, "kind": "dwell", "chunk": "c1", "value": 3, "event_id": "b", "at": now - 10},
+        {"handle": old, "kind": "click", "chunk": "c1", "event_id": "a", "at": now - 3600},
+        {"handle": old, "kind": "dwell", "chunk": "c1", "value": 3, "event_id": "b", "at": now - 10},
+        {"handle": old, "kind": "dwell", "chunk": "c1", "value": 3, "event_id": "b", "at": now - 10},
         {"handle": shop.turn, "kind": "thumbs_up", "event_id": "c", "at": now + 86_400},
         {"handle": shop.turn, "kind": "thumbs_down", "event_id": "d", "at": 0},
     ]
@@ -166,7 +167,8 @@ def test_events_are_the_same_in_any_order(tmp_path, open_shop):
 
 def test_a_wrong_clock_is_replaced_and_flagged(shop):
     before = time.time_ns()
-    for at in (time.time() + 3600, 12, "2031-01-01T00:00:00Z"):
+    ten_minutes_slow = time.time() - 600  # before the handle was given out
+    for at in (time.time() + 3600, 12, "2031-01-01T00:00:00Z", ten_minutes_slow):
         shop.post({"handle": shop.turn, "kind": "thumbs_up", "at": at})
     for row in shop.rows("at_ns, received_ns, flags"):
         assert row[0] == row[1] >= before
@@ -176,12 +178,19 @@ def test_a_wrong_clock_is_replaced_and_flagged(shop):
 def test_times_are_taken_as_seconds_and_as_iso_8601(shop):
     moment = datetime.now(timezone.utc).replace(microsecond=250_000) - timedelta(hours=1)
     for at in (moment.timestamp(), moment.isoformat(), moment.isoformat().replace("+00:00", "Z")):
-        shop.post({"handle": shop.turn, "kind": "thumbs_up", "event_id": f"e{at}", "at": at})
+        shop.post(
+            {
+                "handle": shop.handle(now_s=time.time() - 7200),
+                "kind": "thumbs_up",
+                "event_id": f"e{at}",
+                "at": at,
+            }
+        )
     expected = int(moment.timestamp() * 1e9)
     assert [abs(row[0] - expected) < 2000 for row in shop.rows("at_ns")] == [True] * 3
-    assert shop.results({"handle": shop.turn, "kind": "thumbs_up", "at": "noon"}) == [
-        ("refused", "time out of range")
-    ]
+    assert shop.results(
+        {"handle": shop.handle(now_s=time.time() - 7200), "kind": "thumbs_up", "at": "noon"}
+    ) == [("refused", "time out of range")]
 
 
 def test_a_thousand_replays_are_one_row(open_shop):

@@ -77,6 +77,18 @@ def test_a_click_without_a_dwell_from_the_client_is_no_bounce(store, evidence):
     assert [row["kind"] for row in evidence()] == ["click"]
 
 
+def test_a_short_dwell_that_was_reported_before_the_click_is_no_bounce(store, evidence):
+    asked = store.ask(QUERY, ["a", "b"], shown=[1, 2])
+    store.signal(asked, "dwell", "a", value=1.0)  # the tab was hidden, and came back
+    store.signal(asked, "click", "a")
+    store.signal(asked, "dwell", "b", value=1.0)
+    store.signal(asked, "click", "b")
+    store.signal(asked, "dwell", "b", value=1.2)
+    rows = evidence()
+    assert said(row for row in rows if row["kind"] == "bounce") == {"b": -1}
+    assert said(row for row in rows if row["kind"] == "click") == {"a": 1}
+
+
 def test_explicit_words_about_chunks(store, evidence):
     asked = store.ask(QUERY, list("abcdefg"), shown=range(1, 8))
     for kind, chunk, value in [

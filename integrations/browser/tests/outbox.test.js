@@ -10,7 +10,7 @@ let beacon, requests, local;
 let answer; // (signals, request) => Response or a promise of one
 
 /** A fresh copy of the module: a page of its own. */
-const newPage = async () => (beacon = await import(`../src/ragwheel.js?${Math.random()}`));
+const newPage = async () => (beacon = await import(`../src/core.js?${Math.random()}`));
 const json = (status, body) => new Response(JSON.stringify(body), { status });
 const all = (status) => (signals) => json(200, { results: signals.map(({ event_id }) => ({ event_id, status })) });
 const send = (kind, more) => beacon.signal(HANDLE, kind, { endpoint: URL_, ...more });
@@ -57,7 +57,7 @@ afterEach(() => {
   }
 });
 
-test("a signal arrives as the collector reads it, without a preflight, without cookies", async () => {
+test("a signal arrives as the collector reads it, without a preflight, with cookies only to its own origin", async () => {
   assert.equal(send("rating", { chunk: "c1", value: 4, at: new Date(1_700_000_000_500) }), true);
   assert.equal(await flush(), true);
   const [{ url, options, signals: [signal] }] = requests;
@@ -66,7 +66,7 @@ test("a signal arrives as the collector reads it, without a preflight, without c
   assert.match(signal.event_id, /^[0-9a-f-]{36}$/);
   assert.equal(typeof options.body, "string"); // text/plain
   assert.equal(options.headers, undefined);
-  assert.equal(options.credentials, "omit");
+  assert.equal(options.credentials, "same-origin");
   assert.equal(options.keepalive, true);
 });
 
@@ -104,6 +104,9 @@ for (const [name, failure] of [
   ["503 from a proxy, as HTML", () => new Response("<h1>", { status: 503 })],
   ["429", () => json(429, { error: "too many" })],
   ["408", () => json(408, {})],
+  ["401 of a login page", () => new Response("<h1>Log in", { status: 401 })],
+  ["403 of a proxy", () => new Response("<h1>", { status: 403 })],
+  ["404, a collector that is not there yet", () => new Response("", { status: 404 })],
   ["200 from something that is no collector", () => new Response("<!doctype html>", { status: 200 })],
   ["later", (signals) => all("later")(signals)],
 ]) {
@@ -126,7 +129,6 @@ for (const [name, failure] of [
   ["422 with a reason", (signals) => json(422, all("refused")(signals))],
   ["refused one by one", (signals) => all("refused")(signals)],
   ["400 without results", () => json(400, { error: "not JSON" })],
-  ["404", () => new Response("", { status: 404 })],
 ]) {
   test(`${name}: refused, counted and not sent again`, async () => {
     answer = failure;
@@ -197,7 +199,8 @@ test("the queue is bounded: the oldest go, and are counted", async () => {
   for (let n = 0; n < 600; n++) send("click", { chunk: n });
   await flush();
   assert.deepEqual([stats().queued, stats().dropped], [500, 100]);
-  assert.equal(Object.keys(local).length, 500);
+  assert.ok(Object.keys(local).length > 300);
+  assert.ok(Object.entries(local).flat().join("").length <= 100_000);
   answer = all("kept");
   await flush();
   assert.deepEqual([stats().kept, Object.keys(local).length], [500, 0]);
@@ -266,7 +269,7 @@ test("what cannot be a signal is refused, and nothing is thrown", async () => {
   assert.equal(send("click", { chunk: 1n }), false);
   assert.equal(beacon.signal(HANDLE, "click", { endpoint: "https://[" }), false);
   assert.equal(await beacon.flush("https://["), false);
-  assert.equal(beacon.stats("https://["), undefined);
+  assert.equal(beacon.stats("https://[").recorded, 0);
   assert.equal(typeof beacon.attach(null), "function");
   beacon.attach()();
   assert.equal(requests.length, 0);

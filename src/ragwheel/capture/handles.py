@@ -34,7 +34,7 @@ _LETTERS: Final = {RETRIEVAL: b"r", TURN: b"t"}
 
 
 class Target(NamedTuple):
-    """What a handle names. ``subject`` and ``app`` come only from a signed one."""
+    """What a handle names. ``subject``, ``app`` and the time of issue come only from a signed one."""
 
     kind: int
     span_id: bytes
@@ -42,6 +42,7 @@ class Target(NamedTuple):
     subject: str | None = None
     app: str | None = None
     signed: bool = False
+    issued_s: int | None = None
 
 
 class BadHandle(ValueError):
@@ -133,6 +134,7 @@ def _opened(body: bytes) -> Target:
         subject.decode(errors="replace") or None,
         app.decode(errors="replace"),
         True,
+        int.from_bytes(body[25:30], "big") - LIFETIME_S,
     )
 
 

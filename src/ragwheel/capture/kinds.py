@@ -40,7 +40,7 @@ class SignalKind:
 BUILT_IN: Final = (
     SignalKind("impression", "chunk"),
     SignalKind("click", "chunk"),
-    SignalKind("copy", "chunk"),
+    SignalKind("copy", "chunk or answer"),
     SignalKind("expand", "chunk"),
     SignalKind("bookmark", "chunk"),
     SignalKind("dwell", "chunk", 0.0, 86_400.0, required=True, unit="s"),

@@ -46,14 +46,15 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
             keys when it has no name.
         signing_keys: ``"<key id>:<hex>"``, for a ``db`` of its own; by default ``RAGWHEEL_SIGNING_KEYS``.
         limits: what is too much.
-        beacon: also answer ``GET /beacon.js`` with the browser's module, the same file as the npm package's.
+        beacon: also answer ``GET /auto.js``, the one tag of a page, and the modules it imports: the npm
+            package's files.
 
     Raises:
         MissingExtra: starlette is not installed.
         ConfigurationError: a setting cannot be used, or no handle could ever be accepted.
     """
     try:
-        from ragwheel.collector.asgi import Door, beacon_route, signals_app
+        from ragwheel.collector.asgi import Door, beacon_routes, signals_app
     except ModuleNotFoundError as exc:
         raise _missing(exc) from exc
     from ragwheel.collector.runtimes import Source
@@ -71,7 +72,7 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
     limits = Limits() if limits is None else limits
     app = signals_app(source, Door(limits, origins), Collector(limits, apps), trust_local=trust_local)
     if beacon:
-        app.router.routes.append(beacon_route())
+        app.router.routes.extend(beacon_routes())
     return app
 
 

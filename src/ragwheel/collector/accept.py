@@ -89,13 +89,15 @@ class Desk:
         if spec is None:
             raise BadItem("unknown kind" if item.kind else "kind missing")
         chunk, rank = _about(spec, item)
-        at_ns, flags = _at(item.at, now_ns)
+        at_ns, flags = _at(item.at, now_ns, target.issued_s)
         if not spec.accepts(item.value):
             raise BadItem("value missing" if item.value is None else "value out of range")
         query = item.query
         if query is not None:
             query, found = safe.text(query, self.max_text_chars)
             flags += found
+        if spec.about == "query" and item.other is None and not (query or "").strip():
+            raise BadItem("query missing")
         comment, found = remark(item.comment, self.max_text_chars)
         flags += found
         subject = target.subject if target.signed else _id(item.subject)
@@ -189,8 +191,11 @@ def _id(value: str | int | None) -> str | None:
     return safe.text(str(value), MAX_ID_CHARS)[0] or None
 
 
-def _at(at: float | str | None, now_ns: int) -> tuple[int, tuple[str, ...]]:
-    """When it happened, never after it arrived, and the flag ``clock`` where the sender's cannot be right."""
+def _at(at: float | str | None, now_ns: int, issued_s: int | None = None) -> tuple[int, tuple[str, ...]]:
+    """When it happened, and the flag ``clock`` where the sender's clock cannot be right.
+
+    Nothing happens after it arrived, nor before the handle it was done with was issued.
+    """
     if at is None:
         return now_ns, ()
     if isinstance(at, str):
@@ -204,6 +209,7 @@ def _at(at: float | str | None, now_ns: int) -> tuple[int, tuple[str, ...]]:
     if not math.isfinite(seconds) or not 0 <= seconds < 2**33:
         raise BadItem("time out of range")
     at_ns = int(seconds * 1e9)
-    if at_ns > now_ns + AHEAD_NS or at_ns < now_ns - OLDEST_NS:
+    earliest_ns = now_ns - OLDEST_NS if issued_s is None else issued_s * 10**9 - AHEAD_NS
+    if at_ns > now_ns + AHEAD_NS or at_ns < earliest_ns:
         return now_ns, ("clock",)
     return min(at_ns, now_ns), ()

@@ -34,7 +34,7 @@ from ragwheel.collector.wire import items_of
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard
 
-__all__ = ["Door", "answer", "beacon_route", "refusals", "signals_app"]
+__all__ = ["Door", "answer", "beacon_routes", "refusals", "signals_app"]
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 THREADS = 4
@@ -155,16 +155,27 @@ def signals_app(source: Source, door: Door, collector: Collector, *, trust_local
     )
 
 
-def beacon_route() -> Route:
-    """``GET /beacon.js``: the browser's module, which is no secret and the same for everybody."""
-    # a link to the one source in the repository, a copy of it in the wheel
-    module = files("ragwheel.collector").joinpath("beacon.js").read_bytes()
+def beacon_routes() -> list[Route]:
+    """``GET /auto.js`` and the modules that it imports, which are no secret and the same for everybody.
+
+    ``/beacon.js`` is the former name of ``/ragwheel.js``; lists of ad blockers have it.
+    """
+    # links to the sources in the repository, copies of them in the wheel
+    modules = {
+        module.name: module.read_bytes()
+        for module in files("ragwheel.collector").joinpath("browser").iterdir()
+        if module.name.endswith(".js")
+    }
+    modules["beacon.js"] = modules["ragwheel.js"]
     headers = {**HEADERS, "Cache-Control": "public, max-age=3600"}
 
-    async def beacon(_request: Request) -> Response:
-        return Response(module, headers=headers, media_type="text/javascript")
+    def route(name: str, text: bytes) -> Route:
+        async def module(_request: Request) -> Response:
+            return Response(text, headers=headers, media_type="text/javascript")
 
-    return Route("/beacon.js", beacon, methods=["GET"])
+        return Route(f"/{name}", module, methods=["GET"])
+
+    return [route(name, text) for name, text in sorted(modules.items())]
 
 
 def refusals(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:

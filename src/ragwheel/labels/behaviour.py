@@ -53,9 +53,18 @@ def _longest_dwell(facts: Facts) -> ibis.Table:
 
 
 def _bounced(facts: Facts, policy: Policy) -> ibis.Table:
-    short = _longest_dwell(facts).filter(_.dwell_s < policy.dwell.bounce_s)
+    """Clicks after which the client still measured the chunk's time, all of it short.
+
+    A dwell that was reported before the click says nothing about what the person found behind it.
+    """
+    keys = ["rid", "rank", "subject"]
+    short = _longest_dwell(facts).filter(_.dwell_s < policy.dwell.bounce_s).select(*keys)
+    reports = facts.acts.filter((_.kind == "dwell") & _.value.notnull())
+    latest = reports.group_by(keys).aggregate(reported_ns=_.at_ns.max())
+    measured = latest.semi_join(short, keys)
     clicks = facts.acts.filter(_.kind == "click")
-    return clicks.semi_join(short.select("rid", "rank", "subject"), ["rid", "rank", "subject"])
+    same = [clicks[key] == measured[key] for key in keys]
+    return clicks.semi_join(measured, [*same, measured.reported_ns >= clicks.at_ns])
 
 
 def passed_over(facts: Facts, _policy: Policy) -> ibis.Table:

@@ -1,0 +1,2 @@
+/** Outline the cards and list the signals with their verdicts; returns what removes it. */
+export function overlay(): () => void;
