@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -27,8 +28,10 @@ class Store:
             raise ValueError("k is limited to 10")
         if k > 10 and self.larger == "loses the connection":
             raise ConnectionError("gone")
-        if k > 10 and self.larger == "gives a dict":
+        if self.larger == "gives a dict":
             return {"documents": CORPUS[:k]}
+        if self.larger == "gives an object":
+            return SimpleNamespace(documents=CORPUS[:k])
         return self.kind(CORPUS[: min(k, self.size)])
 
 
@@ -123,11 +126,32 @@ def test_a_lost_connection_is_not_waited_for_twice(store, kind):
 
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_what_cannot_be_cut_means_the_apps_own_call(store, kind):
-    backend = Store("gives a dict")
-    assert call(ragwheel.retriever(k="k")(of_kind(kind, backend)), "q") == CORPUS[:5]
+    backend = Store("gives an object")
+    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    assert call(search, "q") == SimpleNamespace(documents=CORPUS[:5])
     assert backend.asked == [40, 5]
     (flag,) = store.retrieval()["flags"]
-    assert flag == "overfetch_refused: the retriever gave a dict; only a list or tuple can be cut to k"
+    assert flag.startswith("overfetch_refused: the retriever gave a SimpleNamespace")
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_what_could_not_be_cut_is_asked_twice_only_once(store, kind):
+    backend = Store("gives an object")
+    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    for _ in range(4):
+        call(search, "q")
+    assert backend.asked == [40, 5, 5, 5, 5]
+    assert [row["flags"][0].partition(":")[0] for row in store.retrievals()] == ["overfetch_refused"] * 4
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_a_dict_with_one_list_is_cut_like_a_list(store, kind):
+    backend = Store("gives a dict")
+    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    assert call(search, "q") == {"documents": CORPUS[:5]}
+    assert backend.asked == [40]
+    row = store.retrieval()
+    assert (row["n_chunks"], row["n_returned"], row["flags"]) == (40, 5, [])
 
 
 def test_type_and_items_stay(store):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import enum
 import inspect
 from typing import Any
@@ -234,13 +235,46 @@ def test_a_list_that_is_short_enough_is_the_same_object() -> None:
     assert first_k(items, 3) is items
 
 
+@pytest.mark.parametrize(
+    ("given_back", "cut"),
+    [
+        ({"documents": [1, 2, 3]}, {"documents": [1, 2]}),
+        ({"documents": [1, 2, 3], "took_ms": 7}, {"documents": [1, 2], "took_ms": 7}),
+        ({"ids": [1, 2, 3], "texts": ["a", "b", "c"]}, {"ids": [1, 2], "texts": ["a", "b"]}),
+        (
+            {"ids": [["a", "b", "c"]], "documents": [["x", "y", "z"]], "embeddings": None},
+            {"ids": [["a", "b"]], "documents": [["x", "y"]], "embeddings": None},
+        ),
+    ],
+)
+def test_lists_in_a_dict_are_cut(given_back: Any, cut: Any) -> None:
+    before = copy.deepcopy(given_back)
+    assert first_k(given_back, 2) == cut
+    assert given_back == before
+    assert first_k(cut, 2) is cut
+
+
 class Pair(tuple[int, ...]):
     __slots__ = ()
 
 
 @pytest.mark.parametrize(
     "given_back",
-    [{"ids": [1]}, ([1, 2, 3], [0.1, 0.2, 0.3]), [["a", "b", "c"]], Pair((1, 2, 3)), "abc", None, iter([1])],
+    [
+        {"ids": [1, 2, 3], "tags": ["x"]},
+        {"documents": [1, 2, 3], "total": 3},
+        {"documents": [1, 2, 3], "meta": {"found": 3}},
+        {"documents": [1, 2, 3], "by_source": {"a": [1, 2], "b": [3]}},
+        {"answer": "no list"},
+        ([1, 2, 3], [0.1, 0.2, 0.3]),
+        ("a text", [1, 2, 3]),
+        [{"matches": [1, 2, 3]}],
+        [["a", "b", "c"]],
+        Pair((1, 2, 3)),
+        "abc",
+        None,
+        iter([1]),
+    ],
 )
 def test_what_cannot_be_cut_is_refused(given_back: Any) -> None:
     with pytest.raises(OverfetchRefused):

@@ -14,7 +14,8 @@ from typing import Any
 from ragwheel import runtime
 from ragwheel.capture import overfetch
 from ragwheel.capture.context import surroundings
-from ragwheel.capture.recorder import Retrieval
+from ragwheel.capture.learned import Learned
+from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.errors import OverfetchRefused
 from ragwheel.guard import guard
 
@@ -38,6 +39,7 @@ class Spec:
     k: str | None
     capture_k: int | None
     adapter: Callable[[Any], Any] | None
+    learned: Learned
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Start recording a call; None: nothing is recorded. Never raises."""
@@ -50,7 +52,7 @@ class Spec:
             retrieval.place(*surroundings())
             if self.capture_k is not None:
                 retrieval.capture_k = min(self.capture_k, retrieval.capture_k)
-            call = Call(retrieval, self.adapter, args, kwargs)
+            call = Call(retrieval, self, args, kwargs)
             if self.k is not None and retrieval.sampled:
                 call.plan(overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k))
         except Exception as exc:
@@ -75,12 +77,12 @@ class Call:
         given: what the app gets, after ``returned`` said True.
     """
 
-    __slots__ = ("_adapter", "_own", "args", "given", "k", "kwargs", "retrieval")
+    __slots__ = ("_own", "_spec", "args", "given", "k", "kwargs", "retrieval")
 
     def __init__(
         self,
         retrieval: Retrieval,
-        adapter: Callable[[Any], Any] | None,
+        spec: Spec,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
     ) -> None:
@@ -90,14 +92,17 @@ class Call:
         self.k: int | None = None
         self.given: Any = None
         self._own = (args, kwargs)
-        self._adapter = adapter
+        self._spec = spec
 
     def plan(self, plan: overfetch.Plan) -> None:
         """Ask for more than the app does, or note why not."""
         self.retrieval.top_k = plan.k
         if plan.refused:
             self.retrieval.flag(f"overfetch_refused: {plan.refused}")
-        if plan.asked is not None:
+        learned = self._spec.learned.refusal if plan.asked is not None else None
+        if learned is not None:
+            self.retrieval.flag(learned)
+        elif plan.asked is not None:
             self.args, self.kwargs, self.k = plan.args, plan.kwargs, plan.k
 
     def returned(self, result: Any) -> bool:
@@ -105,26 +110,40 @@ class Call:
         if self.k is None:
             self.given = result
             self.end(result)
+            if self._spec.learned.refusal is not None:
+                self._spec.learned.saw(result)
             return True
         try:
             self.given = overfetch.first_k(result, self.k)
         except OverfetchRefused as exc:
-            return self._again(f"overfetch_refused: {exc}")
+            return self._again(self._spec.learned.refuse(f"overfetch_refused: {exc}"))
         except Exception:  # the host's own code, in a list of a type of its own
-            return self._again("overfetch_refused: the retriever's list could not be cut to k")
-        self.end(result, min(self.k, len(result)))
+            return self._again(
+                self._spec.learned.refuse("overfetch_refused: the retriever's list could not be cut to k")
+            )
+        self.end(result, self.k)
         return True
 
     def raised(self, error: BaseException) -> bool:
         """Record the error. False: it came of asking for more, make the app's own call."""
         if self.k is not None and overfetch.may_be_about_k(error):
-            return self._again("overfetch_failed")
+            return self._again(self._spec.learned.failed())
         self.retrieval.fail(error)
         return True
 
     def end(self, result: Any, n_returned: int | None = None, total: int | None = None) -> None:
         """Record the result, of whose ``total`` chunks the app gets the first ``n_returned`` (None: all)."""
-        self.retrieval.finish(result, returned=n_returned, total=total, adapter=self._adapter)
+        spec = self._spec
+        given = self._lists if spec.kind == RERANK else None
+        self.retrieval.finish(result, returned=n_returned, total=total, adapter=spec.adapter, given=given)
+
+    def _lists(self) -> list[Any]:
+        """The arguments that may be the list that a re-ranker was given."""
+        named = {name: value for name, value in self.kwargs.items() if name != self._spec.query}
+        values = [v for n, v in enumerate(self.args) if n != self._spec.query_position] + list(named.values())
+        return [
+            value for value in values if not isinstance(value, (str, bytes, int, float, bool, type(None)))
+        ]
 
     def _again(self, flag: str) -> bool:
         self.retrieval.flag(flag)

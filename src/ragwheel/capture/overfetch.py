@@ -15,7 +15,6 @@ the app's call.
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import numbers
@@ -24,7 +23,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ragwheel.errors import OverfetchRefused
+from ragwheel.capture.cut import first_k
 
 __all__ = ["Plan", "first_k", "may_be_about_k", "plan", "plan_object", "refused_class"]
 
@@ -126,36 +125,6 @@ def refused_class(names: Iterable[str]) -> str | None:
 @functools.lru_cache(maxsize=1024)
 def _is_composed(class_name: str) -> bool:
     return _COMPOSED.search(_CAMEL.sub("_", class_name).lower()) is not None
-
-
-def first_k(chunks: Any, k: int) -> Any:
-    """The first `k` of what a retriever gave, in a container of the same type with the same items.
-
-    Raises
-    ------
-    OverfetchRefused
-        It is not a flat list or tuple (a dict of columns, lists of lists, a (documents, scores) pair,
-        …): the app's own call has to be made instead.
-    """
-    if not isinstance(chunks, (list, tuple)):
-        raise OverfetchRefused(
-            f"the retriever gave a {type(chunks).__name__}; only a list or tuple can be cut to k"
-        )
-    if chunks and isinstance(chunks[0], list):
-        raise OverfetchRefused(
-            "the retriever gave lists inside a list; which of them holds k chunks is unknown"
-        )
-    if len(chunks) <= k:
-        return chunks
-    if type(chunks) is list or type(chunks) is tuple:
-        return chunks[:k]
-    if isinstance(chunks, list):
-        cut = copy.copy(chunks)
-        del cut[k:]
-        return cut
-    raise OverfetchRefused(
-        f"the retriever gave a {type(chunks).__name__}; a tuple's subclass cannot be cut to k"
-    )
 
 
 def may_be_about_k(error: BaseException) -> bool:

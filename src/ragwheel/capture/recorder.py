@@ -108,7 +108,7 @@ class Retrieval:
         returned: int | None = None,
         total: int | None = None,
         adapter: Callable[[Any], Any] | None = None,
-        candidates: Sequence[Any] = (),
+        given: Callable[[], Sequence[Any]] | None = None,
     ) -> None:
         """Record what the retriever gave: the first call of this or of :meth:`fail` counts.
 
@@ -117,13 +117,13 @@ class Retrieval:
             returned: how many of the chunks, from rank 1, the app really gets (None: all).
             total: how many there were when ``chunks`` are only the first of them.
             adapter: as of :func:`ragwheel.retriever`.
-            candidates: the lists that a re-ranker was given, of which its result may name positions only.
+            given: returns the lists that a re-ranker was given, of which its result may name positions only.
         """
         if self.done:
             return
         self.done = True
         try:
-            reading = read_result(chunks, self.capture_k, adapter, candidates)
+            reading = read_result(chunks, self.capture_k, adapter, given)
             if reading.unreadable:
                 self._refuse(reading.unreadable, chunks)
             if self.turn is not None:
@@ -297,7 +297,7 @@ class NotRecorded:
         returned: int | None = None,
         total: int | None = None,
         adapter: object = None,
-        candidates: object = (),
+        given: object = None,
     ) -> None:
         """Nothing is kept."""
 

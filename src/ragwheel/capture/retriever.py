@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar, overload
 from ragwheel.capture.call import Spec
 from ragwheel.capture.context import leave, running
 from ragwheel.capture.generators import recorded_async_generator, recorded_generator
+from ragwheel.capture.learned import Learned
 from ragwheel.capture.recorder import RERANK, RETRIEVAL
 from ragwheel.errors import ConfigurationError
 from ragwheel.host import safe
@@ -213,6 +214,7 @@ def _spec(what: str, fn: Callable[..., Any], options: dict[str, Any], kind: int)
         k=k,
         capture_k=options.get("capture_k"),
         adapter=options.get("adapter"),
+        learned=Learned(),
     )
 
 

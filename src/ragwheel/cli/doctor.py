@@ -17,7 +17,7 @@ STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red
 
 
 def doctor(db: DbOption = Path("ragwheel.db"), json: JsonOption = False) -> None:
-    """Is the database sound, does anything wait, was anything lost. Exit code 1 when it is damaged."""
+    """Is the database sound, does anything wait, was anything lost. Exit code 1 on an error."""
     from ragwheel import offline
 
     findings = offline.doctor(db)

@@ -61,7 +61,12 @@ def _counts(found: Status) -> list[tuple[str, Text | str]]:
         ("turns", f"{found.turns:,} in {found.sessions:,} sessions, {found.answered:,} answered"),
         (
             "retrievals",
-            _joined((found.retrievals, ""), (found.reranks, "re-rankings"), (found.failed, "failed")),
+            _joined(
+                (found.retrievals, ""),
+                (found.reranks, "re-rankings"),
+                (found.failed, "failed"),
+                (found.unreadable, "more that could not be read (ragwheel doctor says why)"),
+            ),
         ),
         ("chunks seen", f"{found.chunks:,}" + _but(found.chunk_versions - found.chunks, "newer versions")),
         ("citations", f"{found.citations:,}" + _but(found.citations_unmatched, "point at nothing retrieved")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +27,7 @@ from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.read_parquet import is_traces
 from ragwheel.labels.read_source import open_source
 from ragwheel.store.artifacts import register_artifact
+from ragwheel.store.unreadable import not_counted
 
 __all__ = ["build"]
 
@@ -72,17 +74,22 @@ def build(
     ):
         decided = Assignment(previous, *evalset_keys(source.evalsets()))
         labelled = label(Inputs(source, engine, policy, options, decided, clock.stage))
+        unreadable = source.unreadable()
+        for each in unreadable:
+            labelled.dropped[f"retrieval: its result could not be read, {each.source}"] += each.retrievals
         labelled.encoder = encoder
         if not labelled.groups:
-            raise DatasetError(_nothing(db, labelled))
+            raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
         with staging(out) as folder:
             writer = _write_rows(folder, labelled, policy, options, decided, clock)
             if not sum(writer.counts["pairs"].values()):
-                raise DatasetError(_nothing(db, labelled))
+                raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
             clock.stage("write")
             _write_splits(folder, labelled, previous)
             write_formats(folder, folder / "exports", [name for name in OTHERS if name in options.formats])
             report = _report(out, labelled, writer, sticky, clock)
+            if unreadable:
+                report = replace(report, warnings=(not_counted(unreadable), *report.warnings))
             write_card(folder, labelled.tables, report)
             write_manifest(folder, source.database, labelled.tables, options, policy, report)
     if not is_traces(db):
@@ -203,12 +210,14 @@ def _report(
     )
 
 
-def _nothing(db: str | Path, labelled: Labelled) -> str:
+def _nothing(db: str | Path, labelled: Labelled, unreadable: str) -> str:
     spans = labelled.tables.spans
     have = (
         f"{spans.get('retrieval', 0)} retrievals, {spans.get('turn', 0)} turns, "
         f"{labelled.tables.n_citations} matched citations and {spans.get('signal', 0)} signals"
     )
+    if unreadable:
+        return f"{db} has {have}. {unreadable}"
     if labelled.grades:
         why = "; ".join(f"{rule}: {n}" for rule, n in sorted(labelled.dropped.items()) if n)
         return (

@@ -17,7 +17,7 @@ from ragwheel.host.names import POSITIONS, normal, part_names
 from ragwheel.host.ranked import find
 from ragwheel.host.values import is_number, kind_of
 
-__all__ = ["Resolved", "resolve"]
+__all__ = ["Resolved", "may_be_place", "resolve"]
 
 _MAX_CANDIDATES = 10_000
 
@@ -29,50 +29,80 @@ class Resolved(NamedTuple):
     objects: list[Any]
 
 
+class _Place(NamedTuple):
+    """What one item of a re-ranking says: a position from 0, a score, perhaps the text that stands there."""
+
+    position: int
+    score: float | None
+    text: str | None = None
+
+
 def resolve(items: Sequence[Any], candidates: Sequence[Any]) -> Resolved | None:
-    """Return the chunks that `items` name by their positions; None where they are chunks themselves."""
-    ranking = _positions(items)
-    if not ranking:
+    """Return the chunks that `items` name by their positions; None where they name none.
+
+    ``candidates`` are lists that the re-ranker was given. The first that has all of the positions is meant,
+    and the same texts where the items have any. Where the items' numbers are ids of its chunks, they are ids.
+    """
+    places = _places(items)
+    if not places:
         return None
-    places = [place for place, _ in ranking]
+    positions = [place.position for place in places]
+    if len(set(positions)) < len(positions) or min(positions) < 0:
+        return None
     for candidate in candidates:
-        chunks = _chunks(candidate)
-        if chunks is None or len(chunks) <= max(places) or len(set(places)) < len(places):
-            continue
-        objects = [chunks[place] for place in places]
-        try:
-            columns = read(objects)
-        except Unreadable:
-            continue
-        scores: list[float | None] = [score for _, score in ranking]
-        return Resolved(
-            columns._replace(scores=scores if any(s is not None for s in scores) else columns.scores), objects
-        )
+        resolved = _resolved(places, positions, _chunks(candidate))
+        if resolved is not None:
+            return resolved
     return None
 
 
-def _chunks(candidate: Any) -> list[Any] | None:
+def may_be_place(item: Any) -> bool:
+    """Whether an item of a result may name a position."""
+    return _place(item) is not None
+
+
+def _resolved(places: list[_Place], positions: list[int], chunks: list[Any]) -> Resolved | None:
+    if len(chunks) <= max(positions):
+        return None
+    objects = [chunks[position] for position in positions]
+    try:
+        columns = read(objects)
+        if {str(position) for position in positions} <= set(read(chunks).ids):
+            return None
+    except Unreadable:
+        return None
+    if any(place.text not in (None, text) for place, text in zip(places, columns.texts)):
+        return None
+    scores = [place.score for place in places]
+    if any(score is not None for score in scores):
+        columns = columns._replace(scores=scores)
+    return Resolved(columns, objects)
+
+
+def _chunks(candidate: Any) -> list[Any]:
     try:
         return find(candidate, _MAX_CANDIDATES).items
-    except Exception:  # nothing that can be read, or the host's own code: then another argument
-        return None
+    except Exception:  # nothing that can be read, or the host's own code: then another argument is meant
+        return []
 
 
-def _positions(items: Sequence[Any]) -> list[tuple[int, float | None]] | None:
-    """Positions and scores of items that have nothing else; None as soon as one has more."""
-    out: list[tuple[int, float | None]] = []
+def _places(items: Sequence[Any]) -> list[_Place] | None:
+    """What the items say; None as soon as one is no position."""
+    places: list[_Place] = []
     for item in items:
-        found = _position(item)
-        if found is None:
+        place = _place(item)
+        if place is None:
             return None
-        out.append(found)
-    return out
+        places.append(place)
+    return places
 
 
-def _position(item: Any) -> tuple[int, float | None] | None:
+def _place(item: Any) -> _Place | None:
     kind = type(item)
-    if kind is int or (kind_of(item) == "int" and not issubclass(kind, str)):
-        return int(item), None
+    if issubclass(kind, (str, bytes)):
+        return None
+    if kind_of(item) == "int":
+        return _Place(int(item), None)
     if issubclass(kind, (tuple, list)) and not is_named_tuple(kind):
         return _of_pair(list(item))
     try:
@@ -83,20 +113,16 @@ def _position(item: Any) -> tuple[int, float | None] | None:
     position = next(
         (fields[n] for n in names if normal(n) in POSITIONS and kind_of(fields[n]) == "int"), None
     )
-    if position is None or record_row(item, {}).text:
-        return None
-    others = [
-        n
-        for n in part_names(names, "id")[0]
-        if normal(n) not in POSITIONS and plain_id(fields[n]) is not None
-    ]
-    if others:
+    others = [n for n in part_names(names, "id")[0] if normal(n) not in POSITIONS]
+    if position is None or any(plain_id(fields[name]) is not None for name in others):
         return None
     scores = [score_value(fields[name]) for name in part_names(names, "score")[0]]
-    return int(position), next((float(score) for score in scores if score is not None), None)
+    text = record_row(item, {}).text
+    score = next((float(score) for score in scores if score is not None), None)
+    return _Place(int(position), score, text if type(text) is str and text else None)
 
 
-def _of_pair(pair: list[Any]) -> tuple[int, float | None] | None:
+def _of_pair(pair: list[Any]) -> _Place | None:
     """(position, score) or (score, position)."""
     if len(pair) != 2 or not all(is_number(value) for value in pair):
         return None
@@ -104,4 +130,4 @@ def _of_pair(pair: list[Any]) -> tuple[int, float | None] | None:
     if "int" not in kinds:
         return None
     place = kinds.index("int") if kinds != ["int", "int"] else 0
-    return int(pair[place]), float(pair[1 - place])
+    return _Place(int(pair[place]), float(pair[1 - place]))

@@ -43,7 +43,7 @@ class Reading(NamedTuple):
 
 
 def read_result(
-    result: Any, limit: int, adapter: Adapter | None = None, candidates: Sequence[Any] = ()
+    result: Any, limit: int, adapter: Adapter | None = None, given: Callable[[], Sequence[Any]] | None = None
 ) -> Reading:
     """Read the first ``limit`` chunks of what a retriever returned. Never raises.
 
@@ -51,31 +51,40 @@ def read_result(
         result: what was returned.
         limit: how many chunks at most.
         adapter: turns one returned item, or the whole result, into something that is understood.
-        candidates: what a re-ranker was given: lists, of which its result may name the positions.
+        given: returns the lists that a re-ranker was given, of which its result may name the positions.
     """
     flags: dict[str, None] = {}
     try:
         if adapter is not None:
             return _adapted(result, limit, adapter, flags)
+        if given is not None:
+            reading = _by_position(result, limit, given)
+            if reading is not None:
+                return reading
         if type(result) is list:
             items = result[:limit]
             columns = quick(items)
             if columns is not None:
                 return Reading(columns, items, len(result))
-        return _reading(find(result, limit), candidates)
+        ranked = find(result, limit)
+        return Reading(read(ranked.items), ranked.items, ranked.total)
     except Unreadable as error:
         return Reading(_EMPTY, [], 0, error.reason)
     except Exception:  # the host's own code: an iterator, a mapping, a proxy
         return Reading(_EMPTY, [], 0, BROKEN)
 
 
-def _reading(ranked: Ranked, candidates: Sequence[Any]) -> Reading:
-    items = ranked.items
-    if candidates:
-        resolved = positions.resolve(items, candidates)
-        if resolved is not None:
-            return Reading(resolved.columns, resolved.objects, ranked.total)
-    return Reading(read(items), items, ranked.total)
+def _by_position(result: Any, limit: int, given: Callable[[], Sequence[Any]]) -> Reading | None:
+    """A re-ranking that names positions of a list that was given; None of any other result."""
+    ranked = sequence(result, limit) if type(result) is list else None
+    if ranked is not None and ranked.items and not positions.may_be_place(ranked.items[0]):
+        return None
+    try:
+        ranked = find(result, limit) if type(result) is not list or ranked is None else ranked
+    except Unreadable:
+        return None
+    resolved = positions.resolve(ranked.items, given())
+    return None if resolved is None else Reading(resolved.columns, resolved.objects, ranked.total)
 
 
 def _adapted(result: Any, limit: int, adapter: Adapter, flags: dict[str, None]) -> Reading:

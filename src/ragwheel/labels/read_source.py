@@ -13,6 +13,7 @@ from ragwheel.errors import StoreEmpty, StoreMissing
 from ragwheel.labels.read import StoreTables, TextReader, read_store
 from ragwheel.labels.read_parquet import is_traces, located, parquet_evalsets, read_manifest, read_parquet
 from ragwheel.store import open_store
+from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
 
 __all__ = ["Source", "open_source", "store_source"]
 
@@ -27,11 +28,13 @@ class Source:
         database: the name of the database's file, whatever the traces are read from.
         read: the tables, and the text of a ``text_id``.
         evalsets: use, query and name of every judgment of an evaluation set.
+        unreadable: retrievals of whose results nothing could be read; exported partitions do not say.
     """
 
     database: str
     read: Callable[[], tuple[StoreTables, Callable[[int], str]]]
     evalsets: Callable[[], Iterable[tuple[str, str, str]]]
+    unreadable: Callable[[], list[UnreadableRetrievals]] = list
 
 
 def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
@@ -40,6 +43,7 @@ def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
         database,
         lambda: (read_store(connection), TextReader(connection)),
         lambda: connection.execute(_EVALSETS).fetchall(),
+        lambda: unreadable_retrievals(connection),
     )
 
 

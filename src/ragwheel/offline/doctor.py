@@ -14,6 +14,7 @@ from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
 from ragwheel.store.connect import explain
 from ragwheel.store.counts import LOST
+from ragwheel.store.unreadable import unreadable_retrievals
 
 __all__ = ["Finding", "Severity", "doctor"]
 
@@ -49,6 +50,7 @@ def doctor(db: str | Path) -> list[Finding]:
             ("sqlite", _sqlite),
             ("journal", lambda: _journal(before, after)),
             ("clock", lambda: surroundings.clock(connection)),
+            ("results", lambda: _results(connection)),
             ("records", lambda: _records(connection)),
             ("dropped", lambda: _drops(connection)),
             ("signals", lambda: _unmatched(connection)),
@@ -193,6 +195,21 @@ def _missing(connection: sqlite3.Connection) -> int:
         " + (SELECT count(*) FROM _signal)",
     )
     return max(expected - stored, 0)
+
+
+def _results(connection: sqlite3.Connection) -> list[Finding]:
+    """Retrievals whose results could not be read, which cost training data until that is mended."""
+    return [
+        Finding(
+            "error",
+            "results",
+            f"{each.retrievals:,} of {each.total:,} results of {each.source} could not be read: "
+            f"{each.reason}. They are kept without chunks and make no examples",
+            'see how the result is read: ragwheel probe MODULE:FUNCTION "a question"; then say it with '
+            "adapter= or ragwheel.reads()",
+        )
+        for each in unreadable_retrievals(connection)
+    ]
 
 
 def _drops(connection: sqlite3.Connection) -> list[Finding]:

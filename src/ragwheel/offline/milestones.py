@@ -50,6 +50,8 @@ class Supply:
     signals: int
     signals_unmatched: int
     examples: int
+    unreadable: str = ""
+    """A sentence about the retrievals whose results could not be read; empty without any."""
 
 
 def milestones(supply: Supply) -> tuple[Milestone, ...]:
@@ -63,11 +65,13 @@ def milestones(supply: Supply) -> tuple[Milestone, ...]:
 
 
 def _advice(supply: Supply, need: int) -> tuple[str, ...]:
+    if supply.unreadable and supply.retrievals == 0:
+        return (supply.unreadable,)
     if supply.retrievals == 0:
         return (
             "nothing is recorded yet: ragwheel.configure(db=...), then @ragwheel.retriever on your retriever",
         )
-    found: list[str] = []
+    found: list[str] = [supply.unreadable] if supply.unreadable else []
     if supply.turns == 0:
         found.append(
             "retrievals stand alone: `with ragwheel.turn(question) as turn:` ties them to the answer"

@@ -9,6 +9,8 @@ from pathlib import Path
 from ragwheel.offline.examples import count_examples
 from ragwheel.offline.milestones import Milestone, Supply, milestones
 from ragwheel.offline.reading import number, reading, rows
+from ragwheel.semconv import UNREADABLE_FLAG
+from ragwheel.store.unreadable import not_counted, unreadable_retrievals
 
 __all__ = ["Status", "status"]
 
@@ -26,6 +28,8 @@ class Status:
     reranks: int
     failed: int
     """Retrievals that raised."""
+    unreadable: int
+    """Retrievals of whose results nothing could be read; they are not among ``retrievals``."""
     chunks: int
     """Distinct chunks (source and id) seen; ``chunk_versions`` counts changed texts apart."""
     chunk_versions: int
@@ -69,7 +73,12 @@ def _counted(connection: sqlite3.Connection, db: str) -> Status:
     )
     turns = count("SELECT count(*) FROM turns")
     answered = count("SELECT count(*) FROM turns WHERE answer IS NOT NULL")
-    retrievals = count("SELECT count(*) FROM retrievals WHERE kind = 'retrieval'")
+    unreadable = unreadable_retrievals(connection)
+    unread = sum(each.retrievals for each in unreadable)
+    retrievals = count(
+        "SELECT count(*) FROM retrievals WHERE kind = 'retrieval' "
+        f"AND NOT instr(coalesce(flags, ''), '{UNREADABLE_FLAG}')"
+    )
     citations = count("SELECT count(*) FROM citations")
     citations_unmatched = count("SELECT count(*) FROM citations WHERE NOT matched")
     examples = count_examples(connection)
@@ -82,6 +91,7 @@ def _counted(connection: sqlite3.Connection, db: str) -> Status:
         signals=sum(signals.values()),
         signals_unmatched=sum(unmatched.values()),
         examples=examples,
+        unreadable=not_counted(unreadable),
     )
     return Status(
         db=db,
@@ -91,6 +101,7 @@ def _counted(connection: sqlite3.Connection, db: str) -> Status:
         retrievals=retrievals,
         reranks=count("SELECT count(*) FROM retrievals WHERE kind = 'rerank'"),
         failed=count("SELECT count(*) FROM retrievals WHERE error IS NOT NULL"),
+        unreadable=unread,
         chunks=count("SELECT count(*) FROM (SELECT DISTINCT source, chunk_id FROM chunks)"),
         chunk_versions=count("SELECT count(*) FROM chunks"),
         citations=citations,

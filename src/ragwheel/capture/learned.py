@@ -1,0 +1,49 @@
+"""What over-fetch learned about one function: whether asking it for more is of any use."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from ragwheel.capture import overfetch
+
+__all__ = ["Learned"]
+
+_MAX_FAILURES: Final = 3
+
+
+class Learned:
+    """Remembers that a function's results cannot be cut to k, or that it fails when it is asked for more.
+
+    It was then called twice, and is not again: ``refusal`` is the flag that says why. A result that could
+    have been cut takes a refusal back; the third one stays, as does the third failure.
+    """
+
+    __slots__ = ("_failures", "_refusals", "refusal")
+
+    def __init__(self) -> None:
+        self.refusal: str | None = None
+        self._refusals = 0
+        self._failures = 0
+
+    def refuse(self, flag: str) -> str:
+        """A result could not be cut: ask for more no longer. Returns the flag."""
+        self._refusals += 1
+        self.refusal = flag
+        return flag
+
+    def failed(self) -> str:
+        """The function raised when it was asked for more. Returns the flag."""
+        self._failures += 1
+        if self._failures >= _MAX_FAILURES:
+            self.refusal = "overfetch_failed"
+        return "overfetch_failed"
+
+    def saw(self, result: Any) -> None:
+        """Take a refusal back when the function returns something that can be cut."""
+        if self._refusals >= _MAX_FAILURES or self._failures >= _MAX_FAILURES:
+            return
+        try:
+            overfetch.first_k(result, 1)
+        except Exception:  # still what it was, or the host's own code
+            return
+        self.refusal = None
