@@ -41,6 +41,10 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         list[Path] | None,
         typer.Option("--datasets", help="A dataset folder that was moved or copied; may be given again."),
     ] = None,
+    outboxes: Annotated[
+        list[Path] | None,
+        typer.Option("--outbox", help="The outbox of a signal client on this machine; may be given again."),
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     json: JsonOption = False,
@@ -59,7 +63,7 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         _print(screen.stderr(), db, planned)
         if any(getattr(planned.store, name) for name in _ROWS):
             permitted("Erase this for good?", "ragwheel erase … --yes")
-    found = _erased(db, selection, datasets, dry_run=dry_run)
+    found = _erased(db, selection, datasets, outboxes, dry_run=dry_run)
     if json:
         screen.print_json(found)
     else:
@@ -68,7 +72,14 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         raise typer.Exit(1)
 
 
-def _erased(db: Path, selection: Selection, datasets: list[Path] | None, *, dry_run: bool) -> Erasure:
+def _erased(
+    db: Path,
+    selection: Selection,
+    datasets: list[Path] | None,
+    outboxes: list[Path] | None = None,
+    *,
+    dry_run: bool,
+) -> Erasure:
     from ragwheel import offline
 
     with screen.progress(screen.stderr()) as bar:
@@ -77,6 +88,7 @@ def _erased(db: Path, selection: Selection, datasets: list[Path] | None, *, dry_
             db,
             selection,
             datasets=datasets or (),
+            outboxes=outboxes or (),
             dry_run=dry_run,
             progress=lambda stage: bar.update(task, description=stage),
         )
@@ -118,6 +130,8 @@ def _print(console: Console, db: Path, found: Erasure) -> None:
         ("retrain", f"{made.path}: a {made.kind} made from it, and only making it again takes it out")
         for made in found.retrain
     ]
+    if found.outbox_signals:
+        lines.append(("outbox", f"{found.outbox_signals:,} signals that waited to be sent"))
     if found.store.echoes:
         shown = ", ".join(map(screen.clean, found.store.echoes[:5]))
         more = "" if len(found.store.echoes) <= 5 else f" and {len(found.store.echoes) - 5:,} more"

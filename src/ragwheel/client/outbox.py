@@ -12,16 +12,17 @@ import contextlib
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 
 from ragwheel.journal import files, frames
 
-__all__ = ["FileOutbox", "MemoryOutbox", "Outbox"]
+__all__ = ["FileOutbox", "MemoryOutbox", "Outbox", "erase_from_outbox"]
 
 SIGNAL: Final = 1
+ERASED: Final = 2  # a signal that was taken out: as long as it was, with nothing in it
 SEGMENT_BYTES: Final = 1024 * 1024
 
 
@@ -184,7 +185,13 @@ class FileOutbox:
             self._forget_finished()
             while self._segments:
                 segment = self._segments[0]
-                found, end = _oldest(segment, items, size)
+                found, end, count = _oldest(segment, items, size)
+                if count > len(found):  # some were erased; they are done
+                    self._pending -= count - len(found)
+                if not found and end > segment.position:
+                    segment.position = end
+                    self._forget_finished()
+                    continue
                 if found or segment is self._live:
                     self._taken = segment, end, len(found)
                     return found
@@ -261,26 +268,59 @@ class FileOutbox:
         return 0
 
 
+def erase_from_outbox(path: str | os.PathLike[str], condemned: Callable[[bytes], bool]) -> int:
+    """Take signals out of the files of an outbox, also of processes that run; how many there were.
+
+    Each is overwritten where it stands, by a frame as long that holds nothing.
+
+    Args:
+        path: as of :class:`FileOutbox`.
+        condemned: whether a signal, as encoded JSON, goes.
+    """
+    erased = 0
+    base = Path(path).absolute()
+    for segment in files.segments(base.with_name(f"{base.name}.outbox")):
+        with contextlib.suppress(FileNotFoundError):  # sent and deleted by its owner in this moment
+            fd = os.open(segment, os.O_RDWR | os.O_CLOEXEC)
+            try:
+                for frame in frames.read(fd, 0, os.fstat(fd).st_size, resync=True):
+                    if frame.kind == SIGNAL and condemned(bytes(frame.payload)):
+                        blank = frames.encode(ERASED, bytes(len(frame.payload)))
+                        if os.fstat(fd).st_size >= frame.end:  # its owner empties a file that is all sent
+                            os.pwrite(fd, blank, frame.end - len(blank))
+                            erased += 1
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+    return erased
+
+
 def _frames(segment: _Segment) -> Generator[frames.Frame, None, None]:
-    """The signals of a file that are not done."""
+    """The signals of a file that are not done, and those that were erased."""
     fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for frame in frames.read(fd, segment.position, segment.size, resync=segment.orphan):
-            if frame.kind == SIGNAL:
+            if frame.kind in {SIGNAL, ERASED}:
                 yield frame
     finally:
         os.close(fd)
 
 
-def _oldest(segment: _Segment, items: int, size: int) -> tuple[list[bytes], int]:
-    """At most ``items`` signals of ``size`` bytes together (one at least), and the offset behind them."""
+def _oldest(segment: _Segment, items: int, size: int) -> tuple[list[bytes], int, int]:
+    """At most ``items`` signals of ``size`` bytes together (one at least), and the offset behind them.
+
+    Also how many frames that is, with the erased ones.
+    """
     found: list[bytes] = []
     end = segment.position
+    count = 0
     with contextlib.closing(_frames(segment)) as waiting:
         for frame in waiting:
-            size -= len(frame.payload)
-            if found and (len(found) == items or size < 0):
-                break
-            found.append(bytes(frame.payload))
+            if frame.kind == SIGNAL:
+                size -= len(frame.payload)
+                if found and (len(found) == items or size < 0):
+                    break
+                found.append(bytes(frame.payload))
             end = frame.end
-    return found, end
+            count += 1
+    return found, end, count

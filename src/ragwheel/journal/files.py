@@ -12,6 +12,7 @@ descriptor that carries a lock is therefore noted here and closed in every forke
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import threading
@@ -23,10 +24,16 @@ from typing import Final
 from ragwheel.ids import new_span_id
 
 __all__ = [
+    "UnsafeFolder",
     "create_segment",
     "erase_turned_away",
+    "hand_over",
+    "hold",
+    "is_unsafe",
     "let_go",
     "merge_lock",
+    "ready_folder",
+    "register_partial",
     "resolved",
     "segment_folder",
     "segments",
@@ -41,6 +48,7 @@ SUFFIX: Final = ".seg"
 FRESH: Final = ".new"  # being made: has no lock yet
 MOVED: Final = ".old"  # second name of a live segment whose writer is to go on in a new one
 DAMAGED: Final = ".damaged"  # finished, and kept because something in it could not be read
+PARTIAL: Final = ".partial"  # a link to the unfinished copy of a backup, wherever that is
 STALE_S: Final = 24 * 3600.0  # clocks jump by hours; nothing is lost by waiting
 
 _opening = threading.RLock()
@@ -101,6 +109,48 @@ def segment_folder(db: Path) -> Path:
     return db.with_name(db.name + ".segments")
 
 
+class UnsafeFolder(PermissionError):
+    """Other users of the machine can write to a journal's folder: what they put there would be merged."""
+
+
+def ready_folder(db: Path) -> Path:
+    """The folder of ``db``'s segments, made when missing.
+
+    Raises:
+        UnsafeFolder: everybody can write to it.
+    """
+    folder = segment_folder(db)
+    try:
+        folder.mkdir(mode=0o700, parents=True)
+    except FileExistsError:
+        pass
+    else:
+        hand_over(folder, db)
+    if is_unsafe(folder):
+        raise UnsafeFolder(
+            errno.EPERM,
+            f"other users can write to it. Nothing is written there or read from it until: "
+            f"chmod 700 {folder}",
+            str(folder),
+        )
+    return folder
+
+
+def is_unsafe(folder: Path) -> bool:
+    """Whether everybody on the machine can write to a folder."""
+    return bool(os.stat(folder).st_mode & 0o002)
+
+
+def hand_over(target: Path | int, db: Path) -> None:
+    """Give a file that root has made for a database to the owner of that, who has to write to it, too."""
+    if os.geteuid() != 0:
+        return
+    with contextlib.suppress(OSError):  # no database yet, or a file system without owners
+        owner = os.stat(db)
+        if owner.st_uid != 0:
+            os.chown(target, owner.st_uid, owner.st_gid)
+
+
 def segments(db: Path) -> list[Path]:
     """All segments of ``db``, oldest first."""
     return _named(db, SUFFIX)
@@ -142,13 +192,13 @@ def create_segment(db: Path) -> tuple[Path, int]:
 
 
 def _create_segment(db: Path) -> tuple[Path, int]:
-    folder = segment_folder(db)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = ready_folder(db)
     stem = f"{time.time_ns():020d}-{os.getpid()}-{new_span_id().hex()[:8]}"
     fresh, final = folder / f"{stem}{FRESH}", folder / f"{stem}{SUFFIX}"
     fd = _open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hand_over(fd, db)
         os.rename(fresh, final)
     except BaseException:
         let_go(fd)
@@ -198,16 +248,48 @@ def sweep(db: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if abs(time.time() - path.stat().st_mtime) > STALE_S:
                 path.unlink()
+    for link in _named(db, PARTIAL):
+        _sweep_partial(link)
+
+
+def hold(path: Path) -> int:
+    """Lock a file of this process and return the descriptor that has the lock; :func:`let_go` of it."""
+    fd = _open(path, os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return fd
+
+
+def register_partial(db: Path, partial: Path) -> Path:
+    """Note where an unfinished copy of ``db`` is, for :func:`sweep` to find it when its process has died."""
+    link = ready_folder(db) / f"{new_span_id().hex()}{PARTIAL}"
+    link.symlink_to(partial)
+    return link
+
+
+def _sweep_partial(link: Path) -> None:
+    """Remove an unfinished copy whose process is gone, and the link to it."""
+    partial = Path(os.readlink(link))
+    try:
+        owned = try_adopt(partial)
+    except FileNotFoundError:
+        owned = None
+    except OSError:  # on a volume that is not there now, or of another user
+        return
+    else:
+        if owned is None:
+            return
+    for path in (partial, partial.with_name(f"{partial.name}-journal"), link):
+        path.unlink(missing_ok=True)
+    if owned is not None:
+        let_go(owned)
 
 
 @contextlib.contextmanager
 def merge_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
     """Hold the right to write ``db``; yields False when another process kept it for ``timeout_s``."""
-    folder = segment_folder(db)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path = folder / "merge.lock"
+    path = ready_folder(db) / "merge.lock"
     deadline = time.monotonic() + timeout_s
-    while (fd := _try_lock(path)) is None:
+    while (fd := _try_lock(path, db)) is None:
         if time.monotonic() >= deadline:
             yield False
             return
@@ -220,10 +302,11 @@ def merge_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
         let_go(fd)
 
 
-def _try_lock(path: Path) -> int | None:
+def _try_lock(path: Path, db: Path) -> int | None:
     """A descriptor that holds the lock of the file that stands at ``path`` now, or None."""
     fd = _open(path, os.O_RDWR | os.O_CREAT)
     try:
+        hand_over(fd, db)
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if _identity(os.stat(path)) == _identity(os.fstat(fd)):
             return fd

@@ -328,6 +328,8 @@ class Journal:
 
     def _fail(self, exc: OSError, doing: str) -> None:
         self._reason = "disk_full" if exc.errno in _FULL or exc.errno == errno.EFBIG else "io_error"
+        if isinstance(exc, files.UnsafeFolder):
+            self._reason = "unsafe_folder"
         self.drop(self._reason)
         guard.warn_once(
             f"journal.{self._reason}",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragwheel.journal.files import let_go, resolved, segments, try_adopt
+from ragwheel.journal.files import is_unsafe, let_go, resolved, segment_folder, segments, try_adopt
 from ragwheel.offline import surroundings
 from ragwheel.offline.findings import Finding, Severity, size
 from ragwheel.offline.reading import number, reading, rows
@@ -41,7 +42,7 @@ def doctor(db: str | Path) -> list[Finding]:
     """
     path = resolved(db)
     before = _waiting(path)
-    with reading(path) as connection:
+    with _opened(path) as connection:
         after = _waiting(path)
         checks: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
             ("file", lambda: _file(connection, path)),
@@ -57,6 +58,16 @@ def doctor(db: str | Path) -> list[Finding]:
             ("integrity", lambda: _integrity(connection, path)),
         )
         return [finding for name, look in checks for finding in _looked(name, look)]
+
+
+def _opened(path: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
+    """The database with its journal merged; as it is where others can write to the journal's folder."""
+    folder = segment_folder(path)
+    if not (folder.is_dir() and is_unsafe(folder)):
+        return reading(path)
+    connection = connect(path, write=False)
+    connection.row_factory = sqlite3.Row
+    return contextlib.closing(connection)
 
 
 def _looked(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from ragwheel.capture.handles import BadHandle, peek
 from ragwheel.errors import RagwheelError
 from ragwheel.store.artifacts import Artifact, descendants, list_artifacts, mark_erased, read_artifacts
 from ragwheel.store.erase import EraseReport, Gone, Selection, erase_selected
@@ -32,6 +35,7 @@ class Erasure:
             Copies of them may exist.
         still_in: files in whose bytes some of it was found afterwards, and that ragwheel does not change.
         dry_run: True: nothing was changed.
+        outbox_signals: signals taken out of the outboxes that were named.
     """
 
     store: EraseReport
@@ -40,13 +44,15 @@ class Erasure:
     missing: tuple[Artifact, ...]
     still_in: tuple[Path, ...]
     dry_run: bool
+    outbox_signals: int = 0
 
 
-def erase(
+def erase(  # noqa: PLR0913 - public, all but two by keyword
     db: str | Path,
     selection: Selection,
     *,
     datasets: Iterable[str | Path] = (),
+    outboxes: Iterable[str | Path] = (),
     dry_run: bool = False,
     timeout_s: float = 30.0,
     progress: Progress | None = None,
@@ -61,6 +67,8 @@ def erase(
         selection: what to erase.
         datasets: folders to look through beside those that were built from this database and still lie
             where they were written.
+        outboxes: of :class:`ragwheel.client.SignalClient` (what it was given as ``outbox``), on this machine:
+            what waits there to be sent goes too.
         dry_run: count, and leave everything as it is.
         timeout_s: how long to wait for another process that merges or writes.
         progress: called with what is being done.
@@ -78,10 +86,38 @@ def erase(
         for folder in folders:
             read_manifest(folder)
     reached = _Reached(folders, dry_run, tell)
+    waiting = _from_outboxes(outboxes, selection, dry_run=dry_run)  # before it is sent and stored
     tell(f"looking for it in {db}")
     report = erase_selected(db, selection, dry_run=dry_run, reach=reached, timeout_s=timeout_s)
     still_in = (*report.still_in, *(path for rows in reached.rows for path in rows.still_in), *reached.held)
-    return Erasure(report, tuple(reached.rows), reached.retrain, reached.missing, still_in, dry_run)
+    waiting += _from_outboxes(outboxes, selection, dry_run=dry_run, spans=reached.span_ids)
+    return Erasure(report, tuple(reached.rows), reached.retrain, reached.missing, still_in, dry_run, waiting)
+
+
+def _from_outboxes(
+    outboxes: Iterable[str | Path],
+    selection: Selection,
+    *,
+    dry_run: bool,
+    spans: frozenset[str] = frozenset(),
+) -> int:
+    """Take out of outboxes what is selected itself, or is about one of the erased ``spans``; how many."""
+    from ragwheel.client.outbox import erase_from_outbox
+
+    selects = selection.selects_signal
+
+    def condemned(body: bytes) -> bool:
+        signal = msgspec.json.decode(body)
+        try:
+            target = peek(signal.get("handle"))
+        except BadHandle:
+            return False
+        subject = target.subject or signal.get("subject")
+        return target.span_id.hex() in spans or selects(subject, signal.get("query"), signal.get("at"))
+
+    if dry_run:
+        return 0
+    return sum(erase_from_outbox(path, condemned) for path in outboxes)
 
 
 def _silent(_stage: str) -> None:
@@ -103,11 +139,13 @@ class _Reached:
         self._dry_run = dry_run
         self._tell = tell
         self.rows: list[ErasedRows] = []
+        self.span_ids: frozenset[str] = frozenset()
         self.retrain: tuple[Artifact, ...] = ()
         self.missing: tuple[Artifact, ...] = ()
         self.held: tuple[Path, ...] = ()
 
     def __call__(self, connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> None:
+        self.span_ids = gone.span_ids
         artifacts = read_artifacts(connection)
         folders = {folder.resolve(): folder for folder in self._folders}
         built = [artifact for artifact in artifacts if artifact.kind == "dataset"]

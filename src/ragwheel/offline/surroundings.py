@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
+from ragwheel.journal.files import is_unsafe, segment_folder
 from ragwheel.offline.findings import Finding, size
 from ragwheel.offline.reading import number
 from ragwheel.store.erase_proof import files_of
@@ -85,7 +86,17 @@ def _kind(path: Path) -> str:
 
 def access(path: Path) -> list[Finding]:
     """Files that other users of the machine can open."""
-    folder = path.with_name(path.name + ".segments")
+    folder = segment_folder(path)
+    if folder.is_dir() and is_unsafe(folder):
+        return [
+            Finding(
+                "error",
+                "access",
+                f"every user of this machine can write to {folder}: what they put there would be merged, so "
+                f"nothing is recorded or merged there until that ends",
+                f"chmod 700 {folder}",
+            )
+        ]
     closed = folder.is_dir() and not folder.stat().st_mode & 0o077
     open_to_others = [
         found

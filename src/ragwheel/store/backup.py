@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.errors import StoreCorrupt, StoreError
+from ragwheel.journal import files
 from ragwheel.store.connect import explain, open_store
 
 __all__ = ["BackupReport", "backup"]
@@ -52,10 +53,14 @@ def backup(
         raise StoreError(
             f"{to} exists already, a backup overwrites nothing. Name another: ragwheel backup FILE"
         )
-    partial = to.with_name(f".{to.name}.{os.getpid()}.partial")
+    partial = to.absolute().with_name(f".{to.name}.{os.getpid()}.partial")
     source = open_store(db, timeout_s=timeout_s)
+    link: Path | None = None
+    fd = -1
     try:
         os.close(os.open(partial, os.O_CREAT | os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC, 0o600))
+        fd = files.hold(partial)
+        link = _registered(Path(db), partial)
         retrievals = _copy(source, partial, progress)
         _sync(partial)
         os.link(partial, to)  # unlike a rename, fails when somebody made it meanwhile
@@ -65,7 +70,19 @@ def backup(
     finally:
         source.close()
         partial.unlink(missing_ok=True)
+        if link is not None:
+            link.unlink(missing_ok=True)
+        if fd >= 0:
+            files.let_go(fd)
     return BackupReport(to, to.stat().st_size, retrievals)
+
+
+def _registered(db: Path, partial: Path) -> Path | None:
+    """The note that leads a later merge to what is left of this backup if it is killed; None: no note."""
+    try:
+        return files.register_partial(db, partial)
+    except OSError:  # a database on a medium that cannot be written to: backups of that are possible, too
+        return None
 
 
 def _copy(source: sqlite3.Connection, to: Path, progress: Progress | None) -> int:

@@ -76,7 +76,9 @@ def connect(path: Path, *, write: bool, timeout_s: float = 5.0) -> sqlite3.Conne
 def _make(path: Path) -> None:
     """Make the file, for its owner only, unless it is there (then it must not be opened: see :mod:`raw`)."""
     with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        files.hand_over(fd, files.segment_folder(path))
+        os.close(fd)
 
 
 def _at_rest(path: Path) -> bool:

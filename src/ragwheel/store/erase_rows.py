@@ -56,6 +56,21 @@ class Selection:
                 f"To find a text as it is, use re.escape(text). Next: ragwheel erase --query-matching PATTERN"
             ) from None
 
+    def selects_signal(self, subject: str | None, query: str | None, at_s: float | None) -> bool:
+        """Whether a signal that is in no database yet meets the conditions."""
+        if self.session is not None:
+            return False  # a signal belongs to a session by what it is about
+        older = self.older_than
+        before_s = older.timestamp() if isinstance(older, datetime) else older
+        return (
+            (self.user is None or self.user == subject)
+            and (before_s is None or (at_s is not None and at_s < before_s))
+            and (
+                self.query_matching is None
+                or (query is not None and re.search(self.query_matching, query) is not None)
+            )
+        )
+
     def conditions(self) -> list[tuple[str, Any]]:
         """Terms over the columns ``user``, ``session``, ``start_ns`` and ``query``, with their values."""
         found: list[tuple[str, Any]] = []

@@ -14,7 +14,7 @@ from typing import Final
 
 from ragwheel.errors import StoreError
 from ragwheel.ids import new_span_id
-from ragwheel.journal.files import segment_folder
+from ragwheel.journal.files import hand_over, ready_folder, segment_folder
 from ragwheel.store.connect import connect
 
 __all__ = ["database_secret", "keep_secret"]
@@ -33,10 +33,11 @@ def database_secret(db: Path) -> bytes:
     if secret is not None:
         return secret
     secret = _stored(db) or os.urandom(SECRET_BYTES)
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    ready_folder(db)
     fresh = path.with_name(f"secret.{new_span_id().hex()}.new")
     fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
+        hand_over(fd, db)
         os.write(fd, secret)
         os.fsync(fd)
         with contextlib.suppress(FileExistsError):  # another process was first: its secret counts
