@@ -61,7 +61,7 @@ def make(kind: str, out: Path, setting: Setting, db: Path, traces: Path, seed: i
 
 def _naive(db: Path, setting: Setting) -> Pairs:
     found: dict[str, tuple[list[str], list[str]]] = {}
-    labels = naive(db, setting.world)
+    labels = naive(db, setting.world.needs)
     for place, pairs in enumerate((labels.positives, labels.negatives)):
         for question, chunk in sorted(pairs):
             found.setdefault(question, ([], []))[place].append(chunk)

@@ -2,5 +2,6 @@
 
 ``run.py`` is the command. ``worlds`` reads the collections, ``users`` are the three user models,
 ``traffic`` drives a really wrapped retriever with them, ``systems`` are ragwheel and what it is compared
-with, ``measures`` counts, ``summary`` writes the tables.
+with, ``measures`` counts, ``summary`` writes the tables. The folder ``crowds`` has another benchmark: crowds
+drawn at random, and the Bayes-optimal labels beside ours.
 """

@@ -94,8 +94,8 @@ def _measure(world: World, name: str, seeds: range, asked: argparse.Namespace) -
         folder = Path(tempfile.mkdtemp(prefix="ragwheel-labels-"))
         try:
             drive(folder / "traces.db", world, TRAFFIC[name], seed)
-            found["ragwheel"].add(ragwheel_labels(folder / "traces.db", world, asked.policy))
-            plain = naive(folder / "traces.db", world)
+            found["ragwheel"].add(ragwheel_labels(folder / "traces.db", world.needs, asked.policy))
+            plain = naive(folder / "traces.db", world.needs)
             found["naive recipe"].add(plain)
             if miner is not None:
                 corpus = sorted({doc for _, doc in plain.positives | set(plain.negatives)})

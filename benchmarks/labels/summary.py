@@ -9,10 +9,9 @@ from typing import Final
 from labels.measures import Interval, Tally
 from labels.traffic import TRAFFIC
 
-__all__ = ["SYSTEMS", "put_into", "tables"]
+__all__ = ["SYSTEMS", "put_into", "table", "tables"]
 
 SYSTEMS: Final = ("ragwheel", "naive recipe", "mine_hard_negatives", "mine_hard_negatives, 5 % margin")
-_BEGIN, _END = "<!-- benchmarks/labels -->", "<!-- end of benchmarks/labels -->"
 
 Results = Mapping[tuple[str, str], Mapping[str, Tally]]
 
@@ -24,15 +23,17 @@ def tables(results: Results, seeds: int) -> str:
     return "\n\n".join(parts)
 
 
-def put_into(path: Path, text: str) -> None:
-    """Replace what stands between the markers."""
+def put_into(path: Path, text: str, name: str = "benchmarks/labels") -> None:
+    """Replace what is between the comments ``<!-- name -->`` and ``<!-- end of name -->``."""
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     page = path.read_text("utf-8")
-    head, rest = page.split(_BEGIN, 1)
-    _, tail = rest.split(_END, 1)
-    path.write_text(f"{head}{_BEGIN}\n\n{text}\n\n{_END}{tail}", "utf-8")
+    head, rest = page.split(begin, 1)
+    _, tail = rest.split(end, 1)
+    path.write_text(f"{head}{begin}\n\n{text}\n\n{end}{tail}", "utf-8")
 
 
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
@@ -58,7 +59,7 @@ def _rightness(results: Results) -> str:
             )  # fmt: skip
     head = ["traffic", "system", "precision of positives", "right positives", "precision of negatives",
             "negatives", "queries with a positive that have negatives"]  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _calibration(results: Results) -> str:
@@ -74,7 +75,7 @@ def _calibration(results: Results) -> str:
             ]
         )  # fmt: skip
     head = ["traffic", "ECE of confidence", "ECE of belief", "Brier of belief", "of the base rate", "τ-b"]
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _strategies(results: Results) -> str:
@@ -85,7 +86,7 @@ def _strategies(results: Results) -> str:
             share = tally.share(f"right negatives {strategy}", f"negatives {strategy}") if tally else None
             n = tally.count(f"negatives {strategy}") if tally else 0
             rows.append([f"{world}, {name}", f"`{strategy}`", f"{n:,}", str(share)])
-    return _table(["traffic", "strategy", "negatives", "precision"], rows)
+    return table(["traffic", "strategy", "negatives", "precision"], rows)
 
 
 def _bars(results: Results) -> str:
@@ -113,7 +114,7 @@ def _bars(results: Results) -> str:
         rows.append([f"{world}, {name}", *verdicts])
     head = ["traffic", "negatives right ≥ .97", "error ÷ naive ≤ ⅓", "coverage ≥ .6",
             "positives right ≥ .90", "recall ÷ naive ≥ .8", "ECE ≤ .05", "Brier < base"]  # fmt: skip
-    return _table(head, rows)
+    return table(head, rows)
 
 
 def _verdict(found: Interval, least: float) -> str:

@@ -40,10 +40,15 @@ class Labels:
     beliefs: dict[Pair, float] = field(default_factory=dict)
 
 
-def ragwheel_labels(db: Path, world: World, policy: Path | None = None) -> Labels:
-    """What ``ragwheel build`` makes rows of, before balancing, without holding anything out."""
-    need = {query_key(query): query for query in world.queries}
-    need.update((query_key(short), query) for query, short in world.short.items())
+def ragwheel_labels(db: Path, needs: Mapping[str, str], policy: Path | None = None) -> Labels:
+    """What ``ragwheel build`` makes rows of, before balancing, without holding anything out.
+
+    Args:
+        db: the database.
+        needs: wording of a query in the store -> the query that its labels are returned under.
+        policy: a TOML file of the label policy; None: the packaged one.
+    """
+    need = {query_key(wording): query for wording, query in needs.items()}
     rules, found = load_policy(policy), Labels()
     options = BuildOptions(dev=0, test=0)
     with closing(open_store(db)) as connection, Engine(threads=1) as engine:
@@ -69,7 +74,7 @@ def ragwheel_labels(db: Path, world: World, policy: Path | None = None) -> Label
     return found
 
 
-def naive(db: Path, world: World) -> Labels:
+def naive(db: Path, needs: Mapping[str, str]) -> Labels:
     """Clicked, cited or liked is positive; the rest of what was retrieved is negative."""
     liked = """
         SELECT r.query, s.chunk_id FROM signals s JOIN retrievals r USING (retrieval_id)
@@ -77,10 +82,9 @@ def naive(db: Path, world: World) -> Labels:
         UNION SELECT r.query, c.chunk_id FROM citations c JOIN retrievals r USING (retrieval_id)
          WHERE c.matched"""
     every = "SELECT DISTINCT r.query, i.chunk_id FROM impressions i JOIN retrievals r USING (retrieval_id)"
-    need = {query: query for query in world.queries} | {short: query for query, short in world.short.items()}
     with closing(open_store(db)) as connection:
-        positives = {(need[query], doc) for query, doc in connection.execute(liked)}
-        rest = {(need[query], doc) for query, doc in connection.execute(every)} - positives
+        positives = {(needs[query], doc) for query, doc in connection.execute(liked)}
+        rest = {(needs[query], doc) for query, doc in connection.execute(every)} - positives
     return Labels(positives, dict.fromkeys(rest, "rest of the ranking"))
 
 

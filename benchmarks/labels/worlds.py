@@ -6,7 +6,7 @@ import csv
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ class World:
         grades: query -> chunk id -> grade above 0.
         short: query -> a hasty wording of the same need.
         facts: chunk id -> metadata, where there is any.
+        wordings: query -> the wordings that it is asked in, where there are several.
     """
 
     name: str
@@ -34,16 +35,34 @@ class World:
     grades: Mapping[str, Mapping[str, int]]
     short: Mapping[str, str]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    wordings: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def queries(self) -> list[str]:
         """In a fixed order."""
         return list(self.grades)
 
+    @property
+    def top(self) -> int:
+        """The highest grade."""
+        return max(max(grades.values(), default=1) for grades in self.grades.values())
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """Wording -> the query that it stands for; a query stands for itself."""
+        needs = {query: query for query in self.queries} | {
+            short: query for query, short in self.short.items()
+        }
+        return needs | {wording: query for query in self.wordings for wording in self.wordings[query]}
+
+    def wordings_of(self, query: str) -> Sequence[str]:
+        """The wordings that a query is asked in."""
+        return self.wordings.get(query, (query,))
+
     def half(self, which: int) -> World:
         """Every other query: 0 is for choosing defaults, 1 was never looked at while choosing."""
         kept = {q: grades for n, (q, grades) in enumerate(self.grades.items()) if n % 2 == which}
-        return World(self.name, self.complete, self.texts, self.rankings, kept, self.short, self.facts)
+        return replace(self, grades=kept)
 
 
 def read_noveleval(folder: Path) -> World:

@@ -2,7 +2,7 @@
 
 Every rate is drawn from a wide range by the seed, so that nothing can be tuned to one of them. The same
 object simulates what happens in a turn and gives the likelihood of what happened, which is what
-:mod:`crowds.bound` computes the Bayes-optimal labels from.
+:mod:`labels.crowds.bound` computes the Bayes-optimal labels from.
 """
 
 from __future__ import annotations

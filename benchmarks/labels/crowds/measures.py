@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowds.turns import Bools, Floats
+from labels.crowds.turns import Bools, Floats
 
 __all__ = ["calibration_error", "recall_at_precision"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from crowds.crowd import Crowd
-from crowds.turns import Exposures, Floats, Ints
+from labels.crowds.crowd import Crowd
+from labels.crowds.turns import Exposures, Floats, Ints
 
 __all__ = ["Pairs", "bayes_beliefs", "pairs_of"]
 
