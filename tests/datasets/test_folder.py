@@ -18,6 +18,7 @@ from ragwheel.testing.traces import TraceSpec, write_traces
 
 COLUMNS = {
     "triplets": ["anchor", "positive", "negative"],
+    "positives": ["anchor", "positive"],
     "pairs": ["query", "document", "label"],
     "lists": ["query", "docs", "labels"],
     "ntuples": ["anchor", "positive", "negative_1", "negative_2", "negative_3"],
@@ -114,7 +115,8 @@ def test_manifest_says_what_was_read_and_checks_the_files(built, traces):
     assert manifest["read"]["spans"]["retrieval"] == 500
     assert manifest["read"]["from"] == "2023-11-14T22:13:20Z"
     assert manifest["configuration"]["policy"] == load_policy().model_dump()
-    assert manifest["configuration"]["formats"] == ["jsonl", "st-list", "st-ntuple", "st-pair", "st-triplet"]
+    formats = ["jsonl", "st-list", "st-ntuple", "st-pair", "st-positive", "st-triplet"]
+    assert manifest["configuration"]["formats"] == formats
     assert manifest["rows"] == built.rows
     assert manifest["dropped"] == built.dropped
     files = {path.relative_to(built.out).as_posix() for path in built.out.rglob("*") if path.is_file()}

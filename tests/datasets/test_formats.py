@@ -131,6 +131,7 @@ def test_ir_measures_reads_qrels_and_run(small, exports, graded, tmp_path):
     [
         ("triplets", ("anchor", "positive", "negative")),
         ("ntuples", ("anchor", "positive", "negative_1", "negative_2")),
+        ("positives", ("anchor", "positive")),
         ("pairs", ("query", "document", "label")),
         ("lists", ("query", "docs", "labels")),
     ],

@@ -15,7 +15,7 @@ from ragwheel.testing import TraceSpec, write_traces
 
 def test_rows_and_provenance_are_those_of_the_files(built):
     data = open_dataset(built.out)
-    assert data.configs == ("triplets", "pairs", "lists", "ntuples")
+    assert data.configs == ("triplets", "positives", "pairs", "lists", "ntuples")
     for config in data.configs:
         for split in SPLITS:
             assert data.rows(config, split).num_rows == built.rows[config][split]
@@ -73,7 +73,7 @@ def edit(out, **values):
 
 def test_unknown_names_are_told_what_there_is(built):
     data = open_dataset(built.out)
-    with pytest.raises(DatasetError, match="no config 'triples'; it has: triplets, pairs, lists"):
+    with pytest.raises(DatasetError, match="no config 'triples'; it has: triplets, positives, pairs, lists"):
         data.rows("triples", "train")
     with pytest.raises(DatasetError, match="no split 'validation'; it has: train, dev, test"):
         data.rows("pairs", "validation")

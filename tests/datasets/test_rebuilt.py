@@ -78,7 +78,7 @@ def test_a_config_without_rows_is_not_in_the_cards_head(without_triplets, tmp_pa
     assert sum(report.rows["triplets"].values()) == 0
     assert "triplets" not in hub.get_dataset_config_names(str(tmp_path / "dataset"))
     assert queries(tmp_path / "dataset") == ["what is tea made of"]
-    assert len(hub.load_dataset(str(tmp_path / "dataset"))["train"]) == report.rows["pairs"]["train"]
+    assert len(hub.load_dataset(str(tmp_path / "dataset"))["train"]) == report.rows["positives"]["train"]
 
 
 @pytest.mark.parametrize("installed", [True, False], ids=["datasets installed", "datasets missing"])

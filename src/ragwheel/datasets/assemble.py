@@ -64,13 +64,17 @@ class Assembler:
         if positives and len(graded) > len(positives):
             yield from self._list(group, graded)
         for positive in self._limited(positives, self._balance.positives_per_query, "positive"):
+            values = {"anchor": group.text, "positive": positive.text}
+            yield Row("positives", values, (("positive", positive),))
             yield from self._with_negatives(group, positive, usable)
 
     def _with_negatives(
         self, group: Group, positive: GradedChunk, negatives: Sequence[GradedChunk]
     ) -> Iterator[Row]:
         if not negatives:
-            self._dropped["positive: its query has no usable negative (it is still in pairs)"] += 1
+            self._dropped[
+                "positive: its query has no usable negative (it is still in positives and pairs)"
+            ] += 1
             return
         if self._negatives is not None:
             taken = negatives[: self._negatives]

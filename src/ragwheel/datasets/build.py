@@ -189,9 +189,9 @@ def _report(
         )
     if not sum(rows["triplets"].values()):
         warnings.append(
-            "No query has both a positive and a usable negative, so there are no triplets yet; pairs are "
-            "there. Negatives come from prompts with citations (turn.prompted, turn.answer) and from what "
-            "people pass over."
+            "No query has both a positive and a usable negative, so there are no triplets yet; positives "
+            "and pairs are there. Negatives come from prompts with citations (turn.prompted, turn.answer) "
+            "and from what people pass over."
         )
     return BuildReport(
         out=out,

@@ -45,7 +45,7 @@ def write_manifest(
             "until": _time(tables.until_ns),
         },
         "configuration": {
-            "formats": sorted(set(options.formats) | {"st-triplet", "st-pair", "st-list"}),
+            "formats": sorted(set(options.formats) | {"st-triplet", "st-positive", "st-pair", "st-list"}),
             "negatives": options.negatives,
             "seed": options.seed,
             "dev": options.dev,
@@ -82,6 +82,7 @@ def _time(ns: int | None) -> str | None:
 
 _COLUMNS = {
     "triplets": ("`anchor`, `positive`, `negative`", "texts; for triplet and in-batch-negative losses"),
+    "positives": ("`anchor`, `positive`", "texts; also of queries without a usable negative"),
     "ntuples": ("`anchor`, `positive`, `negative_1` …", "texts; one row per positive"),
     "pairs": (
         "`query`, `document`, `label`",
@@ -183,16 +184,13 @@ def _infos(folder: Path, rows: Rows) -> str:
 
 
 def _counts(rows: Rows) -> tuple[str, str]:
-    """The two places of a card that count rows: its head, with the configs that have any, and its table."""
+    """The two places of a card that count rows, its head and its table: the configs that have any."""
     default = default_config(rows)
-    configs = (
-        _config(name, counts, default=name == default)
-        for name, counts in rows.items()
-        if sum(counts.values()) or name == default
-    )
+    listed = {name: counts for name, counts in rows.items() if sum(counts.values()) or name == default}
+    configs = (_config(name, counts, default=name == default) for name, counts in listed.items())
     table = (
         f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
-        for name, counts in rows.items()
+        for name, counts in listed.items()
     )
     return "\n".join(configs), "\n".join(table)
 

@@ -12,10 +12,11 @@ from ragwheel.errors import ConfigurationError
 __all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport", "Progress"]
 
 SPLITS: Final = ("train", "dev", "test")
-#: ``st-triplet``, ``st-pair`` and ``st-list`` are always written: they are the contract's three configs.
+#: ``st-triplet``, ``st-positive``, ``st-pair`` and ``st-list`` are always written: they are the four configs
+#: that every folder has.
 #: ``st-ntuple`` and ``jsonl`` are written beside them, the rest into the folder ``exports``.
 FORMATS: Final = (
-    "st-triplet", "st-pair", "st-list", "st-ntuple", "jsonl",
+    "st-triplet", "st-positive", "st-pair", "st-list", "st-ntuple", "jsonl",
     "st-pair-5", "flagembedding", "tevatron", "beir", "trec", "llamaindex",
 )  # fmt: skip
 
@@ -25,7 +26,7 @@ class BuildOptions:
     """How to build.
 
     Args:
-        formats: of :data:`FORMATS`; what the three basic ones leave out is added by naming it.
+        formats: of :data:`FORMATS`; what the four basic ones leave out is added by naming it.
         negatives: how many ``negative_n`` columns ``st-ntuple`` has.
         seed: decides the order of rows, and which of equally good negatives are taken.
         dev, test: shares of the query families that are evaluated on, newest first.

@@ -36,7 +36,7 @@ class BuiltDataset:
 
     @property
     def configs(self) -> tuple[str, ...]:
-        """The configs that were written: ``triplets``, ``pairs``, ``lists``, perhaps ``ntuples``."""
+        """The configs that were written, those without a row among them."""
         return tuple(self.manifest["rows"])
 
     def rows(self, config: str, split: str) -> pa.Table:

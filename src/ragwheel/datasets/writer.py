@@ -75,6 +75,7 @@ def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa
     text, number = pa.string(), pa.float64()
     found = {
         "triplets": pa.schema({"anchor": text, "positive": text, "negative": text}),
+        "positives": pa.schema({"anchor": text, "positive": text}),
         "pairs": pa.schema({"query": text, "document": text, "label": number}),
         "lists": pa.schema({"query": text, "docs": _STRINGS, "labels": pa.list_(number)}),
     }

@@ -33,6 +33,7 @@ WRITERS: Final[Mapping[str, Writer]] = MappingProxyType(
     {
         **OTHERS,
         "st-triplet": write_config("triplets"),
+        "st-positive": write_config("positives"),
         "st-ntuple": write_config("ntuples"),
         "st-pair": write_config("pairs"),
         "st-list": write_config("lists"),

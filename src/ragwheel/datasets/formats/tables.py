@@ -16,7 +16,7 @@ from ragwheel.errors import DatasetError
 
 __all__ = ["CONFIGS", "write_config"]
 
-CONFIGS = ("triplets", "ntuples", "pairs", "lists", "chunk_pairs")
+CONFIGS = ("triplets", "positives", "ntuples", "pairs", "lists", "chunk_pairs")
 
 
 def write_config(
