@@ -132,6 +132,11 @@ class Runtime:
         served = self._recent.served(target, span_id)
         return None if served is None else [retrieval.ids for retrieval in served]
 
+    def sources_of(self, target: int, span_id: bytes, chunk: str) -> set[str]:
+        """The sources that served a chunk of this id in a retrieval (0) or turn (1), as far as known."""
+        served = self._recent.served(target, span_id) or ()
+        return {retrieval.source for retrieval in served if chunk in retrieval.ids}
+
     def refuse(self, reason: str) -> None:
         """Count a signal that was not taken."""
         with self._lock:

@@ -176,12 +176,14 @@ class _About:
 
     def _app_id(self, chunk: Any, rank: int | None = None) -> str:
         """The id of a chunk given by id or as an object; unknown here only when this process can tell."""
-        found = [
-            r.chunk_ids[at - 1] for r in reversed(self._retrievals) if (at := r.holds(chunk)) is not None
-        ]
-        wanted = found[:1] or [
-            text for text in (safe.text(each, MAX_ID_CHARS)[0] for each in ids_of(chunk, self.rt)) if text
-        ]
+        holder = next((r for r in reversed(self._retrievals) if r.holds(chunk) is not None), None)
+        wanted = (
+            [holder.chunk_ids[(holder.holds(chunk) or 1) - 1]]
+            if holder is not None
+            else [
+                text for text in (safe.text(each, MAX_ID_CHARS)[0] for each in ids_of(chunk, self.rt)) if text
+            ]
+        )
         if not wanted:
             raise _Refused("unknown chunk")
         if self._served is None:
@@ -190,8 +192,18 @@ class _About:
             if any(app_id in ids for ids in self._served):
                 if rank is not None and not any(ids[rank - 1 : rank] == (app_id,) for ids in self._served):
                     raise _Refused("another chunk at that rank")
+                self._decide_source(app_id, holder)
                 return app_id
         raise _Refused("unknown chunk")
+
+    def _decide_source(self, app_id: str, holder: Retrieval | None) -> None:
+        """Refuse an id that several sources of the turn served, unless an object says which is meant."""
+        target = self.target
+        if len(self.rt.sources_of(target.kind, target.span_id, app_id)) < 2:
+            return
+        if holder is None:
+            raise _Refused("ambiguous chunk: pass the object in its turn, or the handle of the retrieval")
+        self.target = target._replace(kind=handles.RETRIEVAL, span_id=holder.span_id)
 
     def other(self, spec: SignalKind, other: Any, chunk: str | None) -> str | None:
         """The chunk that lost, the span id of the query that came next, or what a retraction takes back."""

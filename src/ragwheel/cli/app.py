@@ -21,6 +21,7 @@ from ragwheel.cli.fewshot import fewshot
 from ragwheel.cli.grade import grade
 from ragwheel.cli.import_ import import_
 from ragwheel.cli.judge import judge
+from ragwheel.cli.probe import probe
 from ragwheel.cli.prune import prune
 from ragwheel.cli.report import report
 from ragwheel.cli.serve import serve
@@ -31,7 +32,7 @@ from ragwheel.cli.train import train
 __all__ = ["app", "main"]
 
 _ORDER: Final = (
-    "demo", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare",
+    "demo", "probe", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare",
     "experiment", "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
 )  # fmt: skip
 
@@ -69,6 +70,7 @@ def _ragwheel(
 
 
 app.command()(demo)
+app.command()(probe)
 app.command()(status)
 app.command()(doctor)
 app.command()(show)

@@ -24,6 +24,7 @@ from ragwheel.offline.findings import Finding, Severity
 from ragwheel.offline.interleaving import Interleaving, interleaving
 from ragwheel.offline.judging import Judgment, JudgmentReport, import_judgments, judge, judge_many, unjudge
 from ragwheel.offline.milestones import Milestone
+from ragwheel.offline.probing import Probe, ProbedChunk, ProbedSource, probe, probe_store
 from ragwheel.offline.status import Status, status
 from ragwheel.offline.turns import latest, show
 from ragwheel.offline.views import CitationView, RankedChunk, RetrievalView, SignalView, TurnLine, TurnView
@@ -39,6 +40,9 @@ __all__ = [
     "Judgment",
     "JudgmentReport",
     "Milestone",
+    "Probe",
+    "ProbedChunk",
+    "ProbedSource",
     "RankedChunk",
     "RetrievalView",
     "Selection",
@@ -55,6 +59,8 @@ __all__ = [
     "judge",
     "judge_many",
     "latest",
+    "probe",
+    "probe_store",
     "prune",
     "show",
     "status",
