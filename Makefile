@@ -66,6 +66,18 @@ test-py: $(VENV)-py$(PY)/.core ## tests of the light core alone on one interpret
 test-all: ## the same on Python 3.10 to 3.13
 	for py in 3.10 3.11 3.12 3.13; do $(MAKE) test-py PY=$$py; done
 
+$(VENV)-clients/.clients: pyproject.toml tests/clients/requirements.txt
+	python3 -m venv $(VENV)-clients
+	$(VENV)-clients/bin/python -m pip install -q uv
+	$(VENV)-clients/bin/uv pip install -q --python $(VENV)-clients/bin/python -e . --group test \
+	    -r tests/clients/requirements.txt
+	touch $@
+
+.PHONY: test-clients
+test-clients: $(VENV)-clients/.clients ## real clients, in an environment of their own; renews docs/works-with.md
+	$(VENV)-clients/bin/python -m pytest tests/clients $(ARGS)
+	$(VENV)-clients/bin/python -m tests.clients.works_with
+
 .PHONY: torture
 torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS="--minutes 30" goes on for so long
 	$(BIN)/python -m tests.torture $(ARGS)
@@ -87,6 +99,6 @@ lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to i
 
 .PHONY: clean
 clean: ## remove environments, caches and build products (never a database)
-	rm -rf $(VENV) $(VENV)-py* build dist .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients build dist .coverage .coverage.* htmlcov \
 	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

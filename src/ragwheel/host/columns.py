@@ -24,6 +24,7 @@ from uuid import uuid4
 from ragwheel.host import safe
 from ragwheel.host.bulk import bulk, may_lie_elsewhere
 from ragwheel.host.certainty import NOTHING_READABLE, Certainty, Unreadable
+from ragwheel.host.clients import opened
 from ragwheel.host.fields import is_named_tuple
 from ragwheel.host.items import Row, is_blank, plain_id, record_row, score_value
 from ragwheel.host.tables import rows_of_records, rows_of_tuples
@@ -169,6 +170,7 @@ def _rows(items: Sequence[Any], certainty: Certainty) -> list[Row]:
     Raises:
         Unreadable: nothing can be told of them.
     """
+    items = list(map(_opened, items))
     kinds = {_form(item) for item in items}
     if len(kinds) == 1:
         kind = kinds.pop()
@@ -183,6 +185,14 @@ def _rows(items: Sequence[Any], certainty: Certainty) -> list[Row]:
         except Unreadable:
             rows.append(Row())
     return rows
+
+
+def _opened(item: Any) -> Any:
+    """An item of a known client's class as plain values; itself where that raises."""
+    try:
+        return opened(item, 1)
+    except Exception:  # the host's own code, or a query that has not been run
+        return item
 
 
 def _row(item: Any, certainty: Certainty) -> Row:

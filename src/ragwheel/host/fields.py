@@ -134,7 +134,7 @@ def _declare(kind: type) -> _Declared:
     guarded: set[str] = set()
     seen: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
-        if base is not object:
+        if base is not object and not str(base.__module__).startswith("pydantic"):
             seen.update(vars(base))
     fields = getattr(kind, "__dataclass_fields__", None) or getattr(kind, "__pydantic_fields__", None) or {}
     for name in [name for name in seen if name[:1] != "_" or name in _UNDERSCORED]:

@@ -99,7 +99,7 @@ def rows_of_tuples(items: Sequence[Any], certainty: Certainty) -> list[Row]:
         raise Unreadable(NOTHING_READABLE)
     documented = columns in ([app_id, text], [app_id, text, score], [text, score])
     for part, column in (("id", app_id), ("text", text)):
-        if column is not None and not documented:
+        if column is not None and (not documented or (column.kind == "word" and text is not column)):
             certainty.guess(part, column.name)  # type: ignore[arg-type]
     others = [c for c in columns if c not in (text, app_id, score) and c.kind not in ("vector", "none")]
     return [
@@ -202,16 +202,12 @@ def _id_column(columns: list[_Column], text: _Column | None) -> _Column | None:
     numbers = before_text or [c for c in numbers if fractions and not c.counts]
     if text is None and len(numbers) > 1:
         return None
-    first = numbers[0] if numbers else None
-    return (
-        None
-        if first is not None
-        and text is not None
-        and first.counts
-        and first.values[0] == 0
-        and len(first.values) > 1
-        else first
-    )
+    for column in numbers[:1]:
+        enumerated = column.counts and column.values[0] == 0 and len(column.values) > 1
+        return None if enumerated and text is not None else column
+    if text is not None and columns.index(text) == 1 and columns[0].kind == "word":
+        return columns[0] if columns[0].identifies(text) else None  # (id, text, …), the documented order
+    return None
 
 
 def _score_column(
@@ -321,6 +317,8 @@ def _similar(
     columns: list[_Column], part: Any, kinds: tuple[Kind, ...], text: _Column | None = None
 ) -> _Column | None:
     """The first column whose name ends like one for `part` and whose values are what that part is."""
+    if part == "id" and columns and len(columns[0].values) > 1:
+        kinds = (*kinds, "word")
     by_name = {str(column.name): column for column in columns}
     short = {name.rpartition(".")[2]: name for name in reversed(list(by_name))}
     for word in part_names(tuple(short), part)[1]:

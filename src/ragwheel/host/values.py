@@ -25,7 +25,7 @@ _MAX_KEY_CHARS: Final = 200
 _ADDRESS: Final = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://\S+|[^\s?*]*[\w)]\.[a-zA-Z][a-zA-Z0-9]{0,4}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d\S*)?")
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.\d*|\.\d+)([eE][+-]?\d+)?")
-_KEY: Final = re.compile(r"(?=[^\s]*[\d_#/:|])[\w#/:|.@+=~-]+", re.ASCII)
+_KEY: Final = re.compile(r"(?=[^\s]*[\d_#/:|-])[\w#/:|.@+=~-]+", re.ASCII)
 _UNSPACED: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]"
 )

@@ -62,8 +62,10 @@ def _pymilvus(value: Any, _limit: int) -> Any:
 
 
 def _tantivy(value: Any, _limit: int) -> Any:
-    """The stored fields of a document, each a list of its values."""
-    return value.to_dict() if type(value).__name__ == "Document" else value
+    """The stored fields of a document; a list of one value is that value."""
+    if type(value).__name__ != "Document":
+        return value
+    return {name: part[0] if len(part) == 1 else part for name, part in value.to_dict().items()}
 
 
 def _google(value: Any, _limit: int) -> Any:
