@@ -1,27 +1,52 @@
-"""What happens when something breaks inside ragwheel: swallowed, counted, logged once.
+"""What happens when something breaks inside ragwheel: it is swallowed, counted and logged once.
 
-The host never sees an exception of ours. With ``RAGWHEEL_STRICT=1`` in the environment (the test
-suite sets it) the exception is raised instead, so that a defect cannot hide behind the promise. A log
-gets where it happened, never what the host's values said: those may be texts that the app redacts.
+The host never sees an exception of ours, and always sees its own. With ``RAGWHEEL_STRICT=1`` in the
+environment (the test suite sets it) ours are raised instead, so that a defect cannot hide behind the
+promise. A log says where it happened and never quotes the host's values, which may be texts that the app
+redacts.
+
+:class:`Guard` is the only place that decides whose an exception is. The host's are: everything that is no
+``Exception`` (``KeyboardInterrupt``, ``CancelledError``); what a signal handler raised while our code, or
+code that we called, was running (soft time limits of task queues, alarms); and what another thread raised
+here (``PyThreadState_SetAsyncExc``). All others that pass a guard are ours.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+import signal
 import sqlite3
+import sys
 import threading
 import traceback
+from collections.abc import Callable
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ragwheel.errors import RagwheelError
 
-__all__ = ["Guard", "guard", "logger"]
+__all__ = ["Guard", "Guarded", "guard", "is_interrupt", "let_interrupts_through", "logger"]
 
 logger = logging.getLogger("ragwheel")
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_OUR_PACKAGES: Final = frozenset({"ragwheel", "ragwheel_langchain"})
+_OUR_ERRORS: Final = _OUR_PACKAGES | sys.stdlib_module_names | {
+    "msgspec", "opentelemetry", "pydantic", "pydantic_core", "sqlite_utils", "httpx", "langchain_core",
+}  # fmt: skip
+"""Packages whose exceptions our own code may raise."""
+
 
 class Guard:
-    """Counts what went wrong by place and logs each (place, exception type) once."""
+    """Counts what went wrong by place and logs each (place, exception type) once.
+
+    ``with guard("merging"):`` swallows what breaks in the block; ``@guard("merging", returns=False)`` makes a
+    function return False when it breaks. Both let the host's exceptions pass.
+    """
 
     def __init__(self) -> None:
         self.strict = os.environ.get("RAGWHEEL_STRICT") == "1"
@@ -29,8 +54,13 @@ class Guard:
         self._logged: set[tuple[str, type[BaseException]]] = set()
         self._lock = threading.RLock()
 
+    def __call__(self, where: str, *, returns: Any = None) -> Guarded:
+        """Return a context manager and decorator; it has no state and may be kept and entered at will."""
+        return Guarded(self, where, returns)
+
     def caught(self, where: str, exc: BaseException) -> None:
-        """Swallow ``exc``, which was raised inside ragwheel at ``where``; re-raise it under strict."""
+        """Swallow ``exc``, raised inside ragwheel at ``where``; raise it if it is the host's or if strict."""
+        let_interrupts_through(exc, ours=True)
         self.count(where)
         if self.strict:
             raise exc
@@ -43,7 +73,7 @@ class Guard:
             )
 
     def count(self, where: str) -> None:
-        """Count a failure without a word."""
+        """Count a failure without logging it."""
         with self._lock:
             self._counts[where] = self._counts.get(where, 0) + 1
 
@@ -70,6 +100,107 @@ class Guard:
         self._logged = set()
 
 
+class Guarded:
+    """A block or function whose exceptions are swallowed unless they are the host's (see :class:`Guard`)."""
+
+    __slots__ = ("_guard", "_returns", "_where")
+
+    def __init__(self, of: Guard, where: str, returns: Any) -> None:
+        self._guard, self._where, self._returns = of, where, returns
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        if error is None:
+            return False
+        if not isinstance(error, Exception):
+            return False
+        self._guard.caught(self._where, error)
+        return True
+
+    def __call__(self, function: Callable[P, T]) -> Callable[P, T]:
+        """Guard every call of ``function``."""
+
+        @functools.wraps(function)
+        def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+            try:
+                return function(*args, **kwargs)
+            except Exception as exc:
+                self._guard.caught(self._where, exc)
+            return self._returns  # type: ignore[no-any-return]
+
+        return guarded
+
+
+def is_interrupt(error: BaseException, *, ours: bool = False) -> bool:
+    """Return whether the host raised ``error`` from outside of the code that was running.
+
+    Args:
+        error: with its traceback.
+        ours: only our own code ran in the guarded block. An exception of a foreign type that has no frame
+            of foreign code then comes from another thread. Where the host's objects are read this cannot be
+            told: compiled code leaves no frame, either.
+    """
+    return _interrupt(error, ours=ours) is not None
+
+
+def let_interrupts_through(error: BaseException, *, ours: bool = False) -> None:
+    """Raise what the host raised, if that is why ``error`` came up: ``error`` itself or its cause."""
+    interrupt = _interrupt(error, ours=ours)
+    if interrupt is not None:
+        raise interrupt
+
+
+def _interrupt(error: BaseException | None, *, ours: bool) -> BaseException | None:
+    while error is not None:
+        if not isinstance(error, Exception) or _came_from_outside(error, ours=ours):
+            return error
+        error = error.__cause__
+    return None
+
+
+def _came_from_outside(error: Exception, *, ours: bool) -> bool:
+    handlers = _handlers()
+    interrupted: FrameType | None = None
+    trace = error.__traceback__
+    while trace is not None:
+        frame = trace.tb_frame
+        if frame.f_code in handlers or (interrupted is not None and _was_handed(frame, interrupted)):
+            return True
+        interrupted, trace = frame, trace.tb_next
+    if not ours or interrupted is None:
+        return False
+    package = str(interrupted.f_globals.get("__name__")).partition(".")[0]
+    return package in _OUR_PACKAGES and type(error).__module__.partition(".")[0] not in _OUR_ERRORS
+
+
+def _handlers() -> set[CodeType]:
+    """The code of the Python functions that handle signals now."""
+    codes: set[CodeType] = set()
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        if callable(handler):
+            function = getattr(handler, "__func__", handler)
+            code = getattr(function, "__code__", None) or getattr(type(handler).__call__, "__code__", None)
+            if isinstance(code, CodeType):
+                codes.add(code)
+    return codes
+
+
+def _was_handed(frame: FrameType, interrupted: FrameType) -> bool:
+    """Return whether ``frame`` has the frame before it as an argument, as only signal handlers do."""
+    code = frame.f_code
+    n_arguments = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x04)
+    for name in code.co_varnames[:n_arguments]:
+        value = frame.f_locals.get(name)
+        if value is interrupted or (type(value) is tuple and any(item is interrupted for item in value)):
+            return True
+    return False
+
+
 def _said(exc: BaseException) -> str:
     """Type of an exception, and its message where that cannot hold a text that the app retrieved."""
     name = type(exc).__name__
@@ -80,7 +211,8 @@ def _log(message: str, *values: str) -> None:
     """Log a warning; a handler of the app that raises is counted like everything else that breaks in here."""
     try:
         logger.warning(message, *values)
-    except Exception:
+    except Exception as exc:
+        let_interrupts_through(exc)
         guard.count("logging")
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host import safe
 from ragwheel.journal.recent import RecentRecords
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord, event_key
@@ -61,6 +61,8 @@ class Runtime:
         self._recent = RecentRecords()
         self._refused: dict[str, int] = {}
         self._unsampled = 0
+        self.n_outside = 0
+        """Retrievals outside of every turn so far."""
         self._audit = Audit(self._journal, self._merger.merged)
 
     # what the capture half calls
@@ -102,17 +104,17 @@ class Runtime:
 
         True, with nothing written, when this process has written the event before.
         """
-        try:
+        kept = False
+        with guard("keeping a signal"):
             event = event_key(record)
             if self._recent.happened(event):
                 return True
             if self._redaction is not None:
                 self._redaction.signal(record)
-            if not self._journalled(lambda: self._journal.signal(record), record):
-                return False
-            self._recent.add_event(event)
-        except Exception as exc:
-            guard.caught("keeping a signal", exc)
+            kept = self._journalled(lambda: self._journal.signal(record), record)
+            if kept:
+                self._recent.add_event(event)
+        if not kept:
             return False
         if self._exports is not None:
             self._exported(lambda exports: exports.signal(record))
@@ -147,6 +149,10 @@ class Runtime:
         with self._lock:
             self._unsampled += 1
 
+    def count_outside(self) -> None:
+        """Count a retrieval outside of every turn."""
+        self.n_outside += 1
+
     def _journalled(
         self, write: Callable[[], bool], record: Any, plain: Callable[[Any], None] | None = None
     ) -> bool:
@@ -154,6 +160,7 @@ class Runtime:
         try:
             return write()
         except Exception as exc:
+            let_interrupts_through(exc)
             first = exc
         try:
             if plain is not None:
@@ -161,6 +168,7 @@ class Runtime:
                 return write()
             raise first
         except Exception as exc:
+            let_interrupts_through(exc)
             self._journal.drop("broken")
             guard.caught("encoding a record", exc)
             return False
@@ -178,11 +186,9 @@ class Runtime:
     # export
 
     def _exported(self, export: Callable[[Exports], None]) -> None:
-        try:
+        with guard("exporting a span"):
             if self._exports is not None:
                 export(self._exports)
-        except Exception as exc:
-            guard.caught("exporting a span", exc)
 
     # life
 
@@ -194,11 +200,9 @@ class Runtime:
         written = self._audit.written()
         exported = True
         if self._exports is not None:
-            try:
+            exported = False
+            with guard("flushing the exporters"):
                 exported = self._exports.flush(timeout_s)
-            except Exception as exc:
-                guard.caught("flushing the exporters", exc)
-                exported = False
         merged = self._merger.flush(timeout_s, self._journal.sizes())
         return self._audit.flushed(written) and merged and exported
 
@@ -209,10 +213,8 @@ class Runtime:
         self._journal.close()
         done = self._merger.close(timeout_s, sizes)
         if self._exports is not None:
-            try:
+            with guard("shutting down the exporters"):
                 self._exports.shutdown()
-            except Exception as exc:
-                guard.caught("shutting down the exporters", exc)
         return done
 
     def before_fork(self) -> None:
@@ -264,11 +266,9 @@ def _from_environment() -> Runtime | None:
     global _asked_environment
     _asked_environment = True
     if os.environ.get("RAGWHEEL_DB"):
-        try:
+        with guard("configuring from the environment"):
             return configure()
-        except Exception as exc:
-            guard.caught("configuring from the environment", exc)
-            return None
+        return None
     guard.warn_once(
         "not configured",
         "ragwheel is not configured, nothing is recorded: call ragwheel.configure(db='ragwheel.db') at start "
@@ -353,21 +353,16 @@ def _each(hook: Callable[[Runtime], None]) -> Callable[[], None]:
 
     def run() -> None:
         for runtime in list(_runtimes):
-            try:
+            with guard("forking"):
                 hook(runtime)
-            except Exception as exc:
-                guard.caught("forking", exc)
 
     return run
 
 
+@guard("flushing", returns=False)
 def flush(timeout_s: float = 5.0) -> bool:
     """Merge everything recorded so far; True when it is all in SQLite. Takes about ``timeout_s`` at most."""
-    try:
-        return _active.flush(timeout_s) if _active is not None else True
-    except Exception as exc:
-        guard.caught("flushing", exc)
-        return False
+    return _active.flush(timeout_s) if _active is not None else True
 
 
 def shutdown() -> None:
@@ -376,10 +371,8 @@ def shutdown() -> None:
     runtime, _active = _active, None
     _asked_environment = True  # what comes after a shutdown does not start anew by itself
     if runtime is not None:
-        try:
+        with guard("shutting down"):
             runtime.close()
-        except Exception as exc:
-            guard.caught("shutting down", exc)
 
 
 def stats() -> Stats:

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ragwheel.capture.cut import first_k
+from ragwheel.guard import is_interrupt
 
 __all__ = ["Plan", "first_k", "may_be_about_k", "plan", "plan_object", "refused_class"]
 
@@ -134,7 +135,7 @@ def may_be_about_k(error: BaseException) -> bool:
     nothing to do with k, and waiting for it twice would be felt.
     """
     return (
-        isinstance(error, Exception)
+        not is_interrupt(error)
         and not isinstance(error, (OSError, MemoryError))
         and not re.search(r"timeout|timed_?out|connect", type(error).__name__, re.IGNORECASE)
     )

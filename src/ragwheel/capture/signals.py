@@ -79,8 +79,8 @@ def signal(  # noqa: PLR0913 - public, all but two by keyword
         rt.refuse(f"{'handle: ' if isinstance(exc, handles.BadHandle) else ''}{exc}")
         return False
     except Exception as exc:
-        rt.refuse("broken")
         guard.caught("recording a signal", exc)
+        rt.refuse("broken")
         return False
     return rt.write_signal(record)
 

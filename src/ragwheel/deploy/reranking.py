@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from ragwheel.capture.recorder import start_retrieval
 from ragwheel.errors import ConfigurationError
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host.columns import row
 
 __all__ = ["Reranked", "Scorer", "checked_scorer", "fell_back", "rerank"]
@@ -115,6 +115,7 @@ class Reranked:
 
 def fell_back(error: Exception) -> str:
     """Count and log a re-ranker's failure; the flag that its span gets."""
+    let_interrupts_through(error)
     where = "re-ranking"
     guard.count(where)
     guard.warn_once(where, f"the re-ranker raised {type(error).__name__}; the retriever's own order was used")

@@ -21,6 +21,7 @@ from math import isfinite
 from typing import Any, NamedTuple
 from uuid import uuid4
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import safe
 from ragwheel.host.bulk import bulk, may_lie_elsewhere
 from ragwheel.host.certainty import NOTHING_READABLE, Certainty, Unreadable
@@ -78,7 +79,8 @@ def quick(items: Sequence[Any]) -> Columns | None:
         if scores is not None:
             scores = _scores(scores, flags)
         return Columns(ids, texts, scores, metadata and _metadata(metadata), tuple(flags))  # type: ignore[arg-type]
-    except Exception:  # an item that differs from the first, or breaks: found out one by one
+    except Exception as exc:  # an item that differs from the first, or breaks: found out one by one
+        let_interrupts_through(exc)
         return None
 
 
@@ -111,7 +113,8 @@ def row(item: Any, flags: dict[str, None]) -> Row:
     certainty = Certainty()
     try:
         return _rows([item], certainty)[0]
-    except Exception:  # nothing can be told of it
+    except Exception as exc:  # nothing can be told of it
+        let_interrupts_through(exc)
         return Row()
     finally:
         flags.update(certainty.flags)
@@ -212,7 +215,8 @@ def _form(item: Any) -> str:
         return "tuple"
     try:
         return "id" if kind_of(item) in ("int", "key") else "record"
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         return "record"
 
 

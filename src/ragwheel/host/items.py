@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients, safe
 from ragwheel.host.fields import fields_of
 from ragwheel.host.names import BODIES, VECTORS, WRAPPERS, Part, normal, part_names
@@ -78,7 +79,8 @@ def adapted(item: object, adapter: Callable[[Any], Any], flags: dict[str, None])
     """Return ``adapter(item)``; None, flagged, where it raises."""
     try:
         return adapter(item)
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         flags["broken_item"] = None
         return None
 
@@ -94,7 +96,8 @@ def record_row(item: Any, flags: dict[str, None], depth: int = 0) -> Row:
         if depth == 0 or not issubclass(kind, Mapping):
             item = clients.opened(item, 1)
         return _read(fields_of(item), flags, depth)
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         flags["broken_item"] = None
         return NOTHING
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients
 from ragwheel.host.certainty import Unreadable
 from ragwheel.host.columns import Columns, read
@@ -82,7 +83,8 @@ def _resolved(places: list[_Place], positions: list[int], chunks: list[Any]) -> 
 def _chunks(candidate: Any) -> list[Any]:
     try:
         return find(candidate, _MAX_CANDIDATES).items
-    except Exception:  # nothing that can be read, or the host's own code: then another argument is meant
+    except Exception as exc:  # nothing that can be read, or the host's own code: then another argument is meant
+        let_interrupts_through(exc)
         return []
 
 
@@ -107,7 +109,8 @@ def _place(item: Any) -> _Place | None:
         return _of_pair(list(item))
     try:
         fields = fields_of(clients.opened(item, 1))
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         return None
     names = tuple(name for name in fields if type(name) is str)
     position = next(

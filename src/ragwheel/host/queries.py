@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients, safe
 from ragwheel.host.fields import fields_of, is_named_tuple
 from ragwheel.host.items import text_value
@@ -35,7 +36,8 @@ def query_text(query: object, max_chars: int) -> tuple[str, tuple[str, ...]]:
     if "not_text" in flags:
         try:
             inner = _text(query, 0)
-        except Exception:  # the host's own code
+        except Exception as exc:  # the host's own code
+            let_interrupts_through(exc)
             inner = None
         if inner is not None:
             return safe.text(inner, max_chars)

@@ -14,6 +14,7 @@ from collections.abc import Set as AbstractSet
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients, parallel
 from ragwheel.host.certainty import ITERATOR, NO_CHUNKS, SEVERAL_ANSWERS, SEVERAL_LISTS, Unreadable
 from ragwheel.host.fields import fields_of, is_lazy_query, is_named_tuple
@@ -89,7 +90,8 @@ def sequence(value: Any, limit: int) -> Ranked | None:  # noqa: PLR0911 - one re
 def _own_list(value: Any, base: type, limit: int) -> Ranked:
     try:
         return Ranked([value[n] for n in range(min(len(value), limit))], len(value))
-    except Exception:  # the host's own code: what the list itself holds
+    except Exception as exc:  # the host's own code: what the list itself holds
+        let_interrupts_through(exc)
         return Ranked(list(islice(base.__iter__(value), limit)), base.__len__(value))  # type: ignore[attr-defined]
 
 

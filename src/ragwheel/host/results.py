@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import positions
 from ragwheel.host.certainty import BROKEN, Unreadable
 from ragwheel.host.columns import Columns, quick, read
@@ -70,7 +71,8 @@ def read_result(
         return Reading(read(ranked.items), ranked.items, ranked.total)
     except Unreadable as error:
         return Reading(_EMPTY, [], 0, error.reason)
-    except Exception:  # the host's own code: an iterator, a mapping, a proxy
+    except Exception as exc:  # the host's own code: an iterator, a mapping, a proxy
+        let_interrupts_through(exc)
         return Reading(_EMPTY, [], 0, BROKEN)
 
 
@@ -107,7 +109,8 @@ def _adapted(result: Any, limit: int, adapter: Adapter, flags: dict[str, None]) 
         return Reading(read(inner.items), objects, inner.total)
     except Unreadable as error:
         return Reading(_EMPTY, [], 0, error.reason)
-    except Exception:  # the host's own code, handed what it may not be made for
+    except Exception as exc:  # the host's own code, handed what it may not be made for
+        let_interrupts_through(exc)
         flags["adapter_failed"] = None
         return _with_flags(read_result(result, limit), flags)
 
@@ -132,5 +135,6 @@ def objects_in(chunks: Any, limit: int) -> tuple[list[Any], str]:
         return find(chunks, limit).items, ""
     except Unreadable as error:
         return [], error.reason
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         return [], BROKEN

@@ -38,6 +38,8 @@ from pathlib import PurePath
 from typing import Any
 from uuid import UUID
 
+from ragwheel.guard import let_interrupts_through
+
 __all__ = ["all_clean", "jsonable", "number", "text", "texts", "type_name"]
 
 MAX_CHARS = 1_000_000
@@ -121,7 +123,8 @@ def number(value: object) -> float | None:
             out = Decimal.__float__(plain)
         else:
             return None
-    except Exception:  # OverflowError of a huge int, ValueError of a signalling NaN, a tensor's own
+    except Exception as exc:  # OverflowError of a huge int, ValueError of a signalling NaN, a tensor's own
+        let_interrupts_through(exc)
         return None
     return out if isfinite(out) else None
 
@@ -152,7 +155,8 @@ def type_name(value: object) -> str:
         kind = type(value)
         parts = [type.__getattribute__(kind, name) for name in ("__module__", "__qualname__")]
         return ".".join(text(part, 200)[0] for part in parts)
-    except Exception:  # a metaclass of the host's own
+    except Exception as exc:  # a metaclass of the host's own
+        let_interrupts_through(exc)
         return "object"
 
 
@@ -197,7 +201,8 @@ class _Walk:
                 return self._mapping(members, depth) if is_mapping else self._list(members, depth)
             finally:
                 self.open_ids.discard(id(value))
-        except Exception:  # the host's own code: a property, a tzinfo, an iterator
+        except Exception as exc:  # the host's own code: a property, a tzinfo, an iterator
+            let_interrupts_through(exc)
             return self._cut("opaque", value)
 
     def _leaf(self, value: object) -> tuple[bool, object]:

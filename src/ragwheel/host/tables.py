@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients
 from ragwheel.host.certainty import AMBIGUOUS, NOTHING_READABLE, ONLY_POSITIONS, Certainty, Unreadable
 from ragwheel.host.fields import fields_of
@@ -262,7 +263,8 @@ def _flat(item: Any) -> dict[str, Any]:
                 out.update(
                     {f"{name}.{key}": more for key, more in fields_of(value).items() if type(key) is str}
                 )
-    except Exception:  # the host's own code
+    except Exception as exc:  # the host's own code
+        let_interrupts_through(exc)
         return {}
     return out
 

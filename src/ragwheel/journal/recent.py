@@ -39,7 +39,9 @@ class RecentRecords:
             if len(self._served) > REMEMBERED:
                 self._served.popitem(last=False)
             if record.turn_id is not None and record.outer_id is None:
-                self._turns.setdefault(record.turn_id, []).append(record.span_id)
+                spans = self._turns.setdefault(record.turn_id, [])
+                if len(spans) <= REMEMBERED:  # more are never all remembered
+                    spans.append(record.span_id)
                 if len(self._turns) > REMEMBERED:
                     self._turns.popitem(last=False)
 

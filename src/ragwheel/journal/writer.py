@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ragwheel.guard import guard
+from ragwheel.guard import guard, is_interrupt, let_interrupts_through
 from ragwheel.journal import files, frames
 from ragwheel.journal.records import (
     DROPS,
@@ -267,6 +267,9 @@ class Journal:
                 segment.append(kind, payload)
                 moved = segment.moved()
             except OSError as exc:
+                if is_interrupt(exc):
+                    self._abandon(segment)
+                    raise
                 if exc.errno == errno.EFBIG and segment.records and not again:
                     self._retire(segment)  # the host's limit on the size of a file: on in a new one
                     again = True
@@ -295,7 +298,7 @@ class Journal:
         synced = not self.power or self._unsynced is not None or self._sync(segment)
         try:
             self.on_write()
-        except Exception as exc:  # it is written: whoever merges next finds it
+        except Exception as exc:  # it is written: the next merge finds it
             guard.caught("waking the merger", exc)
         return segment if synced else None
 
@@ -313,6 +316,7 @@ class Journal:
         try:
             self.segment = SegmentWriter(self.db, self.app, self.version)
         except OSError as exc:
+            let_interrupts_through(exc)
             self._retry_s = now_s + RETRY_S
             self._fail(exc, "opening a journal segment")
             return None
@@ -366,6 +370,7 @@ class Journal:
         try:
             segment.sync()
         except OSError as exc:
+            let_interrupts_through(exc)
             if exc.errno == errno.EBADF:  # abandoned in the meantime, which was said then
                 return False
             guard.warn_once(

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host import safe
 from ragwheel.host.columns import text_id
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
@@ -99,6 +99,7 @@ class Redaction:
                 raise TypeError(f"redact returned {type(found).__name__}, expected str")
             found.encode()
         except Exception as exc:
+            let_interrupts_through(exc)
             with contextlib.suppress(Exception):  # strict re-raises; the text must not get out that way
                 guard.caught("redacting", exc)
             return FAILED

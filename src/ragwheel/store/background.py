@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ragwheel.errors import StoreError, StoreMissing
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 
 if TYPE_CHECKING:
     from ragwheel.store.merge import Merger
@@ -64,7 +64,7 @@ class BackgroundMerger:
         self.db, self.interval_s, self.sync_interval_s, self.sync = db, interval_s, sync_interval_s, sync
         self.audit = audit
         self._handicapped = False
-        self._held: list[threading.Lock] = []
+        self._held: list[Any] = []
         self._start()
 
     def _start(self) -> None:
@@ -73,7 +73,8 @@ class BackgroundMerger:
         self._stop = threading.Event()
         self._hurry = threading.Event()  # somebody waits for the merge to end
         self._halt = threading.Event()  # somebody waits for it to stop where it is
-        self._mutex = threading.Lock()  # held while merging
+        self._mutex = threading.RLock()  # held while merging
+        self._flushing = 0  # the thread that merges in flush()
         self._reading = threading.Lock()  # held while reading: with the other one, SQLite is not in use
         self._thread: threading.Thread | None = None
         self._synced_s = time.monotonic()
@@ -114,6 +115,10 @@ class BackgroundMerger:
             thread.start()
         except RuntimeError:  # interpreter shutdown, or no more threads: left to the next process
             self._thread = None
+        except BaseException:  # a signal handler raised: the next record starts another thread
+            self._thread = None
+            self._work.clear()
+            raise
 
     def flush(self, timeout_s: float, sizes: Mapping[str, int]) -> bool:
         """Merge everything written so far; False when that could not be done in ``timeout_s``.
@@ -123,20 +128,25 @@ class BackgroundMerger:
             sizes: how far each open segment of this process has to be merged.
         """
         deadline = time.monotonic() + timeout_s
+        if self._flushing == threading.get_ident():
+            return False  # a signal handler flushes within a flush
         self._hurry.set()
         try:
             if not self._mutex.acquire(timeout=max(timeout_s, 0.0)):
                 return False
-            try:
-                left_s = max(deadline - time.monotonic(), 0.0)
-                return self._merge(left_s, lambda: time.monotonic() < deadline, sizes)
-            finally:
-                self._mutex.release()
+            self._flushing = threading.get_ident()
+            left_s = max(deadline - time.monotonic(), 0.0)
+            return self._merge(left_s, lambda: time.monotonic() < deadline, sizes)
         except Exception as exc:  # noqa: BLE001 - runs inside the app
+            let_interrupts_through(exc)
             self._failed(exc)
             return False
         finally:
+            if self._flushing == threading.get_ident():
+                self._flushing = 0
             self._hurry.clear()
+            with contextlib.suppress(RuntimeError):  # not acquired; who was interrupted cannot know
+                self._mutex.release()
 
     def close(self, timeout_s: float, sizes: Mapping[str, int]) -> bool:
         """Merge a last time and end the thread."""

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.errors import StoreError, StoreLocked
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.journal import files
 from ragwheel.store.connect import connect, explain
 from ragwheel.store.migrations import migrate
@@ -176,6 +176,7 @@ class Merger:
         except FileNotFoundError:
             return report
         except OSError as exc:
+            let_interrupts_through(exc)
             guard.warn_once(
                 f"merge.segment.{path.name}", f"ragwheel could not read {path}: {exc}. It stays where it is."
             )

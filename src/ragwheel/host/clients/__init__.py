@@ -12,6 +12,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from ragwheel.errors import ConfigurationError
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host.clients import databases, frames, services
 from ragwheel.host.clients.excerpt import Excerpt, Opener
 
@@ -83,7 +84,8 @@ def _adapting(adapter: Callable[[Any], Any]) -> Opener:
     def opener(value: Any, _limit: int) -> Any:
         try:
             return adapter(value)
-        except Exception:  # the host's own code
+        except Exception as exc:  # the host's own code
+            let_interrupts_through(exc)
             return value
 
     return opener
