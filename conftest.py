@@ -75,7 +75,7 @@ def _clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith("RAGWHEEL_"):
             monkeypatch.delenv(name)
     if context := sys.modules.get("ragwheel.capture.context"):
-        for variable in (context.the_turn, context.running, context.the_last):
+        for variable in (context.the_scope, context.running, context.the_last):
             variable.set(None)
     yield
     if runtime := sys.modules.get("ragwheel.runtime"):

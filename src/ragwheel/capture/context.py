@@ -1,4 +1,4 @@
-"""Where we are: the current turn, the retrieval that is running, the last one that ended.
+"""Context variables for the running retrieval and the last finished one; the current turn.
 
 Our own context variables; OpenTelemetry's context is only read. Were a span of ours made current,
 the app's spans would become children of a span that its backend never sees.
@@ -6,11 +6,12 @@ the app's spans would become children of a span that its backend never sees.
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from opentelemetry import trace
 
+from ragwheel.capture.scopes import in_force, the_scope
 from ragwheel.ids import new_trace_id
 
 if TYPE_CHECKING:
@@ -20,16 +21,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Origin",
     "current_turn",
+    "enclosing_spans",
     "last_retrieval",
-    "leave",
     "origin",
     "running",
-    "surroundings",
     "the_last",
-    "the_turn",
+    "the_scope",
 ]
 
-the_turn: ContextVar[Turn | None] = ContextVar("ragwheel_turn", default=None)
 running: ContextVar[Retrieval | None] = ContextVar("ragwheel_running", default=None)
 the_last: ContextVar[Retrieval | None] = ContextVar("ragwheel_last", default=None)
 
@@ -38,9 +37,9 @@ Origin = tuple[bytes, bytes | None, int]
 
 
 def origin(inside: Retrieval | Turn | None) -> Origin:
-    """Where a new span hangs.
+    """Return the trace id and parent span id for a new span.
 
-    Under the app's current span, or under ``inside`` when the app has opened none since ``inside`` began.
+    The parent is the app's current span, or ``inside`` when the app has opened none since ``inside`` began.
     """
     app = trace.get_current_span().get_span_context()
     if inside is not None and (app.span_id == inside.app_span or not app.is_valid):
@@ -50,34 +49,30 @@ def origin(inside: Retrieval | Turn | None) -> Origin:
     return new_trace_id(), None, 0
 
 
-def surroundings() -> tuple[Turn | None, Retrieval | None]:
-    """The turn and the retrieval that what starts here is part of.
+def enclosing_spans() -> tuple[Turn | None, Retrieval | None]:
+    """Return the turn and the retrieval that a new span belongs to, or None for each.
 
     A task that was started inside of one and outlives it keeps its context: what has ended is left out.
     """
     outer = running.get()
-    if outer is not None and not outer.done:
-        return outer.turn, outer
-    return current_turn(), None
-
-
-def leave(token: Token[Retrieval | None]) -> None:
-    """The code of a running retrieval is left, in whatever context that happens."""
-    try:
-        running.reset(token)
-    except ValueError:  # closed by somebody else, in a context where nothing was set
-        return
+    while outer is not None:
+        if not outer.done:
+            return outer.turn, outer
+        outer = outer.outer
+    return in_force(), None
 
 
 def current_turn() -> Turn | None:
-    """The turn whose ``with`` block this code runs in, or None."""
-    turn = the_turn.get()
-    return None if turn is None or turn.ended else turn
+    """Return the turn whose block this code runs in, or None."""
+    return in_force()
 
 
 def last_retrieval() -> Retrieval | None:
-    """The retrieval that ended last in the current turn; outside of turns, in this thread or task."""
-    turn = current_turn()
+    """Return the retrieval that ended last in the current turn; outside of turns, in this thread or task."""
+    turn = in_force()
     if turn is None:
         return the_last.get()
-    return next((retrieval for retrieval in reversed(turn.retrievals) if retrieval.done), None)
+    for retrieval in reversed(turn.retrievals):
+        if retrieval.done:
+            return retrieval
+    return None

@@ -21,7 +21,7 @@ import random
 from collections.abc import Sequence
 from typing import Any, Final
 
-from ragwheel.capture.context import last_retrieval, leave, running
+from ragwheel.capture.context import last_retrieval
 from ragwheel.capture.interleave import begin, searching
 from ragwheel.capture.recorder import RERANK, NotRecorded, Retrieval
 from ragwheel.errors import ConfigurationError
@@ -124,31 +124,25 @@ class _Trial:
         self._span, self._probability, self._coin = span, probability, coin
 
     def __enter__(self) -> None:
-        self._token = running.set(self._span) if isinstance(self._span, Retrieval) else None
+        self._span.enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._token is not None:
-            leave(self._token)
+        self._span.leave()
         if error is not None:
             self._span.fail(error)
             return
-        given = self.served
-        try:
-            self._swap(given)
-        except Exception as exc:
-            self.served = given
-            guard.caught("exploring a ranking", exc)
+        with guard("exploring a ranking"):
+            self.served = self._swapped(self.served)
         self._span.finish(self.served)
 
-    def _swap(self, given: Any) -> None:
+    def _swapped(self, given: Any) -> Any:
         if type(given) not in (list, tuple):
             self._span.flag("explore_failed: not a list")
             guard.count("exploring: not a list")
-            return
+            return given
         order, moves = adjacent_swaps(len(given), self._probability, self._coin)
-        if "u" in moves:
-            self.served = type(given)(given[place] for place in order)
         self._span.flag(f"{EXPLORED_FLAG}{self._probability!r} {moves[:_MOST_MOVES]}")
+        return type(given)(given[place] for place in order) if "u" in moves else given
 
 
 def _ranking(

@@ -17,10 +17,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from ragwheel import runtime
-from ragwheel.capture.context import leave, running, surroundings
+from ragwheel.capture.context import enclosing_spans
 from ragwheel.capture.recorder import NOT_RECORDED, RETRIEVAL, NotRecorded, Retrieval
 from ragwheel.errors import ConfigurationError
-from ragwheel.guard import guard
+from ragwheel.guard import guard, is_interrupt
 from ragwheel.host.columns import identity
 from ragwheel.semconv import TEAMS_FLAG
 
@@ -138,34 +138,31 @@ class _Mix:
         self._span = begin(query, name, source, version)
 
     def __enter__(self) -> None:
-        self._token = running.set(self._span) if isinstance(self._span, Retrieval) else None
+        self._span.enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        if self._token is not None:
-            leave(self._token)
+        self._span.leave()
         if error is not None:
             self._span.fail(error)
             return
-        self.served = self.old
-        try:
+        served = self.served = self.old
+        with guard("interleaving two retrievers"):
             if self._failed is None:
-                self._interleave()
+                served = self._interleave()
             else:
                 self._span.flag(f"interleave_failed: {self._failed}")
-        except Exception as exc:
-            self.served = self.old
-            guard.caught("interleaving two retrievers", exc)
-        self._span.finish(self.served)
+        self.served = served
+        self._span.finish(served)
 
-    def _interleave(self) -> None:
+    def _interleave(self) -> Any:
         if not isinstance(self.old, (list, tuple)) or not isinstance(self.new, (list, tuple)):
             self._span.flag("interleave_failed: not two lists")
             guard.count("interleaving: not two lists")
-            return
+            return self.old
         k = len(self.old) if self._k is None else self._k
         served, teams = team_draft(self.old, self.new, k, lambda: _draw.random() < 0.5)
-        self.served = served if isinstance(self.old, list) else tuple(served)
         self._span.flag(TEAMS_FLAG + teams[:_MOST_TEAMS])
+        return served if isinstance(self.old, list) else tuple(served)
 
     def guarded(self) -> _Guarded:
         """A block in which `new` may raise."""
@@ -191,7 +188,7 @@ class _Guarded:
         pass
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
-        if not isinstance(error, Exception):
+        if not isinstance(error, Exception) or is_interrupt(error):
             return False
         self._mix.failed(error)
         return True
@@ -204,13 +201,11 @@ def begin(
     rt = runtime.active()
     if rt is None:
         return NOT_RECORDED
-    try:
+    with guard("starting a retrieval"):
         span = Retrieval(rt, query, name, source, version or "", kind)
-        span.place(*surroundings())
-    except Exception as exc:
-        guard.caught("starting a retrieval", exc)
-        return NOT_RECORDED
-    return span
+        span.place(*enclosing_spans())
+        return span
+    return NOT_RECORDED
 
 
 def searching(who: str, what: str, given: Any) -> Callable[..., Any]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import runtime
 from ragwheel.capture import handles
-from ragwheel.capture.context import origin, surroundings, the_last
+from ragwheel.capture.context import enclosing_spans, origin, running, the_last
 from ragwheel.guard import guard
 from ragwheel.host import safe
 from ragwheel.host.columns import Columns, identities, row
@@ -29,6 +30,11 @@ RERANK: Final = 1
 _KINDS: Final = {"retrieval": RETRIEVAL, "rerank": RERANK}
 _MAX_NAME_CHARS: Final = 200
 _NOTHING: Final = Columns([], [], None, None, ())
+_LOOK_BACK: Final = 100
+"""So many retrievals of a turn are searched for the ranks before a re-ranking."""
+_RECORDING: Final = guard("recording a retrieval")
+_FAILING: Final = guard("recording a failed retrieval")
+_STARTING: Final = guard("starting a retrieval")
 
 
 class Retrieval:
@@ -42,9 +48,9 @@ class Retrieval:
     """
 
     __slots__ = (
-        "_flags", "_items", "_rt", "app_span", "capture_k", "chunk_ids", "done", "kind", "n_returned", "name",
-        "outer", "parent_id", "query", "sampled", "source", "span_id", "start_ns", "started_ns", "top_k",
-        "trace_id", "turn", "version",
+        "_before", "_filed", "_flags", "_items", "_rt", "_turn", "app_span", "capture_k", "chunk_ids",
+        "done", "kind", "n_returned", "name", "outer", "parent_id", "query", "sampled", "source",
+        "span_id", "start_ns", "started_ns", "top_k", "trace_id", "version",
     )  # fmt: skip
 
     def __init__(
@@ -52,6 +58,7 @@ class Retrieval:
     ) -> None:
         self._rt = rt
         self._items: list[Any] = []
+        self._before: Retrieval | None = None
         self.done = False
         self.start_ns = time.time_ns()
         self.started_ns = time.perf_counter_ns()
@@ -61,7 +68,8 @@ class Retrieval:
         self.capture_k = rt.settings.capture_k
         self.chunk_ids: list[str] = []
         self.n_returned = 0
-        self.turn: Turn | None = None
+        self._turn: Callable[[], Turn | None] | None = None
+        self._filed: tuple[bytes | None, str | None, str | None] = (None, None, None)
         self.outer: Retrieval | None = None
         self.span_id = new_span_id()
         self.trace_id = b""
@@ -71,30 +79,49 @@ class Retrieval:
 
     def place(self, turn: Turn | None, outer: Retrieval | None) -> None:
         """Take the place in the trace, under ``outer`` or ``turn`` or the app's current span."""
-        self.outer, self.turn = outer, turn
-        if turn is not None and turn.query and "not_text" in self._flags:
-            self.query = turn.query
-            self.flag("query_of_turn")
+        self.outer = outer
+        if turn is not None:
+            self._turn = weakref.ref(turn)
+            self._filed = (turn.span_id, turn.session_id, turn.user_id)
+            if turn.query and "not_text" in self._flags:
+                self.query = turn.query
+                self.flag("query_of_turn")
         if outer is not None and not outer.source:
             outer.source = self.source  # one that passes on another's chunks has no ids of its own
         parent = outer or turn
         self.trace_id, self.parent_id, self.app_span = origin(parent)
         self.sampled = parent.sampled if parent is not None else self._rt.keeps(self.trace_id)
-        if turn is not None and outer is None:
-            turn.retrievals.append(self)
+        if outer is None:
+            if turn is not None:
+                turn.add(self)
+            else:
+                self._rt.count_outside()
 
     @property
+    def turn(self) -> Turn | None:
+        """The turn that this belongs to, while anything keeps it; a retrieval does not."""
+        return None if self._turn is None else self._turn()
+
+    @property
+    @guard("making a handle", returns="")
     def handle(self) -> str:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
-        subject = self.turn.user_id if self.turn is not None else None
-        try:
-            target = handles.Target(
-                handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app
-            )
-            return handles.make(target, self._rt.settings.signing_keys)
-        except Exception as exc:
-            guard.caught("making a handle", exc)
-            return ""
+        subject = self._filed[2]
+        target = handles.Target(
+            handles.RETRIEVAL, self.span_id, self.trace_id, subject, self._rt.settings.app
+        )
+        return handles.make(target, self._rt.settings.signing_keys)
+
+    def enter(self) -> None:
+        """Make retrievals that start in this context part of this one, until it is left or has ended."""
+        self._before = running.get()
+        running.set(self)
+
+    def leave(self) -> None:
+        """End what :meth:`enter` began. Safe to call from another context, or without having entered."""
+        if running.get() is self:
+            running.set(self._before)
+        self._before = None
 
     def flag(self, word: str) -> None:
         """Note something that could not be recorded as it was."""
@@ -122,18 +149,18 @@ class Retrieval:
         if self.done:
             return
         self.done = True
-        try:
+        self.leave()
+        with _RECORDING:
             reading = read_result(chunks, self.capture_k, adapter, given)
             if reading.unreadable:
                 self._refuse(reading.unreadable, chunks)
-            if self.turn is not None:
-                self._items = reading.objects[: len(reading.columns.ids)]
+            turn = self.turn
+            if turn is not None:
+                turn.keep(self, reading.objects[: len(reading.columns.ids)])
             total = max(total or 0, reading.total)
             self._write(reading.columns, total if returned is None else max(0, min(returned, total)), None)
-            if self.outer is None:
+            if self.outer is None and (turn is None or not turn.in_generator):
                 the_last.set(self)
-        except Exception as exc:
-            guard.caught("recording a retrieval", exc)
 
     def _refuse(self, reason: str, result: object) -> None:
         """Flag that nothing of the result can be told, and say once per source what to do."""
@@ -152,14 +179,26 @@ class Retrieval:
         if self.done:
             return
         self.done = True
-        try:
+        self.leave()
+        with _FAILING:
             self._write(_NOTHING, 0, type(error).__name__)
-        except Exception as exc:
-            guard.caught("recording a failed retrieval", exc)
+
+    def keep(self, items: list[Any]) -> None:
+        """Keep the app's objects, by which the turn knows its chunks again."""
+        self._items = items
+
+    def release(self) -> None:
+        """Keep no object of the app alive: those that the app still has are known again, if they can be."""
+        items, self._items = self._items, []
+        if any(kind.__weakrefoffset__ for kind in set(map(type, items))):
+            self._items = [weakref.ref(item) if type(item).__weakrefoffset__ else None for item in items]
 
     def holds(self, chunk: object) -> int | None:
-        """The rank of this very object, kept while the turn lives; None: it is not from here."""
-        return next((rank for rank, item in enumerate(self._items, 1) if item is chunk), None)
+        """Return the rank of this very object, kept while the turn lives; None: it is not from here."""
+        for rank, item in enumerate(self._items, 1):  # what interrupts a generator's clean-up would be lost
+            if item is chunk or _strong(item) is chunk:
+                return rank
+        return None
 
     def rank_of(self, chunk: object) -> int | None:
         """The rank of an object that this retrieval returned, or of an app id; None: it is not from here."""
@@ -172,7 +211,7 @@ class Retrieval:
 
     def item(self, rank: int) -> object:
         """The object at ``rank``, kept while the turn lives; None when it is not."""
-        return self._items[rank - 1] if rank <= len(self._items) else None
+        return _strong(self._items[rank - 1]) if rank <= len(self._items) else None
 
     def _write(self, found: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
@@ -185,12 +224,13 @@ class Retrieval:
         if not self.sampled:
             rt.count_unsampled()
             return
-        turn, outer = self.turn, self.outer
+        outer = self.outer
+        turn_id, session_id, user_id = self._filed
         record = records.Retrieval(
             self.span_id,
             self.trace_id,
             self.parent_id,
-            None if turn is None else turn.span_id,
+            turn_id,
             None if outer is None else outer.span_id,
             self.kind,
             self.source,
@@ -198,8 +238,8 @@ class Retrieval:
             self.version,
             rt.settings.app,
             self.query,
-            None if turn is None else turn.session_id,
-            None if turn is None else turn.user_id,
+            session_id,
+            user_id,
             self.start_ns,
             duration_ns,
             self.top_k,
@@ -215,8 +255,9 @@ class Retrieval:
 
     def _in_ranks(self, ids: list[str]) -> list[int | None] | None:
         """Where each chunk stood in the latest retrieval that had it; no source of our own: that one's."""
-        if self.turn is not None:
-            before = [found for found in self.turn.retrievals if found is not self]
+        turn = self.turn
+        if turn is not None:
+            before = [found for found in turn.retrievals[-_LOOK_BACK:] if found is not self]
         else:
             last = the_last.get()
             before = [last] if last is not None else []
@@ -228,6 +269,10 @@ class Retrieval:
             for rank, chunk in enumerate(found.chunk_ids, 1):
                 ranks.setdefault(chunk, rank)
         return [ranks.get(chunk) for chunk in ids] if ranks else None
+
+
+def _strong(item: Any) -> Any:
+    return item() if type(item) is weakref.ref else item
 
 
 def ids_of(chunk: object, rt: runtime.Runtime) -> list[str]:
@@ -270,18 +315,16 @@ def start_retrieval(  # noqa: PLR0913 - public, all but the query by keyword
     rt = runtime.active()
     if rt is None:
         return NOT_RECORDED
-    try:
+    with _STARTING:
         names = [safe.text(word, _MAX_NAME_CHARS)[0] for word in (name or source, source, version)]
-        found = Retrieval(rt, query, names[0], names[1] or None, names[2], _KINDS[kind])
-        found.top_k = top_k if type(top_k) is int and 0 <= top_k < 2**31 else None
-        around, inside = surroundings()
+        retrieval = Retrieval(rt, query, names[0], names[1] or None, names[2], _KINDS[kind])
+        retrieval.top_k = top_k if type(top_k) is int and 0 <= top_k < 2**31 else None
+        around, inside = enclosing_spans()
         if isinstance(outer, Retrieval):
             inside = outer
-        found.place(turn or (inside.turn if inside is not None else around), inside)
-    except Exception as exc:
-        guard.caught("starting a retrieval", exc)
-        return NOT_RECORDED
-    return found
+        retrieval.place(turn or (inside.turn if inside is not None else around), inside)
+        return retrieval
+    return NOT_RECORDED
 
 
 class NotRecorded:
@@ -306,6 +349,12 @@ class NotRecorded:
 
     def flag(self, word: str) -> None:
         """Nothing is kept."""
+
+    def enter(self) -> None:
+        """Nothing is entered."""
+
+    def leave(self) -> None:
+        """Nothing was entered."""
 
 
 NOT_RECORDED: Final = NotRecorded()

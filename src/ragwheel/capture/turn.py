@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import re
+import sys
 import time
-from collections.abc import Iterable
-from contextvars import Token
-from types import TracebackType
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from types import FrameType, TracebackType
+from typing import Any, Final, ParamSpec, TypeVar
 
 from ragwheel import runtime
-from ragwheel.capture import handles
-from ragwheel.capture.context import current_turn, origin, the_turn
+from ragwheel.capture import handles, scopes
+from ragwheel.capture.bound import bound
+from ragwheel.capture.context import current_turn, origin
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.citations import Candidate, extract
 from ragwheel.guard import guard
@@ -32,10 +32,16 @@ MAX_LISTED: Final = 1000
 MAX_ID_CHARS: Final = 1000
 MAX_EXAMPLES: Final = 100
 """Few-shot examples per turn that ``examples`` takes in."""
+FIRST_KEPT: Final = 50
+LAST_KEPT: Final = 200
+"""A turn remembers this many of its first and of its latest retrievals; all of them are recorded."""
 _EXAMPLE_ID: Final = re.compile(r"[\w-]{1,64}", re.ASCII)
 
 Place = tuple[str, int]
 """Span id of a retrieval in hex, and a rank in it."""
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Turn:
@@ -43,7 +49,8 @@ class Turn:
 
     Attributes:
         handle: names this turn to :func:`ragwheel.signal`, also later and from elsewhere.
-        retrievals: what was retrieved and re-ranked in it so far, oldest first (nested ones left out).
+        retrievals: what was retrieved and re-ranked in it so far, oldest first (nested ones left out; of more
+            than 250 the first 50 and the latest 200).
         query, session_id, user_id: as given.
         ended: whether its ``with`` block has been left.
     """
@@ -57,7 +64,9 @@ class Turn:
         self.sampled = False
         self.ended = False
         self._rt: runtime.Runtime | None = None
-        self._tokens: list[Token[Turn | None]] = []
+        self._open: list[scopes.Scope] = []
+        self._holders: dict[scopes.Scope, FrameType] = {}
+        self._n_outside = 0
         self._revision = 0
         self._duration_ns = 0
         self._error: str | None = None
@@ -67,17 +76,16 @@ class Turn:
         self._start_ns = time.time_ns()
         self._started_ns = time.perf_counter_ns()
         self.trace_id, self.parent_id, self.app_span = b"", None, 0
-        try:
+        with guard("starting a turn"):
             self.span_id = new_span_id()
             self._rt = runtime.active()
             self.trace_id, self.parent_id, self.app_span = origin(current_turn())
             if self._rt is not None:
                 self.sampled = self._rt.keeps(self.trace_id)
+                self._n_outside = self._rt.n_outside
                 self.query = self._text(query)
                 self.session_id = self._id("session_id", session_id)
                 self.user_id = self._id("user_id", user_id)
-        except Exception as exc:
-            guard.caught("starting a turn", exc)
 
     def _text(self, value: object) -> str | None:
         if value is None or self._rt is None:
@@ -98,18 +106,30 @@ class Turn:
         return text
 
     @property
+    @guard("making a handle", returns="")
     def handle(self) -> str:
         """A URL-safe string for :func:`ragwheel.signal`; signed when signing keys are configured."""
         if self._rt is None:
             return ""
-        try:
-            target = handles.Target(
-                handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app
-            )
-            return handles.make(target, self._rt.settings.signing_keys)
-        except Exception as exc:
-            guard.caught("making a handle", exc)
-            return ""
+        target = handles.Target(
+            handles.TURN, self.span_id, self.trace_id, self.user_id, self._rt.settings.app
+        )
+        return handles.make(target, self._rt.settings.signing_keys)
+
+    def run(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call ``function`` as part of this turn, in whatever thread, task or context this is called.
+
+        For executors, which do not pass the context on: ``pool.submit(turn.run, search, "query")``.
+        """
+        return self.bind(function)(*args, **kwargs)
+
+    def bind(self, function: Callable[P, T], /) -> Callable[P, T]:
+        """Return ``function`` such that every call of it is part of this turn.
+
+        For functions, coroutine functions, generators and async generators that another thread or task will
+        run: ``asyncio.create_task(turn.bind(producer)(queue))``. The signature stays.
+        """
+        return bound(self, function)
 
     def prompted(self, chunks: Iterable[object]) -> None:
         """Say which chunks the LLM saw, in prompt order: objects that a retriever returned, or app ids.
@@ -131,7 +151,7 @@ class Turn:
         """
         if self._rt is None:
             return
-        try:
+        with guard("recording examples"):
             listed = [examples] if isinstance(examples, str) else itertools.islice(examples, MAX_EXAMPLES)
             ids = [
                 plain_id(one.get("id") if isinstance(one, dict) else getattr(one, "id", one))
@@ -141,10 +161,8 @@ class Turn:
             if len(good) < len(ids):
                 self._flags["bad_example_id"] = None
             self._examples = (FEWSHOT_FLAG + " ".join(dict.fromkeys(good)),) if good else ()
-            if not self._tokens and self._revision:  # said after the turn was written for the last time
+            if not self._open and self._revision:  # said after the turn was written for the last time
                 self._write()
-        except Exception as exc:
-            guard.caught("recording examples", exc)
 
     def answer(self, text_or_message: object, citations: object = None, *, reasoning: object = None) -> None:
         """Record the answer and what it cites; on disk when this returns. A second answer replaces the first.
@@ -158,9 +176,12 @@ class Turn:
         """
         if self._rt is None:
             return
-        try:
-            found = extract(text_or_message, citations, self._candidates())
+        with guard("recording an answer"):
+            candidates, numbered = self._candidates()
+            found = extract(text_or_message, citations, candidates, numbered)
             self._flags.update(dict.fromkeys(found.flags))
+            if "unmatched_citation" in found.flags and self._rt.n_outside > self._n_outside:
+                self._say_outside()
             self._record["answer"] = self._text(found.text)
             self._record["reasoning"] = self._text(reasoning)
             self._record["citations"] = [
@@ -171,13 +192,11 @@ class Turn:
                 for c in found.citations
             ]  # fmt: skip
             self._write()
-        except Exception as exc:
-            guard.caught("recording an answer", exc)
 
     def _list(self, what: str, chunks: object) -> None:
         if self._rt is None:
             return
-        try:
+        with guard(f"recording what was {what}"):
             single = plain_id(chunks) is not None
             listed, unreadable = ([chunks], "") if single else objects_in(chunks, MAX_LISTED)
             if unreadable:
@@ -187,10 +206,8 @@ class Turn:
             if None in places:
                 self._flags[f"unknown_{what}"] = None
             self._record[what] = [place for place in places if place is not None]
-            if not self._tokens and self._revision:  # said after the turn was written for the last time
+            if not self._open and self._revision:  # said after the turn was written for the last time
                 self._write()
-        except Exception as exc:
-            guard.caught(f"recording what was {what}", exc)
 
     def _place(self, chunk: object) -> Place | None:
         """The rank in this turn's latest retrieval that returned this object, or else one with its id."""
@@ -201,10 +218,15 @@ class Turn:
                     return retrieval.span_id.hex(), rank
         return None
 
-    def _candidates(self) -> list[Candidate]:
-        """What ``[n]`` counts: the prompted chunks, else the returned ones in order."""
+    def _candidates(self) -> tuple[list[Candidate], int | None]:
+        """Return what ``[n]`` counts, the prompted chunks, else the returned ones in order.
+
+        Also return how many of them are numbered: in a turn too long to be remembered whole the latest are
+        not, since it is not known what number they have.
+        """
         by_span = {retrieval.span_id.hex(): retrieval for retrieval in self.retrievals}
         places: list[Place] | None = self._record.get("prompted")
+        numbered = None
         if places is None:
             reranks = [r for r in self.retrievals if r.kind == RERANK]
             places = [
@@ -212,12 +234,50 @@ class Turn:
                 for r in reranks[-1:] or self.retrievals
                 for rank in range(1, min(r.n_returned, len(r.chunk_ids)) + 1)
             ]
-        return [
+            if "long_turn" in self._flags and not reranks:
+                numbered = sum(min(r.n_returned, len(r.chunk_ids)) for r in self.retrievals[:FIRST_KEPT])
+        candidates = [
             Candidate(
                 span, rank, by_span[span].source, by_span[span].chunk_ids[rank - 1], by_span[span].item(rank)
             )
             for span, rank in places
+            if span in by_span
         ]
+        return candidates, numbered
+
+    def _say_outside(self) -> None:
+        """Say that the answer cites what its turn did not retrieve, and others were outside of turns."""
+        self._flags["retrievals_outside_turn"] = None
+        guard.warn_once(
+            "retrievals outside a turn",
+            "an answer cites a chunk that its turn did not retrieve, while retrievals were recorded outside "
+            "of every turn. If they belong to it, they ran in a thread, task or generator that does "
+            "not know the turn: pass turn.run or turn.bind (docs/streaming.md, Streaming and threads).",
+        )
+
+    # what retrievals call
+
+    @property
+    def in_generator(self) -> bool:
+        """Whether a generator holds the turn's block."""
+        return bool(self._holders)
+
+    def holder(self, scope: scopes.Scope) -> FrameType | None:
+        """Return the frame of the generator that holds this block."""
+        return self._holders.get(scope)
+
+    def add(self, retrieval: Retrieval) -> None:
+        """Remember a retrieval that has begun."""
+        self.retrievals.append(retrieval)
+        if len(self.retrievals) > FIRST_KEPT + LAST_KEPT:
+            self.query = self.query if self.query is not None else self.retrievals[0].query
+            self._flags["long_turn"] = None
+            del self.retrievals[FIRST_KEPT]
+
+    def keep(self, retrieval: Retrieval, items: list[Any]) -> None:
+        """Keep the app's objects of a retrieval until the turn ends."""
+        if not self.ended:
+            retrieval.keep(items)
 
     def _write(self) -> None:
         """Write the turn as it is now; its duration is 0 until it has ended."""
@@ -255,27 +315,39 @@ class Turn:
             )
         )
 
+    def enter_scope(self, caller: FrameType) -> scopes.Scope:
+        """Make this the turn of the code that ``caller`` runs from now on, until :meth:`leave_scope`."""
+        scope, holder = scopes.enter(self, caller)
+        if holder is not None:
+            self._holders[scope] = holder
+        return scope
+
+    def leave_scope(self, scope: scopes.Scope) -> None:
+        """End what :meth:`enter_scope` began, in whatever context this is called."""
+        scopes.leave(scope)
+        self._holders.pop(scope, None)
+
     def __enter__(self) -> Turn:
         self.ended = False
-        self._tokens.append(the_turn.set(self))
+        self._open.append(self.enter_scope(sys._getframe(1)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        # left in another context than it was entered in (an async generator's), or left without having been
-        # entered: `current_turn` leaves it out because it has ended
-        with contextlib.suppress(ValueError, IndexError):
-            the_turn.reset(self._tokens.pop())
-        if self._tokens:
+        if self._open:  # it may be left without having been entered
+            scope = scopes.to_leave(self._open, self._holders, sys._getframe(1))
+            self._open.remove(scope)
+            self.leave_scope(scope)
+        if self._open:
             return
         self.ended = True
-        try:
+        with guard("recording a turn"):
             self._duration_ns = time.perf_counter_ns() - self._started_ns
             self._error = None if kind is None else kind.__name__
             self._write()
-        except Exception as exc:
-            guard.caught("recording a turn", exc)
+        for retrieval in self.retrievals:
+            retrieval.release()
 
     async def __aenter__(self) -> Turn:
         return self.__enter__()

@@ -90,12 +90,17 @@ class Extracted:
     flags: tuple[str, ...]
 
 
-def extract(answer: object, citations: object, candidates: Sequence[Candidate]) -> Extracted:
-    """Text and citations of ``answer``: text, a message, a response or a dict of one. Never raises."""
+def extract(
+    answer: object, citations: object, candidates: Sequence[Candidate], numbered: int | None = None
+) -> Extracted:
+    """Return text and citations of ``answer``: text, a message, a response or a dict of one. Never raises.
+
+    ``[n]`` means one of the first ``numbered`` candidates (None: of all).
+    """
     read = providers.Answer()
     try:
         read = providers.read(answer)
-        known = _Known(candidates)
+        known = _Known(candidates, numbered)
         flags = dict.fromkeys(read.flags)
         found = _found(read, citations, known, flags)
         kept = tuple(islice(found, MAX_CITATIONS + 1))
@@ -129,8 +134,9 @@ def _found(
 class _Known:
     """The candidates by position, id, identity and address; the dearer tables are made when asked for."""
 
-    def __init__(self, candidates: Sequence[Candidate]) -> None:
+    def __init__(self, candidates: Sequence[Candidate], numbered: int | None) -> None:
         self.candidates = list(candidates)
+        self.numbered = len(self.candidates) if numbered is None else numbered
         self.by_id: dict[str, Candidate] = {}
         for candidate in self.candidates:
             self.by_id.setdefault(candidate.chunk, candidate)
@@ -146,7 +152,7 @@ class _Known:
         return self.by_id.get(app_id) or self.by_identity.get(app_id)
 
     def at(self, position: int) -> Candidate | None:
-        return self.candidates[position - 1] if 0 < position <= len(self.candidates) else None
+        return self.candidates[position - 1] if 0 < position <= self.numbered else None
 
     @cached_property
     def by_object(self) -> dict[int, Candidate]:

@@ -55,6 +55,7 @@ def doctor(db: str | Path) -> list[Finding]:
             ("records", lambda: _records(connection)),
             ("dropped", lambda: _drops(connection)),
             ("signals", lambda: _unmatched(connection)),
+            ("turns", lambda: _outside_turns(connection)),
             ("integrity", lambda: _integrity(connection, path)),
         )
         return [finding for name, look in checks for finding in _looked(name, look)]
@@ -248,6 +249,22 @@ def _drops(connection: sqlite3.Connection) -> list[Finding]:
             "see the log of the app for the first of each",
         )
         for row in found
+    ]
+
+
+def _outside_turns(connection: sqlite3.Connection) -> list[Finding]:
+    """Turns whose answers cite what they did not retrieve, while others retrieved outside of turns."""
+    count = number(connection, "SELECT count(*) FROM turns WHERE flags LIKE '%retrievals_outside_turn%'")
+    if not count:
+        return []
+    return [
+        Finding(
+            "warning",
+            "turns",
+            f"{count:,} answers cite chunks that their turns did not retrieve, while others were retrieved "
+            "outside of every turn: threads, tasks or generators that do not know it",
+            "pass turn.run or turn.bind: docs/streaming.md",
+        )
     ]
 
 
