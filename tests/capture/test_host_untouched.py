@@ -19,7 +19,8 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 
 import ragwheel
-from ragwheel.capture.context import running, the_turn
+from ragwheel.capture.context import running
+from ragwheel.capture.scopes import the_scope
 
 RESULT = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]
 
@@ -377,7 +378,7 @@ async def test_a_task_that_outlives_the_retrieval_is_not_part_of_it(store):
 
 
 async def test_no_context_variable_leaks(store):
-    ours = {running, the_turn}
+    ours = {running, the_scope}
 
     def ours_now():
         return {var for var, value in contextvars.copy_context().items() if var in ours and value is not None}

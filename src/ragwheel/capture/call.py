@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from types import FunctionType, TracebackType
+from typing import Any, Final
 
 from ragwheel import runtime
 from ragwheel.capture import overfetch
-from ragwheel.capture.context import surroundings
+from ragwheel.capture.context import enclosing_spans
+from ragwheel.capture.items import Items
 from ragwheel.capture.learned import Learned
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.errors import OverfetchRefused
-from ragwheel.guard import guard
+from ragwheel.guard import guard, let_interrupts_through
 
 __all__ = ["Call", "Spec"]
+
+_STARTING: Final = guard("starting a retrieval")
 
 
 @dataclass(frozen=True)
@@ -27,8 +31,10 @@ class Spec:
     """What a decorator was told and found out about its function.
 
     ``query`` and ``k`` are names of parameters. ``source`` None: that of the chunks that are re-ranked.
+    ``rebuilt`` is the function and its arguments that make the same again, for pickling.
     """
 
+    rebuilt: tuple[Callable[..., Spec], tuple[Any, ...]]
     signature: inspect.Signature
     name: str
     source: str | None
@@ -40,25 +46,41 @@ class Spec:
     capture_k: int | None
     adapter: Callable[[Any], Any] | None
     learned: Learned
+    shared: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def __reduce__(self) -> tuple[Callable[..., Spec], tuple[Any, ...]]:
+        return self.rebuilt
+
+    def share_attributes(self, fn: Any, outer: dict[str, Any]) -> None:
+        """Give what wraps ``fn`` its attributes that changed (``f.statistics``), and the reverse."""
+        if type(fn) is not FunctionType or not fn.__dict__:
+            return
+        inner, shared = fn.__dict__, self.shared
+        for name in list(inner):
+            value = inner.get(name)
+            if name == "__wrapped__":
+                continue
+            if name not in shared or shared[name] is not value:
+                outer[name] = shared[name] = value
+            elif outer.get(name) is not value and name in outer:
+                inner[name] = shared[name] = outer[name]
 
     def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
         """Start recording a call; None: nothing is recorded. Never raises."""
         rt = runtime.active()
         if rt is None:
             return None
-        try:
+        with _STARTING:
             query = kwargs[self.query] if self.query in kwargs else self._query_of(args)
             retrieval = Retrieval(rt, query, self.name, self.source, self.version, self.kind)
-            retrieval.place(*surroundings())
+            retrieval.place(*enclosing_spans())
             if self.capture_k is not None:
                 retrieval.capture_k = min(self.capture_k, retrieval.capture_k)
             call = Call(retrieval, self, args, kwargs)
             if self.k is not None and retrieval.sampled:
                 call.plan(overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k))
-        except Exception as exc:
-            guard.caught("starting a retrieval", exc)
-            return None
-        return call
+            return call
+        return None
 
     def _query_of(self, args: tuple[Any, ...]) -> object:
         position = self.query_position
@@ -94,6 +116,15 @@ class Call:
         self._own = (args, kwargs)
         self._spec = spec
 
+    def __enter__(self) -> None:
+        self.retrieval.enter()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.retrieval.done = True  # if a signal handler raised before it could be recorded
+        self.retrieval.leave()
+
     def plan(self, plan: overfetch.Plan) -> None:
         """Ask for more than the app does, or note why not."""
         self.retrieval.top_k = plan.k
@@ -117,7 +148,8 @@ class Call:
             self.given = overfetch.first_k(result, self.k)
         except OverfetchRefused as exc:
             return self._again(self._spec.learned.refuse(f"overfetch_refused: {exc}"))
-        except Exception:  # the host's own code, in a list of a type of its own
+        except Exception as exc:  # the host's own code, in a list of a type of its own
+            let_interrupts_through(exc)
             return self._again(
                 self._spec.learned.refuse("overfetch_refused: the retriever's list could not be cut to k")
             )
@@ -144,6 +176,10 @@ class Call:
         return [
             value for value in values if not isinstance(value, (str, bytes, int, float, bool, type(None)))
         ]
+
+    def items(self) -> Items:
+        """Begin to take in the items of a generator."""
+        return Items(self)
 
     def _again(self, flag: str) -> bool:
         self.retrieval.flag(flag)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ragwheel.capture import overfetch
+from ragwheel.guard import let_interrupts_through
 
 __all__ = ["Learned"]
 
@@ -44,6 +45,7 @@ class Learned:
             return
         try:
             overfetch.first_k(result, 1)
-        except Exception:  # still what it was, or the host's own code
+        except Exception as exc:  # still what it was, or the host's own code
+            let_interrupts_through(exc)
             return
         self.refusal = None

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any, Final, TypeVar, overload
 
 from ragwheel.capture.call import Spec
-from ragwheel.capture.context import leave, running
-from ragwheel.capture.generators import recorded_async_generator, recorded_generator
 from ragwheel.capture.learned import Learned
+from ragwheel.capture.objects import recorded_object
 from ragwheel.capture.recorder import RERANK, RETRIEVAL
+from ragwheel.capture.wrapping import recorded
 from ragwheel.errors import ConfigurationError
 from ragwheel.host import safe
 
@@ -25,6 +26,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _QUERY_NAMES: Final = (
     "query", "question", "query_str", "q", "text", "input", "prompt", "search", "term",
 )  # fmt: skip
+_NAMES: Final = {RETRIEVAL: "retriever", RERANK: "reranker"}
 _OPTIONS: Final = ("name", "source", "k", "capture_k", "version", "adapter", "query")
 _ANY_CALL: Final = inspect.Signature(
     [
@@ -93,10 +95,10 @@ def reranker(fn: Any = None, /, **options: Any) -> Any:
 
 
 def _decorate(fn: Any, options: dict[str, Any], kind: int) -> Any:
-    what = "reranker" if kind == RERANK else "retriever"
+    what = _NAMES[kind]
     _check_options(what, options, kind)
     if fn is None:
-        return lambda found: _decorate(found, options, kind)
+        return functools.partial(_decorate, options=options, kind=kind)
     if isinstance(fn, (staticmethod, classmethod)):
         return type(fn)(_decorate(fn.__func__, options, kind))
     if isinstance(fn, type) or not callable(fn):
@@ -105,60 +107,10 @@ def _decorate(fn: Any, options: dict[str, Any], kind: int) -> Any:
             f"{what}: got {got}, allowed: a function or method. Decorate the method that searches; "
             f"for a LangChain retriever use ragwheel_langchain.wrap_retriever."
         )
-    spec = _spec(what, fn, options, kind)
-    call = fn if inspect.isroutine(fn) or isinstance(fn, functools.partial) else type(fn).__call__
-    for is_kind, wrap in (
-        (inspect.isasyncgenfunction, recorded_async_generator),
-        (inspect.iscoroutinefunction, _async),
-        (inspect.isgeneratorfunction, recorded_generator),
-    ):
-        if is_kind(fn) or is_kind(call):
-            return wrap(fn, spec)
-    return _sync(fn, spec)
-
-
-def _sync(fn: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
-    @functools.wraps(fn)
-    def wrapper(*args: Any, **kwargs: Any) -> Any:
-        call = spec.begin(args, kwargs)
-        if call is None:
-            return fn(*args, **kwargs)
-        while True:
-            token = running.set(call.retrieval)
-            try:
-                result = fn(*call.args, **call.kwargs)
-            except BaseException as exc:
-                leave(token)
-                if call.raised(exc):
-                    raise
-            else:
-                leave(token)
-                if call.returned(result):
-                    return call.given
-
-    return wrapper
-
-
-def _async(fn: Callable[..., Awaitable[Any]], spec: Spec) -> Callable[..., Any]:
-    @functools.wraps(fn)
-    async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        call = spec.begin(args, kwargs)
-        if call is None:
-            return await fn(*args, **kwargs)
-        while True:
-            token = running.set(call.retrieval)
-            try:
-                result = await fn(*call.args, **call.kwargs)
-            except BaseException as exc:
-                leave(token)
-                if call.raised(exc):
-                    raise
-            else:
-                leave(token)
-                if call.returned(result):
-                    return call.given
-
-    return wrapper
+    wrapped = recorded(fn, spec(fn, options, kind))
+    if type(fn) is FunctionType:
+        return wrapped
+    return recorded_object(fn, wrapped, functools.partial(_decorate, options=options, kind=kind))
 
 
 def _check_options(what: str, options: dict[str, Any], kind: int) -> None:
@@ -184,7 +136,9 @@ def _check_options(what: str, options: dict[str, Any], kind: int) -> None:
         )
 
 
-def _spec(what: str, fn: Callable[..., Any], options: dict[str, Any], kind: int) -> Spec:
+def spec(fn: Callable[..., Any], options: dict[str, Any], kind: int) -> Spec:
+    """Work out how calls of ``fn`` are to be recorded; module-level, for unpickling a :class:`Spec`."""
+    what = _NAMES[kind]
     try:
         signature = inspect.signature(fn)
     except (TypeError, ValueError):  # a function in C that does not say
@@ -204,6 +158,7 @@ def _spec(what: str, fn: Callable[..., Any], options: dict[str, Any], kind: int)
     held = parameters.get(query)
     by_position = held is not None and held.kind not in {held.KEYWORD_ONLY, held.VAR_KEYWORD}
     return Spec(
+        rebuilt=(spec, (fn, options, kind)),
         signature=signature,
         name=name,
         source=options.get("source") or (None if kind == RERANK else name),
