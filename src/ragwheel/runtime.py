@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -49,6 +50,7 @@ class Runtime:
         self._redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
         self._bound = int(settings.sample_ratio * 2**64)
         self._exports: Exports | None = None
+        self._closed = False
         if settings.exporters:
             from ragwheel.telemetry import Exports
 
@@ -158,7 +160,10 @@ class Runtime:
     ) -> bool:
         """Journal a record; one that cannot be encoded as it is gets a second chance as plain values."""
         try:
-            return write()
+            written = write()
+            if self._closed:  # of a turn that began before: nobody else would close the segment
+                self._journal.close()
+            return written
         except Exception as exc:
             let_interrupts_through(exc)
             first = exc
@@ -197,24 +202,25 @@ class Runtime:
 
         False also when records were lost that no earlier flush has found stored (see :class:`Stats`).
         """
+        deadline = time.monotonic() + timeout_s
         written = self._audit.written()
-        exported = True
-        if self._exports is not None:
-            exported = False
-            with guard("flushing the exporters"):
-                exported = self._exports.flush(timeout_s)
         merged = self._merger.flush(timeout_s, self._journal.sizes())
+        exported = self._exports is None
+        if self._exports is not None:
+            with guard("flushing the exporters"):
+                exported = self._exports.flush(max(deadline - time.monotonic(), 0.0))
         return self._audit.flushed(written) and merged and exported
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Seal the journal, merge it and end the merger. Records that come later are journalled again."""
+        self._closed = True
         self._audit.tell_losses()
         sizes = self._journal.sizes()
         self._journal.close()
         done = self._merger.close(timeout_s, sizes)
         if self._exports is not None:
             with guard("shutting down the exporters"):
-                self._exports.shutdown()
+                self._exports.close(timeout_s)
         return done
 
     def before_fork(self) -> None:
@@ -231,6 +237,8 @@ class Runtime:
         self._reset()
         self._journal.reset()
         self._merger.after_fork_in_child()
+        if self._exports is not None:
+            self._exports.after_fork_in_child()
 
     def stats(self) -> Stats:
         """Counts of this process, read from the journal's writer and the database."""

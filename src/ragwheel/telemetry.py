@@ -7,7 +7,9 @@ ranks and scores alone, unless the app asked for content. docs/spans.md has ever
 
 from __future__ import annotations
 
+import copy
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from opentelemetry.context import Context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
 from opentelemetry.trace.status import Status, StatusCode
@@ -24,6 +26,7 @@ from opentelemetry.util.types import AttributeValue
 
 from ragwheel import semconv as sc
 from ragwheel.errors import ConfigurationError
+from ragwheel.export_queue import ExportQueue, within
 from ragwheel.guard import guard
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 from ragwheel.scores import lift_scores
@@ -36,6 +39,7 @@ __all__ = ["Exports", "retrieval_span", "signal_span", "turn_span"]
 Attributes = dict[str, AttributeValue]
 _EVALUATED: Final = {"thumbs_up": 1.0, "thumbs_down": 0.0}
 _UNITS: Final = {"dwell": "s", "rating": "0-5"}
+_BATCH: Final = 512
 _BATCH_WITH_CONTENT: Final = 64
 """Spans per batch when they carry texts: collectors refuse a request beyond 64 MiB, and with it the batch."""
 
@@ -43,7 +47,8 @@ _BATCH_WITH_CONTENT: Final = 64
 class Exports:
     """Hands finished spans to exporters and processors of spans, and evaluations to those of log records.
 
-    An exporter gets a batch processor of its own.
+    All of them belong to the app: they are never shut down here, may be shared and may be given again. With
+    ``OTEL_SDK_DISABLED=true`` in the environment nothing is exported.
 
     Args:
         targets: ``SpanExporter``, ``SpanProcessor``, ``LogRecordExporter`` or ``LogRecordProcessor`` objects.
@@ -58,16 +63,22 @@ class Exports:
         self._content = content
         self._resource = Resource.create({SERVICE_NAME: app} if app else {})
         self._processors: list[SpanProcessor] = []
+        self._queues: list[ExportQueue] = []
         self._logs: LoggerProvider | None = None
+        self._log_processors: list[LogRecordProcessor] = []
+        self._busy: set[int] = set()
+        if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+            targets = [target for target in targets if not _is_target(target)]
         for target in targets:
             if isinstance(target, SpanProcessor):
                 self._processors.append(target)
             elif isinstance(target, SpanExporter):
-                size = _BATCH_WITH_CONTENT if content else None
-                self._processors.append(BatchSpanProcessor(target, max_export_batch_size=size))
-            elif (logs := _log_processor(target)) is not None:
+                queue = ExportQueue(target, batch=_BATCH_WITH_CONTENT if content else _BATCH)
+                self._queues.append(queue)
+            elif (logs := self._log_processor(target)) is not None:
                 self._logs = self._logs or _logger_provider(self._resource)
                 self._logs.add_log_record_processor(logs)
+                self._log_processors.append(logs)
             else:
                 raise ConfigurationError(
                     f"configure(exporters=...): got a {type(target).__name__}, allowed: OpenTelemetry "
@@ -90,25 +101,48 @@ class Exports:
         if self._logs is not None and _score(record) is not None:
             _emit_evaluation(self._logs, record)
 
+    def _log_processor(self, target: Any) -> LogRecordProcessor | None:
+        """The processor of a log record exporter or processor; None of anything else."""
+        from opentelemetry.sdk._logs import LogRecordProcessor
+        from opentelemetry.sdk._logs.export import LogRecordExporter
+
+        if isinstance(target, LogRecordExporter):
+            queue = ExportQueue(target, spans=False)
+            self._queues.append(queue)
+            return _queued_logs(queue)
+        return target if isinstance(target, LogRecordProcessor) else None
+
     def _end(self, span: ReadableSpan) -> None:
+        for queue in self._queues:
+            if queue.takes_spans:
+                queue.put(span)
         for processor in self._processors:
             _each(partial(processor.on_end, span))
 
     def flush(self, timeout_s: float) -> bool:
-        """True when every processor handed on what it had, within ``timeout_s`` altogether."""
+        """True when everything was handed on, within ``timeout_s`` altogether, and no exporter failed."""
         deadline = time.monotonic() + timeout_s
         done = True
-        for target in (*self._processors, self._logs):
-            if target is not None:
-                left_ms = max(0, int((deadline - time.monotonic()) * 1000))
-                done = bool(_each(partial(target.force_flush, left_ms))) and done
+        for queue in self._queues:
+            done = queue.flush(deadline - time.monotonic()) and done
+        processors: list[Any] = [*self._processors, *self._log_processors]
+        for processor in processors:
+            left_s = max(0.0, deadline - time.monotonic())
+            act = partial(processor.force_flush, int(left_s * 1000))
+            done = within(left_s, act, self._busy, id(processor)) and done
         return done
 
-    def shutdown(self) -> None:
-        """Flush and stop the processors."""
-        for target in (*self._processors, self._logs):
-            if target is not None:
-                _each(target.shutdown)
+    def close(self, timeout_s: float) -> None:
+        """Send what waits and end our threads; what the app gave goes on to belong to it."""
+        deadline = time.monotonic() + timeout_s
+        for queue in self._queues:
+            queue.close(deadline - time.monotonic())
+
+    def after_fork_in_child(self) -> None:
+        """Begin with nothing: the parent sends what there was."""
+        for queue in self._queues:
+            queue.reset()
+        self._busy.clear()
 
 
 def _each(act: Callable[[], Any]) -> Any:
@@ -120,14 +154,37 @@ def _each(act: Callable[[], Any]) -> Any:
         return None
 
 
-def _log_processor(target: Any) -> LogRecordProcessor | None:
-    """The processor of a log record exporter or processor; None of anything else."""
+def _is_target(target: Any) -> bool:
     from opentelemetry.sdk._logs import LogRecordProcessor
-    from opentelemetry.sdk._logs.export import BatchLogRecordProcessor, LogRecordExporter
+    from opentelemetry.sdk._logs.export import LogRecordExporter
 
-    if isinstance(target, LogRecordExporter):
-        return BatchLogRecordProcessor(target)
-    return target if isinstance(target, LogRecordProcessor) else None
+    return isinstance(target, (SpanExporter, SpanProcessor, LogRecordExporter, LogRecordProcessor))
+
+
+def _queued_logs(queue: ExportQueue) -> LogRecordProcessor:
+    """A processor that hands log records to the queue of an exporter."""
+    from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+
+    class Queued(LogRecordProcessor):
+        def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+            plain = copy.copy(log_record.log_record)
+            plain.context = Context()  # which may be large
+            queue.put(
+                ReadableLogRecord(
+                    log_record=plain,
+                    resource=log_record.resource or Resource.get_empty(),
+                    instrumentation_scope=log_record.instrumentation_scope,
+                    limits=log_record.limits,
+                )
+            )
+
+        def shutdown(self) -> None:
+            """The queue is closed by itself."""
+
+        def force_flush(self, timeout_millis: int = 30_000) -> bool:
+            return True
+
+    return Queued()
 
 
 def _logger_provider(resource: Resource) -> LoggerProvider:

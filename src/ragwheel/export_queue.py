@@ -1,0 +1,173 @@
+"""Handing spans and log records to the app's exporters: one thread per exporter, started by the first item.
+
+An exporter belongs to the app: it is never shut down here, may be shared between providers and given again.
+A flush keeps its time limit, and what an exporter could not send is reported by it, once in the log, and
+counted. While an exporter works for us, what it and the libraries under it log is left out: a collector that
+is down would otherwise fill the app's log.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
+
+from ragwheel.guard import guard
+
+__all__ = ["ExportQueue", "within"]
+
+MAX_ITEMS: Final = 2048
+DELAY_S: Final = 5.0
+_LIBRARIES: Final = ("opentelemetry", "urllib3", "requests", "httpx", "grpc")
+_exporting = threading.local()
+
+
+class ExportQueue:
+    """Sends items to an exporter in batches.
+
+    Args:
+        exporter: has ``export(batch)``.
+        batch: items per batch.
+        delay_s: how long to collect items before a batch that is not full is sent.
+        spans: whether the items are spans.
+    """
+
+    def __init__(
+        self, exporter: Any, *, batch: int = 512, delay_s: float = DELAY_S, spans: bool = True
+    ) -> None:
+        self.takes_spans = spans
+        self._exporter, self._batch, self._delay_s = exporter, batch, delay_s
+        _quieten(type(exporter).__module__)
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin with nothing: at construction, and in a forked child, whose parent sends what there was."""
+        self._items: deque[Any] = deque()
+        self._changed = threading.Condition(threading.Lock())
+        self._thread: threading.Thread | None = None
+        self._n_put = self._n_done = self._n_failed = 0
+        self._hurry = self._closed = False
+
+    def put(self, item: Any) -> None:
+        """Have an item sent later. When too many wait, it is dropped and counted."""
+        with self._changed:
+            if self._closed or len(self._items) >= MAX_ITEMS:
+                guard.count("exporting a span: queue full")
+                return
+            self._items.append(item)
+            self._n_put += 1
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="ragwheel-export", daemon=True)
+                self._thread.start()
+            elif len(self._items) >= self._batch:
+                self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Send what waits. False: it took longer, or the exporter failed since the last flush."""
+        with self._changed:
+            wanted = self._n_put
+            self._hurry = True
+            self._changed.notify_all()
+            done = self._changed.wait_for(lambda: self._n_done >= wanted, max(timeout_s, 0.0))
+            failed, self._n_failed = self._n_failed, 0
+            return done and not failed
+
+    def close(self, timeout_s: float) -> bool:
+        """Flush and end the thread; the exporter goes on to belong to the app."""
+        done = self.flush(timeout_s)
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        return done
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                ready = lambda: len(self._items) >= self._batch or self._hurry or self._closed  # noqa: E731
+                self._changed.wait_for(ready, self._delay_s)
+                batch = [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
+                if not batch:
+                    self._hurry = False
+                    if self._closed:
+                        return
+                    continue
+            sent = self._export(batch)
+            with self._changed:
+                self._n_done += len(batch)
+                self._n_failed += 0 if sent else len(batch)
+                self._changed.notify_all()
+
+    def _export(self, batch: Sequence[Any]) -> bool:
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        _exporting.now = True
+        why = "it answered FAILURE"
+        try:
+            result = self._exporter.export(batch)
+            if getattr(result, "name", "SUCCESS") == "SUCCESS":
+                return True
+        except BaseException as exc:  # noqa: BLE001 - the app's exporter, in a thread of ours
+            why = f"it raised {type(exc).__name__}"
+        finally:
+            _exporting.now = False
+            detach(token)
+        name = type(self._exporter).__name__
+        guard.count("exporting a span")
+        guard.warn_once(
+            f"export {name}",
+            f"the exporter {name} could not send {len(batch)} items: {why}. They are in the database all the "
+            "same; further failures are counted (ragwheel.stats().errors).",
+        )
+        return False
+
+
+class _OurExportsOnly(logging.Filter):
+    """Leaves out what is logged while an exporter works for us."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not getattr(_exporting, "now", False)
+
+
+_FILTER: Final = _OurExportsOnly()
+
+
+def _quieten(module: str) -> None:
+    """Filter the loggers of an exporter and of the libraries under it; other threads log as before."""
+    for name in [module, *logging.root.manager.loggerDict]:
+        if name == module or name.partition(".")[0] in _LIBRARIES:
+            logger = logging.getLogger(name)
+            if _FILTER not in logger.filters:
+                logger.addFilter(_FILTER)
+
+
+def within(timeout_s: float, act: Callable[[], Any], busy: set[int], key: int) -> bool:
+    """Run what cannot be trusted to keep a time limit in a thread; True: it ended in time, not with False.
+
+    Args:
+        timeout_s: how long to wait.
+        act: what to run.
+        busy: keys of what runs still, from earlier calls: it is not run again.
+        key: of this.
+    """
+    if key in busy:
+        return False
+    answers: list[Any] = []
+    busy.add(key)
+
+    def run() -> None:
+        try:
+            with contextlib.suppress(Exception):
+                answers.append(act())
+        finally:
+            busy.discard(key)
+
+    thread = threading.Thread(target=run, name="ragwheel-flush", daemon=True)
+    started_s = time.monotonic()
+    thread.start()
+    thread.join(max(timeout_s - (time.monotonic() - started_s), 0.0))
+    return bool(answers) and answers[0] is not False
