@@ -123,6 +123,10 @@ class Retrieval:
             running.set(self._before)
         self._before = None
 
+    def abandon(self) -> None:
+        """Record nothing: what this was the retrieval of has ended, and nobody says how."""
+        self.done = True
+
     def flag(self, word: str) -> None:
         """Note something that could not be recorded as it was."""
         if word not in self._flags:
@@ -349,6 +353,9 @@ class NotRecorded:
 
     def flag(self, word: str) -> None:
         """Nothing is kept."""
+
+    def abandon(self) -> None:
+        """Nothing was begun."""
 
     def enter(self) -> None:
         """Nothing is entered."""

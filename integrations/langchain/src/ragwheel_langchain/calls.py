@@ -7,7 +7,7 @@ run that starts meanwhile with the same query object is its own.
 
 from __future__ import annotations
 
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -70,17 +70,20 @@ class Call:
     retrieval: Retrieval | None = None
     _outer: Retrieval | None = field(default_factory=enclosing)
     _run_id: UUID | None = None
-    _token: Token[Call | None] | None = field(default=None, repr=False)
+    _before: Call | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
-        self._token = _current.set(self)
+        self._before = _current.get()
+        _current.set(self)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._token is not None:
-            _current.reset(self._token)
+        if _current.get() is self:  # it may be left in another context, which has nothing to be set back
+            _current.set(self._before)
+        if self.retrieval is not None:
+            self.retrieval.leave()
         if self._run_id is not None:
             OPEN.close(self._run_id)  # LangChain reports no end for a cancelled run
         if error is not None and self.retrieval is not None:
@@ -95,6 +98,8 @@ class Call:
         self.retrieval = started(self.query, run_name, self.labels, top_k=self.k, outer=outer or self._outer)
         if self.refused is not None:
             self.flag(f"overfetch_refused: {self.refused}")
+        if self.retrieval is not None:
+            self.retrieval.enter()
         return self.retrieval
 
     def finish(self, chunks: object, returned: int | None = None) -> None:

@@ -31,7 +31,7 @@ class CaptureHandler(BaseCallbackHandler):
     """Records retriever runs while ``active``; inert otherwise (LangChain has no way to unregister)."""
 
     run_inline = True
-    raise_error = False
+    raise_error = True  # of ours nothing is raised; LangChain would swallow what a signal handler raises here
 
     def __init__(self) -> None:
         self.active = False
@@ -96,6 +96,8 @@ class CaptureHandler(BaseCallbackHandler):
             retrieval = call.begin(name, outer=outer, run_id=run_id)
         else:
             retrieval = started(query, name, _labels(metadata or {}), outer=outer)
+            if retrieval is not None:
+                retrieval.enter()
         if retrieval is not None:
             OPEN.add(run_id, retrieval)
 

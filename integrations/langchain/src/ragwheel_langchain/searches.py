@@ -21,6 +21,34 @@ from ragwheel import overfetch
 __all__ = ["Search", "plan_search"]
 
 _K_NAMES = ("k", "top_k")
+_PLAIN_STORES = frozenset(
+    {
+        "InMemoryVectorStore",
+        "FAISS",
+        "Chroma",
+        "Qdrant",
+        "QdrantVectorStore",
+        "Pinecone",
+        "PineconeVectorStore",
+    }
+    | {"PGVector", "PGVectorStore", "Milvus", "LanceDB", "SKLearnVectorStore", "DocArrayInMemorySearch"}
+)
+"""LangChain's stores whose similarity search is plain top-k. Others are refused."""
+_PLAIN_OPTIONS = frozenset(
+    {
+        "k",
+        "filter",
+        "where",
+        "where_document",
+        "namespace",
+        "expr",
+        "partition_names",
+        "fetch_k",
+        "lambda_mult",
+    }
+    | {"score_threshold", "search_type", "query_type", "ef", "nprobe", "consistency"}
+)
+"""Options that select before the search, or that :mod:`ragwheel.overfetch` judges by value."""
 _SYNC = ("invoke", "_get_relevant_documents", "similarity_search")
 _ASYNC = ("ainvoke", "_aget_relevant_documents", "asimilarity_search")
 
@@ -98,7 +126,34 @@ def _plan_vector_store(
         capture_k,
         settings={**settings, "search_type": retriever.search_type},
     )
-    return Search(called.k, called.asked, called.refused)
+    why = called.refused
+    if called.asked is not None:
+        why = _not_plain(type(store), retriever.search_kwargs | options)
+    return Search(called.k, None if why else called.asked, why)
+
+
+def _not_plain(cls: type, options: dict[str, Any]) -> str | None:
+    """Why this is not known to be a plain top-k search, of which more begin with the same chunks."""
+    if not _is_plain_store(cls):
+        return f"{cls.__name__} is not known to make plain top-k searches"
+    for name, value in options.items():
+        if value is not None and name not in _PLAIN_OPTIONS:
+            return f"{name} may filter or re-order after the cut"
+    return None
+
+
+def _is_plain_store(cls: type) -> bool:
+    """Whether the store's searches are those of a class that is known to make plain top-k searches."""
+    base = next((c for c in cls.__mro__ if c.__name__ in _PLAIN_STORES and _is_langchains(c)), None)
+    return base is not None and all(
+        getattr(cls, name, None) is getattr(base, name, None)
+        for name in dir(base)
+        if "similarity_search" in name
+    )
+
+
+def _is_langchains(cls: type) -> bool:
+    return cls.__module__.partition(".")[0].startswith("langchain")
 
 
 @functools.lru_cache(maxsize=256)

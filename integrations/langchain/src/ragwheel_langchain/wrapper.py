@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.retrievers import BaseRetriever
-from pydantic import Field, PrivateAttr
+from langchain_core.runnables.configurable import RunnableConfigurableFields
+from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import override
 
 from ragwheel import ConfigurationError
@@ -22,7 +23,8 @@ from ragwheel_langchain.searches import Search, plan_search
 if TYPE_CHECKING:
     from langchain_core.callbacks import AsyncCallbackManagerForRetrieverRun, CallbackManagerForRetrieverRun
     from langchain_core.documents import Document
-    from langchain_core.runnables import RunnableConfig
+    from langchain_core.runnables import RunnableConfig, RunnableSerializable
+    from langchain_core.runnables.utils import AnyConfigurableField
 
 __all__ = ["OverfetchRetriever", "wrap_retriever"]
 
@@ -34,6 +36,54 @@ class OverfetchRetriever(BaseRetriever):
     capture_k: int = Field(default=40, ge=1)
     labels: Labels = Labels()
     _patience: Patience = PrivateAttr(default_factory=Patience)
+
+    def __getattr__(self, name: str) -> Any:
+        """Look up in the app's retriever what the wrapper has not: ``vectorstore``, ``add_documents``."""
+        private = self.__dict__.get("retriever")
+        if private is None or name.startswith("__"):
+            return super().__getattr__(name)  # type: ignore[misc]
+        try:
+            return super().__getattr__(name)  # type: ignore[misc]
+        except AttributeError:
+            return getattr(private, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a setting of the app's retriever where the wrapper has no such field."""
+        if name in type(self).model_fields or name.startswith("_") or not hasattr(self.retriever, name):
+            super().__setattr__(name, value)
+        else:
+            setattr(self.retriever, name, value)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _settings_of_the_apps_retriever(cls, values: Any) -> Any:
+        """Give fields that are the app's retriever's to a copy of it, as configured fields come."""
+        inner = values.get("retriever") if isinstance(values, dict) else None
+        if not isinstance(inner, BaseRetriever):
+            return values
+        foreign = {
+            name: value
+            for name, value in values.items()
+            if name not in cls.model_fields and name in type(inner).model_fields
+        }
+        own = {name: value for name, value in values.items() if name not in foreign}
+        if foreign:
+            fields = type(inner).model_fields
+            held = {name: value for name, value in vars(inner).items() if name in fields}
+            own["retriever"] = type(inner)(**{**held, **foreign})
+        return own
+
+    @override
+    def configurable_fields(
+        self, **kwargs: AnyConfigurableField
+    ) -> RunnableSerializable[str, list[Document]]:
+        fields = {**type(self.retriever).model_fields, **type(self).model_fields}
+        for name in kwargs:
+            if name not in fields:
+                raise ValueError(
+                    f"Configuration key {name} not found in {self}: available keys are {fields.keys()}"
+                )
+        return RunnableConfigurableFields(default=self, fields=kwargs)
 
     @override
     def get_name(self, suffix: str | None = None, *, name: str | None = None) -> str:
