@@ -83,7 +83,7 @@ def _resolved(places: list[_Place], positions: list[int], chunks: list[Any]) -> 
 def _chunks(candidate: Any) -> list[Any]:
     try:
         return find(candidate, _MAX_CANDIDATES).items
-    except Exception as exc:  # nothing that can be read, or the host's own code: then another argument is meant
+    except Exception as exc:  # nothing readable, or the host's own code: then another argument is meant
         let_interrupts_through(exc)
         return []
 
