@@ -145,29 +145,28 @@ def _quieten(module: str) -> None:
                 logger.addFilter(_FILTER)
 
 
-def within(timeout_s: float, act: Callable[[], Any], busy: set[int], key: int) -> bool:
+def within(timeout_s: float, act: Callable[[], Any], busy: dict[int, threading.Thread], key: int) -> bool:
     """Run what cannot be trusted to keep a time limit in a thread; True: it ended in time, not with False.
 
     Args:
         timeout_s: how long to wait.
         act: what to run.
-        busy: keys of what runs still, from earlier calls: it is not run again.
+        busy: the threads of earlier calls by key; while one of them still runs, no other is started.
         key: of this.
     """
-    if key in busy:
-        return False
+    deadline = time.monotonic() + timeout_s
+    earlier = busy.get(key)
+    if earlier is not None:
+        earlier.join(max(timeout_s, 0.0))
+        if earlier.is_alive():
+            return False
     answers: list[Any] = []
-    busy.add(key)
 
     def run() -> None:
-        try:
-            with contextlib.suppress(Exception):
-                answers.append(act())
-        finally:
-            busy.discard(key)
+        with contextlib.suppress(Exception):
+            answers.append(act())
 
-    thread = threading.Thread(target=run, name="ragwheel-flush", daemon=True)
-    started_s = time.monotonic()
+    thread = busy[key] = threading.Thread(target=run, name="ragwheel-flush", daemon=True)
     thread.start()
-    thread.join(max(timeout_s - (time.monotonic() - started_s), 0.0))
+    thread.join(max(deadline - time.monotonic(), 0.0))
     return bool(answers) and answers[0] is not False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -66,7 +67,7 @@ class Exports:
         self._queues: list[ExportQueue] = []
         self._logs: LoggerProvider | None = None
         self._log_processors: list[LogRecordProcessor] = []
-        self._busy: set[int] = set()
+        self._busy: dict[int, threading.Thread] = {}
         if os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
             targets = [target for target in targets if not _is_target(target)]
         for target in targets:
