@@ -19,7 +19,8 @@ def export(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     dataset: Annotated[
         str | None,
         typer.Argument(
-            help="A folder that ragwheel build wrote; or the word parquet, then DEST; or the word grades."
+            help="A folder that ragwheel build wrote; or the word parquet, then DEST; or one of the words "
+            "grades, openinference, langfuse-scores."
         ),
     ] = None,
     dest: Annotated[
@@ -52,6 +53,13 @@ def export(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
                 f"The grades need a file: ragwheel export grades --db {db} --out grades.parquet"
             )
         _export_grades(db, out, policy, json=json)
+        return
+    if dataset in exporting.ANNOTATION_FORMATS and format is None:
+        if out is None:
+            raise ConfigurationError(
+                f"{dataset} needs a file: ragwheel export {dataset} --db {db} --out grades.json"
+            )
+        _tell(exporting.export_annotations(db, dataset, out, policy=policy), json=json)
         return
     if push_to_hub is not None:
         if dataset is None:

@@ -1,4 +1,4 @@
-"""``POST /v1/traces``: ragwheel's own spans from services in any language, behind a token."""
+"""``POST /v1/traces``: spans of ragwheel and of other tools, from any language, behind a token."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ragwheel.collector.asgi import HEADERS, Door, answer, refusals
+from ragwheel.collector.bodies import BadBody
+from ragwheel.collector.foreign import NOT_RETRIEVAL, foreign_records, is_envelope, live_traces
 from ragwheel.collector.limits import Limits
-from ragwheel.collector.otlp import Span, read_spans, response
+from ragwheel.collector.otlp import JSON, MAX_DEPTH, Span, read_spans, response
 from ragwheel.collector.runtimes import Source
 from ragwheel.collector.spans import NotOurs, read_retrieval, read_signal, read_turn
-from ragwheel.errors import ConfigurationError
+from ragwheel.errors import ConfigurationError, StoreError
+from ragwheel.importing import tools
 from ragwheel.runtime import Runtime
 
 __all__ = ["TRACE_LIMITS", "take_spans", "traces_app"]
@@ -70,12 +73,47 @@ def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, in
     """
     written = True
     rejected: dict[str, int] = {}
-    for span in read_spans(body, content_type):
+    own: set[bytes] = set()
+    foreign = 0
+    for span in _own_spans(body, content_type):
         try:
             written &= _write(runtime, span)
+            own.add(span.span_id)
         except NotOurs as exc:
-            rejected[str(exc)] = rejected.get(str(exc), 0) + 1
-    return rejected if written else None
+            if str(exc) != NOT_RETRIEVAL or _is_ours(span):
+                own.add(span.span_id)
+                rejected[str(exc)] = rejected.get(str(exc), 0) + 1
+            else:
+                foreign += 1
+    if not written:
+        return None
+    if foreign or not own:
+        try:
+            records = foreign_records(body, content_type, MAX_DEPTH)
+            rejected |= live_traces(runtime).take(runtime, records, frozenset(own))
+        except StoreError:
+            return None
+    return rejected
+
+
+def _own_spans(body: bytes, content_type: str) -> list[Span]:
+    """The spans of a request in OTLP's own spelling; none of a JSON body that a tool spells otherwise."""
+    try:
+        return read_spans(body, content_type)
+    except BadBody as exc:
+        readable = content_type.partition(";")[0].strip().lower() == JSON and exc.status == 400
+        if (
+            readable
+            and is_envelope(body)
+            and any(tools.read(record)[0] for record in foreign_records(body, content_type, MAX_DEPTH))
+        ):
+            return []
+        raise
+
+
+def _is_ours(span: Span) -> bool:
+    """Whether a span is one of ragwheel's, though it lacks what is needed to store it."""
+    return any(name.startswith("ragwheel.") for name in span.attributes)
 
 
 def _write(runtime: Runtime, span: Span) -> bool:

@@ -74,6 +74,8 @@ class Rows:
             self.corpus.fill(passage)
         texts = [flags.text(passage.text or "") for passage in retrieved.passages]
         ids = [flags.id(passage.id) or chunk_id(text) for passage, text in zip(retrieved.passages, texts)]
+        if self.redaction is not None:
+            ids = self.redaction.ids(ids, texts)
         if any(passage.text is None for passage in retrieved.passages):
             flags.add(NO_TEXT)
             self.counts["retrievals without texts"] += 1

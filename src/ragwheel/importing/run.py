@@ -114,7 +114,7 @@ def import_traces(
     files = [Path(path) for path in paths]
     corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else Corpus({})
     hook = named(options.redact) if isinstance(options.redact, str) else options.redact
-    redaction = Redaction(hook) if hook is not None else None
+    redaction = Redaction(hook, Path(db)) if hook is not None else None
     report = ImportReport()
     folder = Path(db).absolute().parent
     if not folder.is_dir():
@@ -235,6 +235,7 @@ def write_trace(
             unmatched = sum(c["retrieval"] is None for c in turn.citations or ())
             report.left_out["citations that match no chunk"] += unmatched
         writer.aliases(trace.turn_id, trace.trace, trace.aliases)
+    writer.discard(trace.copies)
 
 
 def _tally(report: ImportReport, outcome: str, table: str) -> None:

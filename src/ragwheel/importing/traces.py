@@ -39,10 +39,11 @@ class Retrieved:
 
 @dataclass
 class Trace:
-    """A turn and its retrievals; ``aliases`` are the ids of its other spans, which feedback may name.
+    """A turn and its retrievals.
 
-    ``counts`` says what was left out or looked odd, by reason. ``turn`` is None where nothing but retrievals
-    is in the trace, so that a later file can still bring the turn.
+    ``aliases`` are the ids of its other spans, which feedback may name, and ``copies`` those of inner spans
+    that only repeat an outer result. ``counts`` says what was left out or looked odd, by reason. ``has_turn``
+    is False where nothing but retrievals is in the trace: a later file can still bring the turn.
     """
 
     trace: bytes
@@ -61,6 +62,7 @@ class Trace:
     end_ns: int = 0
     error: str | None = None
     aliases: list[bytes] = field(default_factory=list)
+    copies: list[bytes] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -69,8 +71,11 @@ class Trace:
         return turn_key(self.trace)
 
 
-def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts]) -> Trace | None:
-    """Return what a trace holds; None where there is nothing to keep."""
+def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts], *, whole: bool = True) -> Trace | None:
+    """Return what a trace holds; None where there is nothing to keep.
+
+    ``whole`` is False while spans still arrive: without a root the question and answer are not known yet.
+    """
     counts: Counter[str] = Counter()
     by_id = _distinct(spans, counts)
     facts = list(facts)
@@ -79,9 +84,11 @@ def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts]) -> Trace | 
     ordered = sorted(by_id.values(), key=lambda span: (span.start_ns, span.end_ns == 0, -span.end_ns))
     trace = ordered[0].trace if ordered else facts[0].trace
     result = Trace(trace, _tool(ordered, facts), counts=counts)
-    result.retrievals = _retrievals(ordered, by_id, counts)
+    result.retrievals = _retrievals(ordered, by_id, counts, result.copies)
     _fill_turn(result, ordered, by_id, facts)
-    if not result.retrievals:
+    if not whole and not facts and all(span.parent is not None for span in ordered):
+        result.has_turn = False
+    if not result.retrievals and (whole or result.has_turn):
         _from_documents(result, ordered, by_id)
     kept = {retrieved.span.span for retrieved in result.retrievals}
     result.aliases = [span.span for span in ordered if span.span not in kept]
@@ -139,7 +146,9 @@ def _parents(span: ToolSpan, by_id: dict[bytes, ToolSpan]) -> list[ToolSpan]:
     return above
 
 
-def _retrievals(spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], counts: Counter[str]) -> list[Retrieved]:
+def _retrievals(
+    spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], counts: Counter[str], copies: list[bytes]
+) -> list[Retrieved]:
     ranked = [span for span in spans if span.kind in _RANKED or (span.passages and span.kind == "other")]
     depth = {span.span: len(_parents(span, by_id)) for span in ranked}
     kept: dict[bytes, Retrieved] = {}
@@ -150,6 +159,7 @@ def _retrievals(spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], counts: Cou
             continue
         if outer is not None and span.kind != "reranker" and _copies(outer, span):
             counts["inner spans with the same result"] += 1
+            copies.append(span.span)
             continue
         query = (
             span.query

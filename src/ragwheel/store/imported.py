@@ -85,6 +85,11 @@ class TraceWriter:
         self._add(RETRIEVAL, record)
         return "new" if row is None else "joined"
 
+    def discard(self, span_ids: Iterable[bytes]) -> None:
+        """Remove retrievals that turned out to repeat an outer one that came later."""
+        for span_id in span_ids:
+            self._replaced += self._run("DELETE FROM _retrieval WHERE span_id = ?", (span_id,)).rowcount
+
     def turn(self, record: TurnRecord) -> WriteOutcome:
         """Write a turn, or complete the one that is there; retrievals of its trace that have none join it."""
         columns = {
