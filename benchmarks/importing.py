@@ -34,7 +34,7 @@ def write_spans(path: Path, n: int) -> None:
         for number in range(n):
             picked = list(dict.fromkeys(rng.choices(range(PASSAGES), weights, k=4 * CHUNKS)))[:CHUNKS]
             trace = f"{number + 1:032x}"
-            documents = {}
+            documents: dict[str, str | float] = {}
             for position, which in enumerate(picked):
                 documents[f"retrieval.documents.{position}.document.id"] = f"p{which}"
                 documents[f"retrieval.documents.{position}.document.content"] = passages[which]

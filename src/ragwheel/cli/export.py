@@ -54,7 +54,7 @@ def export(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             )
         _export_grades(db, out, policy, json=json)
         return
-    if dataset in exporting.ANNOTATION_FORMATS and format is None:
+    if dataset is not None and dataset in exporting.ANNOTATION_FORMATS and format is None:
         if out is None:
             raise ConfigurationError(
                 f"{dataset} needs a file: ragwheel export {dataset} --db {db} --out grades.json"
