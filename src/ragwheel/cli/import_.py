@@ -84,7 +84,7 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         options = {"corpus": corpus, "source": source, "people": tuple(feedback or ()), "redact": redact}
         _traces(db, paths, options, json=json)
     if not existed and not json:
-        screen.stdout().print(screen.indented(screen.one_line(f"the database {db} was made")))
+        screen.stdout().print(f"  the database {screen.clean(str(db))} was made", soft_wrap=True)
 
 
 # --- traces of other tools ---
@@ -111,7 +111,7 @@ def _traces(db: Path, paths: list[Path], given: dict[str, Any], *, json: bool) -
 
         report = import_traces(db, paths, ImportOptions(**given), announce=announce, progress=on_progress)
     if json:
-        screen.print_json(report)
+        screen.print_json(report.as_dict())
         return
     _imported(report)
     if report.new or report.joined or report.same:
@@ -170,7 +170,11 @@ def _imported(report: ImportReport) -> None:
     for title, counts in sections.items():
         if counts:
             screen.heading(console, title)
-            console.print(screen.facts([(name, f"{n:,}") for name, n in sorted(counts.items())]))
+            console.print(
+                screen.facts(
+                    [(name, f"{n:,}") for name, n in sorted(counts.items()) if n or len(counts) == 1]
+                )
+            )
 
 
 # --- judgments and evaluation sets ---

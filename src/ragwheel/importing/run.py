@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ragwheel.errors import ImportingError
 from ragwheel.importing import tools
@@ -84,6 +84,15 @@ class ImportReport:
     citations: int = 0
     corpus_joined: int = 0
     corpus_missing: int = 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the report as plain values, for JSON."""
+        return {**_plain(self), "contents": _plain(self.contents)}
+
+
+def _plain(report: ImportReport | Contents) -> dict[str, Any]:
+    """The fields by name; ``dataclasses.asdict`` would count the pairs of a counter."""
+    return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(report).items()}
 
 
 def import_traces(
