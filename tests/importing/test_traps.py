@@ -14,6 +14,8 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.values import loose, time_ns
 
+T0 = 1_795_000_000_000_000_000
+
 
 def test_every_spelling_of_an_id_gives_the_same_bytes():
     raw = bytes.fromhex("fe2f8db75d15aedb")
@@ -361,3 +363,56 @@ def test_spans_spilled_to_disk_give_the_same_rows(imported, write, phoenix_trace
     assert imported.rows("SELECT retrieval_id, turn_id, query FROM retrievals ORDER BY 1") == in_memory
     assert len(in_memory) == 40
     assert not list(tmp_path.glob(".ragwheel-import-*"))
+
+
+def test_attributes_dropped_at_a_limit_are_made_good_from_the_output_or_keep_their_ranks(
+    imported, write, phoenix_trace
+):
+    chunks = [{"id": f"c{n}", "content": f"Passage number {n}."} for n in range(6)]
+    spans = phoenix_trace(chunks=chunks)
+    kept = {k: v for k, v in spans[1]["attributes"].items() if k.split(".")[2:3] not in (["0"], ["1"])}
+    del kept["input.value"]
+    documents = [{"id": c["id"], "page_content": c["content"]} for c in chunks]
+    whole = {**spans[1], "attributes": {**kept, "output.value": json.dumps({"documents": documents})}}
+    imported(write("whole.jsonl", [spans[0], whole]))
+    assert [row[:2] for row in imported.ranked()["How do I reset it?"]] == [
+        (n + 1, f"c{n}") for n in range(6)
+    ]
+    other = phoenix_trace(trace="bb", question="Another question?")
+    imported(write("cut.jsonl", [other[0], {**other[1], "attributes": kept}]))
+    ranked = imported.ranked()["Another question?"]
+    assert [row[:2] for row in ranked[2:]] == [(n + 1, f"c{n}") for n in range(2, 6)]
+    assert "no_text" in imported.rows("SELECT flags FROM retrievals WHERE query LIKE 'Another%'")[0][0]
+
+
+def test_datadog_takes_the_payload_that_its_sdk_sends(imported, write):
+    output = {"documents": [{"id": "a", "text": "A", "score": 1}]}
+    meta = {"kind": "retrieval", "input": {"value": "q"}, "output": output}
+    span = {
+        "trace_id": "1",
+        "span_id": "2",
+        "parent_id": "undefined",
+        "name": "kb",
+        "start_ns": T0,
+        "meta": meta,
+    }
+    attributes = {"ml_app": "shop", "session_id": "s1", "tags": ["user_id:u1"], "spans": [span]}
+    imported(write("dd.json", json.dumps({"data": {"type": "span", "attributes": attributes}})))
+    assert imported.ranked() == {"q": [(1, "a", "A", 1.0)]}
+    assert imported.rows("SELECT app, session_id, user_id FROM retrievals") == [("shop", "s1", "u1")]
+
+
+def test_an_older_mlflow_trace_joins_its_spans_by_the_request_id(imported, write):
+    attributes = {
+        "mlflow.traceRequestId": json.dumps("req1"),
+        "mlflow.spanType": json.dumps("RETRIEVER"),
+        "mlflow.spanInputs": json.dumps({"query": "q"}),
+        "mlflow.spanOutputs": json.dumps([{"page_content": "A", "id": "a", "metadata": {}}]),
+    }
+    context = {"span_id": "0x1234567890abcdef", "trace_id": "0x" + "c" * 32}
+    span = {"name": "kb", "context": context, "start_time": T0, "end_time": T0 + 5, "attributes": attributes}
+    metadata = {"mlflow.traceInputs": '{"question": "q"}', "mlflow.traceOutputs": '"A [1]."'}
+    info = {"request_id": "req1", "timestamp_ms": T0 // 10**6, "request_metadata": metadata}
+    imported(write("mlflow.jsonl", [{"info": info, "data": {"spans": [span]}}]))
+    rows = imported.rows("SELECT t.answer, r.query FROM turns t JOIN retrievals r USING (turn_id)")
+    assert rows == [("A [1].", "q")]

@@ -263,7 +263,8 @@ def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Pa
     if not main or not other:
         return main or other
     if len(main) != len(other):
-        return main if len(main) > len(other) or any(p.text for p in main) else other
+        short, long = sorted((main, other), key=len)
+        return long if _begins(long, short) or not any(p.text for p in main) else main
     for passage, twin in zip(main, other):
         if not _same_text(passage.text, twin.text):
             return main
@@ -276,6 +277,12 @@ def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Pa
         )
         for p, q in zip(main, other)
     ]
+
+
+def _begins(long: list[Passage], short: list[Passage]) -> bool:
+    """Whether the longer list holds the shorter one: attributes were dropped at a limit, from either end."""
+    texts = [passage.text for passage in long]
+    return all(passage.text is None or passage.text in texts for passage in short)
 
 
 def _same_text(text: str | None, other: str | None) -> bool:

@@ -14,6 +14,8 @@ from ragwheel.importing.values import first, loose, number, plain_text, time_ns
 
 __all__ = ["Datadog"]
 
+_SPAN_MARKS: Final = frozenset({"ml_app", "input", "output"})
+_JOIN_MARKS: Final = frozenset({"join_on", "span_id"})
 _KINDS: Final[dict[str, SpanKind]] = {"retrieval": "retriever", "llm": "llm"}
 
 
@@ -30,14 +32,9 @@ class Datadog(Tool):
         meta = values.get("meta")
         return (
             (isinstance(meta, Mapping) and ("span" in meta or "kind" in meta))
-            or (
-                "span_kind" in values
-                and bool({"ml_app", "input", "output"} & values.keys())
-                and "context" not in values
-            )
-            or (
-                "metric_type" in values and "label" in values and bool({"join_on", "span_id"} & values.keys())
-            )
+            or ("span_kind" in values and "context" not in values and _SPAN_MARKS & values.keys() != set())
+            or ("ml_app" in values and isinstance(values.get("spans"), list))
+            or ("metric_type" in values and "label" in values and _JOIN_MARKS & values.keys() != set())
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
@@ -45,6 +42,12 @@ class Datadog(Tool):
         values = _values(record)
         if "metric_type" in values:
             yield self._metric(values)
+            return
+        if isinstance(values.get("spans"), list):
+            shared = {key: values[key] for key in ("ml_app", "session_id", "tags") if key in values}
+            for span_record in values["spans"]:
+                if isinstance(span_record, Mapping):
+                    yield from self.read({**shared, **span_record})
             return
         meta = values.get("meta")
         meta = meta if isinstance(meta, Mapping) else values

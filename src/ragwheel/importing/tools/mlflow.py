@@ -47,7 +47,7 @@ class MLflow(SpanTool):
         values = span.attributes
         kind = _KINDS.get(str(loose(values.get("mlflow.spanType"))).upper(), "other")
         request = loose(values.get("mlflow.traceRequestId"))
-        if isinstance(request, str) and request.startswith("tr-"):
+        if isinstance(request, str):
             span.trace = trace_key(request) or span.trace
         inputs, outputs = loose(values.get("mlflow.spanInputs")), loose(values.get("mlflow.spanOutputs"))
         session, user = identity_of(

@@ -188,7 +188,10 @@ def indexed(values: Mapping[str, Any], prefix: str) -> list[Any] | None:
             match = pattern.fullmatch(key)
             if match:
                 rows.setdefault(int(match[1]), {})[match[2]] = value
-    return [_unprefixed(rows[index]) for index in sorted(rows)] or None
+    if not rows:
+        return None
+    # what a limit dropped in front or between leaves its place empty, so that ranks stay right
+    return [_unprefixed(rows.get(index, {})) for index in range(max(rows) + 1)]
 
 
 def _unprefixed(row: dict[str, Any]) -> dict[str, Any]:
