@@ -416,3 +416,28 @@ def test_an_older_mlflow_trace_joins_its_spans_by_the_request_id(imported, write
     imported(write("mlflow.jsonl", [{"info": info, "data": {"spans": [span]}}]))
     rows = imported.rows("SELECT t.answer, r.query FROM turns t JOIN retrievals r USING (turn_id)")
     assert rows == [("A [1].", "q")]
+
+
+def test_langfuse_traces_and_observations_join_whatever_the_spelling_and_order(imported, write):
+    documents = json.dumps([{"id": "reset", "page_content": "Open Settings."}])
+    observation = {"id": "00000000000000a1", "traceId": "c" * 32, "type": "RETRIEVER", "name": "kb",
+                   "parentObservationId": "00000000000000a0", "startTime": "2026-11-28T09:00:00Z",
+                   "input": "how?", "output": documents}  # fmt: skip
+    trace = {"id": "c" * 32, "timestamp": "2026-11-28 09:00:00.000000", "user_id": "u", "session_id": "s",
+             "input": "how?", "output": "So [1].", "environment": "default"}  # fmt: skip
+    page = json.dumps({"data": [observation], "meta": {"page": 1, "limit": 50}})
+    for file in (write("traces.jsonl", [trace]), write("page.json", page)):
+        report = imported(file)
+        assert not report.contents.unknown
+    assert imported.rows("SELECT r.turn_id = t.turn_id, t.answer, t.user_id FROM retrievals r, turns t") == [
+        (1, "So [1].", "u")
+    ]
+
+
+def test_langsmith_child_runs_are_spans_of_their_root(imported, write):
+    child = {"id": "b", "run_type": "retriever", "name": "kb", "inputs": {"query": "how?"},
+             "outputs": {"documents": [{"page_content": "Open Settings.", "id": "reset"}]}}  # fmt: skip
+    root = {"id": "a", "trace_id": "a", "run_type": "chain", "name": "ask", "inputs": {"input": "how?"},
+            "outputs": {"output": "So [1]."}, "child_runs": [child]}  # fmt: skip
+    imported(write("runs.json", json.dumps([root], indent=2)))
+    assert imported.rows("SELECT chunk_id, matched FROM citations") == [("reset", 1)]

@@ -222,14 +222,14 @@ def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, Too
             if query is None:
                 result.counts["retrievals without a query"] += 1
                 return
-            source = by_id.get(span.parent or b"", span)
-            span_id = other_key(span.span.hex(), "documents")
+            siblings = [s for s in spans if s.parent == span.parent and s.start_ns < span.start_ns]
+            named = siblings[-1].name if siblings and span.parent is not None else "retriever"
             stand_in = ToolSpan(
                 span.tool,
                 span.trace,
-                span_id,
-                source.parent,
-                "retriever",
+                other_key(span.span.hex(), "documents"),
+                span.parent,
+                named,
                 "retriever",
                 span.start_ns,
                 span.start_ns,

@@ -65,6 +65,11 @@ _NESTED: Final = frozenset(
         "batches",
     }
 )
+_AROUND: Final = frozenset({
+    "resource", "scope", RESOURCE, "trace_id", "meta", "links", "page", "pagination", "_shards",
+    "errors", "extensions",
+})  # fmt: skip
+"""What stands beside records in an envelope and says nothing about them."""
 _LEAF_MARKS: Final = frozenset(
     {
         "span_id",
@@ -293,7 +298,7 @@ def _context(context: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 
 def _is_envelope_rest(rest: dict[str, Any]) -> bool:
     """Whether what stands beside an envelope says nothing: cursors, schema addresses, the resource."""
-    beside = {key: rest[key] for key in rest if key not in {"resource", "scope", RESOURCE, "trace_id"}}
+    beside = {key: rest[key] for key in rest if key not in _AROUND}
     structured = any(isinstance(value, (dict, list)) for value in beside.values())
     return not structured and not _LEAF_MARKS & beside.keys()
 
