@@ -137,9 +137,8 @@ class Runtime:
         return None if served is None else [retrieval.ids for retrieval in served]
 
     def sources_of(self, target: int, span_id: bytes, chunk: str) -> set[str]:
-        """The sources that served a chunk of this id in a retrieval (0) or turn (1), as far as known."""
-        served = self._recent.served(target, span_id) or ()
-        return {retrieval.source for retrieval in served if chunk in retrieval.ids}
+        """The sources that a chunk's id may mean in a turn (1), as far as known; none in a retrieval (0)."""
+        return self._recent.sources(span_id, chunk) if target else set()
 
     def refuse(self, reason: str) -> None:
         """Count a signal that was not taken."""

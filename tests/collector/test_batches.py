@@ -84,3 +84,18 @@ def test_an_event_id_belongs_to_one_person_and_one_answer(shop):
     assert shop.results(*sent) == [("duplicate", None)] * 3
     assert shop.results({**sent[1], "kind": "thumbs_down"}) == [("refused", "event_id of another signal")]
     assert len(shop.rows()) == 3
+
+
+@pytest.mark.parametrize("here", [True, False], ids=["in this process", "from the database"])
+def test_an_id_of_two_sources_in_a_turn_is_refused_with_what_to_send(shop, here):
+    with ragwheel.turn("q", user_id="u1") as turn:
+        for source in ("manuals", "tickets"):
+            ragwheel.retriever(lambda query: [{"id": "1", "text": "t"}], source=source)("q")
+    if not here:
+        ragwheel.shutdown()
+        ragwheel.configure(shop.db, app="shop", signing_keys=("k1:" + "5a" * 32,))
+    click = {"handle": turn.handle, "kind": "click", "chunk": "1"}
+    reason = "chunk id of several sources: send the handle of the retrieval"
+    assert shop.results(click) == [("refused", reason)]
+    assert shop.results({**click, "handle": turn.retrievals[1].handle}) == [("kept", None)]
+    assert shop.rows("source, chunk_id") == [("tickets", "1")]

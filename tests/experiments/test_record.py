@@ -18,6 +18,7 @@ from ragwheel.experiments import (
     list_experiments,
     plan_experiment,
     read_experiment,
+    scan_experiments,
     write_experiment,
 )
 from ragwheel.experiments.record import RECORD
@@ -97,6 +98,20 @@ def test_an_edited_file_is_not_believed(tmp_path, planned):
 
 
 @pytest.mark.parametrize(
+    ("old", "new"), [('"recall@10": 0.5', '"recall@10": 0.4'), ('"status": "running"', '"status": "done"')]
+)
+def test_edited_results_are_not_believed_and_do_not_hide_the_others(tmp_path, planned, old, new):
+    write_experiment(tmp_path, planned.with_results(Result("baseline", {"recall@10": 0.5}, 40, "evalset")))
+    path = tmp_path / planned.id / RECORD
+    assert old in path.read_text()
+    path.write_text(path.read_text().replace(old, new))
+    with pytest.raises(ExperimentError, match="results are not those that were measured"):
+        read_experiment(tmp_path, planned.id)
+    good = plan_experiment(tmp_path, replace(PLAN, change="retriever=bm25"))
+    assert list_experiments(tmp_path) == [good]
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("{", "cannot be read"),
@@ -109,7 +124,11 @@ def test_an_edited_file_is_not_believed(tmp_path, planned):
 def test_damaged_files_say_so(tmp_path, planned, text, said):
     (tmp_path / planned.id / RECORD).write_text(text)
     with pytest.raises(ExperimentError, match=said):
-        list_experiments(tmp_path)
+        read_experiment(tmp_path, planned.id)
+    good = plan_experiment(tmp_path, replace(PLAN, change="retriever=bm25"))
+    assert list_experiments(tmp_path) == [good]
+    (error,) = scan_experiments(tmp_path)[1]
+    assert said in str(error)
 
 
 def test_lists_are_in_the_order_of_planning(tmp_path):

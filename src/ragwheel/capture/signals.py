@@ -204,6 +204,7 @@ class _About:
         if holder is None:
             raise _Refused("ambiguous chunk: pass the object in its turn, or the handle of the retrieval")
         self.target = target._replace(kind=handles.RETRIEVAL, span_id=holder.span_id)
+        self._served = self.rt.served(handles.RETRIEVAL, holder.span_id)
 
     def other(self, spec: SignalKind, other: Any, chunk: str | None) -> str | None:
         """The chunk that lost, the span id of the query that came next, or what a retraction takes back."""

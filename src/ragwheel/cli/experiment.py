@@ -116,9 +116,11 @@ def run(
 @experiment.command("list")
 def list_(folder: FolderOption = Path("experiments"), json: JsonOption = False) -> None:
     """All experiments, what was expected of them and what came out, good or bad."""
-    from ragwheel.experiments import list_experiments
+    from ragwheel.experiments import scan_experiments
 
-    found = list_experiments(folder)
+    found, errors = scan_experiments(folder)
+    for error in errors:
+        screen.stderr().print(Text(f"not listed: {error}", "yellow"))
     console = screen.stdout()
     if json:
         screen.print_json(found)

@@ -75,11 +75,18 @@ def serve(  # noqa: PLR0913, PLR0917 (one parameter an option)
     asgi = collector.app(
         db, origins=origin or (), trust_local=trust_local, apps=app or (), limits=limits, beacon=beacon
     )
+
+    class Protocol(PatientProtocol):
+        """The protocol of this server: its proxies, and refusals counted."""
+
+        proxies = frozenset(proxy or ())
+        refuse = staticmethod(_refused)
+
     uvicorn.run(
         asgi,
         host=host,
         port=port,
-        http=PatientProtocol,
+        http=Protocol,
         proxy_headers=bool(proxy),
         forwarded_allow_ips=proxy or [],
         server_header=False,
@@ -88,6 +95,15 @@ def serve(  # noqa: PLR0913, PLR0917 (one parameter an option)
         limit_concurrency=1000,
         timeout_graceful_shutdown=10,
     )
+
+
+def _refused(reason: str) -> None:
+    """Count a connection that was closed, with the signals that were refused."""
+    from ragwheel import runtime
+
+    configured = runtime.current()
+    if configured is not None:
+        configured.refuse(reason)
 
 
 def _is_loopback(host: str) -> bool:

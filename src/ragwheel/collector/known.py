@@ -67,6 +67,13 @@ class Known:
             if len(self._events) > self._remembered:
                 self._events.popitem(last=False)
 
+    def is_ambiguous(self, record: Signal) -> bool:
+        """Whether chunks of several sources in a turn have the id that a signal gives."""
+        if record.target != 1 or record.chunk is None or record.rank is not None:
+            return False
+        key = (record.target_id, record.chunk)
+        return len(self.runtime.sources_of(1, *key) or self._database.sources(*key)) > 1
+
     def matches(self, record: Signal) -> bool:
         """Whether what the signal is about is known to exist: the chunk was served, or the turn is stored."""
         if record.chunk is None and record.rank is None:

@@ -21,7 +21,8 @@ class Limits:
     """What a collector takes before it says no.
 
     ``body_bytes`` holds for the body as sent and again for what it unpacks to; ``sendBeacon`` itself stops
-    at 65,536. Rates are signals per second, smoothed over a ``burst``; 0 switches that limit off. An address
+    at 65,536. Rates are signals per second, smoothed over a ``burst``; 0 switches that limit off, as it does
+    the bytes that one subject may send in a day. An address
     is an IPv4 address or an IPv6 /64 network. A service that forwards many people's signals from one
     address needs a higher ``address_per_s``.
     """
@@ -35,6 +36,7 @@ class Limits:
     requests_at_once_per_address: int = 64
     subject_per_s: float = 20.0
     subject_burst: int = 600
+    subject_bytes_per_day: int = 8 * 1024 * 1024
     address_per_s: float = 200.0
     address_burst: int = 4_000
 
@@ -46,7 +48,8 @@ class Limits:
         """
         for field in fields(self):
             value = getattr(self, field.name)
-            least = 0.0 if field.name.endswith("_per_s") else 0.001 if field.name.endswith("_s") else 1
+            rate = field.name.endswith(("_per_s", "_per_day"))
+            least = 0.0 if rate else 0.001 if field.name.endswith("_s") else 1
             if value < least:
                 raise ConfigurationError(
                     f"Limits({field.name}=...): got {value!r}, allowed: {least:g} or more. "

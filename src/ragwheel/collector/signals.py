@@ -31,6 +31,7 @@ __all__ = ["Answer", "Collector", "Result"]
 Status = Literal["kept", "pending", "duplicate", "refused", "later"]
 STORED = frozenset({"kept", "pending", "duplicate"})
 RETRY_S = 1.0
+DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ class Collector:
         self._limits = limits
         self._apps = frozenset(apps)
         self._subjects = Buckets(limits.subject_per_s, limits.subject_burst)
+        per_day = limits.subject_bytes_per_day
+        self._bytes = Buckets(per_day / DAY_S, per_day)
         self._known: tuple[int, Known] | None = None
 
     def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> Answer:
@@ -86,9 +89,9 @@ class Collector:
         wait_s = 0.0
         new: dict[object, Signal] = {}  # by event
         decided: list[Signal | Result] = []
-        for found in checked:
+        for raw, found in zip(items, checked, strict=True):
             if isinstance(found, Signal):
-                found, item_wait_s = self._decided(runtime, known, found, new)
+                found, item_wait_s = self._decided(runtime, known, found, new, len(raw))
                 wait_s = max(wait_s, item_wait_s)
             decided.append(found)
         written = dict(zip(new, runtime.write_signals(list(new.values()))))
@@ -112,16 +115,24 @@ class Collector:
             return Result(event_id or printable(exc.event_id), "refused", exc.reason, code)
 
     def _decided(
-        self, runtime: Runtime, known: Known, record: Signal, new: dict[object, Signal]
+        self, runtime: Runtime, known: Known, record: Signal, new: dict[object, Signal], n_bytes: int
     ) -> tuple[Signal | Result, float]:
         """The record if it is to be written, put into ``new``, else its result; and seconds to wait."""
         event_id, event = record.event_id or "", event_key(record)
-        wait_s = self._subjects.take(record.subject or record.target_id.hex())
+        subject = record.subject or record.target_id.hex()
+        wait_s = self._subjects.take(subject)
         if wait_s:
             return Result(event_id, "later", "too many signals from this subject", 429), wait_s
         seen = known.event(record)
         if seen == "new" and event in new and fingerprint(new[event]) != fingerprint(record):
             seen = "other"
+        if seen != "same" and self._bytes.take(subject, n_bytes):
+            runtime.refuse("collector: quota of bytes per subject and day")
+            return Result(event_id, "refused", "too many bytes from this subject today", 429), 0.0
+        if known.is_ambiguous(record):
+            runtime.refuse("collector: chunk id of several sources")
+            reason = "chunk id of several sources: send the handle of the retrieval"
+            return Result(event_id, "refused", reason, 422), 0.0
         if seen == "same":
             return Result(event_id, "duplicate"), 0.0
         if seen == "other":

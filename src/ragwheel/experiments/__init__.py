@@ -30,6 +30,7 @@ from ragwheel.experiments.record import (
     list_experiments,
     plan_experiment,
     read_experiment,
+    scan_experiments,
     write_experiment,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "list_experiments",
     "plan_experiment",
     "read_experiment",
+    "scan_experiments",
     "write_experiment",
 ]

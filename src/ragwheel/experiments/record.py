@@ -2,6 +2,7 @@
 
 ``FOLDER/ID/experiment.json``. The seal is a SHA-256 over everything that was decided before the run; a record
 whose hypothesis, change, metric, expectation, criterion, variants or date were edited afterwards is not read.
+The results have a seal of their own: a record whose results were edited is not read either.
 """
 
 from __future__ import annotations
@@ -30,12 +31,14 @@ __all__ = [
     "list_experiments",
     "plan_experiment",
     "read_experiment",
+    "scan_experiments",
     "write_experiment",
 ]
 
 #: The file in an experiment's folder.
 RECORD: Final = "experiment.json"
-_FORMAT: Final = 1
+_FORMAT: Final = 2
+_RESULTS_SEALED_SINCE: Final = 2
 
 #: ``planned`` has no result, ``running`` some, ``done`` all; ``failed``: no variant could be measured.
 Status = Literal["planned", "running", "done", "failed"]
@@ -209,13 +212,20 @@ def read_experiment(folder: str | Path, name: str) -> Experiment:
 
 
 def list_experiments(folder: str | Path) -> list[Experiment]:
-    """All records of a folder, oldest first; none where there is no such folder.
+    """All records of a folder that can be read, oldest first; none where there is no such folder."""
+    return scan_experiments(folder)[0]
 
-    Raises:
-        ExperimentError: see :func:`read_experiment`.
-    """
-    found = [_read(path) for path in Path(folder).glob(f"*/{RECORD}")]
-    return sorted(found, key=lambda one: (one.created_at, one.id))
+
+def scan_experiments(folder: str | Path) -> tuple[list[Experiment], list[ExperimentError]]:
+    """The records of a folder that can be read, oldest first, and what is wrong with each of the others."""
+    experiments: list[Experiment] = []
+    errors: list[ExperimentError] = []
+    for path in sorted(Path(folder).glob(f"*/{RECORD}")):
+        try:
+            experiments.append(_read(path))
+        except ExperimentError as exc:
+            errors.append(exc)
+    return sorted(experiments, key=lambda experiment: (experiment.created_at, experiment.id)), errors
 
 
 def write_experiment(folder: str | Path, experiment: Experiment) -> Path:
@@ -245,12 +255,18 @@ def _seal(record: Mapping[str, Any]) -> str:
     return sha256(json.dumps(decided, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
 
 
+def _seal_results(record: Mapping[str, Any]) -> str:
+    results = {name: record.get(name) for name in ("sealed", "results", "verdict", "status")}
+    return sha256(json.dumps(results, sort_keys=True, ensure_ascii=True).encode()).hexdigest()
+
+
 def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:40].rstrip("-") or "experiment"
 
 
 def _to_json(experiment: Experiment) -> dict[str, Any]:
-    return {"made_by": "ragwheel", "format": _FORMAT, **json.loads(json.dumps(asdict(experiment)))}
+    record = {"made_by": "ragwheel", "format": _FORMAT, **json.loads(json.dumps(asdict(experiment)))}
+    return {**record, "results_sealed": _seal_results(record)}
 
 
 def _from_json(found: Mapping[str, Any]) -> Experiment:
@@ -283,6 +299,11 @@ def _read(path: Path) -> Experiment:
             raise ExperimentError(
                 f"{path} was edited after it was written: hypothesis, change, expectation or criterion are "
                 f"not those of {experiment.created_at}. Bring the old file back, or plan another experiment."
+            )
+        if found["format"] >= _RESULTS_SEALED_SINCE and _seal_results(found) != found["results_sealed"]:
+            raise ExperimentError(
+                f"{path} was edited after it was written: its results are not those that were measured. "
+                f"Bring the old file back, or run the experiment again: ragwheel experiment run"
             )
         return experiment
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:

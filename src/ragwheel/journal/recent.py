@@ -15,9 +15,10 @@ REMEMBERED: Final = 2000
 
 
 class Served(NamedTuple):
-    """The source of a retrieval, and the app's ids of its chunks in rank order."""
+    """The source of a retrieval or re-ranking, its kind, and the app's ids of its chunks in rank order."""
 
     source: str
+    kind: int
     ids: tuple[str, ...]
 
 
@@ -35,7 +36,7 @@ class RecentRecords:
     def retrieved(self, record: Retrieval, ids: list[str]) -> None:
         """Remember a retrieval and its chunk ids, and where it is an outermost one of a turn, that too."""
         with self._lock:
-            self._served[record.span_id] = "\0".join((record.source, *ids))
+            self._served[record.span_id] = "\0".join((record.source, str(record.kind), *ids))
             if len(self._served) > REMEMBERED:
                 self._served.popitem(last=False)
             if record.turn_id is not None and record.outer_id is None:
@@ -50,10 +51,15 @@ class RecentRecords:
         with self._lock:
             spans = [span_id] if target == 0 else self._turns.get(span_id)
             texts = [self._served.get(span) for span in spans or ()]
-        known = [
-            Served(parts[0], tuple(parts[1:])) for parts in (t.split("\0") for t in texts if t is not None)
-        ]
+        parts = [text.split("\0") for text in texts if text is not None]
+        known = [Served(source, int(kind), tuple(ids)) for source, kind, *ids in parts]
         return known if known and len(known) == len(texts) else None
+
+    def sources(self, turn_id: bytes, app_id: str) -> set[str]:
+        """The sources that a chunk's id may mean in a turn: those of re-rankings before retrievals'."""
+        holding = [served for served in self.served(1, turn_id) or () if app_id in served.ids]
+        last = max((served.kind for served in holding), default=0)
+        return {served.source for served in holding if served.kind == last}
 
     def happened(self, event: object) -> bool:
         """Whether an event was written before."""

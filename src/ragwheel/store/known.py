@@ -23,6 +23,10 @@ _SERVED: Final = """
     SELECT r.id, c.app_id FROM _retrieval r JOIN json_each(r.chunks) e JOIN _chunk c ON c.chunk_id = e.value
      WHERE {} = ? ORDER BY r.id, e.key
 """
+_SOURCES: Final = """
+    SELECT r.kind, s.name FROM _retrieval r JOIN json_each(r.chunks) e JOIN _chunk c ON c.chunk_id = e.value
+      JOIN _source s USING (source_id) WHERE r.turn_id = ? AND r.outer_id IS NULL AND c.app_id = ?
+"""
 _TURN: Final = "SELECT 1 FROM _turn WHERE span_id = ?"
 _RETRIEVAL: Final = "SELECT 1 FROM _retrieval WHERE span_id = ?"
 _EVENTS: Final = """
@@ -52,6 +56,7 @@ class Inquiry:
         self._db = db
         self._connection: sqlite3.Connection | None = None
         self._lock = threading.Lock()
+        self._identity: tuple[int, int] | None = None
 
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]]:
         """The app's chunk ids in rank order: of a retrieval (0), or of each retrieval of a turn (1)."""
@@ -60,6 +65,12 @@ class Inquiry:
         for row, app_id in self._ask(_SERVED.format(column), (span_id,)):
             retrievals.setdefault(row, []).append(app_id)
         return [tuple(ids) for ids in retrievals.values()]
+
+    def sources(self, turn_id: bytes, app_id: str) -> set[str]:
+        """The sources that the id of a chunk in a turn may mean, those of re-rankings before retrievals'."""
+        rows = self._ask(_SOURCES, (turn_id, app_id))
+        last = max((kind for kind, _ in rows), default=0)
+        return {source for kind, source in rows if kind == last}
 
     def holds(self, target: int, span_id: bytes) -> bool:
         """Whether a retrieval (0) or turn (1) is stored."""
@@ -72,7 +83,10 @@ class Inquiry:
     def _ask(self, sql: str, values: tuple[object, ...]) -> list[tuple[Any, ...]]:
         with self._lock:
             try:
+                if self._connection is not None and self._identity != _identity(self._db):
+                    self._close()  # another file was put in the database's place
                 if self._connection is None:
+                    self._identity = _identity(self._db)
                     self._connection = connect(self._db, write=False, timeout_s=1.0)
                 return self._connection.execute(sql, values).fetchall()
             except StoreError:
@@ -90,3 +104,11 @@ class Inquiry:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
