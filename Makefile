@@ -78,6 +78,17 @@ test-clients: $(VENV)-clients/.clients ## real clients, in an environment of the
 	$(VENV)-clients/bin/python -m pytest tests/clients $(ARGS)
 	$(VENV)-clients/bin/python -m tests.clients.works_with
 
+# UI frameworks pin much of what constraints.txt pins otherwise: they have an environment of their own.
+$(VENV)-ui/.ui: pyproject.toml
+	$(or $(PYTHON),python3) -m venv $(VENV)-ui
+	$(VENV)-ui/bin/pip install -q -e '.[serve,streamlit,gradio,chainlit]' playwright pytest pytest-asyncio hypothesis
+	for folder in . tests/react18 tests/react19; do (cd integrations/browser/$$folder && npm ci --silent); done
+	touch $@
+
+.PHONY: test-ui
+test-ui: $(VENV)-ui/.ui ## Streamlit, Gradio, Chainlit and React in a real browser; needs Chromium and Node.js
+	$(VENV)-ui/bin/python -m pytest tests/ui tests/browser/test_react.py $(ARGS)
+
 .PHONY: torture
 torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS="--minutes 30" goes on for so long
 	$(BIN)/python -m tests.torture $(ARGS)

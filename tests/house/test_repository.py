@@ -70,7 +70,8 @@ def test_everything_we_ask_for_is_pinned():
     ]
     asked += [r for group in PYPROJECT["dependency-groups"].values() for r in group if isinstance(r, str)]
     names = {re.split(r"[\[<>=~! ;]", requirement)[0].lower() for requirement in asked}
-    assert names - pinned == {"ragwheel"}
+    # UI frameworks pin much of what we pin otherwise: `make test-ui` gives them an environment of their own
+    assert names - pinned == {"ragwheel", "streamlit", "gradio", "chainlit"}
     assert "torch==2.13.0" in (ROOT / "constraints.txt").read_text().splitlines()
 
 

@@ -33,7 +33,7 @@ Proxy = Annotated[
 AddressRate = Annotated[
     float | None, typer.Option(min=0, help="Signals per second from one address; 0: no limit.")
 ]
-Beacon = Annotated[bool, typer.Option("--beacon", help="Serve the browser's module too: GET /beacon.js.")]
+Beacon = Annotated[bool, typer.Option("--beacon", help="Serve the browser's modules too: GET /auto.js.")]
 SubjectRate = Annotated[
     float | None, typer.Option(min=0, help="Signals per second from one person; 0: no limit.")
 ]
