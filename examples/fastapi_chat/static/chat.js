@@ -44,7 +44,7 @@ async function ask(text) {
   try {
     const body = JSON.stringify({ text, session });
     const response = await fetch("/api/ask", { method: "POST", body, headers: { "content-type": "application/json" } });
-    if (!response.ok) throw new Error(`the server answered ${response.status}`);
+    if (!response.ok) throw new Error(`the server answered ${response.status}.`);
     for await (const event of lines(response)) {
       if (event.type === "sources") showSources(turn, event, text, before);
       if (event.type === "piece") showAnswer(turn, (said += event.text));
@@ -55,7 +55,8 @@ async function ask(text) {
   } catch (error) {
     const note = $(".answer", turn).appendChild(document.createElement("p"));
     note.className = "failed";
-    note.textContent = `No answer: ${error.message}`;
+    note.textContent = `No answer: ${error.message} Your question is in the field below: send it again.`;
+    field.value ||= text;
     say(note.textContent);
   }
   $(".waiting", turn)?.remove();
@@ -118,6 +119,8 @@ function card(source, rank) {
   made.id = `source-${++cardsMade}`;
   made.dataset.ragwheelChunk = source.id;
   $(".rank", made).textContent = rank;
+  $(".title", made).id = `${made.id}-title`; // which source a button is about
+  for (const button of made.querySelectorAll("button")) button.setAttribute("aria-describedby", `${made.id}-title`);
   fill(made, source);
   $(".title", made).href = `https://docs.python.org/3/search.html?q=${encodeURIComponent(source.metadata.title)}`;
   return made;

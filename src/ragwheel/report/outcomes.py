@@ -92,7 +92,8 @@ def results(inputs: Inputs) -> Section:
         blocks.append(
             Missing(
                 "Nothing has been measured yet. Evaluate, then name the folder with --evaluation:",
-                f"ragwheel evaluate --dataset dataset --db {inputs.db} --out results",
+                f"ragwheel evaluate --dataset {inputs.dataset.folder if inputs.dataset else 'DATASET'} "
+                f"--db {inputs.db} --out results",
             )
         )
     return Section("results", title, tuple(blocks))

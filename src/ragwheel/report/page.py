@@ -37,8 +37,9 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="referrer" content="no-referrer">\n<meta name="color-scheme" content="light dark">\n'
         "<title>{}</title>\n<style>{}</style>\n</head>\n"
-        '<body class="ragwheel-report">\n<header><h1>{}</h1><p class="quiet">{}</p>'
+        '<body class="ragwheel-report" id="top">\n<header><h1>{}</h1><p class="quiet">{}</p>'
         '<nav aria-label="Sections"><ul>{}</ul></nav></header>\n<main>\n{}\n</main>\n'
+        '<a class="top" href="#top">Back to the top</a>\n'
         "<footer><p>{}</p></footer>\n</body>\n</html>\n"
     ).format(
         digest, clean(title), _style(), clean(title), clean(beneath), links,
