@@ -9,7 +9,7 @@ import pytest
 from ragwheel.labels.engine import Engine
 from ragwheel.labels.evidence import collect, described
 from ragwheel.labels.exposure import facts
-from ragwheel.labels.grades import grade
+from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -53,9 +53,9 @@ def grades(store, engine, policy):
 
     def compute(rules=policy, by="chunk_id"):
         with closing(open_store(store.path)) as connection:
-            known = facts(engine, read_store(connection), TextReader(connection))
-            table = grade(known, collect(known, rules), rules)
-            named = table.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
+            graded = grade_store(engine, read_store(connection), TextReader(connection), rules)
+            known = graded.facts
+            named = graded.grades.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
             return {row[by]: row for row in engine.arrow(named).to_pylist()}
 
     return compute

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ragwheel.labels import Reason, Verdict
-    from ragwheel.labels.position import Examination
 
 __all__ = ["as_json", "print_verdicts"]
 
@@ -24,17 +23,15 @@ _DIRECTIONS = {1: Text("for", "green"), -1: Text("against", "red"), 0: Text("is"
 
 
 def print_verdicts(console: Console, verdicts: list[Verdict], db: Path) -> None:
-    """Every version's verdict with its evidence, then what attention was divided by."""
+    """Print every version's verdict as the sum of what speaks for and against it."""
     for verdict in verdicts:
         title = f"chunk {verdict.chunk_id}"
-        screen.heading(console, title, f"{verdict.source}, version {verdict.chunk_version}")
+        screen.heading(console, title, f"{verdict.source}, version {verdict.version}")
         console.print(screen.facts([("query", verdict.query), ("verdict", _verdict(verdict))]))
         console.print()
         console.print(screen.indented(_evidence(verdict)))
-    attention = _attention(verdicts)
-    if attention:
-        console.print()
-        console.print(screen.facts(attention))
+    console.print()
+    console.print(screen.facts([("weights", line) for line in _weights(verdicts[0])]))
     spans = [reason.span_ids[0] for reason in verdicts[0].reasons if reason.span_ids]
     if spans:
         screen.next_command(console, f"ragwheel show --db {db} {spans[0]}", "where the first of it happened")
@@ -46,17 +43,24 @@ def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
         "query",
         "source",
         "chunk_id",
-        "chunk_version",
+        "version",
         "status",
         "grade",
+        "belief",
         "confidence",
         "strategy",
         "note",
+        "prior",
+        "log_odds",
+        "corrections",
     )
     return [
         {name: getattr(verdict, name) for name in plain}
         | {"reasons": list(verdict.reasons)}
-        | {"trust": verdict.trust.says(), "examination": verdict.examination.says()}
+        | {
+            "model": verdict.model.describe(),
+            "examination": verdict.examination.says() if verdict.examination else {},
+        }
         for verdict in verdicts
     ]
 
@@ -69,52 +73,54 @@ def _verdict(verdict: Verdict) -> str:
 
 
 def _evidence(verdict: Verdict) -> Table:
+    """Return the sum: the prior, each kind of evidence, corrections, and what they add up to."""
     table = screen.columns(
-        "", "evidence", "times", "by", "rank", "exposure", "attention", "weight",
-        right=("times", "by", "rank", "attention", "weight"), wide=("evidence",),
+        "", "evidence", "times", "by", "rank", "exposure", "log-odds",
+        right=("times", "by", "rank", "log-odds"), wide=("evidence",),
     )  # fmt: skip
-    for reason in verdict.reasons:
+    by_person = any(reason.kind == "judged_human" for reason in verdict.reasons)
+    if not by_person:
+        table.add_row("", "before any evidence, at this rank", "", "", "", "", f"{verdict.prior:+.2f}")
+    for reason in sorted(verdict.reasons, key=lambda reason: -abs(reason.log_odds)):
         _add(table, reason)
+    if not by_person:
+        for name, value in verdict.corrections.items():
+            table.add_row("", Text(f"{name}: repeats and caps", "dim"), "", "", "", "", f"{value:+.2f}")
+        belief = f"together: believed with {verdict.belief:.0%}"
+        table.add_row("", Text(belief, "bold"), "", "", "", "", f"{verdict.log_odds:+.2f}")
     return table
 
 
 def _add(table: Table, reason: Reason) -> None:
-    """A line for each way in which the chunk stood, the most frequent first."""
+    """Add a line for each way in which the chunk stood, the most frequent first."""
     says = reason.text if reason.direction == 0 else reason.says
-    for place, seen in enumerate(reason.seen[:_MOST]):
-        exposure = (seen.exposure or "") + ("?" if seen.assumed and seen.exposure == "prompted" else "")
+    for number, seen in enumerate(reason.seen[:_MOST]):
+        exposure = (seen.exposure or "") + ("?" if seen.assumed else "")
         table.add_row(
-            _DIRECTIONS[reason.direction] if place == 0 else "",
-            Text(screen.clean(says)) if place == 0 else "",
+            _DIRECTIONS[reason.direction] if number == 0 else "",
+            Text(screen.clean(says)) if number == 0 else "",
             f"{seen.n:,}",
-            f"{reason.subjects:,}" if place == 0 else "",
+            f"{reason.subjects:,}" if number == 0 else "",
             "" if seen.rank is None else str(seen.rank),
             exposure,
-            {"": "-", "label model": "learned"}.get(seen.model, f"{seen.attention:.2f}"),
-            "" if seen.weight is None else f"{seen.weight:+.2f}",
+            "decides" if reason.kind == "judged_human" else f"{seen.log_odds:+.2f}",
         )
     hidden = reason.seen[_MOST:]
     if hidden:
+        rest = f"{sum(seen.log_odds for seen in hidden):+.2f}"
         elsewhere = Text("elsewhere", "dim")
-        table.add_row("", elsewhere, f"{sum(seen.n for seen in hidden):,}", *[""] * 5)
+        table.add_row("", elsewhere, f"{sum(seen.n for seen in hidden):,}", "", "", "", rest)
 
 
-def _attention(verdicts: list[Verdict]) -> list[tuple[str, Text | str]]:
-    """Which model the values of the column come from; nothing where none was used."""
-    models = {seen.model for verdict in verdicts for reason in verdict.reasons for seen in reason.seen}
-    lines: list[str] = []
-    if "label model" in models:
-        channels = ", ".join(sorted(verdicts[0].trust.learned))
-        lines.append(f"learned: the label model weighs {channels} by rank as the traces taught it")
-    if models - {"", "label model"}:
-        lines.append(_model(verdicts[0].examination))
-    return [("attention" if n == 0 else "", line) for n, line in enumerate(lines)]
-
-
-def _model(examination: Examination) -> str:
-    if not examination.usable:
-        return f"the policy's curve; nothing was estimated ({examination.why_not})"
-    return (
-        f"{examination.method}, estimated to rank {len(examination.theta)} from "
-        f"{examination.clicks:,} clicks on {examination.queries:,} queries"
-    )
+def _weights(verdict: Verdict) -> list[str]:
+    """Return which weights were learned from this store, and which found to say little."""
+    model = verdict.model
+    learned = ", ".join(model.learned)
+    lines = [
+        f"learned from this store: {learned}; the others are the policy's"
+        if learned
+        else "the policy's; this store cannot tell yet how often each instrument is right"
+    ]
+    if model.weak:
+        lines.append(f"found to say little: {', '.join(model.weak)}")
+    return lines

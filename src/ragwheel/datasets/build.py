@@ -205,8 +205,8 @@ def _report(
         elapsed_s=clock.elapsed_s,
         sticky_from=sticky,
         stages_s=clock.stages_s,
-        trust=labelled.trust.says(),
-        examination=labelled.examination.says(),
+        trust=labelled.model.describe(),
+        examination=labelled.known.examination.says() if labelled.known.examination else {},
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ibis
 import pyarrow as pa
@@ -17,14 +17,11 @@ from ragwheel.datasets.options import SPLITS, BuildOptions
 from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
 from ragwheel.errors import LeakError
 from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import grade
-from ragwheel.labels.learning import learn
+from ragwheel.labels.exposure import Facts
 from ragwheel.labels.naming import wordings
 from ragwheel.labels.near import families
+from ragwheel.labels.pipeline import grade_rows, grade_store
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.position.choose import examine
 from ragwheel.labels.read import StoreTables
 from ragwheel.labels.read_source import Source
 from ragwheel.labels.reasons import reason_rows
@@ -89,24 +86,18 @@ def label(given: Inputs) -> Labelled:
     engine, policy, dropped = given.engine, given.policy, Counter[str]()
     given.stage("read")
     tables, text_of = given.source.read()
-    given.stage("exposure")
-    known = facts(engine, tables, text_of, bots=policy.signals.bots)
-    given.stage("evidence")
-    examination = examine(known, policy)
-    known = replace(known, examination=examination)
-    evidence = collect(known, policy)
+    store = grade_store(engine, tables, text_of, policy, given.stage)
+    known, evidence, model = store.facts, store.evidence, store.model
     if not policy.signals.bots:
         robots = engine.register("signal", tables.signal).filter(_.bot)
         dropped["signal: of a known robot"] = engine.count(robots)
     unasked = engine.register("retrieval", tables.retrieval).filter(_.query_key == "")
     dropped["retrieval: its query has no text"] = engine.count(unasked)
-    given.stage("grades")
-    trust = learn(known, evidence, policy)
 
     def regrade(rows: ibis.Table) -> ibis.Table:
-        return grade(known, rows, policy, trust)
+        return grade_rows(known, rows, policy, model)
 
-    grades = engine.keep("grades", regrade(evidence))
+    grades = store.grades
     given.stage("splits")
     counts = _counted(engine, evidence, "kind")
     kept, splits = _split(given, known, evidence, grades, regrade, dropped)
@@ -126,8 +117,7 @@ def label(given: Inputs) -> Labelled:
         known=known,
         ranked=engine.keep("ranked", _ranked(known, tables, assigned, usable)),
         policy=policy,
-        trust=trust,
-        examination=examination,
+        model=model,
         dropped=dropped,
     )
 

@@ -15,12 +15,11 @@ from ibis import _
 from ragwheel.datasets.splits import Group
 from ragwheel.labels.engine import RelationalEngine
 from ragwheel.labels.exposure import Facts
+from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.negatives import Corpus, CorpusChunk, Encoder, Finder, GradedChunk
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.position import Examination
 from ragwheel.labels.read import StoreTables
 from ragwheel.labels.reasons import Reason, reason_of
-from ragwheel.labels.trust import Trust
 
 __all__ = ["Labelled"]
 
@@ -42,8 +41,7 @@ class Labelled:
     known: Facts
     ranked: ibis.Table
     policy: Policy
-    trust: Trust
-    examination: Examination
+    model: LabelModel
     encoder: Encoder | None = None
     dropped: Counter[str] = field(default_factory=Counter)
 

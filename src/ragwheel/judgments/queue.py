@@ -18,10 +18,9 @@ import ibis
 from ibis import _
 
 from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import CONTRADICTIONS, grade
-from ragwheel.labels.learning import learn
+from ragwheel.labels.exposure import Facts
+from ragwheel.labels.grades import CONTRADICTIONS
+from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -76,9 +75,8 @@ def candidates(
     rule = load_policy(policy)
     with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
         tables = read_store(connection)
-        known = facts(engine, tables, TextReader(connection), bots=rule.signals.bots)
-        evidence = collect(known, rule)
-        graded = engine.keep("graded_all", grade(known, evidence, rule, learn(known, evidence, rule)))
+        store = grade_store(engine, tables, TextReader(connection), rule)
+        known, graded = store.facts, store.grades
         seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
         if unexposed:
             ranked = engine.register("retrieval", tables.retrieval).filter(_.query_key != "")

@@ -1,4 +1,4 @@
-"""What people did with a chunk without saying what they think of it."""
+"""What people did with a chunk: opened it or passed it over, and how long they read."""
 
 from __future__ import annotations
 
@@ -7,82 +7,115 @@ from typing import Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.exposure import Facts, subject_of
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.position.choose import propensity
+from ragwheel.labels.position.counts import seen
 from ragwheel.labels.rows import rows
+from ragwheel.labels.silence import reaction_weights
 
-__all__ = ["behaviour", "bounce", "dwell", "passed_over"]
+__all__ = ["opened", "passed_over", "reading"]
 
 _ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
-_LOOKED: Final = ("click", "copy", "expand", "bookmark", "more_like_this", "dwell")
+_MICRO: Final = 1_000_000
 
 
-def behaviour(facts: Facts, policy: Policy) -> ibis.Table:
-    """click, copy, expand, bookmark, more_like_this: for the chunk, unless the click was a bounce."""
+def opened(facts: Facts, _policy: Policy) -> ibis.Table:
+    """Return click, copy, expand, bookmark and more_like_this: the person turned to this chunk."""
     acted = facts.acts.filter(_.kind.isin(_ATTENTION))
-    bounced = _bounced(facts, policy).select("signal_id")
-    acted = acted.anti_join(bounced, "signal_id")
-    return rows(acted, acted.kind, propensity=propensity(acted.place, policy, facts.examination))
+    return rows(acted, acted.kind)
 
 
-def dwell(facts: Facts, policy: Policy) -> ibis.Table:
-    """Time visible, as a share of the time that reading the chunk takes; too little of it says nothing."""
-    rule = policy.dwell
-    seen = _longest_dwell(facts).join(facts.chunks.select("chunk_version", "length"), "chunk_version")
-    needed = (seen.length / rule.read_chars_per_s).clip(lower=rule.read_s_min, upper=rule.read_s_max)
-    seen = seen.mutate(share=ibis.least(seen.dwell_s / needed, ibis.literal(1.0)))
-    seen = seen.filter((_.share >= rule.min_share) & (_.dwell_s >= rule.bounce_s))
-    return rows(
-        seen, "dwell", strength=seen.share, propensity=propensity(seen.place, policy, facts.examination)
-    )
+def reading(facts: Facts, policy: Policy) -> ibis.Table:
+    """Return how long people read, in seconds as ``strength``; a short visit is called a bounce.
 
-
-def bounce(facts: Facts, policy: Policy) -> ibis.Table:
-    """Clicked and left at once: against, and only where the client measured the time."""
-    left = _bounced(facts, policy)
-    return rows(left.filter(_.exposure != "logged"), "bounce")
-
-
-def _longest_dwell(facts: Facts) -> ibis.Table:
-    """One row per chunk and person: the longest time that the client reported (it may report often)."""
-    seen = facts.acts.filter((_.kind == "dwell") & _.value.notnull())
-    order = [seen["value"].desc(), seen.at_ns, seen.signal_sid]
-    first = ibis.row_number().over(group_by=[seen.rid, seen["rank"], seen.subject], order_by=order)
-    return seen.mutate(n=first).filter(_.n == 0).mutate(dwell_s=_["value"])
-
-
-def _bounced(facts: Facts, policy: Policy) -> ibis.Table:
-    """Clicks after which the client still measured the chunk's time, all of it short.
-
-    A dwell that was reported before the click says nothing about what the person found behind it.
+    Where longer texts are read longer in this store, seconds are brought to a text of average length. A
+    short time counts only where the chunk was opened: cards that scroll by are visible for seconds, too.
     """
-    keys = ["rid", "rank", "subject"]
-    short = _longest_dwell(facts).filter(_.dwell_s < policy.dwell.bounce_s).select(*keys)
+    rule, keys = policy.dwell, ["rid", "rank", "subject"]
+    clicks = facts.acts.filter(_.kind.isin(["click", "expand"]))
+    clicks = clicks.group_by(keys).agg(clicked_ns=_.at_ns.min())
     reports = facts.acts.filter((_.kind == "dwell") & _.value.notnull())
-    latest = reports.group_by(keys).aggregate(reported_ns=_.at_ns.max())
-    measured = latest.semi_join(short, keys)
-    clicks = facts.acts.filter(_.kind == "click")
-    same = [clicks[key] == measured[key] for key in keys]
-    return clicks.semi_join(measured, [*same, measured.reported_ns >= clicks.at_ns])
+    reports = reports.group_by(keys).agg(reported_ns=_.at_ns.max())
+    visits = _left(_left(_longest(facts), clicks, keys), reports, keys)
+    after = visits.clicked_ns.notnull() & (visits.reported_ns >= visits.clicked_ns)
+    short = visits.dwell_s < rule.bounce_s
+    visits = visits.mutate(short=short).filter(~short | (after & (visits.exposure != "logged")))
+    visits = _normalised(facts, visits)
+    return rows(visits, ibis.ifelse(visits.short, "bounce", "dwell"), strength=visits.seconds)
+
+
+def _left(left: ibis.Table, right: ibis.Table, keys: list[str]) -> ibis.Table:
+    return left.left_join(right, keys).drop(*(f"{key}_right" for key in keys))
+
+
+def _longest(facts: Facts) -> ibis.Table:
+    """Return one row per chunk and person: the longest of the times that the client reported."""
+    timed = facts.acts.filter((_.kind == "dwell") & _.value.notnull())
+    order = [timed["value"].desc(), timed.at_ns, timed.signal_sid]
+    first = ibis.row_number().over(group_by=[timed.rid, timed["rank"], timed.subject], order_by=order)
+    return timed.mutate(n=first).filter(_.n == 0).mutate(dwell_s=_["value"])
+
+
+def _normalised(facts: Facts, visits: ibis.Table) -> ibis.Table:
+    """Add ``seconds``: the time that the same interest would have taken for a text of average length.
+
+    The exponent of the length is estimated by least squares of log seconds on log characters, from 0 (length
+    does not matter) to 1 (time grows with it), and 0 unless it is clearly above 0.
+    """
+    visits = visits.join(facts.chunks.select("chunk_version", "length"), "chunk_version")
+    x = (ibis.greatest(visits.length, 1).cast("float64").log() * _MICRO).round().cast("int64")
+    y = (ibis.greatest(visits.dwell_s, 0.05).log() * _MICRO).round().cast("int64")
+    logs = facts.engine.keep("reading_logs", visits.filter(~_.short).select(x=x, y=y))
+    scaled = logs.mutate(u=_.x // 1000, v=_.y // 1000)
+    sums = facts.engine.arrow(
+        scaled.agg(
+            n=_.count(), u=_.u.sum(), v=_.v.sum(),
+            uu=(_.u * _.u).sum(), uv=(_.u * _.v).sum(), vv=(_.v * _.v).sum(),
+        )
+    ).to_pylist()[0]  # fmt: skip
+    slope, mean = _slope(**{name: float(value or 0) for name, value in sums.items()})
+    if not slope:
+        return visits.mutate(seconds=visits.dwell_s)
+    factor = (-slope * ((visits.length.cast("float64") + 1).log() - mean)).exp()
+    return visits.mutate(seconds=(visits.dwell_s * factor).round(3))
+
+
+def _slope(n: float, u: float, v: float, uu: float, uv: float, vv: float) -> tuple[float, float]:
+    """Return the slope of log seconds on log length, and the mean log length, from sums in thousandths."""
+    if n < 50:
+        return 0.0, 0.0
+    spread = uu - u * u / n
+    if spread <= n:  # lengths differ by less than a thousandth
+        return 0.0, 0.0
+    slope = (uv - u * v / n) / spread
+    rest = max((vv - v * v / n) - slope * slope * spread, 0.0)
+    error = (rest / (n - 2) / spread) ** 0.5
+    return (round(min(slope, 1.0), 3) if slope > 3 * error else 0.0), u / n / 1000
 
 
 def passed_over(facts: Facts, _policy: Policy) -> ibis.Table:
-    """Shown above the lowest chunk that somebody opened, and left alone: weakly against.
+    """Return what was shown and not opened, weighed by how likely the person was reacting at all.
 
-    Joachims et al., Accurately interpreting clickthrough data as implicit feedback, SIGIR 2005
-    ("click > skip above"). Only what the app, or an ``impression``, said was shown.
+    In a retrieval of which something was opened that is 1; elsewhere it depends on what else the person ever
+    opened (:mod:`ragwheel.labels.model.response`). Where the app does not tell what was shown, what it
+    returned counts, marked as assumed. Nothing in stores where nobody ever opened anything.
     """
-    signals = facts.acts
-    looked = signals.filter(_.kind.isin(_LOOKED))
-    order = [looked.place.desc(), looked.at_ns, looked.signal_sid]
-    lowest = looked.mutate(n=ibis.row_number().over(group_by=looked.rid, order_by=order)).filter(_.n == 0)
-    lowest = lowest.select("rid", "signal_id", "at_ns", "subject", lowest_place="place")
-    shown = facts.exposed.filter(_.exposure == "shown")
-    shown = shown.mutate(place=shown.shown_position.coalesce(shown["rank"])).drop("start_ns")
-    above = shown.join(lowest, "rid")
-    above = above.filter(above.place < above.lowest_place)
-    touched = signals.filter(_.kind != "impression").select("rid", "chunk_version")
-    cited = facts.cited.select("turn_id", "chunk_version")
-    above = above.anti_join(touched, ["rid", "chunk_version"]).anti_join(cited, ["turn_id", "chunk_version"])
-    return rows(above, "passed_over")
+    opened_places = facts.acts.filter(_.kind.isin(_ATTENTION)).select("rid", "rank").distinct()
+    shown = seen(facts)
+    if not facts.engine.count(opened_places):
+        return rows(shown.filter(ibis.literal(False)), "passed_over", **_nobody(), subject=subject_of(shown))
+    shown = shown.mutate(person=subject_of(shown))
+    shown = shown.left_join(opened_places.mutate(event=1), ["rid", "rank"]).drop("rid_right", "rank_right")
+    shown = facts.engine.keep("shown_places", shown.mutate(event=_.event.fill_null(0).cast("int8")))
+    weights = reaction_weights(
+        facts.engine, "opening", shown.select("person", "event", unit=_.rid, place=_.place.cast("int32"))
+    )
+    touched = facts.acts.filter(_.kind != "impression").select("rid", "chunk_version").distinct()
+    silent = shown.filter(_.event == 0).anti_join(touched, ["rid", "chunk_version"])
+    silent = silent.join(weights.rename(rid="unit"), "rid")
+    return rows(silent, "passed_over", strength=silent.weight, **_nobody(), subject=silent.person)
+
+
+def _nobody() -> dict[str, ibis.Value]:
+    """Columns of evidence that no signal stands behind."""
+    return {"signal_id": ibis.null("string"), "at_ns": _.start_ns}

@@ -14,7 +14,7 @@ __all__ = ["MICRO", "of_people", "scaled"]
 
 MICRO: Final = 1_000_000
 #: Channels of what people do and say themselves; the others are somebody else's word.
-_THEIRS: Final = ("behaviour", "explicit")
+_THEIRS: Final = ("opening", "reading", "explicit")
 
 
 def of_people(kind: Any) -> Any:

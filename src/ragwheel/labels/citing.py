@@ -11,6 +11,7 @@ from ibis import _
 from ragwheel.labels.exposure import Facts, subject_of
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.rows import rows
+from ragwheel.labels.silence import reaction_weights
 from ragwheel.labels.text import jaccard, tokens
 
 __all__ = ["answer_scale", "cited", "prompted_not_cited"]
@@ -43,32 +44,52 @@ def cited(facts: Facts, policy: Policy) -> ibis.Table:
     """Cited in the answer: for the chunk, as strongly as the answer was liked."""
     scales = answer_scale(facts, policy).select("turn_id", "scale")
     citations = facts.cited.left_join(scales, "turn_id").drop("turn_id_right")
-    citations = citations.mutate(scale=_.scale.fill_null(1.0), subject=subject_of(citations))
+    citations = citations.mutate(
+        scale=_.scale.fill_null(1.0), subject=subject_of(citations), place=prompt_place(citations)
+    )
     return rows(citations, "cited", strength=citations.scale, signal_id=ibis.null("string"), at_ns=_.start_ns)
 
 
 def prompted_not_cited(facts: Facts, policy: Policy) -> ibis.Table:
-    """In the prompt of an answer that cites something else and was not disliked: weakly against.
+    """Return what was in the prompt of an answer that did not cite it: against, by place.
 
-    Near-copies of a cited chunk are left out: the answer could have cited either. Weaker where what was
-    prompted is only assumed.
+    An answer without any citation counts as far as answers of this store cite at all
+    (:mod:`ragwheel.labels.model.response`). Near-copies of a cited chunk are left out, since the answer
+    could have cited either; so are answers that were disliked, since who is to blame for them is unknown.
     """
     cited_turns = facts.cited.select("turn_id", "chunk_version").distinct()
     disliked = answer_scale(facts, policy).filter(_.disliked).select("turn_id")
-    prompted = facts.exposed.filter(_.was_prompted & _.turn_id.notnull())
-    prompted = prompted.semi_join(cited_turns, "turn_id").anti_join(disliked, "turn_id")
-    silent = prompted.anti_join(cited_turns, ["turn_id", "chunk_version"])
-    copies = _near_copies(facts, silent, cited_turns, policy.negatives.near_copy)
-    silent = silent.anti_join(copies, ["turn_id", "chunk_version"])
-    factor = ibis.ifelse(silent.assumed, policy.exposure.assumed_factor, 1.0)
-    silent = silent.mutate(subject=subject_of(silent), strength=factor)
-    return rows(
-        silent,
-        "prompted_not_cited",
-        strength=silent.strength,
-        signal_id=ibis.null("string"),
-        at_ns=_.start_ns,
+    answered = facts.turns.filter(_.answered).select("turn_id")
+    prompted = facts.exposed.filter(_.was_prompted & _.turn_id.notnull()).semi_join(answered, "turn_id")
+    prompted = prompted.mutate(subject=subject_of(prompted), place=prompt_place(prompted))
+    if not facts.engine.count(cited_turns):
+        return rows(
+            prompted.filter(ibis.literal(False)),
+            "prompted_not_cited",
+            signal_id=ibis.null("string"),
+            at_ns=_.start_ns,
+        )
+    marked = prompted.left_join(cited_turns.mutate(event=1), ["turn_id", "chunk_version"])
+    marked = marked.drop("turn_id_right", "chunk_version_right").mutate(
+        event=_.event.fill_null(0).cast("int8")
     )
+    marked = facts.engine.keep("prompted_places", marked)
+    weights = reaction_weights(
+        facts.engine, "citation", marked.select("place", "event", unit=_.turn_id, person=ibis.literal(""))
+    )
+    silent = marked.filter(_.event == 0).anti_join(disliked, "turn_id")
+    copies = _near_copies(facts, silent, cited_turns, policy.negatives.near_copy)
+    silent = silent.anti_join(copies, ["turn_id", "chunk_version"]).join(
+        weights.rename(turn_id="unit"), "turn_id"
+    )
+    return rows(
+        silent, "prompted_not_cited", strength=silent.weight, signal_id=ibis.null("string"), at_ns=_.start_ns
+    )
+
+
+def prompt_place(table: ibis.Table) -> ibis.Value:
+    """Return the place in the prompt, 1-based, or the rank where the app did not tell it."""
+    return table.prompt_position.coalesce(table["rank"]).cast("int32")
 
 
 def _near_copies(facts: Facts, silent: ibis.Table, cited_turns: ibis.Table, threshold: float) -> ibis.Table:

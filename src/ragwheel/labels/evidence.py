@@ -14,7 +14,7 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.behaviour import behaviour, bounce, dwell, passed_over
+from ragwheel.labels.behaviour import opened, passed_over, reading
 from ragwheel.labels.citing import cited, prompted_not_cited
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.judging import judged
@@ -32,9 +32,8 @@ Rule = Callable[[Facts, Policy], Any]
 RULES: Final[tuple[Rule, ...]] = (
     cited,
     prompted_not_cited,
-    behaviour,
-    dwell,
-    bounce,
+    opened,
+    reading,
     passed_over,
     explicit,
     judged,

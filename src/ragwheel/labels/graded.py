@@ -10,11 +10,8 @@ from typing import Final
 import pyarrow as pa
 
 from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import facts
-from ragwheel.labels.grades import grade
-from ragwheel.labels.learning import learn
 from ragwheel.labels.naming import version_numbers, wordings
+from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -36,7 +33,7 @@ def graded(
         stage: called with the name of each stage of :data:`STAGES` as it begins.
 
     Returns:
-        The columns of :func:`ragwheel.labels.grades.grade`, with ``query`` (the group's most frequent
+        The columns of :func:`ragwheel.labels.grades.decided`, with ``query`` (the group's most frequent
         wording), ``source``, ``chunk_id`` and ``version`` (1, 2, 3 per chunk), ordered by query group and
         chunk version.
 
@@ -48,14 +45,9 @@ def graded(
     with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
         stage("read")
         tables = read_store(connection)
-        stage("exposure")
-        known = facts(engine, tables, TextReader(connection), bots=rules.signals.bots)
-        stage("evidence")
-        evidence = collect(known, rules)
-        stage("grades")
-        table = grade(known, evidence, rules, learn(known, evidence, rules))
-        named = table.join(version_numbers(known.chunks), "chunk_version")
-        worded = named.join(wordings(known).select("query_key", "query"), "query_key")
+        store = grade_store(engine, tables, TextReader(connection), rules, stage)
+        named = store.grades.join(version_numbers(store.facts.chunks), "chunk_version")
+        worded = named.join(wordings(store.facts).select("query_key", "query"), "query_key")
         return engine.arrow(worded.order_by("query_key", "chunk_version"))
 
 

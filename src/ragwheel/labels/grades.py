@@ -1,17 +1,16 @@
-"""Evidence to grades, one per (query group, chunk version).
+"""Evidence to grades, one per (query group, chunk version): the label model applied in the engine.
 
-A reading is the weight of its kind (a log-likelihood ratio) times its strength over its propensity. Readings
-are summed like this, in whole millionths so that the order of rows cannot matter:
+The belief of a pair is the logistic of the prior log-odds at its mean rank and of what each instrument says:
 
-1. of one subject and kind only the strongest reading counts;
-2. what one subject says for (and against) a chunk is scaled down to ``subject_cap``, and what they do and
-   say about all chunks of the query group to ``subject_query_cap``;
-3. each channel is one instrument: n readings count as n / (1 + (n - 1) repeat), within the channel's bound;
-4. belief = logistic(prior + sum of the channels), grade = 5 x belief.
+1. one reader's repetitions of one thing are one reading (of reading times the longest);
+2. what one person does and says for, and against, a chunk is scaled down to ``subject_cap``, and what they
+   do and say about all chunks of the query group to ``subject_query_cap``;
+3. of an instrument the strongest reading for, and against, a chunk counts in full, further ones less and less
+   (:func:`ragwheel.labels.model.fit.saturated`), and all together no more than the instrument's bound.
 
-Between ``negative`` and ``positive`` belief, on conflict between channels, or with too few subjects the
-policy abstains. Where opposite readings of one channel cancelled each other the reason says so: that is not
-too little evidence. A person's judgment is the grade itself.
+Readings are whole millionths of a log-odds unit, so that the order of rows cannot matter. Which beliefs are
+positives and negatives follows from the precision that the policy asks for. A person's judgment is the grade
+itself.
 """
 
 from __future__ import annotations
@@ -19,139 +18,180 @@ from __future__ import annotations
 from typing import Any, Final
 
 import ibis
+import numpy as np
+import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.capping import of_people, scaled
+from ragwheel.labels.capping import MICRO, of_people, scaled
+from ragwheel.labels.engine import RelationalEngine
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
+from ragwheel.labels.model.learned import LabelModel, Thresholds
+from ragwheel.labels.model.statistics import mean_ranks, weighted_rows
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.trust import Trust, band_of, default_trust, trust_table
 
-__all__ = ["CONTRADICTIONS", "STATUSES", "grade"]
+__all__ = [
+    "CONTRADICTIONS", "STATUSES", "beliefs", "channel_totals", "decided", "prior_log_odds", "single_readings",
+    "thresholds",
+]  # fmt: skip
 
 #: ``middle`` only from people's judgments; ``abstain`` rows carry the belief that was not enough.
 STATUSES: Final = ("positive", "negative", "middle", "abstain")
 _DISAGREE: Final = "people disagree"
 _TORN: Final = "the evidence contradicts itself"
-_CANCELLED: Final = "opposite votes cancel each other"
 #: Reasons of abstentions that more of the same does not settle, but a person does.
-CONTRADICTIONS: Final = (_DISAGREE, _TORN, _CANCELLED)
-_MICRO: Final = 1_000_000
+CONTRADICTIONS: Final = (_DISAGREE, _TORN)
 _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
-_SUMS: Final = ("log_odds", "plus", "minus", "pro", "contra", "n_people", "people_micro", "spread_micro")
+_BINS: Final = 1_000
 
 
-def grade(facts: Facts, evidence: ibis.Table, policy: Policy, trust: Trust | None = None) -> ibis.Table:
-    """One row per pair with any evidence.
+def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
+    """Return one row per pair with any evidence: what is believed of it, before anything is decided.
 
-    ``trust`` comes from :func:`~ragwheel.labels.learning.learn`; None: what the policy says.
-
-    Columns: query_key, chunk_version, status (:data:`STATUSES`), grade (0-5), belief, confidence (0-1: that
-    the status is right), strategy (of negatives), reason (of abstentions), n_evidence, n_subjects, and
-    ``closeness``: the mean score in millionths of the way from the worst to the best of its rankings.
+    Columns: query_key, chunk_version, ``belief`` (0-1), ``judged`` (a person's word decides), ``spread`` (by
+        how many grades people differ), ``torn`` (evidence for and against is of like strength), ``best``
+        (the number of the first negative strategy that applies), n_evidence, n_subjects, and ``closeness``:
+        the mean score in millionths of the way from the worst to the best of its rankings.
     """
-    trust = trust or default_trust(policy)
-    weighed = _weighed(evidence, trust_table(facts.engine, trust))
-    totals = _totals(_capped(weighed, policy), policy, trust)
-    people = _people(evidence)
-    seen = evidence.group_by(_PAIR).agg(n_evidence=_.count(), n_subjects=_.subject.nunique())
-    graded = _left(_left(_left(seen, totals), people), _closeness(facts))
-    graded = graded.mutate(
-        {name: graded[name].fill_null(0) for name in _SUMS} | {"best": graded.best.fill_null(_NO_STRATEGY)}
+    readings = single_readings(facts.engine, evidence, policy, model)
+    totals = _totals(channel_totals(readings, policy, model))
+    counted = evidence.group_by(_PAIR).agg(n_evidence=_.count(), n_subjects=_.subject.nunique())
+    rows = _left(_left(_left(counted, totals), _people(evidence)), _closeness(facts))
+    rows = _left(rows, prior_log_odds(facts, model))
+    zero = {
+        name: rows[name].fill_null(0)
+        for name in ("log_odds", "plus", "minus", "n_people", "people", "spread")
+    }
+    rows = rows.mutate(zero).mutate(
+        best=_.best.fill_null(_NO_STRATEGY), prior=_.prior.fill_null(int(model.priors["", 0] * MICRO))
     )
-    return _decided(graded, policy, trust)
+    judged = rows.n_people > 0
+    traces = 1 / (1 + (-((rows.log_odds + rows.prior) / MICRO)).exp())
+    people = rows.people / ibis.greatest(rows.n_people, 1) / MICRO / 5
+    torn = (
+        ibis.least(rows.plus, rows.minus) > ibis.greatest(rows.plus, rows.minus) * policy.grading.max_conflict
+    )
+    return rows.select(
+        *_PAIR, "best", "n_evidence", "n_subjects", "closeness",
+        belief=ibis.ifelse(judged, people, traces).round(6),
+        judged=judged,
+        spread=rows.spread / MICRO,
+        torn=torn,
+    )  # fmt: skip
 
 
 def _left(left: ibis.Table, right: ibis.Table) -> ibis.Table:
     return left.left_join(right, _PAIR).drop("query_key_right", "chunk_version_right")
 
 
-def _weighed(evidence: ibis.Table, weights: ibis.Table) -> ibis.Table:
-    """The strongest reading of each subject and kind, in signed millionths of a log-odds unit."""
-    direction = ibis.ifelse(
-        evidence.direction == 0, evidence.strength / 2.5 - 1, evidence.direction * evidence.strength
-    )
-    rows = evidence.select(
-        *_PAIR, "kind", "subject", "propensity",
-        said=direction, sign=ibis.ifelse(direction >= 0, 1, -1).cast("int8"), band=band_of(evidence["rank"]),
-    )  # fmt: skip
-    rows = rows.join(weights, ["kind", "sign", "band"])
-    seen = ibis.ifelse(rows.by_propensity, rows.propensity, 1.0)
-    rows = rows.mutate(reading=(rows.said * rows.weight / seen * _MICRO).round().cast("int64"))
-    by_kind = (
-        rows.filter(_.reading != 0)
-        .group_by(*_PAIR, "subject", "kind")
-        .agg(high=_.reading.max(), low=_.reading.min())
-    )
-    return by_kind.mutate(reading=ibis.ifelse(by_kind.high > -by_kind.low, by_kind.high, by_kind.low))
+def single_readings(
+    engine: RelationalEngine, evidence: ibis.Table, policy: Policy, model: LabelModel
+) -> ibis.Table:
+    """Return pair, subject, ``theirs``, ``channel``, ``best`` and ``reading``, one per reader and sign.
 
-
-def _capped(weighed: ibis.Table, policy: Policy) -> ibis.Table:
-    """The same, with what each subject says for, and against, scaled down to the caps.
-
-    ``subject_cap`` over one chunk; then, of what people do and say themselves, ``subject_query_cap`` over
-    all chunks of a query group: who praises everything has as much to give as who praises one.
+    ``reading`` is a log-likelihood ratio in signed millionths.
     """
-    weighed = weighed.mutate(positive=weighed.reading > 0)
-    capped = scaled(weighed, [*_PAIR, "subject", "positive"], policy.grading.subject_cap)
-    theirs = of_people(capped.kind)
-    over = ["query_key", "subject", "positive", "theirs"]
-    spread = scaled(capped.mutate(theirs=theirs), over, policy.grading.subject_query_cap)
-    return capped.select(*_PAIR, "subject", "kind", "reading").filter(~theirs).union(
-        spread.filter(_.theirs).select(*_PAIR, "subject", "kind", "reading"), distinct=False
-    )  # fmt: skip
-
-
-def _totals(capped: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
-    """log_odds, plus and minus over channels (millionths), and the first strategy that applies.
-
-    A channel is in ``plus`` or ``minus`` by its sum; ``pro`` and ``contra`` add up what its readings said for
-    and against before they were netted, without the channels' bounds.
-    """
-    channels = [(capped.kind == name, kind.channel) for name, kind in KINDS.items() if kind.channel]
-    strategy = [(name, STRATEGIES.index(kind.strategy)) for name, kind in KINDS.items() if kind.strategy]
-    capped = capped.mutate(
+    rows = weighted_rows(evidence, policy, model).join(_weights(engine, model), ["kind", "band"])
+    rows = rows.mutate(reading=(rows.amount * rows.weight * MICRO).round().cast("int64")).filter(
+        _.reading != 0
+    )
+    strategies = [(name, STRATEGIES.index(kind.strategy)) for name, kind in KINDS.items() if kind.strategy]
+    channels = [(rows.kind == name, kind.channel) for name, kind in KINDS.items() if kind.channel]
+    timed = rows.instrument == "reading"
+    rows = rows.mutate(
         channel=ibis.cases(*channels, else_=""),
         best=ibis.cases(
-            *(((capped.kind == name) & (capped.reading < 0), place) for name, place in strategy),
+            *(((rows.kind == name) & (rows.reading < 0), number) for name, number in strategies),
             else_=_NO_STRATEGY,
         ),
+        positive=ibis.ifelse(timed, True, rows.reading > 0),
+        theirs=of_people(rows.kind),
     )
-    sums = capped.group_by(*_PAIR, "channel").agg(
-        said=_.reading.sum().cast("int64"),
-        contra=ibis.greatest(-_.reading, 0).sum().cast("int64"),
-        n=_.count(),
-        best=_.best.min(),
+    group = [*_PAIR, "reader", "subject", "instrument", "channel", "theirs", "positive"]
+    single = rows.group_by(group).agg(high=_.reading.max(), low=_.reading.min(), best=_.best.min())
+    reading = ibis.ifelse(single.positive, single.high, single.low)
+    return single.mutate(
+        reading=reading, best=ibis.ifelse(reading < 0, single.best, _NO_STRATEGY), positive=reading > 0
+    ).drop("high", "low")
+
+
+def _weights(engine: RelationalEngine, model: LabelModel) -> ibis.Table:
+    """Return kind, band, weight; kinds without bands have their one weight in band 0."""
+    rows = sorted(model.weights.items())
+    table = {
+        "kind": pa.array([kind for (kind, _band), _weight in rows], pa.string()),
+        "band": pa.array([band for (_kind, band), _weight in rows], pa.int32()),
+        "weight": pa.array([weight for _key, weight in rows], pa.float64()),
+    }
+    return engine.register("model_weights", pa.table(table))
+
+
+def prior_log_odds(facts: Facts, model: LabelModel) -> ibis.Table:
+    """Return pair and ``prior``: the log-odds at its source and mean rank, in millionths."""
+    rows = sorted(model.priors.items())
+    table = {
+        "source": pa.array([source for (source, _rank), _value in rows], pa.string()),
+        "mean_rank": pa.array([rank for (_source, rank), _value in rows], pa.int64()),
+        "prior": pa.array([round(value * MICRO) for _key, value in rows], pa.int64()),
+    }
+    priors = facts.engine.register("model_priors", pa.table(table))
+    ranks = mean_ranks(facts)
+    known = ranks.source.isin(sorted({source for source, _rank in model.priors}))
+    ranks = ranks.mutate(source=ibis.ifelse(known, ranks.source, ""))
+    return ranks.join(priors, ["source", "mean_rank"]).select(*_PAIR, "prior")
+
+
+def _capped(readings: ibis.Table, policy: Policy) -> ibis.Table:
+    """Return the readings with what each person says for, and against, scaled down to the caps.
+
+    ``subject_cap`` over one chunk, then ``subject_query_cap`` over all chunks of a query group: who praises
+    everything has as much to give as who praises one.
+    """
+    others, theirs = readings.filter(~readings.theirs), readings.filter(readings.theirs)
+    theirs = scaled(theirs, [*_PAIR, "subject", "positive"], policy.grading.subject_cap)
+    theirs = scaled(theirs, ["query_key", "subject", "positive"], policy.grading.subject_query_cap)
+    columns = [*_PAIR, "channel", "positive", "best", "reading"]
+    return others.select(columns).union(theirs.select(columns), distinct=False)
+
+
+def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
+    """Return pair, channel, ``net`` (what it says, in millionths of log-odds) and the first strategy."""
+    readings = _capped(readings, policy)
+    sums = readings.group_by(*_PAIR, "channel", "positive").agg(
+        total=_.reading.abs().sum().cast("int64"), most=_.reading.abs().max(), best=_.best.min()
     )
-    bound, repeat = (
-        ibis.cases(*((sums.channel == name, float(found.get(name, 0.0))) for name in CHANNELS), else_=0.0)
-        for found in (policy.channels, trust.repeats)
+    scale = ibis.cases(*((sums.channel == name, model.scales.get(name, 1.0)) for name in CHANNELS), else_=1.0)
+    beyond = (sums.total - sums.most) / MICRO
+    whole = (sums.most + (scale * (1 + beyond / scale).log() * MICRO).round()).cast("int64")
+    sums = sums.mutate(whole=ibis.ifelse(sums.total > sums.most, whole, sums.total))
+    signed = ibis.ifelse(sums.positive, sums.whole, -sums.whole)
+    channels = sums.mutate(signed=signed).group_by(*_PAIR, "channel").agg(
+        net=_.signed.sum().cast("int64"), best=_.best.min()
+    )  # fmt: skip
+    bound = ibis.cases(
+        *((channels.channel == name, int(policy.channels.get(name, 0.0) * MICRO)) for name in CHANNELS),
+        else_=0,
     )
-    alike = 1 + (sums.n - 1) * repeat
-    said, pro, contra = (
-        (column / alike).round().cast("int64") for column in (sums.said, sums.said + sums.contra, sums.contra)
-    )
-    limit = (bound * _MICRO).cast("int64")
-    sums = sums.mutate(said=ibis.least(ibis.greatest(said, -limit), limit), pro=pro, contra=contra)
-    return sums.group_by(_PAIR).agg(
-        log_odds=_.said.sum().cast("int64"),
-        plus=ibis.greatest(_.said, 0).sum().cast("int64"),
-        minus=ibis.greatest(-_.said, 0).sum().cast("int64"),
-        pro=_.pro.sum().cast("int64"),
-        contra=_.contra.sum().cast("int64"),
+    return channels.mutate(net=ibis.least(ibis.greatest(channels.net, -bound), bound))
+
+
+def _totals(channels: ibis.Table) -> ibis.Table:
+    """Return pair, ``log_odds``, ``plus`` and ``minus`` over instruments, and the first strategy."""
+    return channels.group_by(_PAIR).agg(
+        log_odds=_.net.sum().cast("int64"),
+        plus=ibis.greatest(_.net, 0).sum().cast("int64"),
+        minus=ibis.greatest(-_.net, 0).sum().cast("int64"),
         best=_.best.min(),
     )
 
 
 def _people(evidence: ibis.Table) -> ibis.Table:
-    """The mean of people's grades, how many, and by how much they differ."""
+    """Return the sum of people's grades, how many there are, and by how much they differ (millionths)."""
     judged = evidence.filter(_.kind == "judged_human")
-    judged = judged.mutate(micro=(judged.strength * _MICRO).round().cast("int64"))
+    judged = judged.mutate(micro=(judged.strength * MICRO).round().cast("int64"))
     return judged.group_by(_PAIR).agg(
-        n_people=_.count(),
-        people_micro=_.micro.sum().cast("int64"),
-        spread_micro=_.micro.max() - _.micro.min(),
+        n_people=_.count(), people=_.micro.sum().cast("int64"), spread=_.micro.max() - _.micro.min()
     )
 
 
@@ -161,49 +201,88 @@ def _closeness(facts: Facts) -> ibis.Table:
     return sums.select(*_PAIR, closeness=(sums.total / sums.n).round().cast("int64"))
 
 
-def _decided(graded: ibis.Table, policy: Policy, trust: Trust) -> ibis.Table:
+def thresholds(engine: RelationalEngine, believed: ibis.Table, policy: Policy) -> Thresholds:
+    """Choose from which belief on pairs are positives, and up to which negatives, by expected precision.
+
+    The lowest threshold at which the mean belief of all pairs above it is ``precision_of_positives``, but no
+    pair below ``least_positive``; likewise for negatives. Where no threshold reaches the precision asked
+    for, the pairs beyond ``least_positive`` (``most_negative``) are taken all the same, and ``short_of``
+    says so.
+    """
     rule = policy.grading
-    judged = graded.n_people > 0
-    people = graded.people_micro / ibis.greatest(graded.n_people, 1) / _MICRO
-    traces = 1 / (1 + (-(graded.log_odds / _MICRO + trust.prior_log_odds)).exp())
-    graded = graded.mutate(judged=judged, belief=ibis.ifelse(judged, people / 5, traces))
-    torn, cancelled = (
-        ibis.least(one, other) > ibis.greatest(one, other) * rule.max_conflict
-        for one, other in ((graded.plus, graded.minus), (graded.pro, graded.contra))
+    rows = believed.filter(~_.judged).mutate(
+        bin=ibis.least((_.belief * _BINS).floor().cast("int64"), ibis.literal(_BINS - 1)),
+        micro=(_.belief * MICRO).round().cast("int64"),
     )
-    between = (graded.belief > rule.negative) & (graded.belief < rule.positive)
+    counted = engine.arrow(
+        rows.group_by("bin").agg(n=_.count(), total=_.micro.sum().cast("int64")).order_by("bin")
+    )
+    n, total = np.zeros(_BINS), np.zeros(_BINS)
+    n[counted["bin"].to_numpy()] = counted["n"].to_numpy()
+    total[counted["bin"].to_numpy()] = counted["total"].to_numpy() / MICRO
+    up, up_mean, up_short = _threshold(
+        n[::-1], total[::-1], rule.precision_of_positives, 1 - rule.least_positive
+    )
+    down, down_mean, down_short = _threshold(n, n - total, rule.precision_of_negatives, rule.most_negative)
+    short = [name for name, flag in (("positives", up_short), ("negatives", down_short)) if flag]
+    return Thresholds(round(1 - up, 6), round(down, 6), up_mean, down_mean, tuple(short))
+
+
+def _threshold(n: Any, right: Any, precision: float, most: float) -> tuple[float, float | None, bool]:
+    """Return how far rows are taken, the expected share of right ones, and whether that falls short.
+
+    Args:
+        n: pairs per bin of belief, the surest first.
+        right: the expected number of right ones among them.
+        precision: what is asked for.
+        most: how far from the sure end a single pair may be.
+    """
+    allowed = round(most * _BINS)
+    pairs, hits = n[:allowed].cumsum(), right[:allowed].cumsum()
+    if not len(pairs) or not pairs[-1]:
+        return most, None, False
+    means = hits / np.maximum(pairs, 1)
+    good = np.flatnonzero((means >= precision) & (pairs > 0))
+    if len(good):
+        last = int(good[-1])
+        return (last + 1) / _BINS, round(float(means[last]), 4), False
+    return most, round(float(means[-1]), 4), True
+
+
+def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Table:
+    """Return the grade of every pair.
+
+    Columns: query_key, chunk_version, status (:data:`STATUSES`), grade (0-5), belief, confidence (0-1: that
+        the status is right), strategy (of negatives), reason (of abstentions), n_evidence, n_subjects and
+        closeness.
+    """
+    rule, rows = policy.grading, believed
+    between = (rows.belief > limits.negative) & (rows.belief < limits.positive)
     reason: Any = ibis.cases(
-        (graded.judged & (graded.spread_micro > int(rule.human_spread * _MICRO)), _DISAGREE),
-        (graded.judged, ""),
-        (torn, _TORN),
-        (graded.n_subjects < rule.min_subjects, "too few subjects"),
-        (between & cancelled, _CANCELLED),
+        (rows.judged & (rows.spread > rule.human_spread), _DISAGREE),
+        (rows.judged, ""),
+        (rows.n_subjects < rule.min_subjects, "too few subjects"),
+        (between & rows.torn, _TORN),
         (between, "too little evidence"),
-        ((graded.belief <= rule.negative) & (graded.best == _NO_STRATEGY), "no evidence against it"),
+        ((rows.belief <= limits.negative) & (rows.best == _NO_STRATEGY), "no evidence against it"),
         else_="",
     )
-    graded = graded.mutate(reason=reason)
+    rows = rows.mutate(reason=reason)
     status = ibis.cases(
-        (graded.reason != "", "abstain"),
-        (graded.judged & (graded.belief >= 0.6), "positive"),
-        (graded.judged & (graded.belief <= 0.2), "negative"),
-        (graded.judged, "middle"),
-        (graded.belief >= rule.positive, "positive"),
+        (rows.reason != "", "abstain"),
+        (rows.judged & (rows.belief >= 0.6), "positive"),
+        (rows.judged & (rows.belief <= 0.2), "negative"),
+        (rows.judged, "middle"),
+        (rows.belief >= limits.positive, "positive"),
         else_="negative",
     )
-    graded = graded.mutate(status=status)
-    best = ibis.ifelse(graded.judged, STRATEGIES.index("judged"), graded.best)
+    rows = rows.mutate(status=status)
+    best = ibis.ifelse(rows.judged, STRATEGIES.index("judged"), rows.best)
     named = ibis.cases(*((best == n, name) for n, name in enumerate(STRATEGIES)), else_=ibis.null("string"))
-    sure = ibis.greatest(graded.belief, 1 - graded.belief)
-    return graded.select(
-        *_PAIR,
-        "status",
-        "reason",
-        "n_evidence",
-        "n_subjects",
-        "closeness",
-        grade=(graded.belief * 5).round(3),
-        belief=graded.belief.round(6),
-        confidence=ibis.ifelse(graded.judged, ibis.literal(rule.human_confidence), sure).round(6),
-        strategy=ibis.ifelse(graded.status == "negative", named, ibis.null("string")),
-    )
+    sure = ibis.greatest(rows.belief, 1 - rows.belief)
+    return rows.select(
+        *_PAIR, "status", "reason", "n_evidence", "n_subjects", "closeness", "belief",
+        grade=(rows.belief * 5).round(3),
+        confidence=ibis.ifelse(rows.judged, ibis.literal(rule.human_confidence), sure).round(6),
+        strategy=ibis.ifelse(rows.status == "negative", named, ibis.null("string")),
+    )  # fmt: skip

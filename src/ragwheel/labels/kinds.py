@@ -23,16 +23,16 @@ STRATEGIES: Final = (
     "judged", "explicit_rejection", "outdated_version", "bounce", "passed_over", "prompted_not_cited",
     "pre_reformulation", "neighbour_category", "same_entity", "mined",
 )  # fmt: skip
-CHANNELS: Final = ("citation", "behaviour", "explicit", "reformulation", "judge")
+CHANNELS: Final = ("citation", "opening", "reading", "explicit", "reformulation", "judge")
 
 KINDS: Final[dict[str, Kind]] = {
     "cited": Kind(+1, "citation", says="cited in the answer"),
-    "click": Kind(+1, "behaviour", says="clicked"),
-    "copy": Kind(+1, "behaviour", says="copied"),
-    "expand": Kind(+1, "behaviour", says="expanded"),
-    "bookmark": Kind(+1, "behaviour", says="bookmarked"),
-    "dwell": Kind(+1, "behaviour", says="read"),
-    "more_like_this": Kind(+1, "behaviour", says="asked for more like it"),
+    "click": Kind(+1, "opening", says="clicked"),
+    "copy": Kind(+1, "opening", says="copied"),
+    "expand": Kind(+1, "opening", says="expanded"),
+    "bookmark": Kind(+1, "opening", says="bookmarked"),
+    "dwell": Kind(+1, "reading", says="read"),
+    "more_like_this": Kind(+1, "opening", says="asked for more like it"),
     "thumbs_up": Kind(+1, "explicit", says="given a thumbs-up"),
     "rating_high": Kind(+1, "explicit", says="rated 4 or more"),
     "prefer_winner": Kind(+1, "explicit", says="preferred over another chunk"),
@@ -42,8 +42,8 @@ KINDS: Final[dict[str, Kind]] = {
     ),
     "judged_llm": Kind(0, "judge", "judged", says="graded by an LLM judge"),
     "judged_human": Kind(0, "", "judged", says="graded by a person"),
-    "bounce": Kind(-1, "behaviour", "bounce", says="clicked and left right away"),
-    "passed_over": Kind(-1, "behaviour", "passed_over", says="seen above the lowest click and passed over"),
+    "bounce": Kind(-1, "reading", "bounce", says="opened and left right away"),
+    "passed_over": Kind(-1, "opening", "passed_over", says="shown and not opened"),
     "prompted_not_cited": Kind(-1, "citation", "prompted_not_cited", says="in the prompt and not cited"),
     "delete": Kind(-1, "explicit", "explicit_rejection", says="deleted from the results"),
     "thumbs_down": Kind(-1, "explicit", "explicit_rejection", says="given a thumbs-down"),

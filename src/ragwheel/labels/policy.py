@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from importlib.resources import files
 from pathlib import Path
@@ -55,13 +54,12 @@ class Examination(_Section):
 
 
 class Dwell(_Section):
-    """When time visible is reading, and when a click was a bounce."""
+    """How long people read relevant and irrelevant chunks, and when a click was a bounce."""
 
     bounce_s: Seconds
-    read_chars_per_s: Seconds
-    read_s_min: Seconds
-    read_s_max: Seconds
-    min_share: Share
+    relevant_s: Seconds
+    irrelevant_s: Seconds
+    spread: Annotated[float, Field(gt=0, le=5)]
 
 
 class Answer(_Section):
@@ -84,12 +82,22 @@ class Reformulation(_Section):
     top: Count
 
 
+class Prior(_Section):
+    """The share of relevant chunks by mean rank, before anything is learned."""
+
+    log_odds_first: Annotated[float, Field(ge=-5, le=5)]
+    slope: Annotated[float, Field(ge=-5, le=0)]
+    held: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    unranked: Annotated[float, Field(gt=0, lt=1)]
+
+
 class Grading(_Section):
     """From beliefs to statuses."""
 
-    prior: Annotated[float, Field(gt=0, lt=1)]
-    positive: Annotated[float, Field(ge=0.5, lt=1)]
-    negative: Annotated[float, Field(gt=0, le=0.5)]
+    precision_of_positives: Annotated[float, Field(ge=0.5, lt=1)]
+    precision_of_negatives: Annotated[float, Field(ge=0.5, lt=1)]
+    least_positive: Annotated[float, Field(ge=0.5, lt=1)]
+    most_negative: Annotated[float, Field(gt=0, le=0.5)]
     subject_cap: Weight
     subject_query_cap: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
     min_subjects: Count
@@ -97,18 +105,14 @@ class Grading(_Section):
     human_confidence: Annotated[float, Field(ge=0.5, le=1)]
     human_spread: Annotated[float, Field(ge=0, le=5)]
 
-    @property
-    def prior_log_odds(self) -> float:
-        """ln(prior / (1 - prior))."""
-        return math.log(self.prior / (1 - self.prior))
-
 
 class Learning(_Section):
-    """The label model on top of the policy."""
+    """How strongly the rates of the label model are held to the policy."""
 
     enabled: bool
-    min_votes: Count
-    default_votes: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    prior_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    place_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    informed: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     subject_medians: Annotated[float, Field(ge=1, allow_inf_nan=False)]
 
 
@@ -163,6 +167,7 @@ class Policy(_Section):
     dwell: Dwell
     answer: Answer
     reformulation: Reformulation
+    prior: Prior
     grading: Grading
     negatives: Negatives
     outdated: Outdated

@@ -11,35 +11,30 @@ from ibis import _
 
 from ragwheel.labels.kinds import KINDS
 
-__all__ = ["Reason", "Seen", "reason_of", "reason_rows", "seen_rows"]
+__all__ = ["Reason", "Seen", "reason_of", "reason_rows"]
 
 _EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
 class Seen:
-    """How far a chunk got, and how likely it was looked at, when evidence of one kind arose.
+    """How far a chunk got when evidence of one kind arose, and what that says.
 
     Attributes:
         n: pieces of evidence that this holds for.
         rank: of the chunk in its ranking; None where the evidence has none.
         exposure: ``shown``, ``prompted``, …; None where the evidence has none.
-        assumed: the app did not say so; an answer followed.
-        attention: the propensity that the weight was divided by; 1 where it was not.
-        weight: what one such piece adds to the log-odds at full strength, before repeats and caps; None of
-            judgments.
-        model: what says so: the method of the examination, ``default`` for the policy's curve,
-            ``label model`` where that has learned weights by rank instead, empty for evidence that does not
-            depend on attention.
+        assumed: the app did not say so; an answer followed, or something was returned.
+        weight: the log-likelihood ratio of one such piece at full strength.
+        log_odds: what all of them together say before repeats and caps.
     """
 
     n: int
     rank: int | None
     exposure: str | None
     assumed: bool
-    attention: float
-    weight: float | None
-    model: str
+    weight: float
+    log_odds: float
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,11 @@ class Reason:
     turn_ids: tuple[str, ...]
     signal_ids: tuple[str, ...]
     seen: tuple[Seen, ...] = ()
+
+    @property
+    def log_odds(self) -> float:
+        """What all of it says together, before repeats and caps."""
+        return sum(seen.log_odds for seen in self.seen)
 
     @property
     def says(self) -> str:
@@ -91,12 +91,6 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
     )  # fmt: skip
 
 
-def seen_rows(evidence: ibis.Table) -> ibis.Table:
-    """How often each (chunk version, kind) has which rank, exposure and propensity, most frequent first."""
-    how = ["chunk_version", "kind", "rank", "exposure", "assumed", "propensity"]
-    return evidence.group_by(how).agg(n=_.count()).order_by(_.n.desc(), "rank", "exposure", "propensity")
-
-
 def reason_of(rows: Iterable[Mapping[str, Any]], seen: Iterable[Seen] = ()) -> Reason:
     """The reason that rows of one (query group, chunk version, kind) give, in their ``place`` order."""
     found = list(rows)
@@ -127,7 +121,7 @@ def _sentence(kind: str, n: int, subjects: int, rows: list[Mapping[str, Any]]) -
     times = "once" if n == 1 else f"{n} times, by {subjects} {'subject' if subjects == 1 else 'subjects'}"
     ranks = sorted({int(row["rank"]) for row in rows if row["rank"] is not None})
     where = f" at rank {', '.join(map(str, ranks))}" if ranks else ""
-    seen = sorted({f"{row['propensity']:.2f}" for row in rows if row["propensity"] < 1})
-    where += f" (attention there: {', '.join(seen)})" if seen else ""
-    assumed = " (exposure assumed)" if kind == "prompted_not_cited" and rows[0]["assumed"] else ""
+    assumed = (
+        " (exposure assumed)" if kind in ("prompted_not_cited", "passed_over") and rows[0]["assumed"] else ""
+    )
     return f"{said} {times}{where}{assumed}"

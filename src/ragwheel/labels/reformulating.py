@@ -22,11 +22,11 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
     the policy says so, close questions of one session count without a signal too, less.
     """
     said = facts.engine.keep("reported_link", _links(facts, policy))
-    useful = direct.filter(_.kind.isin(_USEFUL))
+    useful = _useful(direct)
     links = said.select(*LINKS).union(
         implicit_links(facts, policy, useful, said).select(*LINKS), distinct=False
     )  # fmt: skip
-    good = direct.filter(_.kind.isin(_USEFUL)).select(
+    good = _useful(direct).select(
         "retrieval_id", "chunk_version", "propensity", "subject", "session_id", "exposure",
         "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
     )  # fmt: skip
@@ -50,9 +50,7 @@ def pre_reformulation(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.
 
     Only what was exposed and left alone, within the first ``top`` places, and not what then was useful.
     """
-    good = direct.filter(_.kind.isin(_USEFUL)).select(
-        "chunk_version", "subject", "at_ns", new_retrieval="retrieval_id"
-    )
+    good = _useful(direct).select("chunk_version", "subject", "at_ns", new_retrieval="retrieval_id")
     links = facts.engine.keep("reported_link", _links(facts, policy)).join(
         good.select("new_retrieval").distinct(), "new_retrieval"
     ).select("signal_id", "new_retrieval", "old_retrieval", "old_ns")  # fmt: skip
@@ -60,12 +58,17 @@ def pre_reformulation(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.
         _.exposure.isin(["shown", "prompted"]) & (_["rank"] <= policy.reformulation.top)
     )
     old = top.join(links, [("retrieval_id", "old_retrieval")])
-    used = direct.filter(_.kind.isin(_USEFUL)).select("retrieval_id", "chunk_version").distinct()
+    used = _useful(direct).select("retrieval_id", "chunk_version").distinct()
     old = old.anti_join(used, ["retrieval_id", "chunk_version"])
     later = used.rename(new_retrieval="retrieval_id")
     old = old.anti_join(later, ["new_retrieval", "chunk_version"])
     old = old.mutate(subject=subject_of(old))
     return rows(old, "pre_reformulation", at_ns=old.old_ns, extra_id=old.new_retrieval)
+
+
+def _useful(direct: ibis.Table) -> ibis.Table:
+    """Return the evidence that a chunk was of use; a glance at it is none."""
+    return direct.filter(_.kind.isin(_USEFUL) & ((_.kind != "dwell") | (_.strength >= _READ_S)))
 
 
 def _links(facts: Facts, policy: Policy) -> ibis.Table:
@@ -119,4 +122,5 @@ def _links(facts: Facts, policy: Policy) -> ibis.Table:
 
 
 _USEFUL = [name for name, rule in KINDS.items() if rule.direction > 0 and name != "reformulated"]
+_READ_S = 5.0  # a shorter visit is a glance
 _NEW = ("new_retrieval", "key", "session", "ns")

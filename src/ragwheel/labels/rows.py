@@ -13,7 +13,7 @@ __all__ = ["COLUMNS", "rows"]
 
 COLUMNS: Final = (
     "query_key", "chunk_version", "kind", "direction", "strength", "propensity", "subject", "turn_id",
-    "retrieval_id", "rank", "exposure", "assumed", "at_ns", "session_id", "signal_id", "extra_id",
+    "retrieval_id", "rank", "place", "exposure", "assumed", "at_ns", "session_id", "signal_id", "extra_id",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def rows(
         "strength": _float(strength),
         "propensity": _float(propensity),
         "extra_id": ibis.null("string"),
+        "place": (table.place if "place" in table.columns else ibis.null("int32")).cast("int32"),
         **given,
     }
     return table.select(**{name: columns.get(name, _[name]) for name in COLUMNS})

@@ -1,65 +1,76 @@
-"""Why a chunk has the grade it has for a query."""
+"""Why a chunk has the grade it has for a query: the log-likelihood ratios that add up to the belief."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections import defaultdict
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import ibis
 from ibis import _
 
 from ragwheel.errors import DatasetError
+from ragwheel.labels.capping import MICRO
 from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import facts
-from ragwheel.labels.grades import grade
+from ragwheel.labels.grades import channel_totals, prior_log_odds, single_readings
 from ragwheel.labels.kinds import KINDS
-from ragwheel.labels.learning import learn
+from ragwheel.labels.model.cells import band_of
+from ragwheel.labels.model.learned import LabelModel
+from ragwheel.labels.model.statistics import weighted_rows
+from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.position import Examination
-from ragwheel.labels.position.choose import examine
-from ragwheel.labels.position.counts import ATTENTION
-from ragwheel.labels.position.result import DEFAULT
 from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.reasons import Reason, Seen, reason_of, reason_rows, seen_rows
+from ragwheel.labels.reasons import Reason, Seen, reason_of, reason_rows
 from ragwheel.labels.text import query_key
-from ragwheel.labels.trust import BANDS, Trust
 from ragwheel.store import open_store
 
 __all__ = ["Verdict", "why"]
 
-_BY_ATTENTION: Final = (*ATTENTION, "dwell")
+_PAIR: Final = ["query_key", "chunk_version"]
 
 
 @dataclass(frozen=True)
 class Verdict:
     """The grade of one chunk version for a query group, and the evidence.
 
-    ``status`` is positive, negative, middle or abstain; ``note`` says why the policy abstained.
-    ``trust`` is how far each kind of evidence was believed, and what of that was learned; ``examination`` how
-    much people look at each rank, and whether that was estimated.
+    Unless a person judged the chunk, ``prior``, the ``log_odds`` of all reasons and the ``corrections`` add
+    up to ``log_odds``, whose logistic is ``belief``.
+
+    Attributes:
+        version: 1 for the first text that the store saw under this id, 2 for the next, and so on.
+        status: positive, negative, middle or abstain; ``note`` says why the policy abstained.
+        belief: the probability that the chunk is relevant, 0-1; ``grade`` is five times that.
+        prior: log-odds at the mean rank of the chunk, before any evidence.
+        corrections: by instrument, how much less its readings count because they repeat each other, or
+            because one person may only say so much.
+        model: the rates by which evidence was weighed, learned or from the policy.
+        examination: how much people look at each rank, and whether that was estimated; None: not estimated.
     """
 
     query: str
     source: str
     chunk_id: str
-    chunk_version: int
+    version: int
     status: str
     grade: float
+    belief: float
     confidence: float
     strategy: str | None
     note: str
+    prior: float
+    log_odds: float
     reasons: tuple[Reason, ...]
-    trust: Trust
-    examination: Examination
+    corrections: dict[str, float]
+    model: LabelModel
+    examination: Examination | None
 
 
 def why(
     db: str | Path, query: str, chunk_id: str, *, source: str | None = None, policy: Policy | None = None
 ) -> list[Verdict]:
-    """The verdict on every version of a chunk for a query, the newest version first.
+    """Return the verdict on every version of a chunk for a query, the newest version first.
 
     Args:
         db: the database.
@@ -76,79 +87,100 @@ def why(
     connection = open_store(db, require_traces=True)
     try:
         with Engine() as engine:
-            known = facts(engine, read_store(connection), TextReader(connection), bots=policy.signals.bots)
-            examination = examine(known, policy)
-            known = replace(known, examination=examination)
-            chunks = known.chunks.filter(_.chunk_id == chunk_id)
-            if source is not None:
-                chunks = chunks.filter(_.source == source)
-            every = collect(known, policy)
-            trust = learn(known, every, policy)
-            asked = every.filter(_.query_key == query_key(query)).semi_join(chunks, "chunk_version")
-            evidence = engine.keep("asked", asked)
-            graded = grade(known, evidence, policy, trust).join(
-                chunks.select("chunk_version", "source", "chunk_id"), "chunk_version"
-            )
-            rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
-            order = ["chunk_version", "kind", "place"]
-            reasons = engine.arrow(reason_rows(evidence).order_by(order)).to_pylist()
-            seen = engine.arrow(seen_rows(evidence)).to_pylist()
+            store = grade_store(engine, read_store(connection), TextReader(connection), policy)
+            verdicts = _verdicts(store, policy, query, chunk_id, source)
     finally:
         connection.close()
-    if not rows:
+    if not verdicts:
         raise DatasetError(
             f"There is no evidence on chunk {chunk_id!r} for {query!r} in {db}. "
             f"See what was asked and retrieved: ragwheel show --db {db} --list"
         )
-    told = _Told(reasons, seen, trust, examination)
-    return [_verdict(query, row, told) for row in rows]
+    return verdicts
 
 
-@dataclass(frozen=True)
-class _Told:
-    """What every version's verdict is made from."""
+def _verdicts(
+    store: GradedStore, policy: Policy, query: str, chunk_id: str, source: str | None
+) -> list[Verdict]:
+    engine = store.facts.engine
+    chunks = store.facts.chunks.filter(_.chunk_id == chunk_id)
+    if source is not None:
+        chunks = chunks.filter(_.source == source)
+    number = ibis.row_number().over(group_by=_.source, order_by=[_.first_seen_ns, _.chunk_version])
+    chunks = chunks.mutate(version=number + 1).select("chunk_version", "source", "chunk_id", "version")
+    key = query_key(query)
+    asked = store.evidence.filter(_.query_key == key).semi_join(chunks, "chunk_version")
+    evidence = engine.keep("asked", asked)
+    graded = store.grades.filter(_.query_key == key).join(chunks, "chunk_version")
+    priors = prior_log_odds(store.facts, store.model).filter(_.query_key == key)
+    graded = graded.left_join(priors, _PAIR).drop("query_key_right", "chunk_version_right")
+    rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
+    # one query's subject_query_cap needs all of its evidence, so totals come from the whole query group
+    whole = engine.keep("asked_group", store.evidence.filter(_.query_key == key))
+    totals = channel_totals(single_readings(engine, whole, policy, store.model), policy, store.model)
+    nets = engine.arrow(totals.select("chunk_version", "channel", "net")).to_pylist()
+    order = ["chunk_version", "kind", "place"]
+    reasons = engine.arrow(reason_rows(evidence).order_by(order)).to_pylist()
+    sums = engine.arrow(_sums(evidence, policy, store.model)).to_pylist()
+    return [_verdict(store, query, row, (reasons, sums, nets)) for row in rows]
 
-    reasons: list[dict[str, Any]]
-    seen: list[dict[str, Any]]
-    trust: Trust
-    examination: Examination
 
-    def seen_as(self, chunk_version: int, kind: str) -> list[Seen]:
-        """How the chunk stood when evidence of this kind arose."""
-        mine = (row for row in self.seen if (row["chunk_version"], row["kind"]) == (chunk_version, kind))
-        return [self._seen(row) for row in mine]
-
-    def _seen(self, row: dict[str, Any]) -> Seen:
-        learned = KINDS[row["kind"]].channel in self.trust.learned
-        propensity = float(row["propensity"])  # DuckDB gives an estimated one as a Decimal
-        divided = not learned and (row["kind"] in _BY_ATTENTION or propensity < 1)
-        method = self.examination.method if self.examination.usable else DEFAULT
-        model = "label model" if learned else method if divided else ""
-        attention = propensity if divided else 1.0
-        sign = KINDS[row["kind"]].direction
-        band = bisect_right(BANDS, row["rank"] or 0)
-        weight = self.trust.weights[row["kind"], sign, band] * sign / attention if sign else None
-        return Seen(row["n"], row["rank"], row["exposure"], bool(row["assumed"]), attention, weight, model)
+def _sums(evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
+    """Return how often each (chunk version, kind) has which rank, exposure and band, and how much it says."""
+    used = weighted_rows(evidence, policy, model).select(
+        "chunk_version", "kind", "rank", "exposure", "assumed", "band", "amount"
+    )
+    people = evidence.filter(_.kind == "judged_human").mutate(
+        band=band_of(_.kind, _.place, _.strength), amount=ibis.literal(0.0)
+    )
+    rows = used.union(people.select(used.columns), distinct=False)
+    how = ["chunk_version", "kind", "rank", "exposure", "assumed", "band"]
+    sums = rows.group_by(how).agg(n=_.count(), amount=(_.amount * MICRO).round().cast("int64").sum())
+    return sums.order_by(_.n.desc(), "rank", "exposure", "band")
 
 
-def _verdict(query: str, row: dict[str, Any], told: _Told) -> Verdict:
+def _verdict(
+    store: GradedStore,
+    query: str,
+    row: dict[str, Any],
+    parts: tuple[list[dict[str, Any]], ...],
+) -> Verdict:
+    reasons, sums, nets = (
+        [part for part in rows if part["chunk_version"] == row["chunk_version"]] for rows in parts
+    )
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for reason in told.reasons:
-        if reason["chunk_version"] == row["chunk_version"]:
-            by_kind[reason["kind"]].append(reason)
+    for reason in reasons:
+        by_kind[reason["kind"]].append(reason)
+    seen: defaultdict[str, list[Seen]] = defaultdict(list)
+    said: defaultdict[str, float] = defaultdict(float)
+    for part in sums:
+        kind = str(part["kind"])
+        weight = store.model.weights.get((kind, part["band"]), 0.0)
+        amount = (part["amount"] or 0) / MICRO
+        seen[kind].append(
+            Seen(part["n"], part["rank"], part["exposure"], bool(part["assumed"]), weight, amount * weight)
+        )
+        said[KINDS[kind].channel] += amount * weight
+    prior = (row["prior"] if row["prior"] is not None else store.model.priors["", 0] * MICRO) / MICRO
+    corrections = {
+        str(part["channel"]): round(part["net"] / MICRO - said[part["channel"]], 3) for part in nets
+    }
+    log_odds = prior + sum(part["net"] for part in nets) / MICRO
     return Verdict(
         query=query,
         source=row["source"],
         chunk_id=row["chunk_id"],
-        chunk_version=row["chunk_version"],
+        version=row["version"],
         status=row["status"],
         grade=row["grade"],
+        belief=row["belief"],
         confidence=row["confidence"],
         strategy=row["strategy"],
         note=row["reason"],
-        reasons=tuple(
-            reason_of(found, told.seen_as(row["chunk_version"], kind)) for kind, found in by_kind.items()
-        ),
-        trust=told.trust,
-        examination=told.examination,
+        prior=round(prior, 3),
+        log_odds=round(log_odds, 3),
+        reasons=tuple(reason_of(found, seen[kind]) for kind, found in by_kind.items()),
+        corrections={name: value for name, value in sorted(corrections.items()) if abs(value) >= 0.001},
+        model=store.model,
+        examination=store.facts.examination,
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-import ibis
+import numpy as np
 from ibis import _
 
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.cascade import dbn, sdbn
+from ragwheel.labels.position.cells import Floats
 from ragwheel.labels.position.counts import ATTENTION, Counts
 from ragwheel.labels.position.em import pbm_em
 from ragwheel.labels.position.interventions import harvested, randomised
@@ -19,7 +20,7 @@ from ragwheel.labels.position.ratios import pbm
 from ragwheel.labels.position.result import DEFAULT, Examination
 from ragwheel.labels.position.trust import trust
 
-__all__ = ["AUTO", "examine", "examined", "propensity"]
+__all__ = ["AUTO", "examine", "examined", "propensity_curve"]
 
 #: What ``method = "auto"`` tries, the fewest assumptions first.
 AUTO: Final = ("randomised", "harvested", "pbm")
@@ -65,18 +66,19 @@ def examined(facts: Facts, policy: Policy) -> Facts:
     return facts if facts.examination is not None else replace(facts, examination=examine(facts, policy))
 
 
-def propensity(place: Any, policy: Policy, examination: Examination | None = None) -> Any:
-    """A column: how likely a person looks at ``place``, for every time that they look at the first.
+def propensity_curve(places: int, policy: Policy, examination: Examination | None = None) -> Floats:
+    """Return (places + 1,) how likely a person looks at each place, relative to the first.
 
-    From the estimate, no less than ``clip`` and no more than 1, the last estimated rank's below it; without a
-    usable estimate the documented default, ``max(place ** -exponent, floor)``.
+    Index 0 is for rows without a place and counts as the first. From the estimate, no less than ``clip`` and
+    no more than 1, the last estimated rank's below it; without a usable estimate ``max(place ** -exponent,
+    floor)``.
     """
     rule = policy.examination
+    place = np.maximum(np.arange(places + 1), 1)
     if examination is None or not examination.usable:
-        return ibis.greatest(place.cast("float64") ** (-rule.exponent), ibis.literal(rule.floor))
-    curve = [round(min(max(theta, rule.clip), 1.0), _DECIMALS) for theta in examination.theta]
-    cases = [(place <= rank, value) for rank, value in enumerate(curve[:-1], 1)]
-    return ibis.cases(*cases, else_=curve[-1]).cast("float64")
+        return np.asarray(np.maximum(place ** (-rule.exponent), rule.floor))
+    curve = np.round(np.clip(examination.theta, rule.clip, 1.0), _DECIMALS)
+    return np.asarray(curve[np.minimum(place, len(curve)) - 1])
 
 
 def _accepted(found: Examination, policy: Policy) -> Examination:

@@ -13,7 +13,7 @@ from ragwheel.labels.exposure import Facts
 from ragwheel.labels.position.cells import Cells, Ints, Lists
 from ragwheel.labels.position.interventions import Served, Swapped
 
-__all__ = ["ATTENTION", "RANKS", "Counts"]
+__all__ = ["ATTENTION", "RANKS", "Counts", "seen"]
 
 #: What a person does to a chunk that they looked at and liked the look of.
 ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
@@ -34,7 +34,8 @@ class Counts:
         self._engine = facts.engine
         clicks = facts.acts.filter(_.kind.isin(ATTENTION)).select("rid", "rank").distinct()
         served = facts.retrievals.select("rid", "version", "swap_probability", "moves", "n_returned")
-        rows = _seen(facts).filter(_.place <= RANKS).left_join(clicks, ["rid", "rank"])
+        rows = seen(facts).select("rid", "rank", "place", "query_key", "chunk_version")
+        rows = rows.filter(_.place <= RANKS).left_join(clicks, ["rid", "rank"])
         rows = rows.mutate(clicked=_.rid_right.notnull().cast("int64")).drop("rid_right", "rank_right")
         asked = rows.filter(_.clicked == 1).select("query_key").distinct()
         rows = rows.semi_join(asked, "query_key").join(served, "rid")
@@ -93,20 +94,25 @@ class Counts:
         return self._engine.arrow(expression)
 
 
-def _seen(facts: Facts) -> ibis.Table:
-    """rid, rank, place, query_key, chunk_version of what a person saw."""
-    rows = facts.exposed.select("rid", "rank", "shown_position", "was_returned", "query_key", "chunk_version")
-    rows = rows.mutate(place=rows.shown_position.coalesce(rows["rank"]).cast("int64"))
+def seen(facts: Facts) -> ibis.Table:
+    """Return the rows of ``facts.exposed`` that a person saw, with ``place`` (1-based) and ``assumed``.
+
+    What the app said was shown; without that, what an ``impression`` was reported of; without either, what
+    the app was given, as an assumption.
+    """
+    rows = facts.exposed.mutate(place=_.shown_position.coalesce(_["rank"]).cast("int64"))
     told = rows.filter(_.shown_position.notnull()).select("rid").distinct()
     reported = facts.signals.filter((_.kind == "impression") & _["rank"].notnull() & _.rid.notnull())
     reported = reported.select("rid", "rank").distinct()
     others = rows.anti_join(told, "rid")
     return ibis.union(
-        rows.filter(_.shown_position.notnull()),
-        others.semi_join(reported, ["rid", "rank"]),
-        others.anti_join(reported.select("rid").distinct(), "rid").filter(_.was_returned),
+        rows.filter(_.shown_position.notnull()).mutate(assumed=False),
+        others.semi_join(reported, ["rid", "rank"]).mutate(assumed=False),
+        others.anti_join(reported.select("rid").distinct(), "rid")
+        .filter(_.was_returned)
+        .mutate(assumed=True),
         distinct=False,
-    ).drop("shown_position", "was_returned")
+    )
 
 
 def _counted(rows: ibis.Table, keys: list[str]) -> ibis.Table:
