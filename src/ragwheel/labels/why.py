@@ -156,16 +156,17 @@ def _verdict(
     for part in sums:
         kind = str(part["kind"])
         weight = store.model.weights.get((kind, part["band"]), 0.0)
-        amount = (part["amount"] or 0) / MICRO
+        amount = float(part["amount"] or 0) / MICRO  # DuckDB gives a sum as a decimal
         seen[kind].append(
             Seen(part["n"], part["rank"], part["exposure"], bool(part["assumed"]), weight, amount * weight)
         )
         said[KINDS[kind].channel] += amount * weight
-    prior = (row["prior"] if row["prior"] is not None else store.model.priors["", 0] * MICRO) / MICRO
+    unranked = store.model.priors["", 0]
+    prior = unranked if row["prior"] is None else float(row["prior"]) / MICRO
     corrections = {
-        str(part["channel"]): round(part["net"] / MICRO - said[part["channel"]], 3) for part in nets
+        str(part["channel"]): round(float(part["net"]) / MICRO - said[part["channel"]], 3) for part in nets
     }
-    log_odds = prior + sum(part["net"] for part in nets) / MICRO
+    log_odds = prior + sum(float(part["net"]) for part in nets) / MICRO
     return Verdict(
         query=query,
         source=row["source"],
