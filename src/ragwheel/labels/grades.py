@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import ibis
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from ibis import _
 
@@ -44,6 +45,9 @@ CONTRADICTIONS: Final = (_DISAGREE, _TORN)
 _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
 _BINS: Final = 1_000
+_BELOW_BEST: Final = 0.05
+
+Floats = npt.NDArray[np.float64]
 
 
 def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
@@ -205,9 +209,9 @@ def thresholds(engine: RelationalEngine, believed: ibis.Table, policy: Policy) -
     """Choose from which belief on pairs are positives, and up to which negatives, by expected precision.
 
     The lowest threshold at which the mean belief of all pairs above it is ``precision_of_positives``, but no
-    pair below ``least_positive``; likewise for negatives. Where no threshold reaches the precision asked
-    for, the pairs beyond ``least_positive`` (``most_negative``) are taken all the same, and ``short_of``
-    says so.
+    pair below ``least_positive``, and every pair from ``sure_positive`` on; likewise for negatives. Where no
+    pair is as sure as that, the surest are taken (within :data:`_BELOW_BEST` of the best mean there is), and
+    ``short_of`` says so.
     """
     rule = policy.grading
     rows = believed.filter(~_.judged).mutate(
@@ -221,32 +225,38 @@ def thresholds(engine: RelationalEngine, believed: ibis.Table, policy: Policy) -
     n[counted["bin"].to_numpy()] = counted["n"].to_numpy()
     total[counted["bin"].to_numpy()] = counted["total"].to_numpy() / MICRO
     up, up_mean, up_short = _threshold(
-        n[::-1], total[::-1], rule.precision_of_positives, 1 - rule.least_positive
+        n[::-1], total[::-1], rule.precision_of_positives, (1 - rule.sure_positive, 1 - rule.least_positive)
     )
-    down, down_mean, down_short = _threshold(n, n - total, rule.precision_of_negatives, rule.most_negative)
+    down, down_mean, down_short = _threshold(
+        n, n - total, rule.precision_of_negatives, (rule.sure_negative, rule.most_negative)
+    )
     short = [name for name, flag in (("positives", up_short), ("negatives", down_short)) if flag]
     return Thresholds(round(1 - up, 6), round(down, 6), up_mean, down_mean, tuple(short))
 
 
-def _threshold(n: Any, right: Any, precision: float, most: float) -> tuple[float, float | None, bool]:
+def _threshold(
+    n: Floats, right: Floats, precision: float, bounds: tuple[float, float]
+) -> tuple[float, float | None, bool]:
     """Return how far rows are taken, the expected share of right ones, and whether that falls short.
 
     Args:
         n: pairs per bin of belief, the surest first.
         right: the expected number of right ones among them.
         precision: what is asked for.
-        most: how far from the sure end a single pair may be.
+        bounds: how far from the sure end every pair is taken, and no pair is.
     """
-    allowed = round(most * _BINS)
-    pairs, hits = n[:allowed].cumsum(), right[:allowed].cumsum()
+    always, most = (round(bound * _BINS) for bound in bounds)
+    pairs, hits = n[:most].cumsum(), right[:most].cumsum()
     if not len(pairs) or not pairs[-1]:
-        return most, None, False
+        return bounds[0], None, False
     means = hits / np.maximum(pairs, 1)
     good = np.flatnonzero((means >= precision) & (pairs > 0))
-    if len(good):
-        last = int(good[-1])
-        return (last + 1) / _BINS, round(float(means[last]), 4), False
-    return most, round(float(means[-1]), 4), True
+    last = max(int(good[-1]) + 1 if len(good) else 0, always)
+    if not pairs[min(last, len(pairs)) - 1]:  # nothing is that sure
+        best = float(means[pairs > 0].max())
+        last = min(round((1 - best + _BELOW_BEST) * _BINS), most)
+    mean = float(means[min(last, len(means)) - 1])
+    return last / _BINS, round(mean, 4), mean < precision - _BELOW_BEST
 
 
 def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Table:

@@ -96,7 +96,9 @@ class Grading(_Section):
 
     precision_of_positives: Annotated[float, Field(ge=0.5, lt=1)]
     precision_of_negatives: Annotated[float, Field(ge=0.5, lt=1)]
+    sure_positive: Annotated[float, Field(ge=0.5, lt=1)]
     least_positive: Annotated[float, Field(ge=0.5, lt=1)]
+    sure_negative: Annotated[float, Field(gt=0, le=0.5)]
     most_negative: Annotated[float, Field(gt=0, le=0.5)]
     subject_cap: Weight
     subject_query_cap: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]

@@ -26,6 +26,7 @@ Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _LEAST, _MOST = 1e-5, 0.985  # of a rate
+_LEAST_ALIKE = 0.05  # of the readings of one pair, when it is counted how much there is to learn from
 _WRONG = 0.01  # at least so many times as often as relevant chunks irrelevant ones get any event
 
 
@@ -91,7 +92,9 @@ class Channel:
     def inform(self, others: Floats, prior: Floats) -> None:
         """Say what the rest of the evidence believes: (rows,) probabilities with and without any evidence."""
         known = np.minimum((others - prior) ** 2 / (prior * (1 - prior)), 1.0)
-        self.informed = float((self.rows.count * known).sum())
+        n = np.bincount(self.rows.pair, self.rows.count)[self.rows.pair]
+        alike = 1 + np.maximum(n - 1, 0) * max(self.repeat, _LEAST_ALIKE)
+        self.informed = float((self.rows.count * known / alike).sum())
         self.trust = self.informed / (self.informed + self.shrinkage.informed)
 
 
