@@ -28,6 +28,7 @@ from ragwheel.labels.engine import RelationalEngine
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
 from ragwheel.labels.model.learned import LabelModel, Thresholds
+from ragwheel.labels.model.pooling import lent
 from ragwheel.labels.model.statistics import mean_ranks, weighted_rows
 from ragwheel.labels.policy import Policy
 
@@ -59,7 +60,7 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
         the mean score in millionths of the way from the worst to the best of its rankings.
     """
     readings = single_readings(facts.engine, evidence, policy, model)
-    totals = _totals(channel_totals(readings, policy, model))
+    totals = _with_lent(facts, _totals(channel_totals(readings, policy, model)), policy)
     counted = evidence.group_by(_PAIR).agg(n_evidence=_.count(), n_subjects=_.subject.nunique())
     rows = _left(_left(_left(counted, totals), _people(evidence)), _closeness(facts))
     rows = _left(rows, prior_log_odds(facts, model))
@@ -83,6 +84,15 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
         spread=rows.spread / MICRO,
         torn=torn,
     )  # fmt: skip
+
+
+def _with_lent(facts: Facts, totals: ibis.Table, policy: Policy) -> ibis.Table:
+    """Add to ``log_odds`` what close questions lend."""
+    if not policy.pooling.enabled:
+        return totals
+    totals = facts.engine.keep("own_totals", totals)
+    rows = _left(totals, lent(facts, totals, policy))
+    return rows.mutate(log_odds=rows.log_odds + rows.lent.fill_null(0)).drop("lent")
 
 
 def _left(left: ibis.Table, right: ibis.Table) -> ibis.Table:

@@ -91,6 +91,15 @@ class Prior(_Section):
     unranked: Annotated[float, Field(gt=0, lt=1)]
 
 
+class Pooling(_Section):
+    """How far questions that get nearly the same chunks lend each other their evidence."""
+
+    enabled: bool
+    closeness: Annotated[float, Field(ge=0.5, le=1)]
+    most_questions: Count
+    bound: Weight
+
+
 class Grading(_Section):
     """From beliefs to statuses."""
 
@@ -170,6 +179,7 @@ class Policy(_Section):
     answer: Answer
     reformulation: Reformulation
     prior: Prior
+    pooling: Pooling
     grading: Grading
     negatives: Negatives
     outdated: Outdated
