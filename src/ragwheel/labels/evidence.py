@@ -2,8 +2,8 @@
 
 Every rule takes the :class:`~ragwheel.labels.exposure.Facts` and the policy and gives rows of
 :data:`COLUMNS`. ``strength`` is how much of the kind's full weight the row carries (1.0 is all of it); for
-judgments it is the grade. ``propensity`` is the probability that the chunk got the attention that the
-evidence needs. A chunk that was only ``logged`` or ``returned`` never gets evidence against it.
+judgments it is the grade, for reading times the seconds. A chunk that was only ``logged`` or ``returned``
+never gets evidence against it.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
     place = ibis.row_number().over(group_by=[evidence[name] for name in group], order_by=order)
     first = evidence.mutate(place=place).filter(_.place < _EXAMPLES)
     return first.join(counts, group).select(
-        *group, "place", "n", "subjects", "direction", "strength", "propensity", "rank",
+        *group, "place", "n", "subjects", "direction", "strength", "rank",
         "assumed", "subject", "turn_id",
         "retrieval_id", "signal_id", "extra_id",
     )  # fmt: skip

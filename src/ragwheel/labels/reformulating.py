@@ -27,7 +27,7 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
         implicit_links(facts, policy, useful, said).select(*LINKS), distinct=False
     )  # fmt: skip
     good = _useful(direct).select(
-        "retrieval_id", "chunk_version", "propensity", "subject", "session_id", "exposure",
+        "retrieval_id", "chunk_version", "subject", "session_id", "exposure",
         "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
     )  # fmt: skip
     found = links.join(good, [("new_retrieval", "retrieval_id")])

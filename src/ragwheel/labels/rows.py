@@ -12,19 +12,17 @@ from ragwheel.labels.kinds import KINDS
 __all__ = ["COLUMNS", "rows"]
 
 COLUMNS: Final = (
-    "query_key", "chunk_version", "kind", "direction", "strength", "propensity", "subject", "turn_id",
-    "retrieval_id", "rank", "place", "exposure", "assumed", "at_ns", "session_id", "signal_id", "extra_id",
+    "query_key", "chunk_version", "kind", "direction", "strength", "subject", "turn_id", "retrieval_id",
+    "rank", "place", "exposure", "assumed", "at_ns", "session_id", "signal_id", "extra_id",
 )  # fmt: skip
 
 
-def rows(
-    table: ibis.Table, kind: Any, *, strength: Any = 1.0, propensity: Any = 1.0, **given: Any
-) -> ibis.Table:
+def rows(table: ibis.Table, kind: Any, *, strength: Any = 1.0, **given: Any) -> ibis.Table:
     """Rows of :data:`COLUMNS` from a table that has those columns which are not ``given``.
 
     Args:
         kind: the name of the kind, or a column of names.
-        strength, propensity: numbers or columns.
+        strength: a number or a column.
     """
     directions = [(name, rule.direction) for name, rule in KINDS.items()]
     kind = ibis.literal(kind) if isinstance(kind, str) else kind
@@ -32,7 +30,6 @@ def rows(
         "kind": kind,
         "direction": ibis.cases(*((kind == name, value) for name, value in directions), else_=0).cast("int8"),
         "strength": _float(strength),
-        "propensity": _float(propensity),
         "extra_id": ibis.null("string"),
         "place": (table.place if "place" in table.columns else ibis.null("int32")).cast("int32"),
         **given,
