@@ -41,8 +41,9 @@ __all__ = [
 STATUSES: Final = ("positive", "negative", "middle", "abstain")
 _DISAGREE: Final = "people disagree"
 _TORN: Final = "the evidence contradicts itself"
+_OPPOSED: Final = "opposite votes cancel each other"
 #: Reasons of abstentions that more of the same does not settle, but a person does.
-CONTRADICTIONS: Final = (_DISAGREE, _TORN)
+CONTRADICTIONS: Final = (_DISAGREE, _TORN, _OPPOSED)
 _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
 _BINS: Final = 1_000
@@ -55,9 +56,10 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
     """Return one row per pair with any evidence: what is believed of it, before anything is decided.
 
     Columns: query_key, chunk_version, ``belief`` (0-1), ``judged`` (a person's word decides), ``spread`` (by
-        how many grades people differ), ``torn`` (evidence for and against is of like strength), ``best``
-        (the number of the first negative strategy that applies), n_evidence, n_subjects, and ``closeness``:
-        the mean score in millionths of the way from the worst to the best of its rankings.
+        how many grades people differ), ``torn`` (evidence for and against is of like strength), ``opposed``
+        (the smaller part of the votes, for or against, weighs more than half of everything on either side),
+        ``best`` (the number of the first negative strategy that applies), n_evidence, n_subjects, and
+        ``closeness``: the mean score in millionths of the way from the worst to the best of its rankings.
     """
     readings = single_readings(facts.engine, evidence, policy, model)
     totals = _with_lent(facts, _totals(channel_totals(readings, policy, model)), policy)
@@ -66,7 +68,16 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
     rows = _left(rows, prior_log_odds(facts, model))
     zero = {
         name: rows[name].fill_null(0)
-        for name in ("log_odds", "plus", "minus", "n_people", "people", "spread")
+        for name in (
+            "log_odds",
+            "plus",
+            "minus",
+            "votes_for",
+            "votes_against",
+            "n_people",
+            "people",
+            "spread",
+        )
     }
     rows = rows.mutate(zero).mutate(
         best=_.best.fill_null(_NO_STRATEGY), prior=_.prior.fill_null(int(model.priors["", 0] * MICRO))
@@ -74,15 +85,17 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
     judged = rows.n_people > 0
     traces = 1 / (1 + (-((rows.log_odds + rows.prior) / MICRO)).exp())
     people = rows.people / ibis.greatest(rows.n_people, 1) / MICRO / 5
-    torn = (
-        ibis.least(rows.plus, rows.minus) > ibis.greatest(rows.plus, rows.minus) * policy.grading.max_conflict
-    )
+    most = policy.grading.max_conflict
+    torn = ibis.least(rows.plus, rows.minus) > ibis.greatest(rows.plus, rows.minus) * most
+    heaviest = ibis.greatest(rows.plus, rows.minus, rows.votes_for, rows.votes_against)
+    opposed = ibis.least(rows.votes_for, rows.votes_against) > heaviest * most
     return rows.select(
         *_PAIR, "best", "n_evidence", "n_subjects", "closeness",
         belief=ibis.ifelse(judged, people, traces).round(6),
         judged=judged,
         spread=rows.spread / MICRO,
         torn=torn,
+        opposed=opposed,
     )  # fmt: skip
 
 
@@ -170,7 +183,10 @@ def _capped(readings: ibis.Table, policy: Policy) -> ibis.Table:
 
 
 def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
-    """Return pair, channel, ``net`` (what it says, in millionths of log-odds) and the first strategy."""
+    """Return pair, channel, ``net`` (what it says, in millionths of log-odds) and the first strategy.
+
+    ``plus`` and ``minus`` are what its readings for, and against, say before they are set against each other.
+    """
     readings = _capped(readings, policy)
     sums = readings.group_by(*_PAIR, "channel", "positive").agg(
         total=_.reading.abs().sum().cast("int64"), most=_.reading.abs().max(), best=_.best.min()
@@ -181,7 +197,10 @@ def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> i
     sums = sums.mutate(whole=ibis.ifelse(sums.total > sums.most, whole, sums.total))
     signed = ibis.ifelse(sums.positive, sums.whole, -sums.whole)
     channels = sums.mutate(signed=signed).group_by(*_PAIR, "channel").agg(
-        net=_.signed.sum().cast("int64"), best=_.best.min()
+        net=_.signed.sum().cast("int64"),
+        plus=ibis.greatest(_.signed, 0).max(),
+        minus=ibis.greatest(-_.signed, 0).max(),
+        best=_.best.min(),
     )  # fmt: skip
     bound = ibis.cases(
         *((channels.channel == name, int(policy.channels.get(name, 0.0) * MICRO)) for name in CHANNELS),
@@ -191,8 +210,14 @@ def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> i
 
 
 def _totals(channels: ibis.Table) -> ibis.Table:
-    """Return pair, ``log_odds``, ``plus`` and ``minus`` over instruments, and the first strategy."""
+    """Return pair, ``log_odds``, ``plus`` and ``minus`` over instruments, votes, and the first strategy."""
+    votes = channels.channel == "explicit"
+    channels = channels.mutate(
+        votes_for=ibis.ifelse(votes, channels.plus, 0), votes_against=ibis.ifelse(votes, channels.minus, 0)
+    )
     return channels.group_by(_PAIR).agg(
+        votes_for=_.votes_for.max(),
+        votes_against=_.votes_against.max(),
         log_odds=_.net.sum().cast("int64"),
         plus=ibis.greatest(_.net, 0).sum().cast("int64"),
         minus=ibis.greatest(-_.net, 0).sum().cast("int64"),
@@ -282,6 +307,7 @@ def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Ta
         (rows.judged & (rows.spread > rule.human_spread), _DISAGREE),
         (rows.judged, ""),
         (rows.n_subjects < rule.min_subjects, "too few subjects"),
+        (rows.opposed, _OPPOSED),
         (between & rows.torn, _TORN),
         (between, "too little evidence"),
         ((rows.belief <= limits.negative) & (rows.best == _NO_STRATEGY), "no evidence against it"),
