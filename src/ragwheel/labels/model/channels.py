@@ -165,7 +165,8 @@ class Trials(Channel):
         seen = (trials * curve).sum(axis=1)
         if self.trust < 1 and seen.sum() > 0:
             relevant = seen[1] / seen.sum()
-            overall = float(np.clip(events.sum() / seen.sum(), 1e-5, 0.97))
+            level = relevant * self.prior[1] + (1 - relevant) * self.prior[0]
+            overall = float((events.sum() + rates * level) / (seen.sum() + rates))
             prior = np.log(self.prior[1] / self.prior[0])
             ratio = np.exp(prior + self.trust * (np.log(base[1] / base[0]) - prior))
             low = overall / (relevant * ratio + 1 - relevant)
