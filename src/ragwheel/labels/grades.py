@@ -55,11 +55,12 @@ Floats = npt.NDArray[np.float64]
 def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
     """Return one row per pair with any evidence: what is believed of it, before anything is decided.
 
-    Columns: query_key, chunk_version, ``belief`` (0-1), ``judged`` (a person's word decides), ``spread`` (by
-        how many grades people differ), ``torn`` (evidence for and against is of like strength), ``opposed``
-        (the smaller part of the votes, for or against, weighs more than half of everything on either side),
-        ``best`` (the number of the first negative strategy that applies), n_evidence, n_subjects, and
-        ``closeness``: the mean score in millionths of the way from the worst to the best of its rankings.
+    Columns: query_key, chunk_version, ``belief`` (0-1), ``said`` (the log-odds of the evidence alone),
+        ``judged`` (a person's word decides), ``spread`` (by how many grades people differ), ``torn``
+        (evidence for and against is of like strength), ``opposed`` (votes for and against are, and
+        outweigh everything else), ``best`` (the number of the first negative strategy that applies),
+        n_evidence, n_subjects, and ``closeness``: the mean score in millionths of the way from the worst
+        to the best of its rankings.
     """
     readings = single_readings(facts.engine, evidence, policy, model)
     totals = _with_lent(facts, _totals(channel_totals(readings, policy, model)), policy)
@@ -96,6 +97,7 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
         spread=rows.spread / MICRO,
         torn=torn,
         opposed=opposed,
+        said=rows.log_odds / MICRO,
     )  # fmt: skip
 
 
@@ -311,6 +313,7 @@ def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Ta
         (between & rows.torn, _TORN),
         (between, "too little evidence"),
         ((rows.belief <= limits.negative) & (rows.best == _NO_STRATEGY), "no evidence against it"),
+        ((rows.belief <= limits.negative) & (rows.said > -rule.least_against), "too little evidence"),
         else_="",
     )
     rows = rows.mutate(reason=reason)

@@ -109,6 +109,7 @@ class Grading(_Section):
     least_positive: Annotated[float, Field(ge=0.5, lt=1)]
     sure_negative: Annotated[float, Field(gt=0, le=0.5)]
     most_negative: Annotated[float, Field(gt=0, le=0.5)]
+    least_against: Weight
     subject_cap: Weight
     subject_query_cap: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
     min_subjects: Count

@@ -1,9 +1,9 @@
 """Questions that are asked once: paraphrases lend each other their evidence, as far as they agree.
 
-Two query groups are close when the store itself returned nearly the same chunks for both. Closeness alone does
-not make them one need: how often close questions also *use* the same chunks is counted over the whole store,
-and what one lends the other is scaled by that. Two questions that both used chunks, but none in common, lend
-each other nothing.
+Two query groups are close when the store itself returned nearly the same chunks for both. Closeness
+alone does not make them one need: how often close questions also *use* the same chunks is counted over
+the whole store, and what one lends the other is scaled by that. Two questions that both used chunks, but
+none in common, lend each other nothing.
 """
 
 from __future__ import annotations
