@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import closing
 
 import pytest
@@ -31,6 +32,29 @@ def engine():
 @pytest.fixture
 def policy():
     return load_policy()
+
+
+@pytest.fixture
+def fixed(policy):
+    """The packaged policy with rates that stay where it sets them, and with other rules by section."""
+
+    def changed(**sections):
+        sections = {"learning": {"enabled": False}} | sections
+        updates = {name: getattr(policy, name).model_copy(update=rules) for name, rules in sections.items()}
+        return policy.model_copy(update=updates)
+
+    return changed
+
+
+@pytest.fixture
+def expected(policy):
+    """The belief of a chunk at a rank with so many log-odds of evidence, by the priors of the policy."""
+
+    def belief(rank, log_odds=0.0):
+        prior = policy.prior.log_odds_first + policy.prior.slope * math.log(rank)
+        return pytest.approx(1 / (1 + math.exp(-prior - log_odds)), abs=1e-5)
+
+    return belief
 
 
 @pytest.fixture

@@ -19,13 +19,16 @@ def test_contradictory_signals_abstain_and_are_counted(store, tmp_path):
     assert report.dropped["grade: abstained, opposite votes cancel each other"] == 1
 
 
-def test_a_session_that_never_ends_is_one_subject(store, grades):
+def test_a_session_that_never_ends_is_one_subject(store, grades, policy, fixed, expected):
     for n in range(60):
         store.ask(QUERY, ["a", "b"], prompted=[1, 2], cited=[1], session_id="forever")
         store.ask(f"something else {n}", ["c"], session_id="forever")
     found = grades()["a"]
     assert (found["n_evidence"], found["n_subjects"]) == (60, 1)
-    assert found["belief"] < 0.9
+    alone = grades(fixed())["a"]["belief"]
+    assert alone <= expected(1, policy.channels["citation"]).expected + 1e-6, "one instrument has a bound"
+    strict = grades(fixed(grading={"min_subjects": 2}))["a"]
+    assert (strict["status"], strict["reason"]) == ("abstain", "too few subjects")
 
 
 def test_reused_ids_are_versions_and_evidence_stays_with_the_version_it_saw(store, grades):
@@ -47,6 +50,8 @@ def test_an_empty_answer_says_nothing(store, evidence, answer):
 def test_a_chunk_without_text_makes_no_row_and_is_counted(store, tmp_path):
     store.chunk("a", "")
     store.ask(QUERY, ["a", "b"], prompted=[1, 2], cited=[1, 2])
+    for chunk in "ab":
+        store.judge(QUERY, chunk, 5)
     report = build(store.path, tmp_path / "out", options=ALL)
     assert report.rows["pairs"]["train"] == 1
     assert report.dropped["chunk: it has no text"] == 1
@@ -55,23 +60,26 @@ def test_a_chunk_without_text_makes_no_row_and_is_counted(store, tmp_path):
 def test_a_retrieval_without_a_query_is_counted(store, tmp_path):
     """As when spans were exported without their content."""
     store.ask("", ["a", "b"], prompted=[1, 2], cited=[1])
-    store.ask(QUERY, ["a", "b"], prompted=[1, 2], cited=[1, 2])
+    for _ in range(3):
+        store.ask(QUERY, ["a", "b"], prompted=[1, 2], cited=[1, 2])
     report = build(store.path, tmp_path / "out", options=ALL)
     assert report.rows["pairs"]["train"] == 2
     assert report.dropped["retrieval: its query has no text"] == 1
 
 
-def test_one_subject_with_ten_thousand_clicks_makes_no_row(store, tmp_path):
-    asked = store.ask(QUERY, ["a", "b"], answer=None)
-    store._run("BEGIN")
-    for n in range(10_000):
-        store.signal(asked, "click", "a", subject="mallory", event_id=f"e{n}")
-    store._run("COMMIT")
+def test_ten_thousand_clicks_of_one_subject_make_the_rows_of_one(store, tmp_path):
     store.ask("what is tea?", ["c"], cited=[1])
-    report = build(store.path, tmp_path / "out", options=ALL)
-    assert report.evidence["click"] == 10_000
-    assert report.rows["pairs"]["train"] == 1
-    assert report.dropped["grade: abstained, too little evidence"] == 1
+    asked = store.ask(QUERY, ["a", "b"], answer=None)
+    store.signal(asked, "click", "b", subject="mallory", event_id="first")
+    once = build(store.path, tmp_path / "once", options=ALL)
+    store._run("BEGIN")
+    for n in range(9_999):
+        store.signal(asked, "click", "b", subject="mallory", event_id=f"e{n}")
+    store._run("COMMIT")
+    often = build(store.path, tmp_path / "often", options=ALL)
+    assert (once.evidence["click"], often.evidence["click"]) == (1, 10_000)
+    assert often.rows == once.rows
+    assert often.grades == once.grades
 
 
 @pytest.mark.parametrize(

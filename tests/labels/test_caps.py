@@ -8,35 +8,45 @@ QUERY = "how do I rotate a log file?"
 CHUNKS = [f"c{n}" for n in range(10)]
 
 
-def capped(policy, **rules):
-    return policy.model_copy(update={"grading": policy.grading.model_copy(update=rules)})
-
-
-def test_who_praises_everything_has_as_much_to_give_as_who_praises_one(store, grades, policy):
+def test_who_praises_everything_has_as_much_to_give_as_who_praises_one(
+    store, grades, policy, fixed, expected
+):
     one = store.ask(QUERY, [*CHUNKS, "only"], answer=None)
     store.signal(one, "thumbs_up", "only", subject="ann")
     for chunk in CHUNKS:
         store.signal(one, "thumbs_up", chunk, subject="mallory")
-    prior = policy.grading.prior_log_odds
-    found = grades(capped(policy, subject_query_cap=1.0))
-    for chunk, log_odds in {"only": 1.0, **dict.fromkeys(CHUNKS, 0.1)}.items():
-        assert found[chunk]["belief"] == pytest.approx(1 / (1 + 2.718281828 ** -(prior + log_odds)), abs=1e-4)
-    assert grades()["c0"]["belief"] == grades()["only"]["belief"], "the packaged policy has no such bound"
+    bounded, free = grades(fixed(grading={"subject_query_cap": 1.0})), grades(fixed())
+    for rank, chunk in enumerate([*CHUNKS, "only"], 1):
+        assert bounded[chunk]["belief"] == expected(rank, 1.0 if chunk == "only" else 0.1)
+        whole = policy.weights["thumbs_up"]
+        assert free[chunk]["belief"] == expected(rank, whole), "the packaged policy has no such bound"
 
 
-def test_praise_and_blame_are_bounded_apart(store, grades, policy):
+def test_praise_and_blame_are_bounded_apart(store, grades, fixed, expected):
     asked = store.ask(QUERY, CHUNKS, answer=None)
     store.signal(asked, "thumbs_up", "c0", subject="ann")
     for chunk in CHUNKS[1:]:
         store.signal(asked, "delete", chunk, subject="ann")
-    found = grades(capped(policy, subject_query_cap=1.0))
-    alone = 1 / (1 + 2.718281828 ** -(policy.grading.prior_log_odds + 1.0))
-    assert found["c0"]["belief"] == pytest.approx(alone, abs=1e-4)
+    found = grades(fixed(grading={"subject_query_cap": 1.0}))
+    assert found["c0"]["belief"] == expected(1, 1.0)
+    assert found["c1"]["belief"] == expected(2, -1 / 9)
 
 
-def test_what_the_llm_cited_is_not_the_word_of_who_asked(store, grades, policy):
+@pytest.mark.parametrize("cap", [0.5, 1.0, 3.0])
+def test_nobody_moves_a_chunk_further_than_the_cap(store, grades, fixed, expected, cap):
+    asked = store.ask(QUERY, CHUNKS, answer=None)
+    for kind in ("click", "copy", "bookmark", "thumbs_up"):
+        store.signal(asked, kind, "c0", subject="mallory")
+    for kind in ("delete", "thumbs_down"):
+        store.signal(asked, kind, "c1", subject="mallory")
+    found = grades(fixed(grading={"subject_cap": cap}))
+    assert expected(1).expected < found["c0"]["belief"] <= expected(1, cap).expected + 1e-6
+    assert expected(2).expected > found["c1"]["belief"] >= expected(2, -cap).expected - 1e-6
+
+
+def test_what_the_llm_cited_is_not_the_word_of_who_asked(store, grades, fixed):
     store.ask(QUERY, CHUNKS, prompted=[1, 2, 3], cited=[1, 2, 3], user_id="ann")
-    tight = capped(policy, subject_query_cap=0.1)
+    tight = fixed(grading={"subject_query_cap": 0.1})
     assert {c: row["belief"] for c, row in grades(tight).items()} == {
-        c: row["belief"] for c, row in grades().items()
+        c: row["belief"] for c, row in grades(fixed()).items()
     }

@@ -36,7 +36,7 @@ def test_what_a_file_leaves_out_stays(tmp_path):
 
 def test_policy_is_frozen():
     with pytest.raises(ValueError, match="frozen"):
-        load_policy().grading.prior = 0.9
+        load_policy().grading.min_subjects = 2
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,13 @@ def test_policy_is_frozen():
         ("[weights]\nclicks = 1", r"\[weights\] has no 'clicks'; allowed: cited, click, "),
         ("[weights]\njudged_human = 1", "has no 'judged_human'"),
         ("[channels]\nmood = 1", r"\[channels\] has no 'mood'; allowed: citation, "),
-        ("[grading]\npriors = 0.4", "there is no grading.priors; allowed here: prior, positive"),
+        ("[grading]\npriors = 0.4", "there is no grading.priors; allowed here: precision_of_positives, "),
         ("[grade]\nprior = 0.4", "there is no grade; allowed here: version, weights"),
-        ("[grading]\nprior = 1.5", r"grading.prior: .* less than 1 \(got 1.5\)"),
+        ("[prior]\nunranked = 1.5", r"prior.unranked: .* less than 1 \(got 1.5\)"),
+        ("[grading]\nprecision_of_positives = 1", "grading.precision_of_positives: .* less than 1"),
+        ("[grading]\nprecision_of_negatives = 0.4", "grading.precision_of_negatives: "),
+        ("[learning]\ninformed = 0", "learning.informed: "),
+        ("[prior]\nslope = 1", "prior.slope: .*less than or equal to 0"),
         ("[weights]\nclick = -1", r"weights.click: .*\(got -1\)"),
         ("[weights]\nclick = nan", "weights.click"),
         ("[dwell]\nbounce_s = 'long'", "dwell.bounce_s: .*got 'long'"),

@@ -9,7 +9,7 @@ import pytest
 from ragwheel.datasets import build
 from ragwheel.labels import why
 from ragwheel.labels.exposure import facts
-from ragwheel.labels.position.choose import examine
+from ragwheel.labels.position.choose import examine, propensity_curve
 from ragwheel.labels.position.counts import Counts
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -41,7 +41,7 @@ def people_click(store, *, queries=2, times=10, **given):
                     store.signal(asked, "copy", ranked[1])
 
 
-def test_the_estimate_is_used_and_reported(store, engine, policy, known, evidence):
+def test_the_estimate_is_used_and_reported(store, policy, known):
     people_click(store)
     found = examine(known(), ruled(policy))
     assert found.method == "pbm"
@@ -51,17 +51,21 @@ def test_the_estimate_is_used_and_reported(store, engine, policy, known, evidenc
         "randomised: nothing was randomised (ragwheel.explore); "
         "harvested: only one retriever version was in use"
     )
-    (verdict,) = why(store.path, "question 1", "a", policy=ruled(policy))
+    assert propensity_curve(3, ruled(policy), found) == pytest.approx((1, 1, 0.5, 0.5))
+    off = policy.learning.model_copy(update={"enabled": False})
+    (verdict,) = why(store.path, "question 1", "a", policy=ruled(policy).model_copy(update={"learning": off}))
     assert verdict.examination == found
-    (copied,) = [reason for reason in verdict.reasons if reason.kind == "copy"]
-    assert "at rank 2 (attention there: 0.50)" in copied.text
+    first, second = (verdict.model.weights["passed_over", place] for place in (1, 2))
+    assert first < second < 0, "it says less that something was left alone where fewer people look"
 
 
-def test_too_few_clicks_leave_the_documented_curve(store, policy, known, evidence):
+def test_too_few_clicks_leave_the_documented_curve(store, policy, known):
     people_click(store, queries=1, times=2)
     found = examine(known(), policy)
     assert (found.method, found.why_not) == ("default", "6 clicks, at least 500 needed")
-    assert [row["propensity"] for row in evidence("copy")] == pytest.approx([2**-0.5] * 2)
+    assert propensity_curve(9, policy, found) == pytest.approx(
+        (1, 1, 2**-0.5, 3**-0.5, *[policy.examination.floor] * 6)
+    )
 
 
 @pytest.mark.parametrize(
