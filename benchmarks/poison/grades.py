@@ -13,11 +13,13 @@ import ibis
 from ibis import _
 
 from ragwheel.labels import load_policy
+from ragwheel.labels.capping import MICRO
 from ragwheel.labels.engine import Engine, RelationalEngine
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import grade
-from ragwheel.labels.learning import learn
+from ragwheel.labels.grades import prior_log_odds
+from ragwheel.labels.model.learning import learn
+from ragwheel.labels.pipeline import grade_rows
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.labels.text import query_key
 from ragwheel.store import open_store
@@ -49,12 +51,13 @@ DEFENCES: Final[Mapping[str, Defence]] = {
 class Grades:
     """By (query key, the app's chunk id): what a training set would be told, and which are positives.
 
-    Where the policy abstains nothing is told, which is the grade of what is believed without evidence.
+    Where the policy abstains nothing is told, which is the grade of what is believed without evidence:
+    ``unsaid``, by the rank of the chunk.
     """
 
     told: Mapping[Pair, float]
     positives: frozenset[Pair]
-    unsaid: float
+    unsaid: Mapping[Pair, float]
 
     def precision(self, truth: set[Pair]) -> float:
         """Share of the positives that are right."""
@@ -88,22 +91,25 @@ def _grades(engine: RelationalEngine, known: Facts, evidence: ibis.Table, defenc
     policy = load_policy(defence.policy)
     if not defence.subjects:
         evidence = evidence.mutate(subject=ibis.coalesce(evidence.signal_id, evidence.turn_id))
-    trust = learn(known, evidence, policy)
-    graded = grade(known, evidence, policy, trust).filter(_.status != "abstain")
-    named = graded.join(known.chunks.select("chunk_version", "chunk_id"), "chunk_version")
-    rows = engine.arrow(named).to_pylist()
+    model = learn(known, evidence, policy)
+    names = known.chunks.select("chunk_version", "chunk_id")
+    graded = grade_rows(known, evidence, policy, model).filter(_.status != "abstain")
+    rows = engine.arrow(graded.join(names, "chunk_version")).to_pylist()
+    priors = engine.arrow(prior_log_odds(known, model).join(names, "chunk_version")).to_pylist()
+    unsaid = {
+        (row["query_key"], row["chunk_id"]): 5 / (1 + math.exp(-row["prior"] / MICRO)) for row in priors
+    }
     told = {(row["query_key"], row["chunk_id"]): row["grade"] for row in rows}
     positives = {(row["query_key"], row["chunk_id"]) for row in rows if row["status"] == "positive"}
-    return Grades(told, frozenset(positives), 5 / (1 + math.exp(-trust.prior_log_odds)))
+    return Grades(told, frozenset(positives), unsaid)
 
 
 def effect(clean: Grades, lied: Grades, world: World, target: int) -> Effect:
     """What the lies did; ``target`` is the index of a chunk, or -1."""
     truth = {(query_key(query) or "", chunk) for query, chunk in world.relevant_pairs()}
     pairs = set(clean.told) | set(lied.told)
-    moved = {
-        pair for pair, grade in lied.told.items() if abs(grade - clean.told.get(pair, clean.unsaid)) > 1.0
-    }
+    before = {**lied.unsaid, **clean.unsaid, **clean.told}
+    moved = {pair for pair, grade in lied.told.items() if abs(grade - before.get(pair, grade)) > 1.0}
     about = {pair for pair in pairs if target >= 0 and pair[1] == world.chunks[target][0]}
     return Effect(
         moved=len(moved) / max(1, len(pairs)),
