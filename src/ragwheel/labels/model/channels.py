@@ -314,7 +314,7 @@ class Grades(Channel):
             shares.append(n / n.sum())
         ratios = np.log(shares[1] / shares[0])
         seen = np.bincount(band, self.rows.count, 6) * self.trust
-        blended = self.prior + seen / (seen + some) * (ratios - self.prior)
+        blended = self.prior + seen / (seen + some / 6) * (ratios - self.prior)
         self.ratios = np.maximum.accumulate(blended)
 
     def weights(self) -> Iterator[tuple[str, int, float]]:
