@@ -1,7 +1,8 @@
-"""The label model: what it learns from agreement, and what it leaves to the policy."""
+"""What the label model learns from traces, and what it leaves to the policy."""
 
 from __future__ import annotations
 
+import math
 import random
 from contextlib import closing
 
@@ -11,18 +12,17 @@ from ragwheel.judgments import import_evalset
 from ragwheel.labels import graded, why
 from ragwheel.labels.evidence import collect
 from ragwheel.labels.exposure import facts
-from ragwheel.labels.learning import learn
+from ragwheel.labels.model.learning import learn, prior_model
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.read import TextReader, read_store
 from ragwheel.labels.text import query_key
-from ragwheel.labels.trust import default_trust
 from ragwheel.store import open_store
 from ragwheel.testing import Liars, TraceSpec, write_traces
 
 
 @pytest.fixture
-def trust(engine, policy):
-    """What is learned from a database."""
+def learned(engine, policy):
+    """The model of a database."""
 
     def compute(path, rules=policy):
         with closing(open_store(path)) as connection:
@@ -32,16 +32,21 @@ def trust(engine, policy):
     return compute
 
 
-def test_a_store_without_enough_readings_is_weighed_as_the_policy_says(store, trust, policy):
+def test_a_store_without_enough_readings_is_weighed_as_the_policy_says(store, learned, policy):
     asked = store.ask("a question", ["a", "b"], prompted=[1, 2], cited=[1])
     store.signal(asked, "click", "a")
-    assert trust(store.path) == default_trust(policy)
+    model, prior = learned(store.path), prior_model(policy)
+    assert model.learned == ()
+    assert model.weights.keys() == prior.weights.keys()
+    for key in (("cited", 1), ("prompted_not_cited", 2), ("click", 1), ("passed_over", 1), ("thumbs_up", 0)):
+        assert model.weights[key] == pytest.approx(prior.weights[key], abs=0.15), key
+    assert model.priors["kb", 1] == pytest.approx(prior.priors["", 1], abs=0.3)
 
 
-def test_sensitivity_and_specificity_come_out_as_the_traffic_was_made(tmp_path, trust):
+def test_sensitivity_and_specificity_come_out_as_the_traffic_was_made(tmp_path, learned):
     spec = TraceSpec(turns=900, queries=60, chunks=300, k=10, returned=10, zipf=0.1, seed=3)
     world = write_traces(tmp_path / "traces.db", spec)
-    learned = trust(tmp_path / "traces.db").learned["citation"]
+    model = learned(tmp_path / "traces.db")
     truth = world.relevant_pairs()
     prompted, cited = [0, 0], [0, 0]
     with closing(open_store(tmp_path / "traces.db")) as connection:
@@ -49,10 +54,10 @@ def test_sensitivity_and_specificity_come_out_as_the_traffic_was_made(tmp_path, 
             relevant = (query, chunk) in truth
             prompted[relevant] += 1
             cited[relevant] += was_cited
-    assert learned.sensitivity == pytest.approx(cited[1] / prompted[1], abs=0.08)
-    assert learned.specificity == pytest.approx(1 - cited[0] / prompted[0], abs=0.08)
-    again = trust(tmp_path / "traces.db")
-    assert again == trust(tmp_path / "traces.db"), "the same store, the same trust"
+    rate = [cited[relevant] / prompted[relevant] for relevant in (0, 1)]
+    assert "citation" in model.learned
+    assert model.channels["citation"].ratio == pytest.approx(math.log(rate[1] / rate[0]), abs=0.4)
+    assert learned(tmp_path / "traces.db") == model, "the same store, the same model"
 
 
 _PROMPTED_AND_CITED = """
@@ -70,46 +75,54 @@ def _answered(store, judge, *, questions=40, people=4):
         for person in range(people):
             cited = 1 if rng.random() < 0.9 else rng.choice((2, 3))
             store.ask(query, chunks, prompted=[1, 2, 3], cited=[cited], user_id=f"u{person}")
-        for place, chunk in enumerate(chunks):
+        for place, chunk in enumerate(chunks if judge else ()):
             store.judge(query, chunk, judge(rng, place), judge="robot", human=False)
 
 
-def test_a_judge_who_throws_dice_is_hardly_believed(store, trust, policy):
+def test_a_judge_who_throws_dice_is_hardly_believed(store, learned, policy):
     _answered(store, lambda rng, _place: rng.choice((0, 5)))
-    found = trust(store.path)
-    assert {"citation", "judge"} <= set(found.learned)
-    assert found.weights["judged_llm", 1, 0] < policy.weights["judged_llm"] / 2
+    found = learned(store.path)
+    assert "citation" in found.learned
+    says = found.weights["judged_llm", 5] - found.weights["judged_llm", 0]
+    whole = 2 * policy.weights["judged_llm"]
+    assert 0 <= says < 0.65 * whole, "120 readings, of which the prior counts as thirty in each class"
 
 
-def test_a_judge_who_agrees_with_the_citations_is_believed_more_than_by_default(store, trust, policy):
+def test_a_judge_who_agrees_with_the_citations_is_believed_more_than_by_default(store, learned, policy):
     _answered(store, lambda _rng, place: 0 if place else 5)
-    found = trust(store.path)
-    assert found.weights["judged_llm", 1, 0] > policy.weights["judged_llm"]
-    assert found.says()["judge"]["votes"] == 120
+    found = learned(store.path)
+    assert found.weights["judged_llm", 5] > policy.weights["judged_llm"]
+    assert found.weights["judged_llm", 0] < -policy.weights["judged_llm"]
+    assert found.describe()["judge"]["readings"] == 120
 
 
-def test_learning_can_be_switched_off(store, trust, tmp_path):
+def test_learning_can_be_switched_off(store, learned, tmp_path):
     _answered(store, lambda _rng, place: 0 if place else 5)
     file = tmp_path / "off.toml"
     file.write_text("[learning]\nenabled = false\n")
     rules = load_policy(file)
-    assert trust(store.path, rules) == default_trust(rules)
+    found, prior = learned(store.path, rules), prior_model(rules)
+    assert (found.learned, found.weights) == ((), prior.weights)
+    assert {rank: value for (_source, rank), value in found.priors.items()} == {
+        rank: value for (_source, rank), value in prior.priors.items()
+    }
 
 
-def test_people_anchor_what_is_learned_and_why_tells(store, trust):
+def test_people_anchor_what_is_learned_and_why_tells(store, learned):
     _answered(store, lambda rng, _place: rng.choice((0, 5)))
     for n in range(20):
         for place, chunk in enumerate("abc"):
             store.judge(f"question number {n}", f"q{n}{chunk}", 0 if place else 5)
-    found = trust(store.path)
+    found = learned(store.path)
     assert found.anchors == 60
     (verdict,) = why(store.path, "question number 30", "q30a")
-    assert verdict.trust == found
+    assert verdict.model.weights == found.weights
+    assert verdict.model.anchors == 60
 
 
-def test_judgments_of_a_test_set_teach_nothing(store, trust, tmp_path):
-    _answered(store, lambda rng, _place: rng.choice((0, 5)))
-    before = trust(store.path)
+def test_judgments_of_a_test_set_teach_nothing(store, learned, tmp_path):
+    _answered(store, None)
+    before = learned(store.path)
     rows = [
         f"question number {n},q{n}{chunk},{0 if place else 5}"
         for n in range(20)
@@ -117,11 +130,11 @@ def test_judgments_of_a_test_set_teach_nothing(store, trust, tmp_path):
     ]
     (tmp_path / "held.csv").write_text("\n".join(["query,chunk_id,grade", *rows]))
     import_evalset(store.path, tmp_path / "held.csv", use="test")
-    held = trust(store.path)
+    held = learned(store.path)
     assert held.anchors == 0
-    assert held.repeats == before.repeats
+    assert held.weights == before.weights
     import_evalset(store.path, _renamed(tmp_path / "held.csv"), use="train")
-    assert trust(store.path).anchors == 60
+    assert learned(store.path).anchors == 60
 
 
 def _renamed(path):

@@ -64,7 +64,7 @@ def test_too_few_clicks_leave_the_documented_curve(store, policy, known):
     found = examine(known(), policy)
     assert (found.method, found.why_not) == ("default", "6 clicks, at least 500 needed")
     assert propensity_curve(9, policy, found) == pytest.approx(
-        (1, 1, 2**-0.5, 3**-0.5, *[policy.examination.floor] * 6)
+        [max(max(place, 1) ** -policy.examination.exponent, policy.examination.floor) for place in range(10)]
     )
 
 
