@@ -25,6 +25,9 @@ def test_contradictions_come_first_and_what_is_sure_last(store):
 
 
 def test_of_each_tier_one_chunk_of_every_query_comes_before_the_second_of_any(store):
+    for question in ("one click?", "another click?"):
+        asked = store.ask(question, ["top", "middle", "low"], shown=[1, 2, 3], answer=None)
+        store.signal(asked, "click", "low")
     found = [one for one in candidates(store.path, judge="ann") if one.why == "abstained"]
     first = [one.query for one in found[:2]]
     assert len(found) >= 3
