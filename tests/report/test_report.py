@@ -231,12 +231,25 @@ def test_an_estimated_curve_is_drawn_with_its_interval(folder, tmp_path, options
     manifest = json.loads(path.read_text())
     curve = {"theta": [1, 0.6, 0.4], "low": [1, 0.5, 0.3], "high": [1, 0.7, 0.5]}
     manifest["examination"] = {"method": "pbm", "identifiable": True, "clicks": 900, "queries": 50, **curve}
-    manifest["trust"] = {"citation": {"votes": 120, "sensitivity": 0.9, "specificity": 0.8, "repeat": 0.1}}
+    numbers = {"readings": 120, "informed": 90.0, "learned_share": 0.75, "repeat": 0.1}
+    ratios = {"log_likelihood_ratio": 0.2, "prior_log_likelihood_ratio": 2.8}
+    manifest["trust"] = {"citation": numbers | ratios}
+    bins = [{"from": 0.8, "to": 1.0, "pairs": 60, "belief": 0.9, "relevant": 0.85}]
+    manifest["reliability"] = {"judged": 60, "calibration_error": 0.05, "bins": bins}
     path.write_text(json.dumps(manifest))
     made = make_report(folder / "app.db", replace(options, dataset=tmp_path / "dataset"))
     words = Outline(made.html()).words
     assert "estimated (pbm) from 900 clicks on 50 queries" in words
-    assert "citation12090%80%10%" in words
+    assert "citation120cited: +0.2+2.875%0.10" in words
+    assert "Found to say little about relevance in these traces: citation." in words
+    assert "80% to 100%6090%85%" in words
+    assert "calibration error 0.050" in words
+
+
+def test_without_enough_judgments_the_report_says_how_many_would_settle_it(made):
+    words = Outline(made.html()).words
+    assert "so far 0, so 50 more would settle it" in words
+    assert "ragwheel grade --db" in words
 
 
 def test_the_command(folder, tmp_path, monkeypatch):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -22,6 +23,7 @@ from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, loa
 from ragwheel.datasets.writer import RowWriter, check_target, schemas, staging
 from ragwheel.errors import DatasetError
 from ragwheel.labels.engine import open_engine
+from ragwheel.labels.model.wording import model_warnings
 from ragwheel.labels.negatives import Encoder, vet
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.read_parquet import is_traces
@@ -88,6 +90,7 @@ def build(
             _write_splits(folder, labelled, previous)
             write_formats(folder, folder / "exports", [name for name in OTHERS if name in options.formats])
             report = _report(out, labelled, writer, sticky, clock)
+            report = replace(report, warnings=(*report.warnings, *_label_warnings(db, labelled, policy)))
             if unreadable:
                 report = replace(report, warnings=(not_counted(unreadable), *report.warnings))
             write_card(folder, labelled.tables, report)
@@ -207,7 +210,18 @@ def _report(
         stages_s=clock.stages_s,
         trust=labelled.model.describe(),
         examination=labelled.known.examination.says() if labelled.known.examination else {},
+        reliability=labelled.reliability,
     )
+
+
+def _label_warnings(db: str | Path, labelled: Labelled, policy: Policy) -> Iterator[str]:
+    """Yield what the label model found that a person should know, with the next command."""
+    asked = {
+        "positives": policy.grading.precision_of_positives,
+        "negatives": policy.grading.precision_of_negatives,
+    }
+    command = "ragwheel grade" if is_traces(db) else f"ragwheel grade --db {db}"
+    return model_warnings(labelled.model, asked, command)
 
 
 def _nothing(db: str | Path, labelled: Labelled, unreadable: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums, file_digest
+from ragwheel.labels.model.wording import channel_sentence
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.read import StoreTables
 
@@ -59,6 +60,7 @@ def write_manifest(
         "grades": report.grades,
         "trust": report.trust,
         "examination": report.examination,
+        "reliability": report.reliability,
         "negatives": report.negatives,
         "dropped": report.dropped,
         "warnings": list(report.warnings),
@@ -132,7 +134,7 @@ them for later builds.
 
 ## Learned trust
 
-{_table(("channel", "what was learned"), {name: _trust(found) for name, found in report.trust.items()})}
+{_trust(report.trust)}
 
 ## Negatives by strategy
 
@@ -203,8 +205,12 @@ def _config(name: str, counts: Mapping[str, int], *, default: bool) -> str:
     return f"{head}  data_files:\n{files}"
 
 
-def _trust(found: Mapping[str, float]) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in found.items())
+def _trust(trust: Mapping[str, Mapping[str, float]]) -> str:
+    """Return a line per instrument, the log-likelihood ratio of its event learned and in the policy."""
+    if not trust:
+        return "Nothing was learned: every kind of evidence weighs what the policy says."
+    lines = "\n".join(f"* {channel_sentence(name, numbers)}" for name, numbers in trust.items())
+    return f"How much more often relevant chunks get it than others, as ln(ratio):\n\n{lines}"
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from ragwheel.datasets.llm_judged import only_judged_are_trained, without_judged
 from ragwheel.datasets.options import SPLITS, BuildOptions
 from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
 from ragwheel.errors import LeakError
+from ragwheel.labels.calibration import reliability
 from ragwheel.labels.engine import RelationalEngine
 from ragwheel.labels.exposure import Facts
 from ragwheel.labels.naming import wordings
@@ -118,6 +119,7 @@ def label(given: Inputs) -> Labelled:
         ranked=engine.keep("ranked", _ranked(known, tables, assigned, usable)),
         policy=policy,
         model=model,
+        reliability=reliability(store, policy),
         dropped=dropped,
     )
 

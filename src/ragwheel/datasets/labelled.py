@@ -43,6 +43,7 @@ class Labelled:
     policy: Policy
     model: LabelModel
     encoder: Encoder | None = None
+    reliability: Mapping[str, Any] = field(default_factory=dict)
     dropped: Counter[str] = field(default_factory=Counter)
 
     def chunks(self) -> Iterator[tuple[int, list[GradedChunk]]]:

@@ -73,10 +73,27 @@ class Progress(Protocol):
 class BuildReport:
     """What a build did.
 
-    ``rows[config][split]`` counts dataset rows, ``grades`` pairs by status, ``negatives`` usable negatives by
-    strategy, ``dropped`` what was left out by rule. ``warnings`` are for people. ``trust`` is what
-    was learned of each channel; one that is not in it was weighed as the policy says. ``examination`` is how
-    much people look at each rank, as :meth:`ragwheel.labels.position.Examination.says` says it.
+    Attributes:
+        out: the folder.
+        rows: dataset rows by config and split.
+        groups: query groups by split.
+        evidence: pieces of evidence by kind.
+        grades: pairs by status.
+        negatives: usable negatives by strategy.
+        dropped: what was left out, by rule.
+        warnings: sentences for people, each with what to do.
+        elapsed_s: how long the build took; ``stages_s`` each of its stages.
+        sticky_from: the folder whose splits were kept; None: there was none.
+        trust: by instrument, what was learned: ``readings``, ``informed`` (about how many of them other
+            evidence knew something), ``learned_share`` (0-1: how far the traces rather than the policy
+            decide), ``log_likelihood_ratio`` of the event and ``prior_log_likelihood_ratio`` (what the policy
+            says), and ``repeat`` (correlation of two readings of one pair). An instrument that is not in it
+            was not observed; nothing is in it where learning is switched off.
+        examination: how much people look at each rank, as
+            :meth:`ragwheel.labels.position.Examination.says` says it.
+        reliability: beliefs from traces alone beside people's judgments, where at least 50 pairs have both:
+            ``judged``, ``calibration_error`` and ``bins``, as
+            :func:`ragwheel.labels.calibration.reliability_of` returns them; else only ``judged``.
     """
 
     out: Path
@@ -92,3 +109,4 @@ class BuildReport:
     stages_s: Mapping[str, float] = field(default_factory=dict)
     trust: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     examination: Mapping[str, Any] = field(default_factory=dict)
+    reliability: Mapping[str, Any] = field(default_factory=dict)

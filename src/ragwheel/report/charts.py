@@ -24,7 +24,7 @@ try:
 except ImportError as exc:
     raise MissingExtra("Reports need matplotlib. Install it with: pip install 'ragwheel[report]'") from exc
 
-__all__ = ["PALETTE", "bars", "forest", "histogram", "line", "to_svg"]
+__all__ = ["PALETTE", "bars", "diagonal", "forest", "histogram", "line", "to_svg"]
 
 #: Colours of the light page by the name of their class in the style sheet.
 PALETTE: Final = {
@@ -114,6 +114,25 @@ def forest(
         axes.xaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines[["bottom", "left"]].set_visible(False)
+        return _chart(name, caption, figure)
+
+
+def diagonal(name: str, caption: str, points: Sequence[tuple[float, float, int]]) -> Chart:
+    """Draw a reliability diagram: expected and observed shares, larger points for more observations."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _figure(2.8)
+        axes.plot([0, 1], [0, 1], color=PALETTE["quiet"], linewidth=0.8)
+        most = max((n for _, _, n in points), default=1)
+        for expected, observed, n in points:
+            size = 4 + 8 * (n / most) ** 0.5
+            axes.plot([expected], [observed], marker="o", markersize=size, color=PALETTE["accent"])
+        axes.set_xlim(-0.03, 1.03)
+        axes.set_ylim(-0.03, 1.03)
+        axes.set_xlabel("believed")
+        axes.set_ylabel("relevant")
+        axes.yaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
+        axes.set_axisbelow(True)
+        axes.spines["left"].set_visible(False)
         return _chart(name, caption, figure)
 
 

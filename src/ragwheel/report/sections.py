@@ -10,6 +10,7 @@ from ragwheel.errors import DatasetError
 from ragwheel.report.blocks import Block, Example, Missing, Note, Progress, Section, Table, Tiles
 from ragwheel.report.charts import bars, histogram, line
 from ragwheel.report.inputs import Inputs
+from ragwheel.report.instruments import learned_blocks, reliability_blocks
 
 __all__ = ["coverage", "curve", "failing", "grades", "milestones", "negatives", "next_steps", "trust"]
 
@@ -131,7 +132,7 @@ def grades(inputs: Inputs) -> Section:
 
 
 def trust(inputs: Inputs) -> Section:
-    """Which kinds of evidence there are and how far each is believed."""
+    """Return which kinds of evidence there are, what was learned of each, and whether beliefs are right."""
     title = "Evidence and how far it is trusted"
     if inputs.dataset is None:
         return Section("trust", title, (_no_dataset(inputs),))
@@ -147,28 +148,8 @@ def trust(inputs: Inputs) -> Section:
                 [(kind.replace("_", " "), n) for kind, n in ordered],
             )
         )
-    learned = manifest.get("trust") or {}
-    if learned:
-        rows = [
-            (
-                channel,
-                f"{one.get('votes', 0):,.0f}",
-                _share(one.get("sensitivity")),
-                _share(one.get("specificity")),
-                _share(one.get("repeat")),
-            )
-            for channel, one in learned.items()
-        ]
-        heads = ("instrument", "readings", "right on relevant", "right on irrelevant", "repeats itself")
-        blocks.append(Table("Agreement, as learned from where instruments meet", heads, rows, (1, 2, 3, 4)))
-    else:
-        blocks.append(
-            Note(
-                "Trust was not learned from this data: each kind of evidence weighs what the policy says. It "
-                "is learned where two instruments (citations, behaviour, explicit words) often meet.",
-                quiet=True,
-            )
-        )
+    blocks += learned_blocks(manifest.get("trust") or {})
+    blocks += reliability_blocks(manifest.get("reliability") or {}, inputs.db)
     return Section("trust", title, tuple(blocks))
 
 
@@ -293,7 +274,3 @@ def _empty(inputs: Inputs) -> Missing:
 
 def _first(bounds: tuple[list[float], list[float]] | None) -> tuple[list[float], list[float]] | None:
     return (bounds[0][:_RANKS], bounds[1][:_RANKS]) if bounds is not None else None
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.0%}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Final
 
 import ibis
@@ -32,6 +33,7 @@ __all__ = ["learn", "prior_model"]
 
 Floats = npt.NDArray[np.float64]
 _DECIMALS: Final = 6
+_LONG: Final = int(BANDS * 0.75)  # the bin of reading times that stands for a long one: about 40 s
 
 
 def learn(facts: Facts, evidence: ibis.Table, policy: Policy) -> LabelModel:
@@ -180,7 +182,8 @@ def _summary(channel: Channel, policy: Policy) -> ChannelSummary:
         ratio, prior = channel.ratio, channel.prior
     elif isinstance(channel, Lengths):
         curve = [value for kind, _band, value in channel.weights() if kind == channel.kinds[0]]
-        ratio, prior = curve[int(BANDS * 0.75)], policy.weights["dwell"]
+        start = [value for kind, _band, value in replace(channel).weights() if kind == channel.kinds[0]]
+        ratio, prior = curve[_LONG], start[_LONG]
     else:
         ratio, prior = max(value for _kind, _band, value in channel.weights()), policy.weights["judged_llm"]
     readings = round(float(channel.rows.count.sum()))

@@ -1,0 +1,89 @@
+"""Beliefs beside people's judgments, and what the label model says of itself in words."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from ragwheel.datasets import build
+from ragwheel.labels import load_policy
+from ragwheel.labels.calibration import ENOUGH, reliability_of
+from ragwheel.labels.model.learned import ChannelSummary, LabelModel, Thresholds
+from ragwheel.labels.model.wording import channel_sentence, model_warnings, summary_of
+from ragwheel.testing import TraceStore
+
+ASKED = {"positives": 0.95, "negatives": 0.98}
+
+
+def model(*, ratio: float = 2.0, trust: float = 0.98, short: tuple[str, ...] = ()) -> LabelModel:
+    """Return a model of citations alone, with a learned ratio."""
+    summary = ChannelSummary(1200, 900.0, trust, ratio, 2.8, 0.01)
+    limits = Thresholds(0.8, 0.15, 0.82, 0.9, short)
+    return LabelModel({}, {}, {}, {"citation": summary}, limits)
+
+
+def test_a_channel_is_put_into_words_from_what_the_manifest_has():
+    numbers = model().describe()["citation"]
+    assert channel_sentence("citation", numbers) == (
+        "cited: learned 2.0 (×7.4), the policy says 2.8; 98% from your traces"
+    )
+    assert summary_of(numbers) == model().channels["citation"]
+    assert "found to say little" in channel_sentence("citation", model(ratio=0.1).describe()["citation"])
+
+
+def test_a_build_warns_of_a_weak_instrument_and_of_rows_that_are_less_sure_than_asked_for():
+    assert list(model_warnings(model(), ASKED, "ragwheel grade --db a.db")) == []
+    (weak,) = model_warnings(model(ratio=0.1), ASKED, "ragwheel grade --db a.db")
+    assert "cited: learned 0.1" in weak
+    assert weak.endswith("ragwheel grade --db a.db")
+    (short,) = model_warnings(model(short=("positives",)), ASKED, "ragwheel grade --db a.db")
+    assert short.startswith("Positives are expected to be right in 82% of the cases, 95% were asked for.")
+    assert short.endswith("ragwheel grade --db a.db")
+
+
+def test_a_channel_that_the_policy_decides_is_not_called_weak():
+    assert list(model_warnings(model(ratio=0.1, trust=0.2), ASKED, "ragwheel grade")) == []
+
+
+def test_the_calibration_error_weighs_each_bin_by_its_pairs():
+    belief = [0.9] * 8 + [0.1] * 2
+    relevant = [True] * 4 + [False] * 4 + [False] * 2
+    found = reliability_of(belief, relevant)
+    assert found["judged"] == 10
+    assert found["calibration_error"] == pytest.approx(0.8 * 0.4 + 0.2 * 0.1)
+    assert [row["pairs"] for row in found["bins"]] == [2, 8]
+    assert found["bins"][1]["relevant"] == 0.5
+
+
+def test_beliefs_of_exactly_one_and_of_exactly_zero_have_a_bin():
+    found = reliability_of([0.0, 1.0], [False, True])
+    assert found["calibration_error"] == 0
+    assert [(row["from"], row["to"]) for row in found["bins"]] == [(0.0, 0.2), (0.8, 1.0)]
+
+
+def traces(path, judged: int) -> None:
+    """Write a store of 40 questions in which the first chunk is right, with so many judgments by people."""
+    chance = random.Random(5)
+    left = judged
+    with TraceStore(path) as store:
+        for turn in range(120):
+            good, bad = f"right{turn % 40}", f"wrong{turn % 40}"
+            cited = [1] if chance.random() < 0.8 else []
+            store.ask(f"question {turn % 40}", [good, bad], prompted=[1, 2], cited=cited)
+            for chunk, grade in ((good, 5), (bad, 0)):
+                if turn < 40 and left:
+                    store.judge(f"question {turn}", chunk, grade)
+                    left -= 1
+
+
+def test_a_build_compares_beliefs_with_people_only_where_enough_pairs_were_judged(tmp_path):
+    for judged in (ENOUGH - 1, ENOUGH):
+        path = tmp_path / f"{judged}.db"
+        traces(path, judged)
+        report = build(path, tmp_path / f"data{judged}")
+        assert report.reliability["judged"] == judged
+        assert ("bins" in report.reliability) == (judged >= ENOUGH)
+    assert report.reliability["calibration_error"] < 0.3
+    assert sum(row["pairs"] for row in report.reliability["bins"]) == ENOUGH
+    assert load_policy().grading.precision_of_positives == ASKED["positives"]
