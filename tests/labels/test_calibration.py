@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import random
 
 import pytest
 
 from ragwheel.datasets import build
-from ragwheel.labels import load_policy
+from ragwheel.labels import load_policy, why
 from ragwheel.labels.calibration import ENOUGH, reliability_of
 from ragwheel.labels.model.learned import ChannelSummary, LabelModel, Thresholds
 from ragwheel.labels.model.wording import channel_sentence, model_warnings, summary_of
@@ -87,3 +88,20 @@ def test_a_build_compares_beliefs_with_people_only_where_enough_pairs_were_judge
     assert report.reliability["calibration_error"] < 0.3
     assert sum(row["pairs"] for row in report.reliability["bins"]) == ENOUGH
     assert load_policy().grading.precision_of_positives == ASKED["positives"]
+
+
+def test_why_adds_up_where_paraphrases_lend_their_evidence(tmp_path):
+    chance = random.Random(3)
+    with TraceStore(tmp_path / "traces.db") as store:
+        for need in range(40):
+            ranked = [f"a{need}", f"b{need}", f"c{need}"]
+            for wording in range(3):
+                cited = [1] if chance.random() < 0.8 else []
+                store.ask(f"need {need} as {wording}", ranked, prompted=[1, 2, 3], cited=cited)
+        for wording in ("first wording", "second wording"):
+            store.ask(wording, ["x", "y", "z"], prompted=[1, 2, 3], cited=[1])
+    (verdict,) = why(tmp_path / "traces.db", "first wording", "x")
+    assert verdict.lent > 0.5
+    parts = verdict.prior + sum(reason.log_odds for reason in verdict.reasons) + verdict.lent
+    assert verdict.log_odds == pytest.approx(parts + sum(verdict.corrections.values()), abs=0.005)
+    assert verdict.belief == pytest.approx(1 / (1 + math.exp(-verdict.log_odds)), abs=1e-4)

@@ -53,6 +53,7 @@ def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
         "prior",
         "log_odds",
         "corrections",
+        "lent",
     )
     return [
         {name: getattr(verdict, name) for name in plain}
@@ -86,6 +87,8 @@ def _evidence(verdict: Verdict) -> Table:
     if not by_person:
         for name, value in verdict.corrections.items():
             table.add_row("", Text(f"{name}: repeats and caps", "dim"), "", "", "", "", f"{value:+.2f}")
+        if verdict.lent:
+            table.add_row("", "from questions with the same results", "", "", "", "", f"{verdict.lent:+.2f}")
         belief = f"together: believed with {verdict.belief:.0%}"
         table.add_row("", Text(belief, "bold"), "", "", "", "", f"{verdict.log_odds:+.2f}")
     return table

@@ -300,8 +300,8 @@ def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Ta
     """Return the grade of every pair.
 
     Columns: query_key, chunk_version, status (:data:`STATUSES`), grade (0-5), belief, confidence (0-1: that
-        the status is right), strategy (of negatives), reason (of abstentions), n_evidence, n_subjects and
-        closeness.
+        the status is right), said (the log-odds of the evidence alone), strategy (of negatives), reason (of
+        abstentions), n_evidence, n_subjects and closeness.
     """
     rule, rows = policy.grading, believed
     between = (rows.belief > limits.negative) & (rows.belief < limits.positive)
@@ -330,7 +330,7 @@ def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Ta
     named = ibis.cases(*((best == n, name) for n, name in enumerate(STRATEGIES)), else_=ibis.null("string"))
     sure = ibis.greatest(rows.belief, 1 - rows.belief)
     return rows.select(
-        *_PAIR, "status", "reason", "n_evidence", "n_subjects", "closeness", "belief",
+        *_PAIR, "status", "reason", "n_evidence", "n_subjects", "closeness", "belief", "said",
         grade=(rows.belief * 5).round(3),
         confidence=ibis.ifelse(rows.judged, ibis.literal(rule.human_confidence), sure).round(6),
         strategy=ibis.ifelse(rows.status == "negative", named, ibis.null("string")),

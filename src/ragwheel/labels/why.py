@@ -35,8 +35,8 @@ _PAIR: Final = ["query_key", "chunk_version"]
 class Verdict:
     """The grade of one chunk version for a query group, and the evidence.
 
-    Unless a person judged the chunk, ``prior``, the ``log_odds`` of all reasons and the ``corrections`` add
-    up to ``log_odds``, whose logistic is ``belief``.
+    Unless a person judged the chunk, ``prior``, the ``log_odds`` of all reasons, the ``corrections`` and
+    what is ``lent`` add up to ``log_odds``, whose logistic is ``belief``.
 
     Attributes:
         version: 1 for the first text that the store saw under this id, 2 for the next, and so on.
@@ -45,6 +45,7 @@ class Verdict:
         prior: log-odds at the mean rank of the chunk, before any evidence.
         corrections: by instrument, how much less its readings count because they repeat each other, or
             because one person may only say so much.
+        lent: what close questions say about the chunk, as far as they agree.
         model: the rates by which evidence was weighed, learned or from the policy.
         examination: how much people look at each rank, and whether that was estimated; None: not estimated.
     """
@@ -63,6 +64,7 @@ class Verdict:
     log_odds: float
     reasons: tuple[Reason, ...]
     corrections: dict[str, float]
+    lent: float
     model: LabelModel
     examination: Examination | None
 
@@ -166,7 +168,8 @@ def _verdict(
     corrections = {
         str(part["channel"]): round(float(part["net"]) / MICRO - said[part["channel"]], 3) for part in nets
     }
-    log_odds = prior + sum(float(part["net"]) for part in nets) / MICRO
+    own = sum(float(part["net"]) for part in nets) / MICRO
+    lent = float(row["said"]) - own
     return Verdict(
         query=query,
         source=row["source"],
@@ -179,9 +182,10 @@ def _verdict(
         strategy=row["strategy"],
         note=row["reason"],
         prior=round(prior, 3),
-        log_odds=round(log_odds, 3),
+        log_odds=round(prior + own + lent, 3),
         reasons=tuple(reason_of(found, seen[kind]) for kind, found in by_kind.items()),
         corrections={name: value for name, value in sorted(corrections.items()) if abs(value) >= 0.001},
+        lent=round(lent, 3),
         model=store.model,
         examination=store.facts.examination,
     )
