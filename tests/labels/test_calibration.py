@@ -79,12 +79,14 @@ def traces(path, judged: int) -> None:
 
 
 def test_a_build_compares_beliefs_with_people_only_where_enough_pairs_were_judged(tmp_path):
+    reports = {}
     for judged in (ENOUGH - 1, ENOUGH):
         path = tmp_path / f"{judged}.db"
         traces(path, judged)
-        report = build(path, tmp_path / f"data{judged}")
-        assert report.reliability["judged"] == judged
-        assert ("bins" in report.reliability) == (judged >= ENOUGH)
+        reports[judged] = build(path, tmp_path / f"data{judged}")
+        assert reports[judged].reliability["judged"] == judged
+        assert ("bins" in reports[judged].reliability) == (judged >= ENOUGH)
+    report = reports[ENOUGH]
     assert report.reliability["calibration_error"] < 0.3
     assert sum(row["pairs"] for row in report.reliability["bins"]) == ENOUGH
     assert load_policy().grading.precision_of_positives == ASKED["positives"]
@@ -98,8 +100,8 @@ def test_why_adds_up_where_paraphrases_lend_their_evidence(tmp_path):
             for wording in range(3):
                 cited = [1] if chance.random() < 0.8 else []
                 store.ask(f"need {need} as {wording}", ranked, prompted=[1, 2, 3], cited=cited)
-        for wording in ("first wording", "second wording"):
-            store.ask(wording, ["x", "y", "z"], prompted=[1, 2, 3], cited=[1])
+        for question in ("first wording", "second wording"):
+            store.ask(question, ["x", "y", "z"], prompted=[1, 2, 3], cited=[1])
     (verdict,) = why(tmp_path / "traces.db", "first wording", "x")
     assert verdict.lent > 0.5
     parts = verdict.prior + sum(reason.log_odds for reason in verdict.reasons) + verdict.lent
