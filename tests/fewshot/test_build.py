@@ -11,8 +11,8 @@ from tests.fewshot.helpers import TOPICS, liked, questions
 
 from ragwheel import fewshot
 from ragwheel.errors import ConfigurationError, DatasetError, ModelError
-from ragwheel.fewshot.turns import read_turns, why_not
-from ragwheel.fewshot.words import rare_names
+from ragwheel.offline.answers import read_turns, why_not
+from ragwheel.offline.words import rare_names
 from ragwheel.store.artifacts import list_artifacts
 
 SMALL = fewshot.FewshotOptions(n=8, unusual_share=0)

@@ -7,6 +7,7 @@ import pytest
 import ragwheel
 from ragwheel import offline
 from ragwheel.errors import StoreMissing
+from ragwheel.offline.examples import ExampleCounts
 from ragwheel.offline.milestones import Supply, milestones
 from ragwheel.testing.traces import TraceSpec, write_traces
 
@@ -16,9 +17,9 @@ def search(query: str, k: int = 2):
     return [{"id": f"c{n}", "text": f"text {n}", "score": 1 / n} for n in range(1, 6)][:k]
 
 
-def supply(**given: int) -> Supply:
-    counts = dict.fromkeys(Supply.__dataclass_fields__, 0)
-    return Supply(**{**counts, **given})
+def supply(*, examples: int = 0, test: int = 0, liked: int = 0, **given: int) -> Supply:
+    counts = dict.fromkeys(Supply.__dataclass_fields__, 0) | given
+    return Supply(**counts | {"examples": ExampleCounts(examples, test=test, liked=liked)})
 
 
 def test_counts_of_a_small_database(tmp_path):
@@ -53,23 +54,6 @@ def failing(query: str) -> list[str]:
     raise ZeroDivisionError
 
 
-def test_examples_are_queries_with_a_positive_whatever_their_case(tmp_path):
-    db = tmp_path / "app.db"
-    ragwheel.configure(db=db)
-    for query, kind, value in (
-        ("Tea?", "click", None),
-        ("tea? ", "copy", None),
-        ("coffee?", "rating", 4.0),
-        ("milk?", "rating", 1.0),
-        ("water?", "delete", None),
-        ("wine?", "dwell", 100.0),
-    ):
-        search(query)
-        assert ragwheel.signal(ragwheel.last_retrieval().handle, kind, chunk="c1", value=value)
-    ragwheel.shutdown()
-    assert offline.status(db).examples == 2
-
-
 def test_a_signal_that_matches_nothing_is_counted_apart(tmp_path):
     db = tmp_path / "app.db"
     ragwheel.configure(db=db)
@@ -91,7 +75,8 @@ def test_volume(tmp_path):
     found = offline.status(db)
     assert (found.turns, found.retrievals) == (300, 300)
     assert 0 < found.examples <= len(world.queries)
-    assert [m.reached for m in found.milestones] == [found.examples >= m.need for m in found.milestones]
+    assert [m.reached for m in found.milestones] == [m.have >= m.need for m in found.milestones]
+    assert found.milestones[-1].have == found.examples
 
 
 def test_database_without_traces_is_no_error(tmp_path):
@@ -111,11 +96,23 @@ def test_missing_database(tmp_path):
 def test_ladder():
     assert [m.need for m in milestones(supply())] == [20, 30, 1_000, 6_000]
     reached = milestones(
-        supply(retrievals=900, turns=900, answered=900, citations=900, signals=9, examples=30)
+        supply(
+            retrievals=900, turns=900, answered=900, citations=900, signals=9, examples=300, test=30, liked=30
+        )
     )
     assert [m.reached for m in reached] == [True, True, False, False]
     assert reached[0].advice == ()
-    assert reached[2].missing == 970
+    assert reached[2].missing == 700
+
+
+def test_a_rung_counts_the_examples_that_it_needs_and_says_how_they_come_about():
+    evaluation, fewshot, tuning, _ = milestones(
+        supply(retrievals=900, turns=9, examples=150, test=15, liked=3)
+    )
+    assert (evaluation.have, fewshot.have, tuning.have) == (15, 3, 150)
+    assert "a tenth of the questions is kept for testing" in evaluation.advice[-1]
+    assert "ask for a thumbs-up on answers" in fewshot.advice[-1]
+    assert "examples in the test split" in evaluation.purpose
 
 
 @pytest.mark.parametrize(
@@ -149,12 +146,12 @@ def test_ladder():
         ),
         (
             {"retrievals": 100, "turns": 9, "answered": 9, "citations": 9, "signals": 5, "examples": 10},
-            ["about 100 more retrievals, at 10.0 an example"],
+            ["about 9,900 more retrievals, at 10.0 an example"],
         ),
     ],
 )
 def test_advice_names_the_cheapest_way(counts, says):
-    advice = milestones(supply(**counts))[0].advice
+    advice = milestones(supply(**counts))[2].advice
     assert len(advice) == len(says)
     for step, words in zip(advice, says, strict=True):
         assert words in step

@@ -46,7 +46,7 @@ def print_status(console: Console, found: Status) -> None:
     )
     screen.heading(console, found.db, span)
     console.print(screen.facts(_counts(found)))
-    screen.heading(console, "examples", "queries with at least one positive")
+    screen.heading(console, "examples", _exactness(found))
     console.print(screen.indented(_ladder(found.milestones)))
     short = found.next_milestone
     if short is None:
@@ -54,6 +54,12 @@ def print_status(console: Console, found: Status) -> None:
     screen.heading(console, f"towards {short.need:,}", f"{short.missing:,} more to go; cheapest first")
     for step in short.advice:
         console.print(screen.indented(Text(f"- {step}")))
+
+
+def _exactness(found: Status) -> str:
+    if found.example_counts.exact:
+        return f"{found.examples:,} questions with a positive that a build would write today"
+    return f"at most {found.examples:,} questions; to count exactly: pip install 'ragwheel[build]'"
 
 
 def _counts(found: Status) -> list[tuple[str, Text | str]]:
@@ -95,5 +101,5 @@ def _ladder(milestones: tuple[Milestone, ...]) -> Table:
     for milestone in milestones:
         mark = Text("reached", "green") if milestone.reached else Text("")
         counts = (f"{milestone.have:,}", f"{milestone.need:,}")
-        table.add_row(milestone.name, *counts, mark, screen.one_line(milestone.unlocks))
+        table.add_row(milestone.name, *counts, mark, screen.one_line(milestone.purpose))
     return table

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from ragwheel.datasets.assemble import Assembler
 from ragwheel.datasets.chunk_pairs import chunk_pairs
 from ragwheel.datasets.describe import write_card, write_manifest
+from ragwheel.datasets.examples import by_split, positive_questions
 from ragwheel.datasets.formats import OTHERS, write_formats
 from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.labelled import Labelled
@@ -211,6 +212,7 @@ def _report(
         trust=labelled.model.describe(),
         examination=labelled.known.examination.says() if labelled.known.examination else {},
         reliability=labelled.reliability,
+        examples=by_split(positive_questions(labelled)),
     )
 
 

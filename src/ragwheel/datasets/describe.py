@@ -56,6 +56,7 @@ def write_manifest(
         },
         "rows": report.rows,
         "groups": report.groups,
+        "examples": report.examples,
         "evidence": report.evidence,
         "grades": report.grades,
         "trust": report.trust,

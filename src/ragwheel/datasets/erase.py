@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 from ragwheel.datasets.describe import recount_card
 from ragwheel.datasets.formats import write_formats
 from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.reading import count_written
 from ragwheel.datasets.writer import MANIFEST, checksums, staging
 from ragwheel.errors import DatasetError
 from ragwheel.labels.text import query_key
@@ -208,6 +209,7 @@ def _rewrite(
     manifest |= {
         "rows": after,
         "groups": groups,
+        "examples": count_written(folder),
         "erased": {
             "rows": {
                 config: so_far.get(config, 0) + sum(before[config].values()) - sum(after[config].values())

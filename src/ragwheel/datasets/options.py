@@ -77,6 +77,7 @@ class BuildReport:
         out: the folder.
         rows: dataset rows by config and split.
         groups: query groups by split.
+        examples: questions with at least one positive, by split.
         evidence: pieces of evidence by kind.
         grades: pairs by status.
         negatives: usable negatives by strategy.
@@ -108,5 +109,6 @@ class BuildReport:
     sticky_from: Path | None = None
     stages_s: Mapping[str, float] = field(default_factory=dict)
     trust: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    examples: Mapping[str, int] = field(default_factory=dict)
     examination: Mapping[str, Any] = field(default_factory=dict)
     reliability: Mapping[str, Any] = field(default_factory=dict)

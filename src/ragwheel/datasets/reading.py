@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,7 +17,9 @@ from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.writer import LAYOUT, MANIFEST, file_digest
 from ragwheel.errors import DatasetError
 
-__all__ = ["BuiltDataset", "open_dataset"]
+__all__ = ["BuiltDataset", "count_written", "open_dataset"]
+
+_POSITIVE: Final = 3  # the least grade of a positive in folders of earlier versions
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,16 @@ class BuiltDataset:
     def configs(self) -> tuple[str, ...]:
         """The configs that were written, those without a row among them."""
         return tuple(self.manifest["rows"])
+
+    @property
+    def examples(self) -> Mapping[str, int]:
+        """Examples by split: questions with a positive, each counted once."""
+        examples = self.manifest.get("examples")
+        return examples if isinstance(examples, dict) else count_written(self.folder)
+
+    def example_keys(self) -> set[str]:
+        """Return the query keys of the examples, of all splits."""
+        return {key for _, key in _questions(self.folder)}
 
     def rows(self, config: str, split: str) -> pa.Table:
         """All rows of a config and split in their order; a table without rows where the split is empty.
@@ -97,6 +110,31 @@ def open_dataset(folder: str | Path) -> BuiltDataset:
         )
     _check_files(folder, manifest["sha256"])
     return BuiltDataset(folder, manifest, sha256(text).hexdigest()[:12])
+
+
+def count_written(folder: Path) -> dict[str, int]:
+    """Count the examples in a folder's provenance, by split: for folders that do not say so themselves.
+
+    Raises:
+        DatasetError: the provenance cannot be read.
+    """
+    counts = Counter(split for split, _ in _questions(folder))
+    return {split: counts[split] for split in SPLITS}
+
+
+def _questions(folder: Path) -> set[tuple[str, str]]:
+    """The split and query key of every question that has a positive among the rows."""
+    columns = ["config", "split", "query_key", "strategy", "grade"]
+    path = folder / "provenance.parquet"
+    try:
+        table = pq.read_table(path, columns=columns, filters=[("config", "in", ["pairs", "positives"])])
+    except (OSError, ValueError) as exc:
+        raise DatasetError(f"{path} cannot be read: {exc}. Build it again: ragwheel build --out DIR") from exc
+    return {
+        (row["split"], row["query_key"])
+        for row in table.to_pylist()
+        if row["config"] == "positives" or (row["strategy"] is None and row["grade"] >= _POSITIVE)
+    }
 
 
 def _check_files(folder: Path, expected: Mapping[str, str]) -> None:

@@ -106,8 +106,11 @@ def _document(row: Mapping[str, Any]) -> str:
 
 
 def _grade(row: Mapping[str, Any]) -> int:
-    """A whole number of 0-5; what the build took for a negative is 0, however unsure."""
-    return 0 if row["strategy"] else round(row["grade"])
+    """A whole number of 0-5: 0 for what the build took for a negative, 3 or more for positives only."""
+    if row["strategy"]:
+        return 0
+    grade = float(row["grade"])
+    return round(grade) if grade >= _POSITIVE else min(round(grade), _POSITIVE - 1)
 
 
 def _judged(

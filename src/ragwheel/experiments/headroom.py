@@ -14,6 +14,8 @@ from ragwheel.evaluate import Collection, bm25
 from ragwheel.evaluate.systems import Searcher
 from ragwheel.evaluate.traces import EXPLICIT, document_id
 from ragwheel.experiments.captured import CapturedQuery, ndcg, oracle, read_captured, recall
+from ragwheel.labels.text import query_key
+from ragwheel.offline.examples import liked_questions
 from ragwheel.offline.reading import number, reading, rows
 
 __all__ = ["Headroom", "measure_headroom"]
@@ -38,7 +40,8 @@ class Headroom:
         by_words: the share of the positives outside the first five that BM25 has in its first five.
         long: the share of positives with more words than common embedding models read.
         explicit: queries with a person's explicit word, or of an evaluation set.
-        examples: questions in the dataset that have a positive.
+        examples: questions in the dataset that have a positive, of all splits; ``liked``: those with a
+            liked answer.
         signals: the share of retrievals with any signal or citation.
         failing: the queries without a positive in the first five, and all texts, for segments.
     """
@@ -57,6 +60,7 @@ class Headroom:
     long: float
     explicit: int
     examples: int
+    liked: int
     signals: float
     texts: tuple[str, ...]
     failing: tuple[bool, ...]
@@ -77,20 +81,20 @@ def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
             "SELECT count(*) FROM (SELECT retrieval_id FROM citations WHERE matched UNION "
             "SELECT retrieval_id FROM signals WHERE retrieval_id IS NOT NULL)",
         )
-        asked = number(connection, "SELECT count(DISTINCT query) FROM retrievals WHERE kind = 'retrieval'")
+        wordings = rows(connection, "SELECT DISTINCT query FROM retrievals WHERE kind = 'retrieval'")
+        asked = len({query_key(row["query"]) for row in wordings} - {""})
         newest = {
             document_id(row["source"], row["chunk_id"]): str(row["text"])
             for row in rows(connection, "SELECT source, chunk_id, text FROM chunks ORDER BY first_seen_ns")
         }
     pairs = data.provenance("pairs").to_pylist()
-    with_positive = {row["query_key"] for row in pairs if not row["strategy"] and row["grade"] >= 3}
     explicit = {row["query_key"] for row in pairs if row.get("evalset") or EXPLICIT & set(row["kinds"])}
     positives = {one for query in useful for one in query.positives}
     lengths = [len(newest.get(one, "").split()) for one in positives]
     return Headroom(
         queries=len(useful),
         asked=asked,
-        unanswered=max(asked - len(with_positive), 0),
+        unanswered=max(asked - sum(data.examples.values()), 0),
         ndcg=_mean(ndcg(one.ranking, one) for one in useful),
         ndcg_oracle=_mean(ndcg(oracle(one), one) for one in useful),
         recall=_mean(recall(one.ranking, one, _SHALLOW) for one in useful),
@@ -101,7 +105,8 @@ def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
         by_words=_by_words(useful, newest),
         long=_mean(float(length > _READ_WORDS) for length in lengths),
         explicit=len(explicit),
-        examples=len(with_positive),
+        examples=sum(data.examples.values()),
+        liked=len({query_key(question) for question in liked_questions(db)} & data.example_keys()),
         signals=told / retrievals if retrievals else 0.0,
         texts=tuple(one.text for one in useful),
         failing=tuple(not recall(one.ranking, one, _SHALLOW) for one in useful),

@@ -203,14 +203,21 @@ class Steps:
     def _fewshot(self) -> Step:
         return Step(
             name="show an LLM examples from the traces",
-            measured=f"{self._order()}; {self.found.examples:,} examples",
+            measured=f"{self._order()}; {self.found.liked:,} examples with a liked answer",
             headroom=self._gain(),
             effort="low",
             cost="a call of an LLM per query, nothing to train",
-            needs=self._examples(_PROMPTABLE),
+            needs=_missing(_PROMPTABLE, self.found.liked, " with a liked answer"),
             risk="latency and price of the calls; texts of other people's questions stand in prompts",
             command=f"ragwheel fewshot build --out examples.json --db {self.db}",
         )
 
     def _examples(self, need: int) -> str:
-        return "" if self.found.examples >= need else f"{need - self.found.examples:,} more examples"
+        return _missing(need, self.found.examples)
+
+
+def _missing(need: int, have: int, which: str = "") -> str:
+    """What is missing, in words; empty where nothing is."""
+    if have >= need:
+        return ""
+    return f"{need - have:,} more {'example' if need - have == 1 else 'examples'}{which}"

@@ -17,7 +17,7 @@ from ragwheel.fewshot.embedding import checked, fitted
 from ragwheel.fewshot.examples import Example, Group, Library, example_id
 from ragwheel.fewshot.options import FewshotOptions, Progress
 from ragwheel.fewshot.selecting import facility_location, quotas, similarities
-from ragwheel.fewshot.turns import Turn, read_turns
+from ragwheel.offline.answers import Turn, read_turns
 from ragwheel.store.artifacts import register_artifact
 
 if TYPE_CHECKING:

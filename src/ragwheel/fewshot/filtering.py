@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ragwheel.fewshot.options import FewshotOptions
-from ragwheel.fewshot.turns import Turn, why_not
-from ragwheel.fewshot.words import key, rare_names, words
+from ragwheel.offline.answers import Turn, why_not
+from ragwheel.offline.words import key, rare_names, words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,7 @@ import numpy as np
 from ragwheel.errors import MissingExtra
 from ragwheel.fewshot.lexical import unit
 from ragwheel.fewshot.selecting import facility_location, similarities
-from ragwheel.fewshot.words import words
+from ragwheel.offline.words import words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

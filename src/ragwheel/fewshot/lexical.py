@@ -13,7 +13,7 @@ from zlib import crc32
 
 import numpy as np
 
-from ragwheel.fewshot.words import words
+from ragwheel.offline.words import words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

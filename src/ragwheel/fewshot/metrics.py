@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from ragwheel.fewshot.words import key, words
+from ragwheel.offline.words import key, words
 
 __all__ = ["METRICS", "Metric", "exact_match", "rouge_l", "token_f1"]
 

@@ -11,7 +11,7 @@ from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot.build import as_built, build
 from ragwheel.fewshot.examples import Example, Library, Retired
 from ragwheel.fewshot.options import FewshotOptions, Progress
-from ragwheel.fewshot.turns import read_turns
+from ragwheel.offline.answers import read_turns
 from ragwheel.offline.reading import reading, rows
 from ragwheel.semconv import FEWSHOT_FLAG
 

@@ -1,21 +1,76 @@
-"""How many queries can become training rows.
+"""How many examples a store has: the number that status, report, milestones and builds share.
 
-An example is a query with at least one positive: a matched citation, a positive signal about a
-chunk, or a grade of 3 or more by a person or a judge. The label stage weighs the same evidence (and
-may still set a query aside, for example when people contradict each other), so this is the number
-of examples that ``ragwheel build`` starts from.
+An example is a question with at least one positive that ``ragwheel build`` would write today, counted once.
+The labels decide that, so the number is exact where the extra ``build`` is installed; without it, it is the
+number of questions with any sign of a positive, which is an upper bound.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
 
-from ragwheel.offline.reading import number
+from ragwheel.errors import MissingExtra, StoreEmpty
+from ragwheel.offline.answers import read_turns, why_not
+from ragwheel.offline.reading import number, reading
 
-__all__ = ["count_examples"]
+__all__ = ["ExampleCounts", "count_examples", "liked_questions"]
+
+
+@dataclass(frozen=True, slots=True)
+class ExampleCounts:
+    """Examples of one store.
+
+    Attributes:
+        total: all of them.
+        train, dev, test: by the split that a build would put them in; all 0 where ``exact`` is false.
+        liked: those whose answer was liked, for prompts with examples.
+        exact: False where the extra ``build`` is not installed: ``total`` and ``liked`` are upper bounds.
+    """
+
+    total: int
+    train: int = 0
+    dev: int = 0
+    test: int = 0
+    liked: int = 0
+    exact: bool = True
+
+
+def count_examples(db: str | Path) -> ExampleCounts:
+    """Count the examples of a store.
+
+    Raises:
+        StoreError: the database cannot be read.
+        LeakError: the splits of an earlier build contradict each other.
+    """
+    try:
+        from ragwheel.datasets.examples import by_split, examples_today
+        from ragwheel.labels.text import query_key
+    except MissingExtra:
+        return _at_most(db)
+    try:
+        questions = examples_today(db)
+    except StoreEmpty:
+        return ExampleCounts(0)
+    liked = {query_key(question) for question in liked_questions(db)} & questions.keys()
+    split = by_split(questions)
+    return ExampleCounts(
+        len(questions), train=split["train"], dev=split["dev"], test=split["test"], liked=len(liked)
+    )
+
+
+def liked_questions(db: str | Path) -> set[str]:
+    """Return the questions, as they were asked, with an answer that can be shown as an example in a prompt.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    return {turn.question for turn in read_turns(db) if why_not(turn) is None}
+
 
 # Queries are the same when they differ in case and surrounding blanks only.
-EXAMPLES = """
+_SIGNS = """
 WITH positive (retrieval_id) AS (
     SELECT retrieval_id FROM citations WHERE matched
     UNION
@@ -32,6 +87,10 @@ SELECT count(*) FROM example WHERE query <> ''
 """
 
 
-def count_examples(connection: sqlite3.Connection) -> int:
-    """The number of distinct queries with a positive."""
-    return number(connection, EXAMPLES)
+def _at_most(db: str | Path) -> ExampleCounts:
+    with reading(db) as connection:
+        return ExampleCounts(_signs(connection), liked=len(liked_questions(db)), exact=False)
+
+
+def _signs(connection: sqlite3.Connection) -> int:
+    return number(connection, _SIGNS)

@@ -1,24 +1,36 @@
-"""How much is enough for what, and the cheapest way to get there from here."""
+"""Data-collection milestones (20, 30, 1,000, 6,000 examples) and the next steps towards them."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
+from ragwheel.offline.examples import ExampleCounts
+
 __all__ = ["Milestone", "Supply", "milestones"]
 
-# (name, examples needed, what it makes possible)
+# (name, which examples, how many are needed, what they make possible)
 LADDER = (
-    ("evaluation", 20, "compare retrievers on your questions"),
-    ("few-shot", 30, "examples in prompts that re-rank"),
-    ("fine-tuning", 1_000, "fine-tune embedder or re-ranker"),
-    ("published gains", 6_000, "where published runs gained 6-10 %"),
+    ("evaluation", "test", 20, "compare retrievers on your questions"),
+    ("few-shot", "liked", 30, "examples in prompts that re-rank"),
+    ("fine-tuning", "total", 1_000, "fine-tune embedder or re-ranker"),
+    ("published gains", "total", 6_000, "where published runs gained 6-10 %"),
 )
+_MORE = {
+    "test": ("a tenth of the questions is kept for testing, from ten questions on: examples come tenfold",),
+    "liked": ("ask for a thumbs-up on answers: a few-shot example needs a liked answer with citations",),
+    "total": (),
+}
+_WHICH = {"test": "in the test split", "liked": "with a liked answer", "total": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """One rung: ``have`` of ``need`` examples, what it unlocks, and what to do when short of it."""
+    """One rung: ``have`` of ``need`` examples, what it unlocks, and what to do when short of it.
+
+    ``which`` says which examples count: those in the test split (evaluation), those with a liked answer
+    (few-shot), or, where it is empty, all.
+    """
 
     name: str
     need: int
@@ -26,6 +38,12 @@ class Milestone:
     unlocks: str
     advice: tuple[str, ...]
     """The cheapest steps towards it, cheapest first; empty when it is reached."""
+    which: str = ""
+
+    @property
+    def purpose(self) -> str:
+        """What it unlocks, and which examples count where not all do."""
+        return f"{self.unlocks} (examples {self.which})" if self.which else self.unlocks
 
     @property
     def reached(self) -> bool:
@@ -49,22 +67,31 @@ class Supply:
     citations_unmatched: int
     signals: int
     signals_unmatched: int
-    examples: int
+    examples: ExampleCounts
     unreadable: str = ""
     """A sentence about the retrievals whose results could not be read; empty without any."""
 
 
 def milestones(supply: Supply) -> tuple[Milestone, ...]:
     """The ladder, with advice at every rung that is not reached."""
-    return tuple(
-        Milestone(
-            name, need, supply.examples, unlocks, () if supply.examples >= need else _advice(supply, need)
-        )
-        for name, need, unlocks in LADDER
-    )
+    ladder = []
+    for name, which, need, unlocks in LADDER:
+        have = _have(supply.examples, which)
+        advice = () if have >= need else _advice(supply, have, need)
+        if advice and supply.examples.total > have:
+            advice = (*advice, *_MORE[which])
+        ladder.append(Milestone(name, need, have, unlocks, advice, _WHICH[which]))
+    return tuple(ladder)
 
 
-def _advice(supply: Supply, need: int) -> tuple[str, ...]:
+def _have(examples: ExampleCounts, which: str) -> int:
+    """Without exact counts the split is not known, and a tenth of all questions is tested."""
+    if which == "test" and not examples.exact:
+        return examples.total // 10
+    return int(getattr(examples, which))
+
+
+def _advice(supply: Supply, have: int, need: int) -> tuple[str, ...]:
     if supply.unreadable and supply.retrievals == 0:
         return (supply.unreadable,)
     if supply.retrievals == 0:
@@ -95,9 +122,9 @@ def _advice(supply: Supply, need: int) -> tuple[str, ...]:
         found.append(
             'no signals yet: call ragwheel.signal(handle, "click", chunk=id) when a person opens a source'
         )
-    if supply.examples:
-        per_example = supply.retrievals / supply.examples
-        more = math.ceil((need - supply.examples) * per_example)
+    if have:
+        per_example = supply.retrievals / have
+        more = math.ceil((need - have) * per_example)
         found.append(
             f"use the app: about {_round_up(more):,} more retrievals, at {per_example:.1f} an example so far"
         )

@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragwheel.offline.examples import count_examples
+from ragwheel.offline.examples import ExampleCounts, count_examples
 from ragwheel.offline.milestones import Milestone, Supply, milestones
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.semconv import UNREADABLE_FLAG
@@ -17,7 +17,11 @@ __all__ = ["Status", "status"]
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Counts of one database; ``examples`` are the queries that can become training rows."""
+    """Counts of one database.
+
+    ``examples`` is the number of questions with a positive that a build would write today; ``example_counts``
+    has them by split, and those with a liked answer.
+    """
 
     db: str
     turns: int
@@ -41,6 +45,7 @@ class Status:
     """Signals that are no evidence, by the reason."""
     judgments: int
     examples: int
+    example_counts: ExampleCounts
     first_ns: int | None
     """When the first and the last retrieval began: nanoseconds since 1970."""
     last_ns: int | None
@@ -58,11 +63,12 @@ def status(db: str | Path) -> Status:
     Raises :class:`~ragwheel.errors.StoreError`: see :func:`ragwheel.store.open_store`. A database
     without traces is no error here: all counts are zero and the first milestone says what to do.
     """
+    examples = count_examples(db)
     with reading(db) as connection:
-        return _counted(connection, str(db))
+        return _counted(connection, str(db), examples)
 
 
-def _counted(connection: sqlite3.Connection, db: str) -> Status:
+def _counted(connection: sqlite3.Connection, db: str, examples: ExampleCounts) -> Status:
     def count(sql: str) -> int:
         return number(connection, sql)
 
@@ -81,7 +87,6 @@ def _counted(connection: sqlite3.Connection, db: str) -> Status:
     )
     citations = count("SELECT count(*) FROM citations")
     citations_unmatched = count("SELECT count(*) FROM citations WHERE NOT matched")
-    examples = count_examples(connection)
     supply = Supply(
         retrievals=retrievals,
         turns=turns,
@@ -109,7 +114,8 @@ def _counted(connection: sqlite3.Connection, db: str) -> Status:
         signals=signals,
         signals_unmatched=unmatched,
         judgments=count("SELECT count(*) FROM judgments"),
-        examples=examples,
+        examples=examples.total,
+        example_counts=examples,
         first_ns=spans[0],
         last_ns=spans[1],
         milestones=milestones(supply),

@@ -43,7 +43,7 @@ def milestones(inputs: Inputs) -> Section:
             )
         )
         blocks.append(
-            Progress([(one.name, one.have, one.need, one.unlocks, one.advice) for one in found.milestones])
+            Progress([(one.name, one.have, one.need, one.purpose, one.advice) for one in found.milestones])
         )
     return Section("milestones", "Milestones", tuple(blocks))
 

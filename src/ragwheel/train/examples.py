@@ -96,7 +96,7 @@ def resample(examples: Examples, seed: int) -> Examples:
 
 
 def check_amount(dataset: BuiltDataset, least: int) -> tuple[int, tuple[str, ...]]:
-    """Training questions that have a useful chunk, and what to be careful about.
+    """Return the examples in train (questions with a positive), and what to be careful about.
 
     Raises:
         TrainingError: fewer than ``least``; says which milestone and what to do instead.
@@ -107,9 +107,7 @@ def check_amount(dataset: BuiltDataset, least: int) -> tuple[int, tuple[str, ...
             f"{dataset.folder}/pairs lacks the columns {', '.join(missing)}; got: "
             f"{', '.join(pairs.column_names)}. Build it again: ragwheel build --out {dataset.folder}"
         )
-    labels = pairs["label"].to_pylist()
-    useful = {query for query, label in zip(pairs["query"].to_pylist(), labels) if label >= USEFUL}
-    found = len(useful)
+    found = dataset.examples["train"]
     if found < least:
         raise TrainingError(
             f"{dataset.folder} has {found:,} training questions with a relevant chunk; "

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ragwheel.fewshot.words import key, overlap
 from ragwheel.offline.reading import reading, rows
+from ragwheel.offline.words import key, overlap
 
 __all__ = ["Turn", "read_turns", "why_not"]
 

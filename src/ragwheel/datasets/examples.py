@@ -1,0 +1,74 @@
+"""The one number of examples: questions with a positive that a build would write.
+
+Every count of examples, of the status, the milestones, the report, builds, training and few-shot prompts,
+comes from :func:`positive_questions`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+from ragwheel.datasets.grading import Inputs, label
+from ragwheel.datasets.labelled import Labelled
+from ragwheel.datasets.options import SPLITS, BuildOptions
+from ragwheel.datasets.splits import Assignment, evalset_keys, load_assignment
+from ragwheel.errors import DatasetError
+from ragwheel.labels.engine import open_engine
+from ragwheel.labels.policy import load_policy
+from ragwheel.labels.read_source import open_source
+from ragwheel.store.artifacts import list_artifacts
+
+__all__ = ["by_split", "examples_today", "positive_questions"]
+
+
+def positive_questions(labelled: Labelled) -> dict[str, str]:
+    """Return the query keys of the groups with a positive that has text, each with its split."""
+    has_text: dict[int, bool] = {}
+    questions: dict[str, str] = {}
+    rows = labelled.graded.filter(labelled.graded.status == "positive").select("place", "text_id")
+    for batch in labelled.engine.batches(rows.order_by("place", "text_id")):
+        for place, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
+            split, group = labelled.groups[place]
+            if group.key in questions:
+                continue
+            if text_id not in has_text:
+                has_text[text_id] = bool(labelled.text_of(text_id).strip())
+            if has_text[text_id]:
+                questions[group.key] = split
+    return questions
+
+
+def by_split(questions: Mapping[str, str]) -> dict[str, int]:
+    """Return how many questions each split has, in the order of the splits."""
+    counts = Counter(questions.values())
+    return {split: counts[split] for split in SPLITS}
+
+
+def examples_today(db: str | Path) -> dict[str, str]:
+    """Return what :func:`positive_questions` gives for a build with the default options, without writing.
+
+    Splits are those of the newest dataset folder that was built from the database, where there is one, as
+    they would be if it were built again.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    options, policy = BuildOptions(), load_policy()
+    with open_source(db) as source, open_engine(options.engine) as engine:
+        decided = Assignment(_newest_splits(db), *evalset_keys(source.evalsets()))
+        labelled = label(Inputs(source, engine, policy, options, decided, _untold))
+        return positive_questions(labelled)
+
+
+def _newest_splits(db: str | Path) -> dict[str, str]:
+    folders = [one.path for one in list_artifacts(db) if one.kind == "dataset" and one.path.is_dir()]
+    try:
+        return load_assignment(folders[-1]) if folders else {}
+    except DatasetError:  # a folder that was damaged or moved decides nothing; a build into it would say so
+        return {}
+
+
+def _untold(_stage: str) -> None:
+    """Take a stage that no caller asked for."""
