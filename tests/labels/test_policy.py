@@ -74,3 +74,20 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match="cannot be read"):
         load_policy(tmp_path / "bytes.toml")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[mining.confidence]\nminde = 0.9\n",
+        "[mining.confidence]\njudged = 0.9\n",
+        "[repeats]\nclicks = 0.1\n",
+    ],
+)
+def test_a_mistyped_key_of_any_table_is_refused_with_what_is_allowed(tmp_path, text):
+    file = tmp_path / "mine.toml"
+    file.write_text(text, "utf-8")
+    name = text.split("\n")[1].split(" ")[0]
+    with pytest.raises(ConfigurationError, match=rf"has no '{name}'; allowed: ") as refused:
+        load_policy(file)
+    assert text.split("]")[0].strip("[") in str(refused.value)

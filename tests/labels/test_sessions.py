@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -134,3 +135,49 @@ def test_a_session_without_end_is_looked_at_a_few_questions_at_a_time(store, eng
     new = store.ask(ASKED[1], ["d"], session_id="s1")
     store.signal(new, "click", "d")
     assert rows_of(store, engine, implicit, "reformulated") == []
+
+
+@pytest.mark.parametrize("named", ["the retrieval", "the turn"])
+def test_a_reported_reformulation_needs_the_new_handle_alone(store, evidence, named):
+    """``ragwheel.signal`` stores the id of what the handle names."""
+    old = store.ask("log rotate", ["a"], session_id="s1", answer=None)
+    new = store.ask("keeping files small", ["c", "d"], session_id="s1", answer=None)
+    click = store.signal(new, "click", "d")
+    other = new.retrieval_id if named == "the retrieval" else new.turn_id
+    signal = store.signal(old, "reformulate", other=other)
+    (row,) = evidence("reformulated")
+    assert row["chunk_id"] == "d"
+    assert {signal, click} <= set(row["span_ids"])
+
+
+def test_a_chain_of_reformulations_leads_to_its_end(store, evidence):
+    asked = [
+        store.ask(query, [f"{n}a", f"{n}b"], session_id="s1", answer=None)
+        for n, query in enumerate(("tidy", "small logs", "rotate files", "something else"))
+    ]
+    store.signal(asked[2], "click", "2b")
+    for old, new in pairwise(asked):
+        store.signal(old, "reformulate", other=new.retrieval_id)
+    rows = evidence("reformulated")
+    (clicked,) = evidence("click")
+    assert {row["chunk_id"] for row in rows} == {"2b"}
+    assert len({row["query_key"] for row in rows}) == len(rows) == 2
+    assert clicked["query_key"] not in {row["query_key"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("Wie setze ich mein Passwort zurück?", "Passwort zurücksetzen"),
+        ("Kündigungsfrist Vertrag", "Wie lange ist die Frist, um den Vertrag zu kündigen?"),
+        ("Lieferzeit Schweiz", "Wie lange dauert die Lieferung in die Schweiz?"),
+        ("mot de passe oublié", "j'ai oublié mes mots de passe"),
+        ("cambiar contraseña", "cómo cambio mi contraseña"),
+        ("сбросить пароль", "как сбросить пароли"),
+        ("wachtwoord wijzigen", "hoe wijzig ik mijn wachtwoorden"),
+    ],
+)
+def test_inflections_and_compounds_are_close_and_other_questions_are_not(policy, old, new):
+    least = policy.reformulation.closeness
+    assert Scorer()(old, new).score() >= least
+    assert Scorer()(old, "Wo ist das Büro in Berlin?").score() < least

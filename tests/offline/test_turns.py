@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
 import ragwheel
 from ragwheel import offline
+from ragwheel.cli import app
 from ragwheel.errors import StoreEmpty, StoreError
+from ragwheel.testing import TraceStore
 from ragwheel.testing.traces import TraceSpec, write_traces
 
 
@@ -168,3 +171,15 @@ def test_database_without_traces(tmp_path):
     for read in (offline.show, offline.latest):
         with pytest.raises(StoreEmpty, match="ragwheel demo"):
             read(db)
+
+
+def test_signals_of_a_robot_are_marked(tmp_path):
+    with TraceStore(tmp_path / "traces.db") as store:
+        asked = store.ask("what is tea?", ["a", "b"])
+        store.signal(asked, "click", "a", flags='["bot"]')
+        store.signal(asked, "copy", "b")
+    view = offline.show(store.path)
+    assert {signal.kind: signal.bot for signal in view.signals} == {"click": True, "copy": False}
+    printed = CliRunner().invoke(app, ["show", "--db", str(store.path)]).stdout
+    assert "click (by a robot, no evidence)" in printed
+    assert printed.count("robot") == 1

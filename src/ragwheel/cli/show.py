@@ -162,6 +162,8 @@ def _signal(signal: SignalView) -> str:
         text += f" [{screen.one_line(signal.signal_reason, 40)}]"
     if signal.comment:
         text += f" “{screen.one_line(signal.comment, 80)}”"
+    if signal.bot:
+        text += " (by a robot, no evidence)"
     return f"{text} (taken back)" if signal.retracted else text
 
 

@@ -19,6 +19,9 @@ else:
 
 __all__ = ["Balance", "Negatives", "Policy", "load_policy"]
 
+#: Strategies of negatives from the corpus, whose confidence the policy states.
+MINED: Final = ("outdated_version", "neighbour_category", "same_entity", "mined")
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
@@ -193,6 +196,7 @@ class Policy(_Section):
             ("weights", self.weights, [kind for kind, rule in KINDS.items() if rule.channel]),
             ("channels", self.channels, list(CHANNELS)),
             ("repeats", self.repeats, list(CHANNELS)),
+            ("mining.confidence", self.mining.confidence, list(MINED)),
         ):
             unknown = sorted(set(got) - set(allowed))
             if unknown:

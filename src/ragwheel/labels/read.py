@@ -7,6 +7,7 @@ proved against the view in the tests.
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -134,6 +135,9 @@ SCHEMAS: Final[Mapping[str, tuple[pa.Schema, str]]] = MappingProxyType(
         "judgment": (_JUDGMENT, "at_ns"),
     }
 )
+
+
+_SPAN_ID: Final = re.compile("[0-9a-f]{16}")
 
 
 class _Citation(msgspec.Struct):
@@ -320,7 +324,12 @@ def _plain(
 
 
 def _named_by(handle: str | None) -> str | None:
-    """The span that a handle names. Nobody's word is taken for it: the span must be in the store."""
+    """The span that a handle names, or its id, which is what ``ragwheel.signal`` stores of a handle.
+
+    The handle is not verified: the span must be in the store to count.
+    """
+    if handle and _SPAN_ID.fullmatch(handle):
+        return handle
     try:
         return peek(handle).span_id.hex() if handle else None
     except BadHandle:

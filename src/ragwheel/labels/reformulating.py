@@ -26,9 +26,11 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
     links = said.select(*LINKS).union(
         implicit_links(facts, policy, useful, said).select(*LINKS), distinct=False
     )  # fmt: skip
+    links = _chained(facts, links)
     good = _useful(direct).select(
         "retrieval_id", "chunk_version", "subject", "session_id", "exposure",
         "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
+        useful_signal="signal_id",
     )  # fmt: skip
     found = links.join(good, [("new_retrieval", "retrieval_id")])
     order = [found.at_ns, found.kind, found.span, found["rank"]]
@@ -41,7 +43,7 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
         query_key=found.old_key,
         retrieval_id=found.new_retrieval,
         turn_id=found.old_turn,
-        extra_id=found.span,
+        extra_id=found.useful_signal,
     )
 
 
@@ -63,7 +65,7 @@ def pre_reformulation(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.
     later = used.rename(new_retrieval="retrieval_id")
     old = old.anti_join(later, ["new_retrieval", "chunk_version"])
     old = old.mutate(subject=subject_of(old))
-    return rows(old, "pre_reformulation", at_ns=old.old_ns, extra_id=old.new_retrieval)
+    return rows(old, "pre_reformulation", at_ns=old.old_ns)
 
 
 def _useful(direct: ibis.Table) -> ibis.Table:
@@ -121,6 +123,28 @@ def _links(facts: Facts, policy: Policy) -> ibis.Table:
     )  # fmt: skip
 
 
+def _chained(facts: Facts, links: ibis.Table) -> ibis.Table:
+    """The links, and those that follow from two or three in a row: who asked A, then B, then C, meant C by A.
+
+    A chain is as strong as its weakest link. One that comes back to its first wording says nothing new.
+    """
+    step = facts.engine.keep("reformulation_step", links.select(*LINKS))
+    heads = facts.retrievals.select(new_retrieval="retrieval_id", new_key="query_key")
+    after = step.select(
+        new_retrieval="old_retrieval", later_link="link", later_retrieval="new_retrieval", later="strength"
+    )
+    every, last = [step], step
+    for _round in range(_LONGEST_CHAIN - 1):
+        both = last.join(after, "new_retrieval").drop("new_retrieval")
+        last = both.mutate(
+            link=both.link + ">" + both.later_link, strength=ibis.least(both.strength, both.later)
+        ).rename(new_retrieval="later_retrieval")
+        last = last.join(heads, "new_retrieval").filter(_.old_key != _.new_key).select(*LINKS)
+        every.append(last)
+    return ibis.union(*every, distinct=False)
+
+
+_LONGEST_CHAIN = 3
 _USEFUL = [name for name, rule in KINDS.items() if rule.direction > 0 and name != "reformulated"]
 _READ_S = 5.0  # a shorter visit is a glance
 _NEW = ("new_retrieval", "key", "session", "ns")

@@ -197,4 +197,7 @@ def _retrieval(connection: sqlite3.Connection, retrieval_id: str) -> RetrievalVi
 
 def _signals(connection: sqlite3.Connection, ids: list[str]) -> tuple[SignalView, ...]:
     rows_about = signals_about(connection, ids)
-    return tuple(SignalView(**{**row, "retracted": bool(row["retracted"])}) for row in rows_about)
+    return tuple(
+        SignalView(**{**row, "retracted": bool(row["retracted"]), "bot": bool(row["bot"])})
+        for row in rows_about
+    )

@@ -75,6 +75,8 @@ class SignalView:
     """The short code that came with the signal."""
     retracted: bool = False
     """Whether the same person took it back: then it is no evidence."""
+    bot: bool = False
+    """Whether a known robot sent it: no evidence either, unless the label policy says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ __all__ = ["count_signals", "signals_about", "targets_of"]
 _BATCH: Final = 500
 _COLUMNS: Final = (
     "kind", "retrieval_id", "rank", "chunk_id", "value", "query", "other", "subject", "reason", "comment",
-    "signal_reason", "retracted", "at_ns",
+    "signal_reason", "retracted", "bot", "at_ns",
 )  # fmt: skip
 
 #: The columns of the views, those of the one or of the other by whether the signal is matched.
@@ -33,7 +33,7 @@ SELECT g.kind,
                           (SELECT user_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id))
             ELSE g.subject END AS subject,
        CASE WHEN g.state NOT IN ('matched', 'retracted') THEN g.state END AS reason,
-       g.comment, g.reason, g.state = 'retracted', g.at_ns, g.id
+       g.comment, g.reason, g.state = 'retracted', instr(coalesce(g.flags, ''), '"bot"') > 0, g.at_ns, g.id
   FROM _signal_state g
   LEFT JOIN _retrieval r ON r.id = g.retrieval LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version
  WHERE g.target_id IN ({marks}) AND g.state <> 'retraction'
@@ -62,8 +62,9 @@ def signals_about(connection: sqlite3.Connection, ids: Sequence[str]) -> list[di
     """Every signal whose target is one of these retrievals or turns, in the order of their times.
 
     Keys: kind, retrieval_id, rank, chunk_id, value, query, other, subject, at_ns, comment, ``signal_reason``,
-    ``retracted``: whether the person took it back, and ``reason``: why it is unmatched, None for a matched
-    one. Retractions that took something back are no rows of their own.
+    ``retracted``: whether the person took it back, ``bot``: whether a known robot sent it, and ``reason``:
+    why it is unmatched, None for a matched one. Retractions that took something back are no rows of their
+    own.
     """
     found: list[tuple[Any, ...]] = []
     for keys in _batches(ids):

@@ -140,3 +140,19 @@ def test_a_build_says_which_propensity_it_used(store, tmp_path):
     assert report.examination["method"] == "default"
     assert "60 clicks" in report.examination["why_not"]
     assert '"examination": {' in (tmp_path / "data" / "manifest.json").read_text()
+
+
+def test_explored_rankings_without_a_click_count_too(store, policy, known):
+    """Everybody looks at the first rank and half of them at the second; each question is asked once."""
+    for number in range(200):
+        for flag, ranked in (("--", "ab"), ("ud", "ba")):
+            asked = store.ask(f"once {number} {flag}", ranked, answer=None, flags=f'["explored: 0.5 {flag}"]')
+            if number % 2:
+                store.signal(asked, "click", ranked[0])
+            if number % 4 == 0:
+                store.signal(asked, "click", ranked[1])
+    swapped = Counts(known()).swapped()
+    assert swapped.impressions.sum() == 800
+    found = examine(known(), ruled(policy))
+    assert found.method == "randomised"
+    assert found.theta == pytest.approx((1, 0.5))

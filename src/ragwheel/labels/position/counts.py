@@ -27,7 +27,9 @@ class Counts:
     """The inputs of the estimators, counted when they are asked for.
 
     A person saw what the app said was shown; without that, what an ``impression`` was reported of; without
-    either, what the app was given. Queries that nobody ever clicked for say nothing and are left out.
+    either, what the app was given. Queries without any click are left out, except where chance decided the
+    ranks: there, a query enters by what was served, never by what was clicked. Selecting by clicks would make
+    lower ranks look better examined than they are.
     """
 
     def __init__(self, facts: Facts) -> None:
@@ -38,8 +40,10 @@ class Counts:
         rows = rows.filter(_.place <= RANKS).left_join(clicks, ["rid", "rank"])
         rows = rows.mutate(clicked=_.rid_right.notnull().cast("int64")).drop("rid_right", "rank_right")
         asked = rows.filter(_.clicked == 1).select("query_key").distinct()
-        rows = rows.semi_join(asked, "query_key").join(served, "rid")
-        self._rows = self._engine.keep("examination_rows", rows)
+        self._swapped = rows.join(served.filter(_.swap_probability.notnull()), "rid")
+        self._rows = self._engine.keep(
+            "examination_rows", rows.semi_join(asked, "query_key").join(served, "rid")
+        )
 
     def served(self) -> Served:
         """Counts by query group, chunk, retriever version and rank."""
@@ -58,8 +62,8 @@ class Counts:
         return Cells(query, _pairs(query, found["chunk_version"].to_numpy()), *_columns(found))
 
     def swapped(self) -> Swapped:
-        """Counts by query group, base rank and rank, of rankings that ``ragwheel.explore`` swapped."""
-        rows = self._rows.filter(_.swap_probability.notnull() & (_.place == _["rank"]))
+        """Counts by query group, base rank and rank, of all rankings that ``ragwheel.explore`` swapped."""
+        rows = self._swapped.filter(_.place == _["rank"])
         move = rows.moves.substr(rows.place - 1, 1)
         rows = rows.filter(move.isin(["-", "u", "d"]))
         move = rows.moves.substr(rows.place - 1, 1)

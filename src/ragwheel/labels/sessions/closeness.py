@@ -2,7 +2,9 @@
 
 No model and no language list. Four views of the wording, 0 to 1 each, and their mean:
 
-* ``overlap``: shared words over all words (Jaccard);
+* ``overlap``: shared words over all words (Jaccard), where inflected forms and parts of compounds are shared
+  in part (*Rechnung, Rechnungen*; *Frist, Kündigungsfrist*), as far as they begin alike, or wholly where one
+  ends with the other;
 * ``containment``: shared words over those of the shorter question, for people add and drop words;
 * ``trigrams``: shared letter triples (Dice), for they correct spelling and change endings;
 * ``edit``: the longest common runs of letters (Ratcliff and Obershelp), for order counts.
@@ -23,6 +25,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from functools import lru_cache
+from typing import Final
 
 from ragwheel.labels.text import normalise, tokens
 
@@ -77,11 +80,13 @@ class Scorer:
     def __call__(self, old: str, new: str) -> Closeness:
         """How close the second question is to the first."""
         a, b = tokens(old), tokens(new)
-        shared, in_a, in_b = (self._weight(words) for words in (a & b, a, b))
+        in_a, in_b = self._weight(a), self._weight(b)
+        of_a, of_b = self._shared(a, b), self._shared(b, a)
+        shared = (of_a + of_b) / 2
         one, other = _trigrams(old), _trigrams(new)
         return Closeness(
             overlap=shared / max(in_a + in_b - shared, 1e-12),
-            containment=shared / max(min(in_a, in_b), 1e-12),
+            containment=(of_a if in_a <= in_b else of_b) / max(min(in_a, in_b), 1e-12),
             trigrams=2 * len(one & other) / max(len(one) + len(other), 1),
             edit=SequenceMatcher(None, normalise(old), normalise(new), autojunk=False).ratio(),
             semantic=self._meaning(old, new),
@@ -91,6 +96,14 @@ class Scorer:
         if self._weights is None:
             return float(len(words))
         return math.fsum(self._weights.get(word, self._rarest) for word in words)
+
+    def _shared(self, words: frozenset[str], others: frozenset[str]) -> float:
+        """The weight of the words, each by how alike the most similar of the others is."""
+        return math.fsum(
+            self._weight(frozenset((word,)))
+            * (1.0 if word in others else max((_alike(word, other) for other in others), default=0.0))
+            for word in words
+        )
 
     def _meaning(self, old: str, new: str) -> float | None:
         if self._embed is None:
@@ -104,6 +117,22 @@ def rarity(texts: Iterable[str]) -> dict[str, float]:
     each = [tokens(text) for text in texts]
     counts = Counter(word for words in each for word in words)
     return {word: math.log(1 + len(each) / n) for word, n in sorted(counts.items())}
+
+
+_STEM: Final = 4  # letters that two forms of one word share at least
+_SHARE: Final = 0.6  # of the shorter word
+
+
+@lru_cache(maxsize=131_072)
+def _alike(word: str, other: str) -> float:
+    """Return the share of the shorter word that both words begin with; 1 where the longer ends with it."""
+    shorter, longer = sorted((word, other), key=len)
+    if len(shorter) < _STEM:
+        return 0.0
+    if longer.endswith(shorter):
+        return 1.0
+    common = next((at for at, letter in enumerate(shorter) if letter != longer[at]), len(shorter))
+    return common / len(shorter) if common >= max(_STEM, _SHARE * len(shorter)) else 0.0
 
 
 @lru_cache(maxsize=16_384)
