@@ -137,9 +137,6 @@ SCHEMAS: Final[Mapping[str, tuple[pa.Schema, str]]] = MappingProxyType(
 )
 
 
-_SPAN_ID: Final = re.compile("[0-9a-f]{16}")
-
-
 class _Citation(msgspec.Struct):
     retrieval: str | None = None
     rank: int | None = None
@@ -328,7 +325,7 @@ def _named_by(handle: str | None) -> str | None:
 
     The handle is not verified: the span must be in the store to count.
     """
-    if handle and _SPAN_ID.fullmatch(handle):
+    if handle and re.fullmatch("[0-9a-f]{16}", handle):
         return handle
     try:
         return peek(handle).span_id.hex() if handle else None
