@@ -19,8 +19,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ragwheel.labels.sessions import Closeness, Embed, Scorer, rarity
-from ragwheel.labels.text import query_key
+from ragwheel.labels.evidence.sessions import Closeness, Embed, Scorer, rarity
+from ragwheel.labels.traces.text import query_key
 
 Floats = npt.NDArray[np.float64]
 WANTED = (0.9, 0.95)  # precision on the half that thresholds are chosen on

@@ -24,7 +24,7 @@ from ragwheel.datasets.splits import Group
 from ragwheel.datasets.writer import MANIFEST, RowWriter, checksums, schemas, staging
 from ragwheel.labels import load_policy
 from ragwheel.labels.negatives import GradedChunk
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 __all__ = ["LABELS", "NEGATIVES", "Pairs", "make"]
 

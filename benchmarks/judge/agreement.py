@@ -21,7 +21,7 @@ from pathlib import Path
 
 from ragwheel.judge import Agreement, agreement, scorer
 from ragwheel.judge.prompts import Ask
-from ragwheel.labels.text import tokens
+from ragwheel.labels.traces.text import tokens
 
 LEVELS = {0: 0, 1: 3, 2: 5}
 CLAIMS = 100

@@ -35,11 +35,11 @@ from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.splits import Assignment
 from ragwheel.judgments import import_evalset
 from ragwheel.labels import load_policy
-from ragwheel.labels.engine import Engine
+from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.negatives import vet
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.read_source import store_source
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.read_source import store_source
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
 __all__ = ["main"]

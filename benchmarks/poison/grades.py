@@ -13,15 +13,15 @@ import ibis
 from ibis import _
 
 from ragwheel.labels import load_policy
-from ragwheel.labels.capping import MICRO
-from ragwheel.labels.engine import Engine, RelationalEngine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import prior_log_odds
+from ragwheel.labels.engines.engine import Engine, RelationalEngine
+from ragwheel.labels.evidence.collect import collect
+from ragwheel.labels.model.beliefs import prior_log_odds
 from ragwheel.labels.model.learning import learn
+from ragwheel.labels.model.subject_caps import MICRO
 from ragwheel.labels.pipeline import grade_rows
-from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.exposure import Facts, facts
+from ragwheel.labels.traces.read import TextReader, read_store
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.testing import World
 

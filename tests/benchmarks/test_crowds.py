@@ -24,7 +24,7 @@ from labels.crowds.wordings import paraphrases
 from labels.systems import Labels
 from labels.worlds import World
 
-from ragwheel.labels.text import jaccard, query_key, tokens
+from ragwheel.labels.traces.text import jaccard, query_key, tokens
 from ragwheel.store import open_store
 
 QUESTIONS = 30

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.testing import Liars, TraceSpec, World, synthetic_world, write_traces
 

@@ -10,7 +10,7 @@ import pytest
 
 from ragwheel.datasets import BuildOptions, build, open_dataset
 from ragwheel.judgments import import_evalset
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.testing import TraceStore
 
 ALL = BuildOptions(dev=0, test=0)

@@ -14,12 +14,12 @@ from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.grading import check_sessions
 from ragwheel.datasets.splits import MIN_FAMILIES, Group, assign, check_groups
 from ragwheel.errors import DatasetError, LeakError
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import facts
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
 

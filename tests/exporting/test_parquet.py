@@ -19,9 +19,9 @@ from ragwheel.cli import app
 from ragwheel.datasets import BuildOptions, build
 from ragwheel.errors import ConfigurationError, DatasetError, StoreEmpty, StoreMissing
 from ragwheel.exporting import export_parquet
-from ragwheel.labels.read import SCHEMAS, TextReader, read_store
-from ragwheel.labels.read_keys import DAY_NS
-from ragwheel.labels.read_parquet import MANIFEST, located, read_manifest, read_parquet
+from ragwheel.labels.traces.read import SCHEMAS, TextReader, read_store
+from ragwheel.labels.traces.read_keys import DAY_NS
+from ragwheel.labels.traces.read_parquet import MANIFEST, located, read_manifest, read_parquet
 from ragwheel.store import erase, open_store
 from ragwheel.testing import TraceSpec, TraceStore, write_traces
 

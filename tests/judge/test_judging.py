@@ -20,7 +20,7 @@ from ragwheel.judge import Endpoint, JudgeOptions, Limits, Prices, dry_run, judg
 from ragwheel.judge.prompts import Ask
 from ragwheel.judge.replies import Replies
 from ragwheel.labels import why
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.testing.llm import StubLLM
 from ragwheel.testing.serving import served
 

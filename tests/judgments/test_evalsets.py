@@ -12,7 +12,7 @@ from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
 from ragwheel.errors import JudgmentError, LeakError
 from ragwheel.judgments import import_evalset
 from ragwheel.judgments.examples import read_evalset
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 RESET = " ".join(f"resetword{n}" for n in range(12))  # what TraceStore makes of the chunk `reset`
 NEW = "Eine ganz neue Passage, die niemand je gefunden hat."

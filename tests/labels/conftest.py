@@ -7,12 +7,12 @@ from contextlib import closing
 
 import pytest
 
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect, described
-from ragwheel.labels.exposure import facts
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.evidence.collect import collect, described
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 from ragwheel.testing import TraceStore
 

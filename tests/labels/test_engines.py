@@ -17,11 +17,11 @@ from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.splits import Assignment
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.exporting import export_parquet
-from ragwheel.labels.engine import Engine, open_engine
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.engines.engine import Engine, open_engine
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read_parquet import ParquetRows, located, read_manifest, read_parquet
-from ragwheel.labels.read_source import open_source
+from ragwheel.labels.traces.read_parquet import ParquetRows, located, read_manifest, read_parquet
+from ragwheel.labels.traces.read_source import open_source
 from ragwheel.testing import TraceStore
 
 # Spark's Java side holds sockets until the process ends
@@ -116,7 +116,7 @@ def labelled(source, engine):
 
 def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path):
     """From the database on the one, from Parquet on the other."""
-    from ragwheel.labels.engine_spark import SparkEngine
+    from ragwheel.labels.engines.spark import SparkEngine
 
     export_parquet(traces, tmp_path / "lake")
     with open_source(traces) as source, Engine(threads=2) as engine:
@@ -131,7 +131,7 @@ def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path):
 
 
 def test_spark_keeps_drops_and_sends_rows(session):
-    from ragwheel.labels.engine_spark import SparkEngine
+    from ragwheel.labels.engines.spark import SparkEngine
 
     lists = pa.array(
         [[{"c": 1, "s": 0.5}], None, []], pa.list_(pa.struct({"c": pa.int64(), "s": pa.float64()}))
@@ -149,7 +149,7 @@ def test_spark_keeps_drops_and_sends_rows(session):
 
 
 def test_files_that_only_this_process_reaches_are_sent(session, traces):
-    from ragwheel.labels.engine_spark import SparkEngine
+    from ragwheel.labels.engines.spark import SparkEngine
 
     export_parquet(traces, "memory://sent")
     filesystem, root = located("memory://sent")

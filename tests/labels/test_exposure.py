@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.exposure import facts, impressions, placements_of
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.traces.exposure import facts, impressions, placements_of
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 from ragwheel.testing import TraceSpec, TraceStore, write_traces
 

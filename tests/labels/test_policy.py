@@ -7,7 +7,7 @@ from importlib.resources import files
 import pytest
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
+from ragwheel.labels.evidence.kinds import CHANNELS, KINDS, STRATEGIES
 from ragwheel.labels.policy import load_policy
 
 

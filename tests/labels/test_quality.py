@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from ragwheel.datasets import BuildOptions, build
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.testing import TraceSpec, World, write_traces
 

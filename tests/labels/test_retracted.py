@@ -4,8 +4,8 @@ import sqlite3
 from contextlib import closing
 
 from ragwheel.exporting import export_parquet
-from ragwheel.labels.read import read_store
-from ragwheel.labels.read_source import open_source
+from ragwheel.labels.traces.read import read_store
+from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store import open_store
 from ragwheel.testing import TraceStore
 

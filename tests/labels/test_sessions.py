@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragwheel.capture.handles import BadHandle, Target, make, parse, peek
-from ragwheel.labels.evidence import collect, described
-from ragwheel.labels.exposure import facts
-from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.sessions import Scorer, rarity
+from ragwheel.labels.evidence.collect import collect, described
+from ragwheel.labels.evidence.sessions import Scorer, rarity
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragwheel.labels.near import families
-from ragwheel.labels.text import jaccard, normalise, query_key, tokens
+from ragwheel.labels.traces.near import families
+from ragwheel.labels.traces.text import jaccard, normalise, query_key, tokens
 
 
 @pytest.mark.parametrize(

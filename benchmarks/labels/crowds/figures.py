@@ -21,7 +21,7 @@ from labels.crowds.measures import calibration_error, recall_at_precision
 from labels.crowds.turns import Bools, Exposures, Floats, Ints
 from labels.systems import Labels, Miner, naive, ragwheel_labels
 from ragwheel.labels import graded
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 __all__ = ["BeliefQuality", "CrowdResult", "Mining", "RowQuality", "Share", "Units", "compare", "mining"]
 

@@ -13,7 +13,7 @@ from typing import Final
 
 from labels.rows_worlds import read_mtrag
 from labels.worlds import World, bm25, hasty, read_scifact
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 __all__ = ["paraphrases", "read_paraphrased"]
 

@@ -9,10 +9,10 @@ from hashlib import blake2b
 from typing import Any
 
 from ragwheel.datasets.splits import Group
-from ragwheel.labels.kinds import STRATEGIES
+from ragwheel.labels.evidence.kinds import STRATEGIES
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Balance
-from ragwheel.labels.text import normalise
+from ragwheel.labels.traces.text import normalise
 
 __all__ = ["Assembler", "Row", "seeded"]
 

@@ -23,12 +23,12 @@ from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport, Progres
 from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, load_assignment
 from ragwheel.datasets.writer import RowWriter, check_target, schemas, staging
 from ragwheel.errors import DatasetError
-from ragwheel.labels.engine import open_engine
+from ragwheel.labels.engines.engine import open_engine
 from ragwheel.labels.model.wording import model_warnings
 from ragwheel.labels.negatives import Encoder, vet
 from ragwheel.labels.policy import Policy, load_policy
-from ragwheel.labels.read_parquet import is_traces
-from ragwheel.labels.read_source import open_source
+from ragwheel.labels.traces.read_parquet import is_traces
+from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store.artifacts import register_artifact
 from ragwheel.store.unreadable import not_counted
 

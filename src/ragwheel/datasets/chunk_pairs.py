@@ -10,11 +10,11 @@ from ibis import _
 
 from ragwheel.datasets.assemble import Row, seeded
 from ragwheel.datasets.splits import Group
-from ragwheel.labels.exposure import Facts
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import Reason
-from ragwheel.labels.text import normalise
+from ragwheel.labels.traces.exposure import Facts
+from ragwheel.labels.traces.text import normalise
 
 __all__ = ["chunk_pairs"]
 

@@ -15,7 +15,7 @@ from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums, file_digest
 from ragwheel.labels.model.wording import channel_sentence
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.read import StoreTables
+from ragwheel.labels.traces.read import StoreTables
 
 __all__ = ["default_config", "recount_card", "write_card", "write_manifest"]
 

@@ -31,7 +31,7 @@ from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.reading import count_written
 from ragwheel.datasets.writer import MANIFEST, checksums, staging
 from ragwheel.errors import DatasetError
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store.erase import Gone
 
 __all__ = ["ErasedRows", "Scrub", "erase_from", "holders", "read_manifest"]

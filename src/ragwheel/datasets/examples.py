@@ -15,9 +15,9 @@ from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.options import SPLITS, BuildOptions
 from ragwheel.datasets.splits import Assignment, evalset_keys, load_assignment
 from ragwheel.errors import DatasetError
-from ragwheel.labels.engine import open_engine
+from ragwheel.labels.engines.engine import open_engine
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read_source import open_source
+from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store.artifacts import list_artifacts
 
 __all__ = ["by_split", "examples_today", "positive_questions"]

@@ -17,15 +17,15 @@ from ragwheel.datasets.options import SPLITS, BuildOptions
 from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
 from ragwheel.errors import LeakError
 from ragwheel.labels.calibration import reliability
-from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.exposure import Facts
-from ragwheel.labels.naming import wordings
-from ragwheel.labels.near import families
+from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.pipeline import grade_rows, grade_store
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.read import StoreTables
-from ragwheel.labels.read_source import Source
 from ragwheel.labels.reasons import reason_rows
+from ragwheel.labels.traces.exposure import Facts
+from ragwheel.labels.traces.naming import wordings
+from ragwheel.labels.traces.near import families
+from ragwheel.labels.traces.read import StoreTables
+from ragwheel.labels.traces.read_source import Source
 
 __all__ = ["Inputs", "check_sessions", "label"]
 
@@ -59,7 +59,8 @@ class Inputs:
     """What :func:`label` works with: where traces come from, the engine and the rules.
 
     Args:
-        source, engine: see :mod:`ragwheel.labels.read_source` and :mod:`ragwheel.labels.engine`.
+        source: see :mod:`ragwheel.labels.traces.read_source`.
+        engine: see :mod:`ragwheel.labels.engines.engine`.
         policy, options: what was asked for.
         previous: the splits of earlier builds and evaluation sets.
         stage: called with the name of each stage as it begins.

@@ -13,13 +13,13 @@ import pyarrow as pa
 from ibis import _
 
 from ragwheel.datasets.splits import Group
-from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.negatives import Corpus, CorpusChunk, Encoder, Finder, GradedChunk
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.read import StoreTables
 from ragwheel.labels.reasons import Reason, reason_of
+from ragwheel.labels.traces.exposure import Facts
+from ragwheel.labels.traces.read import StoreTables
 
 __all__ = ["Labelled"]
 

@@ -16,7 +16,7 @@ import ibis
 from ibis import _
 
 from ragwheel.datasets.splits import Assignment
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["only_judged_are_trained", "without_judged_tests"]
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets.options import SPLITS
 from ragwheel.errors import DatasetError, LeakError
-from ragwheel.labels.read_source import store_source
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.read_source import store_source
+from ragwheel.labels.traces.text import query_key
 
 __all__ = [
     "MIN_FAMILIES",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ragwheel.demo.corpus import Corpus, Query
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 __all__ = ["write_evalset"]
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import ragwheel
 from ragwheel.demo.corpus import Corpus, Query
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 if TYPE_CHECKING:
     from langchain_core.documents import Document

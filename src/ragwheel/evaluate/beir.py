@@ -8,7 +8,7 @@ from typing import Any
 from ragwheel.errors import DatasetError
 from ragwheel.evaluate.collection import Collection, check_leaks
 from ragwheel.judgments.relevance import level_lines, passage, qrels_tables, text_rows
-from ragwheel.labels.text import normalise
+from ragwheel.labels.traces.text import normalise
 
 __all__ = ["read_beir"]
 

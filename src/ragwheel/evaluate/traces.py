@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.evaluate.collection import Collection, Labels, check_leaks
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
 __all__ = ["EXPLICIT", "document_id", "read_traces"]

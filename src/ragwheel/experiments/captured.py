@@ -13,7 +13,7 @@ from typing import Final
 
 from ragwheel.datasets import BuiltDataset
 from ragwheel.evaluate.traces import document_id
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.reading import reading
 
 __all__ = ["POSITIVE", "CapturedQuery", "ndcg", "oracle", "read_captured", "recall"]

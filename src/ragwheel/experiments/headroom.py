@@ -14,7 +14,7 @@ from ragwheel.evaluate import Collection, bm25
 from ragwheel.evaluate.systems import Searcher
 from ragwheel.evaluate.traces import EXPLICIT, document_id
 from ragwheel.experiments.captured import CapturedQuery, ndcg, oracle, read_captured, recall
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.examples import liked_questions
 from ragwheel.offline.reading import number, reading, rows
 

@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.labels import graded
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
 __all__ = ["ANNOTATION_FORMATS", "export_annotations"]

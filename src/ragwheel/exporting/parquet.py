@@ -1,7 +1,7 @@
 """The traces of a store as Parquet partitions, one file per table and day: for Spark, DuckDB, pandas, builds.
 
 What has not changed since the last export to the same place is left as it is (see
-:mod:`ragwheel.labels.read_keys`). A file is named by its content, appears whole, and counts from when
+:mod:`ragwheel.labels.traces.read_keys`). A file is named by its content, appears whole, and counts from when
 the manifest names it, which is written last.
 """
 
@@ -22,9 +22,16 @@ import pyarrow.parquet as pq
 
 import ragwheel
 from ragwheel.errors import DatasetError
-from ragwheel.labels.read import CHUNK_WITH_TEXT, SCHEMAS, count_citations, one_state, read_batches, totals
-from ragwheel.labels.read_keys import DAY_NS, Partition, partitions
-from ragwheel.labels.read_parquet import FORMAT, MANIFEST, located, read_manifest
+from ragwheel.labels.traces.read import (
+    CHUNK_WITH_TEXT,
+    SCHEMAS,
+    count_citations,
+    one_state,
+    read_batches,
+    totals,
+)
+from ragwheel.labels.traces.read_keys import DAY_NS, Partition, partitions
+from ragwheel.labels.traces.read_parquet import FORMAT, MANIFEST, located, read_manifest
 from ragwheel.store import open_store
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ from ragwheel.datasets.formats.lines import write_json_lines, write_lines
 from ragwheel.datasets.writer import staging
 from ragwheel.errors import ConfigurationError
 from ragwheel.exporting.write import check_new
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.store.connect import explain
 

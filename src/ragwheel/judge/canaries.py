@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from ragwheel.judge.prompts import Ask, Reply
-from ragwheel.labels.text import tokens
+from ragwheel.labels.traces.text import tokens
 
 __all__ = ["BATCH", "CLAIMS", "Canaries", "mixed"]
 

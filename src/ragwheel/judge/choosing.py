@@ -19,7 +19,7 @@ from typing import Final
 from ragwheel.datasets.splits import load_assignment, load_evalsets
 from ragwheel.judge.options import JudgeOptions
 from ragwheel.judgments import candidates
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.store.artifacts import list_artifacts
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.errors import ConfigurationError
 from ragwheel.judge.prompts import Ask
-from ragwheel.labels.text import tokens
+from ragwheel.labels.traces.text import tokens
 
 if TYPE_CHECKING:
     from ragwheel.datasets import Progress

@@ -26,7 +26,7 @@ from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preferen
 from ragwheel.judge.pairwise import asks_of, compare, pairs_of
 from ragwheel.judge.prompts import PROMPT_VERSION, Ask, Reply
 from ragwheel.judge.replies import Replies
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.judging import Judgment, judge_many
 from ragwheel.store import open_store
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ragwheel.labels.text import tokens
+from ragwheel.labels.traces.text import tokens
 
 if TYPE_CHECKING:
     import numpy as np

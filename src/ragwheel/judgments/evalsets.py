@@ -14,7 +14,7 @@ from urllib.parse import unquote
 
 from ragwheel.errors import JudgmentError
 from ragwheel.judgments.examples import EvalFormat, EvalSet, Example, read_evalset
-from ragwheel.labels.text import jaccard, normalise, query_key, tokens
+from ragwheel.labels.traces.text import jaccard, normalise, query_key, tokens
 from ragwheel.store.judging import EvalsetUse, JudgmentRow, JudgmentWriter, writing_judgments
 
 __all__ = ["EvalsetReport", "import_evalset"]

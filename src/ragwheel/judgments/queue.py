@@ -17,12 +17,12 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.exposure import Facts
-from ragwheel.labels.grades import CONTRADICTIONS
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.model.beliefs import CONTRADICTIONS
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.exposure import Facts
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
 __all__ = ["Candidate", "candidates"]

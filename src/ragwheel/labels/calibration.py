@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from ibis import _
 
-from ragwheel.labels.grades import beliefs
+from ragwheel.labels.model.beliefs import beliefs
 from ragwheel.labels.model.learning import learn
 from ragwheel.labels.pipeline import GradedStore
 from ragwheel.labels.policy import Policy

@@ -9,11 +9,11 @@ from typing import Final
 
 import pyarrow as pa
 
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.naming import version_numbers, wordings
+from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.naming import version_numbers, wordings
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
 __all__ = ["STAGES", "graded"]
@@ -33,9 +33,9 @@ def graded(
         stage: called with the name of each stage of :data:`STAGES` as it begins.
 
     Returns:
-        The columns of :func:`ragwheel.labels.grades.decided`, with ``query`` (the group's most frequent
-        wording), ``source``, ``chunk_id`` and ``version`` (1, 2, 3 per chunk), ordered by query group and
-        chunk version.
+        The columns of :func:`ragwheel.labels.model.beliefs.decided`, with ``query`` (the most frequent
+        wording of the group), ``source``, ``chunk_id`` and ``version`` (1, 2, 3 per chunk), ordered by query
+        group and chunk version.
 
     Raises:
         StoreError: the database cannot be read.

@@ -7,15 +7,15 @@ from dataclasses import dataclass, replace
 
 import ibis
 
-from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import Facts, facts
-from ragwheel.labels.grades import beliefs, decided, thresholds
+from ragwheel.labels.engines.engine import RelationalEngine
+from ragwheel.labels.evidence.collect import collect
+from ragwheel.labels.model.beliefs import beliefs, decided, thresholds
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.model.learning import learn
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import examine
-from ragwheel.labels.read import StoreTables
+from ragwheel.labels.traces.exposure import Facts, facts
+from ragwheel.labels.traces.read import StoreTables
 
 __all__ = ["GradedStore", "grade_rows", "grade_store"]
 
@@ -41,7 +41,7 @@ def grade_store(
 
     Args:
         engine: where it is computed.
-        tables: from :func:`ragwheel.labels.read.read_store` or a folder of Parquet files.
+        tables: from :func:`ragwheel.labels.traces.read.read_store` or a folder of Parquet files.
         text_of: gives the text of a ``text_id``.
         policy: priors and caps.
         stage: called with the name of each stage as it begins: exposure, evidence, grades.

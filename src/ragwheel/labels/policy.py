@@ -10,7 +10,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.kinds import CHANNELS, KINDS
+from ragwheel.labels.evidence.kinds import CHANNELS, KINDS
 
 if sys.version_info >= (3, 11):
     import tomllib

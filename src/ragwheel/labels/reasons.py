@@ -9,7 +9,7 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
 
 __all__ = ["Reason", "Seen", "reason_of", "reason_rows"]
 

@@ -11,19 +11,19 @@ import ibis
 from ibis import _
 
 from ragwheel.errors import DatasetError
-from ragwheel.labels.capping import MICRO
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.grades import channel_totals, prior_log_odds, single_readings
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.evidence.kinds import KINDS
+from ragwheel.labels.model.beliefs import channel_totals, prior_log_odds, single_readings
 from ragwheel.labels.model.cells import band_of
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.model.statistics import weighted_rows
+from ragwheel.labels.model.subject_caps import MICRO
 from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.position import Examination
-from ragwheel.labels.read import TextReader, read_store
 from ragwheel.labels.reasons import Reason, Seen, reason_of, reason_rows
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.read import TextReader, read_store
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
 __all__ = ["Verdict", "why"]

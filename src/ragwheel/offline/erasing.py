@@ -208,7 +208,7 @@ class _Reached:
 
 def _what(connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> Scrub:
     from ragwheel.datasets.erase import Scrub
-    from ragwheel.labels.text import query_key
+    from ragwheel.labels.traces.text import query_key
 
     queries = connection.execute(
         "SELECT query FROM _retrieval UNION SELECT query FROM _turn UNION SELECT query FROM _signal"

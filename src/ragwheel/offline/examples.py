@@ -46,7 +46,7 @@ def count_examples(db: str | Path) -> ExampleCounts:
     """
     try:
         from ragwheel.datasets.examples import by_split, examples_today
-        from ragwheel.labels.text import query_key
+        from ragwheel.labels.traces.text import query_key
     except MissingExtra:
         return _at_most(db)
     try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.cells import BANDS, CITATION, LAST_PLACE, OPENING, READING
 from ragwheel.labels.model.channels import Grades, Lengths, Rows, Shrinkage, Trials, Votes
 from ragwheel.labels.model.fit import Pairs, PriorByRank, fit, saturated

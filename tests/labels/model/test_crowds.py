@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.learning import prior_model
 from ragwheel.labels.pipeline import grade_store
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
 PLACES = [1, 2, 3, 4, 5]

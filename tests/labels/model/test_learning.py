@@ -10,12 +10,12 @@ import pytest
 
 from ragwheel.judgments import import_evalset
 from ragwheel.labels import graded, why
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import facts
+from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.model.learning import learn, prior_model
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
+from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.testing import Liars, TraceSpec, write_traces
 

@@ -8,14 +8,14 @@ from contextlib import closing
 import pyarrow as pa
 import pytest
 
-from ragwheel.labels.engine import Engine
-from ragwheel.labels.evidence import collect
-from ragwheel.labels.exposure import facts
-from ragwheel.labels.grades import beliefs
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.evidence.collect import collect
+from ragwheel.labels.evidence.kinds import KINDS
+from ragwheel.labels.model.beliefs import beliefs
 from ragwheel.labels.model.learning import learn
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 from ragwheel.testing import TraceStore
 

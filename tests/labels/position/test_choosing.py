@@ -8,10 +8,10 @@ import pytest
 
 from ragwheel.datasets import build
 from ragwheel.labels import why
-from ragwheel.labels.exposure import facts
 from ragwheel.labels.position.choose import examine, propensity_curve
 from ragwheel.labels.position.counts import Counts
-from ragwheel.labels.read import TextReader, read_store
+from ragwheel.labels.traces.exposure import facts
+from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
 

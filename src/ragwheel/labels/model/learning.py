@@ -10,8 +10,7 @@ import ibis
 import numpy as np
 import numpy.typing as npt
 
-from ragwheel.labels.exposure import Facts
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.cells import (
     BANDS,
     CITATION,
@@ -28,6 +27,7 @@ from ragwheel.labels.model.learned import ChannelSummary, LabelModel
 from ragwheel.labels.model.statistics import Observations, observe
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import propensity_curve
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["learn", "prior_model"]
 

@@ -14,9 +14,9 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.capping import MICRO
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.model.subject_caps import MICRO
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["close_questions", "lent"]
 

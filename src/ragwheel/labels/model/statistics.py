@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis import _
 
-from ragwheel.labels.capping import MICRO, of_people
-from ragwheel.labels.exposure import Facts
 from ragwheel.labels.model.cells import CITATION, READING, band_of, instrument_of
 from ragwheel.labels.model.fit import RANKS, Pairs
 from ragwheel.labels.model.learned import LabelModel
+from ragwheel.labels.model.subject_caps import MICRO, of_people
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["NON_EVENTS", "PAIR", "Observations", "mean_ranks", "observe", "weighted_rows"]
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from ragwheel.labels.negatives.chunk import GradedChunk
 from ragwheel.labels.policy import Negatives, Policy
-from ragwheel.labels.text import jaccard, tokens
+from ragwheel.labels.traces.text import jaccard, tokens
 
 __all__ = ["CHECKS", "vet"]
 

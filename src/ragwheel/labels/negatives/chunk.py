@@ -11,7 +11,7 @@ __all__ = ["GradedChunk"]
 
 @dataclass(frozen=True)
 class GradedChunk:
-    """A chunk version and its grade for one query group; see :func:`~ragwheel.labels.grades.grade`."""
+    """A chunk version and its grade for one query group; see :func:`~ragwheel.labels.model.beliefs.grade`."""
 
     chunk_version: int
     source: str

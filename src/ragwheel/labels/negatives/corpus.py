@@ -1,8 +1,8 @@
 """All chunks that the store has ever seen, and which of them lie near a text.
 
 Nearness is BM25 (Robertson and Zaragoza, The probabilistic relevance framework, 2009) over the words of
-:func:`ragwheel.labels.text.tokens`, each counted once per chunk: no model, the same on every machine. An
-encoder takes its place where one is given.
+:func:`ragwheel.labels.traces.text.tokens`, each counted once per chunk: no model, the same on every
+machine. An encoder takes its place where one is given.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from ragwheel.labels.text import tokens
+from ragwheel.labels.traces.text import tokens
 
 __all__ = ["Corpus", "CorpusChunk", "Encoder"]
 

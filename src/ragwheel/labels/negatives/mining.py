@@ -14,7 +14,7 @@ from typing import Final
 
 from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
 from ragwheel.labels.policy import Mining
-from ragwheel.labels.text import jaccard, tokens
+from ragwheel.labels.traces.text import jaccard, tokens
 
 __all__ = ["Need", "mine"]
 

@@ -19,7 +19,7 @@ from typing import Final
 from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
 from ragwheel.labels.negatives.declared import declared, older, predecessors, stamp, successors
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.text import jaccard, tokens, words_of
+from ragwheel.labels.traces.text import jaccard, tokens, words_of
 
 __all__ = ["Older", "asks_for_old", "taken_out"]
 

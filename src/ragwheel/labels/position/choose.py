@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.cascade import dbn, sdbn
 from ragwheel.labels.position.cells import Floats
@@ -19,6 +18,7 @@ from ragwheel.labels.position.interventions import harvested, randomised
 from ragwheel.labels.position.ratios import pbm
 from ragwheel.labels.position.result import DEFAULT, Examination
 from ragwheel.labels.position.trust import trust
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["AUTO", "examine", "examined", "propensity_curve"]
 

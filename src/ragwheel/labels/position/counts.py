@@ -9,9 +9,9 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
 from ragwheel.labels.position.cells import Cells, Ints, Lists
 from ragwheel.labels.position.interventions import Served, Swapped
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["ATTENTION", "RANKS", "Counts", "seen"]
 

@@ -8,11 +8,11 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.exposure import Facts, subject_of
+from ragwheel.labels.evidence.rows import rows
+from ragwheel.labels.evidence.silence import reaction_weights
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.rows import rows
-from ragwheel.labels.silence import reaction_weights
-from ragwheel.labels.text import jaccard, tokens
+from ragwheel.labels.traces.exposure import Facts, subject_of
+from ragwheel.labels.traces.text import jaccard, tokens
 
 __all__ = ["answer_scale", "cited", "prompted_not_cited"]
 

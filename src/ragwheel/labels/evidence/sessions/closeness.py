@@ -27,7 +27,7 @@ from difflib import SequenceMatcher
 from functools import lru_cache
 from typing import Final
 
-from ragwheel.labels.text import normalise, tokens
+from ragwheel.labels.traces.text import normalise, tokens
 
 __all__ = ["Closeness", "Embed", "Scorer", "rarity"]
 

@@ -14,9 +14,9 @@ import ibis
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.evidence.sessions.closeness import Scorer, rarity
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.sessions.closeness import Scorer, rarity
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["LINKS", "implicit_links"]
 

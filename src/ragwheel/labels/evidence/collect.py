@@ -1,6 +1,6 @@
 """Evidence: one small rule per row of the table in ``docs/labels.md``, each a relational step.
 
-Every rule takes the :class:`~ragwheel.labels.exposure.Facts` and the policy and gives rows of
+Every rule takes the :class:`~ragwheel.labels.traces.exposure.Facts` and the policy and gives rows of
 :data:`COLUMNS`. ``strength`` is how much of the kind's full weight the row carries (1.0 is all of it); for
 judgments it is the grade, for reading times the seconds. A chunk that was only ``logged`` or ``returned``
 never gets evidence against it.
@@ -14,15 +14,15 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.behaviour import opened, passed_over, reading
-from ragwheel.labels.citing import cited, prompted_not_cited
-from ragwheel.labels.exposure import Facts
-from ragwheel.labels.judging import judged
+from ragwheel.labels.evidence.behaviour import opened, passed_over, reading
+from ragwheel.labels.evidence.citations import cited, prompted_not_cited
+from ragwheel.labels.evidence.explicit import explicit
+from ragwheel.labels.evidence.judgments import judged
+from ragwheel.labels.evidence.reformulations import pre_reformulation, reformulated
+from ragwheel.labels.evidence.rows import COLUMNS
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import examined
-from ragwheel.labels.reformulating import pre_reformulation, reformulated
-from ragwheel.labels.rows import COLUMNS
-from ragwheel.labels.saying import explicit
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["COLUMNS", "RULES", "collect", "described"]
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 from ragwheel.capture.explore import moves_in
 from ragwheel.capture.handles import BadHandle, peek
 from ragwheel.errors import StoreCorrupt
-from ragwheel.labels.text import query_key
+from ragwheel.labels.traces.text import query_key
 
 __all__ = [
     "CHUNK_WITH_TEXT",

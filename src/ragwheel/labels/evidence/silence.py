@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.engine import RelationalEngine
+from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.model.cells import LAST_PLACE
 from ragwheel.labels.model.response import Patterns, Places, silent_weights
 

@@ -14,9 +14,9 @@ from typing import Any
 import ibis
 from ibis import _
 
-from ragwheel.labels.engine import RelationalEngine
+from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.position.result import Examination
-from ragwheel.labels.read import StoreTables
+from ragwheel.labels.traces.read import StoreTables
 
 __all__ = ["Facts", "facts", "impressions", "matched_signals", "placements_of", "subject_of"]
 

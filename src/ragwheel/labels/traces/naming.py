@@ -5,7 +5,7 @@ from __future__ import annotations
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["version_numbers", "wordings"]
 

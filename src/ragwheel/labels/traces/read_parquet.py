@@ -5,7 +5,7 @@
     DEST/_ragwheel.json                            what there is; written last
     DEST/retrieval/day=2026-11-22/part-….parquet   one file per table and day (UTC), named by its content
 
-The tables are those of :mod:`ragwheel.labels.read`, with the text beside every chunk.
+The tables are those of :mod:`ragwheel.labels.traces.read`, with the text beside every chunk.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from ragwheel.errors import ConfigurationError, DatasetError
-from ragwheel.labels.read import CHUNK_WITH_TEXT, SCHEMAS, StoreTables
+from ragwheel.labels.traces.read import CHUNK_WITH_TEXT, SCHEMAS, StoreTables
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

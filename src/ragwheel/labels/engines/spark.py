@@ -17,9 +17,9 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError, MissingExtra
-from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.read import Rows
-from ragwheel.labels.read_parquet import ParquetRows
+from ragwheel.labels.engines.engine import RelationalEngine
+from ragwheel.labels.traces.read import Rows
+from ragwheel.labels.traces.read_parquet import ParquetRows
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession

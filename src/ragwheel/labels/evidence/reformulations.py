@@ -5,11 +5,11 @@ from __future__ import annotations
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts, subject_of
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
+from ragwheel.labels.evidence.rows import rows
+from ragwheel.labels.evidence.sessions.implicit import LINKS, implicit_links
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.rows import rows
-from ragwheel.labels.sessions.implicit import LINKS, implicit_links
+from ragwheel.labels.traces.exposure import Facts, subject_of
 
 __all__ = ["pre_reformulation", "reformulated"]
 

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ragwheel.labels.sessions.closeness import Closeness, Embed, Scorer, rarity
+from ragwheel.labels.evidence.sessions.closeness import Closeness, Embed, Scorer, rarity
 
 __all__ = ["Closeness", "Embed", "Scorer", "rarity"]

@@ -8,7 +8,7 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.kinds import KINDS
+from ragwheel.labels.evidence.kinds import KINDS
 
 __all__ = ["MICRO", "of_people", "scaled"]
 

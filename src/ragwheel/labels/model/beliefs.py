@@ -23,14 +23,14 @@ import numpy.typing as npt
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.capping import MICRO, of_people, scaled
-from ragwheel.labels.engine import RelationalEngine
-from ragwheel.labels.exposure import Facts
-from ragwheel.labels.kinds import CHANNELS, KINDS, STRATEGIES
+from ragwheel.labels.engines.engine import RelationalEngine
+from ragwheel.labels.evidence.kinds import CHANNELS, KINDS, STRATEGIES
 from ragwheel.labels.model.learned import LabelModel, Thresholds
 from ragwheel.labels.model.pooling import lent
 from ragwheel.labels.model.statistics import mean_ranks, weighted_rows
+from ragwheel.labels.model.subject_caps import MICRO, of_people, scaled
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = [
     "CONTRADICTIONS", "STATUSES", "beliefs", "channel_totals", "decided", "prior_log_odds", "single_readings",

@@ -6,7 +6,7 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
-from ragwheel.labels.text import jaccard, tokens
+from ragwheel.labels.traces.text import jaccard, tokens
 
 __all__ = ["families"]
 

@@ -10,8 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.errors import StoreEmpty, StoreMissing
-from ragwheel.labels.read import StoreTables, TextReader, read_store
-from ragwheel.labels.read_parquet import is_traces, located, parquet_evalsets, read_manifest, read_parquet
+from ragwheel.labels.traces.read import StoreTables, TextReader, read_store
+from ragwheel.labels.traces.read_parquet import (
+    is_traces,
+    located,
+    parquet_evalsets,
+    read_manifest,
+    read_parquet,
+)
 from ragwheel.store import open_store
 from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
 

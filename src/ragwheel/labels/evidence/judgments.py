@@ -5,9 +5,9 @@ from __future__ import annotations
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts
+from ragwheel.labels.evidence.rows import rows
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.rows import rows
+from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["judged"]
 

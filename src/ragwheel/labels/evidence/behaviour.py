@@ -7,11 +7,11 @@ from typing import Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.exposure import Facts, subject_of
+from ragwheel.labels.evidence.rows import rows
+from ragwheel.labels.evidence.silence import reaction_weights
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.counts import seen
-from ragwheel.labels.rows import rows
-from ragwheel.labels.silence import reaction_weights
+from ragwheel.labels.traces.exposure import Facts, subject_of
 
 __all__ = ["opened", "passed_over", "reading"]
 

@@ -21,8 +21,8 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.read import Rows
-from ragwheel.labels.read_parquet import ParquetRows
+from ragwheel.labels.traces.read import Rows
+from ragwheel.labels.traces.read_parquet import ParquetRows
 
 __all__ = ["ENGINES", "Engine", "RelationalEngine", "open_engine"]
 
@@ -147,7 +147,7 @@ def open_engine(
     if name == "duckdb":
         return Engine(memory_limit=memory_limit, threads=threads)
     if name == "spark":
-        from ragwheel.labels.engine_spark import SparkEngine
+        from ragwheel.labels.engines.spark import SparkEngine
 
         return SparkEngine(memory_limit=memory_limit, threads=threads)
     raise ConfigurationError(f"There is no engine {name!r}; allowed: {', '.join(ENGINES)}.")

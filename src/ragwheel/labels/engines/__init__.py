@@ -1,0 +1,1 @@
+"""Where the relational steps run: DuckDB in this process, or Spark."""

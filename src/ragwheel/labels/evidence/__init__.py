@@ -1,0 +1,1 @@
+"""What traces say about chunks, one small rule per kind of evidence; ``collect`` runs them all."""

@@ -1,0 +1,1 @@
+"""What the store holds, as tables of the relational engine: reading, exposure, texts and names."""
