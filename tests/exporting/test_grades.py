@@ -33,6 +33,8 @@ def db(tmp_path):
         store.chunk("b", "another text about refunds, written later")
         asked = store.ask("where is the form", ["b", "d"], cited=[1], prompted=[1, 2])
         store.signal(asked, "delete", "d", subject="ann")
+        once = store.ask("where is the form", ["b", "d", "e"], shown=[1, 2, 3], answer=None)
+        store.signal(once, "click", "e", subject="bob")
         store.judge("only judged, never asked", "c", 5)
     return store.path
 

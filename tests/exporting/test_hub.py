@@ -142,8 +142,8 @@ def hub(tmp_path):
 @pytest.fixture
 def dataset(tmp_path):
     with TraceStore(tmp_path / "traces.db") as store:
-        store.ask("how do I reset it?", ["reset", "length"], cited=[1], prompted=[1, 2])
-        store.ask("what does it cost?", ["billing", "reset"], cited=[1], prompted=[1, 2])
+        store.ask("how do I reset it?", ["reset", "length"], cited=[1], prompted=[1])
+        store.ask("what does it cost?", ["billing", "reset"], cited=[1], prompted=[1])
         return build(store.path, tmp_path / "data").out
 
 
