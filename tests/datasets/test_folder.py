@@ -127,7 +127,9 @@ def test_manifest_says_what_was_read_and_checks_the_files(built, traces):
 
 def test_explain_shows_every_strategy_before_any_again(built):
     found = explain(built.out, n=4)
-    assert len({one.strategy for one in found}) == len(found) == 4
+    every = {one.strategy for one in explain(built.out, n=10_000)}
+    assert len(found) == 4
+    assert len({one.strategy for one in found}) == min(4, len(every)) >= 3
     for one in found:
         assert one.why_positive
         assert one.why_negative
