@@ -4,3 +4,7 @@
 relational engine, ``channels`` holds the rates of each instrument, ``fit`` learns them by
 expectation-maximisation, ``learned`` is the result, and ``beliefs`` applies it to every pair in the engine.
 """
+
+from __future__ import annotations
+
+__all__: list[str] = []
