@@ -76,22 +76,30 @@ def call(fn, *args, **kwargs):
         return type(exc), exc.args
 
 
+unchecked = ragwheel.retriever(k="k", check_overfetch=0)
+"""Over-fetch from the first call on; the check by the app's own call has tests of its own."""
 KINDS = ["sync", "async", "generator", "async generator"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@given(k=st.integers(-1, 70), size=st.integers(0, 60), larger=st.sampled_from(["gives", "raises"]))
+@given(
+    k=st.integers(-1, 70),
+    size=st.integers(0, 60),
+    larger=st.sampled_from(["gives", "raises"]),
+    checks=st.integers(0, 1),
+)
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_the_app_gets_the_same(store, kind, k, size, larger):
+def test_the_app_gets_the_same(store, kind, k, size, larger, checks):
     bare, wrapped = Store(larger, size), Store(larger, size)
     expected = call(of_kind(kind, bare), "q", k=k)
-    assert call(ragwheel.retriever(k="k")(of_kind(kind, wrapped)), "q", k=k) == expected
+    decorated = ragwheel.retriever(k="k", check_overfetch=checks)(of_kind(kind, wrapped))
+    assert [call(decorated, "q", k=k) for _ in range(2)] == [expected] * 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_forty_are_recorded_and_five_given(store, kind):
     backend = Store()
-    got = call(ragwheel.retriever(k="k")(of_kind(kind, backend)), "q")
+    got = call(unchecked(of_kind(kind, backend)), "q")
     assert got == CORPUS[:5]
     assert all(ours is theirs for ours, theirs in zip(got, CORPUS))
     assert backend.asked == [40]
@@ -105,7 +113,7 @@ def test_forty_are_recorded_and_five_given(store, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_larger_k_that_fails_means_the_apps_own_call(store, kind):
     backend = Store("raises")
-    assert call(ragwheel.retriever(k="k")(of_kind(kind, backend)), "q") == CORPUS[:5]
+    assert call(unchecked(of_kind(kind, backend)), "q") == CORPUS[:5]
     assert backend.asked == [40, 5]
     row = store.retrieval()
     assert (row["n_chunks"], row["n_returned"], row["error"], row["flags"]) == (
@@ -119,7 +127,7 @@ def test_a_larger_k_that_fails_means_the_apps_own_call(store, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_lost_connection_is_not_waited_for_twice(store, kind):
     backend = Store("loses the connection")
-    assert call(ragwheel.retriever(k="k")(of_kind(kind, backend)), "q") == (ConnectionError, ("gone",))
+    assert call(unchecked(of_kind(kind, backend)), "q") == (ConnectionError, ("gone",))
     assert backend.asked == [40]
     assert store.retrieval()["error"] == "ConnectionError"
 
@@ -127,7 +135,7 @@ def test_a_lost_connection_is_not_waited_for_twice(store, kind):
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_what_cannot_be_cut_means_the_apps_own_call(store, kind):
     backend = Store("gives an object")
-    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    search = unchecked(of_kind(kind, backend))
     assert call(search, "q") == SimpleNamespace(documents=CORPUS[:5])
     assert backend.asked == [40, 5]
     (flag,) = store.retrieval()["flags"]
@@ -137,7 +145,7 @@ def test_what_cannot_be_cut_means_the_apps_own_call(store, kind):
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_what_could_not_be_cut_is_asked_twice_only_once(store, kind):
     backend = Store("gives an object")
-    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    search = unchecked(of_kind(kind, backend))
     for _ in range(4):
         call(search, "q")
     assert backend.asked == [40, 5, 5, 5, 5]
@@ -147,7 +155,7 @@ def test_what_could_not_be_cut_is_asked_twice_only_once(store, kind):
 @pytest.mark.parametrize("kind", KINDS[:2])
 def test_a_dict_with_one_list_is_cut_like_a_list(store, kind):
     backend = Store("gives a dict")
-    search = ragwheel.retriever(k="k")(of_kind(kind, backend))
+    search = unchecked(of_kind(kind, backend))
     assert call(search, "q") == {"documents": CORPUS[:5]}
     assert backend.asked == [40]
     row = store.retrieval()
@@ -159,7 +167,7 @@ def test_type_and_items_stay(store):
         pass
 
     for kind in (list, tuple, Ranked):
-        got = ragwheel.retriever(k="k")(of_kind("sync", Store(kind=kind)))("q")
+        got = unchecked(of_kind("sync", Store(kind=kind)))("q")
         assert type(got) is kind
         assert list(got) == CORPUS[:5]
 
@@ -172,6 +180,9 @@ def test_type_and_items_stay(store):
         ({"search_type": "mmr"}, "search_type=mmr is not known to be a plain top-k search"),
         ({"fetch_k": 20}, "fetch_k is set"),
         ({"alpha": 0.3}, "alpha is set"),
+        ({"post_filter_pipeline": [{}]}, "post_filter_pipeline is set: it may filter"),
+        ({"node_postprocessors": [len]}, "node_postprocessors is set"),
+        ({"rescore": {"window_size": 50}}, "rescore is set"),
         ({"k": None}, "k is None"),
         ({"k": "5"}, "k is of type str"),
         ({"k": 0}, "k=0"),
@@ -202,7 +213,7 @@ def test_refusals_are_recorded(store, kind, arguments, reason):
             for item in found(k):
                 yield item
 
-    call(ragwheel.retriever(k="k")(search), "q", **arguments)
+    call(unchecked(search), "q", **arguments)
     assert asked == [arguments.get("k", 5)]
     (flag,) = store.retrieval()["flags"]
     assert flag.startswith(f"overfetch_refused: {reason}")
@@ -211,14 +222,14 @@ def test_refusals_are_recorded(store, kind, arguments, reason):
 def test_nothing_is_over_fetched_that_is_not_sampled(tmp_path):
     ragwheel.configure(tmp_path / "none.db", sample_ratio=0.0)
     backend = Store()
-    assert ragwheel.retriever(k="k")(of_kind("sync", backend))("q") == CORPUS[:5]
+    assert unchecked(of_kind("sync", backend))("q") == CORPUS[:5]
     assert backend.asked == [5]
     assert ragwheel.stats().unsampled == 1
 
 
 def test_capture_k_of_a_decorator(store):
     backend = Store()
-    assert len(ragwheel.retriever(k="k", capture_k=8)(of_kind("sync", backend))("q")) == 5
+    assert len(ragwheel.retriever(k="k", capture_k=8, check_overfetch=0)(of_kind("sync", backend))("q")) == 5
     assert len(ragwheel.retriever(capture_k=2)(of_kind("sync", backend))("q")) == 5
     assert backend.asked == [8, 5]
     first, second = store.retrievals()
@@ -232,7 +243,7 @@ def test_capture_k_of_a_decorator(store):
 def test_an_endless_generator_that_ignores_k(store):
     pulled = []
 
-    @ragwheel.retriever(k="k")
+    @unchecked
     def search(query, k=2):
         n = 0
         while True:
@@ -257,7 +268,7 @@ def test_an_error_beyond_k_is_not_the_apps(store, is_async):
         for item in items(query, k):
             yield item
 
-    assert call(ragwheel.retriever(k="k")(aitems if is_async else items), "q") == ["text 0", "text 1"]
+    assert call(unchecked(aitems if is_async else items), "q") == ["text 0", "text 1"]
     row = store.retrieval()
     assert (row["n_chunks"], row["n_returned"], row["error"], row["flags"]) == (
         7,
@@ -270,7 +281,7 @@ def test_an_error_beyond_k_is_not_the_apps(store, is_async):
 def test_the_generator_stays_lazy_up_to_k(store):
     pulled = []
 
-    @ragwheel.retriever(k="k")
+    @unchecked
     def search(query, k=3):
         for n in range(k):
             pulled.append(n)
@@ -288,7 +299,7 @@ def test_the_generator_stays_lazy_up_to_k(store):
 async def test_cancelled_beyond_k(store):
     reached = asyncio.Event()
 
-    @ragwheel.retriever(k="k")
+    @unchecked
     async def search(query, k=1):
         yield "a"
         yield "b"
@@ -351,6 +362,12 @@ def test_a_reranker_takes_its_source_from_what_it_re_ranks(store):
             lambda: ragwheel.retriever(k="top")(lambda q, k: 0),
             "<lambda> has no such parameter; allowed: q, k",
         ),
+        (
+            lambda: ragwheel.retriever(check_overfetch=-1),
+            r"check_overfetch=-1\): allowed: a whole number from 0",
+        ),
+        (lambda: ragwheel.retriever(check_overfetch=True), r"check_overfetch=True\)"),
+        (lambda: ragwheel.reranker(check_overfetch=1), "reranker: got check_overfetch"),  # type: ignore[call-overload]
         (lambda: ragwheel.retriever(query="x")(lambda: 0), "allowed: none, it takes no argument"),
     ],
 )
@@ -383,6 +400,6 @@ def test_the_query_can_be_named(store):
 
 
 def test_a_wrong_call_raises_what_the_function_raises(store):
-    wrapped = ragwheel.retriever(k="k")(of_kind("sync", Store()))
+    wrapped = unchecked(of_kind("sync", Store()))
     with pytest.raises(TypeError, match=r"search\(\) missing 1 required positional argument: 'query'"):
         wrapped()

@@ -240,7 +240,7 @@ def test_the_exception_is_the_same_object(store, error):
 def test_no_context_is_added_to_an_exception_after_a_larger_k(store):
     asked = []
 
-    @ragwheel.retriever(k="k")
+    @ragwheel.retriever(k="k", check_overfetch=0)
     def search(query, k=2):
         asked.append(k)
         raise ERROR

@@ -151,7 +151,7 @@ def test_while_more_is_asked_for_than_the_app_wants(store, handled):
     """A larger search that the time limit ends is not made again."""
     calls = []
 
-    @ragwheel.retriever(k="k")
+    @ragwheel.retriever(k="k", check_overfetch=0)
     def search(query, k=2):
         calls.append(k)
         signal.raise_signal(signal.SIGUSR1)

@@ -236,7 +236,7 @@ def test_wrapped_retrievers_nest_with_and_without_instrument(shelf: Any, rows: A
 
 
 def test_the_apps_retriever_is_not_changed_and_its_own_changes_are_honoured(shelf: Any, rows: Any) -> None:
-    wrapped = wrap_retriever(shelf)
+    wrapped = wrap_retriever(shelf, check_overfetch=0)
     assert len(wrapped.invoke(QUERY)) == 4
     assert shelf.k == 4
     assert shelf.searches == 1  # what a search counts on itself, it finds again
@@ -263,7 +263,7 @@ def test_concurrent_calls_do_not_see_each_others_k(pages: Any, rows: Any) -> Non
             return self.docs[: self.k]
 
     retriever = Meeting(docs=pages(60))
-    wrapped = wrap_retriever(retriever)
+    wrapped = wrap_retriever(retriever, check_overfetch=0)
     with ThreadPoolExecutor(2) as pool:
         one, other = pool.map(lambda r: r.invoke(QUERY), [retriever, wrapped])
     assert one == other
@@ -288,7 +288,7 @@ class Limited(BaseRetriever):
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_larger_search_that_fails_is_made_again_as_the_app_asked_for_it(is_async: bool, rows: Any) -> None:
     retriever = Limited(error=ValueError("k is too large"), asked=[])
-    wrapped = wrap_retriever(retriever)
+    wrapped = wrap_retriever(retriever, check_overfetch=0)
     for _ in range(5):
         found = asyncio.run(wrapped.ainvoke(QUERY)) if is_async else wrapped.invoke(QUERY)
         assert [d.id for d in found] == ["0", "1", "2", "3"]
@@ -307,7 +307,7 @@ def test_the_apps_error_is_the_apps_own_object(
     is_async: bool, error: Exception, asked: Any, rows: Any
 ) -> None:
     retriever = Limited(error=error, limit=0, asked=[])
-    wrapped = wrap_retriever(retriever)
+    wrapped = wrap_retriever(retriever, check_overfetch=0)
     with pytest.raises(type(error)) as caught:
         asyncio.run(wrapped.ainvoke(QUERY)) if is_async else wrapped.invoke(QUERY)
     assert caught.value is error
@@ -359,7 +359,7 @@ def test_a_cancelled_call_is_recorded_as_such(rows: Any) -> None:
 
 
 def test_nothing_more_is_asked_for_than_is_recorded(shelf: Any, tmp_path: Any) -> None:
-    wrapped = wrap_retriever(shelf)
+    wrapped = wrap_retriever(shelf, check_overfetch=0)
     assert len(wrapped.invoke(QUERY)) == 4  # not configured
     ragwheel.configure(db=str(tmp_path / "ten.db"), capture_k=10)
     assert len(wrapped.invoke(QUERY)) == 4

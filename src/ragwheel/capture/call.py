@@ -19,11 +19,12 @@ from ragwheel.capture.items import Items
 from ragwheel.capture.learned import Learned
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.errors import OverfetchRefused
-from ragwheel.guard import guard, let_interrupts_through
+from ragwheel.guard import guard, is_interrupt, let_interrupts_through
 
 __all__ = ["Call", "Spec"]
 
 _STARTING: Final = guard("starting a retrieval")
+_COMPARING: Final = guard("comparing an over-fetched result")
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,23 @@ class Call:
     Attributes:
         args, kwargs: what to call the function with.
         k: how many chunks the app gets while the function is asked for more; None: all.
-        given: what the app gets, after ``returned`` said True.
+        given: what the app gets, after ``returned`` said True or once the call has ``ended``.
+        ended: the app has its result although the last call raised: that was a check.
+        check: the larger call that is to follow the app's own and be compared with it.
     """
 
-    __slots__ = ("_own", "_spec", "args", "given", "k", "kwargs", "retrieval")
+    __slots__ = (
+        "_as_returned",
+        "_own",
+        "_spec",
+        "args",
+        "check",
+        "ended",
+        "given",
+        "k",
+        "kwargs",
+        "retrieval",
+    )
 
     def __init__(
         self,
@@ -113,6 +127,9 @@ class Call:
         self.kwargs = kwargs
         self.k: int | None = None
         self.given: Any = None
+        self.ended = False
+        self.check: overfetch.Plan | None = None
+        self._as_returned: Callable[[], Any] | None = None  # set while the larger call of a check is made
         self._own = (args, kwargs)
         self._spec = spec
 
@@ -133,15 +150,31 @@ class Call:
         learned = self._spec.learned.refusal if plan.asked is not None else None
         if learned is not None:
             self.retrieval.flag(learned)
+        elif plan.asked is not None and self._spec.learned.checks:
+            self.check = plan
         elif plan.asked is not None:
             self.args, self.kwargs, self.k = plan.args, plan.kwargs, plan.k
 
     def returned(self, result: Any) -> bool:
-        """Record the result. False: it was over-fetched and cannot be cut to k, make the app's own call."""
+        """Record the result. False: call again.
+
+        That is the app's own call after an over-fetched one that cannot be cut to k, or the larger call of a
+        check after the app's own.
+        """
+        if self._as_returned is not None:
+            self.given = self._as_returned()
+            with _COMPARING:
+                self.compare(self.given, result)
+            return True
+        with _COMPARING:
+            if self.check is not None and self._can_be_cut(result):
+                self._as_returned = overfetch.unchanged(result)
+                self.args, self.kwargs = self.check.args, self.check.kwargs
+                return False
         if self.k is None:
             self.given = result
             self.end(result)
-            if self._spec.learned.refusal is not None:
+            if self.check is None and self._spec.learned.refusal is not None:
                 self._spec.learned.saw(result)
             return True
         try:
@@ -157,11 +190,54 @@ class Call:
         return True
 
     def raised(self, error: BaseException) -> bool:
-        """Record the error. False: it came of asking for more, make the app's own call."""
+        """Record the error. False: it came of asking for more; make the app's own call unless ``ended``."""
+        if self._as_returned is not None:
+            self.given = self._as_returned()
+            with _COMPARING:
+                self.check_failed(self.given)
+            self.ended = isinstance(error, Exception) and not is_interrupt(error)
+            return not self.ended
         if self.k is not None and overfetch.may_be_about_k(error):
             return self._again(self._spec.learned.failed())
         self.retrieval.fail(error)
         return True
+
+    def compare(self, own: Any, larger: Any, total: int | None = None) -> None:
+        """Record a checked call: the larger result if it begins with the app's own, else the app's own."""
+        learned, check = self._spec.learned, self.check
+        k = check.k if check is not None else None
+        try:
+            same = overfetch.same_first_k(own, larger, k or 0, self._spec.adapter)
+        except OverfetchRefused as exc:
+            self.retrieval.flag(learned.refuse(f"overfetch_refused: {exc}"))
+            same = None
+        if same is False:
+            self.retrieval.flag(learned.differed(self.retrieval.name))
+        if not same:
+            self.end(own, total=total)
+            return
+        learned.agreed()
+        self.end(overfetch.extended(own, larger, k or 0), k)
+
+    def check_failed(self, own: Any) -> None:
+        """Record the app's own result: the larger call of a check raised."""
+        self.retrieval.flag(self._spec.learned.failed())
+        self.end(own)
+
+    def _can_be_cut(self, own: Any) -> bool:
+        """Whether a result of this kind can be cut to k; what cannot is never asked for more."""
+        try:
+            overfetch.first_k(own, 1)
+        except OverfetchRefused as exc:
+            self.retrieval.flag(self._spec.learned.refuse(f"overfetch_refused: {exc}"))
+        except Exception as exc:  # the host's own code, in a list of a type of its own
+            let_interrupts_through(exc)
+            self.retrieval.flag(
+                self._spec.learned.refuse("overfetch_refused: the retriever's list could not be cut to k")
+            )
+        else:
+            return True
+        return False
 
     def end(self, result: Any, n_returned: int | None = None, total: int | None = None) -> None:
         """Record the result, of whose ``total`` chunks the app gets the first ``n_returned`` (None: all)."""

@@ -35,7 +35,10 @@ def recorded_generator(fn: Callable[..., Generator[Any, Any, Any]], spec: Spec) 
                 call.retrieval.enter()
                 item = step(value)
             except StopIteration as end:
-                items.end()
+                if call.check is None:
+                    items.end()
+                else:
+                    items.check(fn(*call.check.args, **call.check.kwargs))
                 spec.share_attributes(fn, attributes)
                 return end.value
             except BaseException as exc:
@@ -58,7 +61,9 @@ def recorded_generator(fn: Callable[..., Generator[Any, Any, Any]], spec: Spec) 
     return wrapper
 
 
-def recorded_async_generator(fn: Callable[..., AsyncGenerator[Any, Any]], spec: Spec) -> Callable[..., Any]:
+def recorded_async_generator(  # noqa: C901 - what it wraps must be pickled with it
+    fn: Callable[..., AsyncGenerator[Any, Any]], spec: Spec
+) -> Callable[..., Any]:
     """Return ``fn``, recorded."""
 
     @functools.wraps(fn)
@@ -77,7 +82,9 @@ def recorded_async_generator(fn: Callable[..., AsyncGenerator[Any, Any]], spec: 
                     call.retrieval.enter()
                 item = await step(value)
             except StopAsyncIteration:
-                if items is not None:
+                if call is not None and call.check is not None and items is not None:
+                    await items.async_check(fn(*call.check.args, **call.check.kwargs))
+                elif items is not None:
                     items.end()
                 spec.share_attributes(fn, attributes)
                 return

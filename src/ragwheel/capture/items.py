@@ -96,6 +96,50 @@ class Items:
         finally:
             retrieval.leave()
 
+    def check(self, larger: Generator[Any, Any, Any]) -> None:
+        """Read the larger call of a check, after the app's own has ended, and record both."""
+        retrieval = self.call.retrieval
+        items: list[Any] = []
+        try:
+            retrieval.enter()
+            for item in larger:
+                items.append(item)
+                if len(items) >= self.limit:
+                    break
+            larger.close()
+        except Exception as exc:  # the host's own code, in a call that the app did not make
+            let_interrupts_through(exc)
+            self.call.check_failed(self.items)
+        except BaseException:
+            self.call.check_failed(self.items)
+            raise
+        else:
+            self.call.compare(self.items, items, self.n_seen)
+        finally:
+            retrieval.leave()
+
+    async def async_check(self, larger: AsyncGenerator[Any, Any]) -> None:
+        """Read the larger call of a check, after the app's own has ended, and record both."""
+        retrieval = self.call.retrieval
+        items: list[Any] = []
+        try:
+            retrieval.enter()
+            async for item in larger:
+                items.append(item)
+                if len(items) >= self.limit:
+                    break
+            await larger.aclose()
+        except Exception as exc:  # the host's own code, in a call that the app did not make
+            let_interrupts_through(exc)
+            self.call.check_failed(self.items)
+        except BaseException:  # cancelled
+            self.call.check_failed(self.items)
+            raise
+        else:
+            self.call.compare(self.items, items, self.n_seen)
+        finally:
+            retrieval.leave()
+
     def _failed_beyond_k(self) -> None:
         """It raised after the app had all that it asked for."""
         self.call.retrieval.flag("overfetch_failed")

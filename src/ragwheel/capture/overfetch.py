@@ -5,6 +5,7 @@ the first ``k`` of a longer list are the list of ``k``: plain top-k search. It i
 
 * maximal marginal relevance and everything else that picks a *set* (``fetch_k`` follows ``k``),
 * rank or score fusion, hybrid search and re-ranking (the candidates change with ``k``),
+* filters and other work after the search (``post_filter_pipeline``, ``node_postprocessors``, ``rescore``),
 * score thresholds (how many there are is the app's decision, not a count),
 * a ``k`` that is unknown, not a whole number, or below 1 (0 is "none" to some stores, "all" to others).
 
@@ -23,10 +24,34 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ragwheel.capture.checks import (
+    CHANGED_FLAG,
+    CHANGED_REFUSAL,
+    CHECKED_CALLS,
+    extended,
+    same_first_k,
+    unchanged,
+    warn_of_change,
+)
 from ragwheel.capture.cut import first_k
 from ragwheel.guard import is_interrupt
 
-__all__ = ["Plan", "first_k", "may_be_about_k", "plan", "plan_object", "refused_class"]
+__all__ = [
+    "CHANGED_FLAG",
+    "CHANGED_REFUSAL",
+    "CHECKED_CALLS",
+    "Plan",
+    "extended",
+    "first_k",
+    "is_interrupt",
+    "may_be_about_k",
+    "plan",
+    "plan_object",
+    "refused_class",
+    "same_first_k",
+    "unchanged",
+    "warn_of_change",
+]
 
 # settings, by what their names mean
 _MODES = frozenset({"search_type", "search_mode", "query_type", "query_mode", "retrieval_mode"})
@@ -43,6 +68,7 @@ _SWITCH_WORDS = frozenset(
 _FLOORS = re.compile(
     r"threshold|cutoff|cut_off|score_floor|(^|_)min_(score|similarity|relevance|confidence)|(^|_)max_distance"
 )
+_AFTERWARDS = re.compile(r"post_?_?(filter|process)|(^|_)(re_?score|dedup|deduplicate|collapse)(_|$)")
 # classes, by the words of their names
 _COMPOSED = re.compile(
     r"ensemble|fusion|hybrid|merger|compress|multi_?query|multi_?vector|parent_?document|re_?phras"
@@ -167,7 +193,7 @@ def _size(name: str, k: Any, capture_k: int) -> tuple[int | None, int | None, st
 
 @functools.lru_cache(maxsize=1024)
 def _meaning(name: str) -> str:
-    """What a setting of this name is about: mode, mmr, cap, knob, floor, switch, or '' for no matter."""
+    """What a setting of this name is about: mode, mmr, cap, knob, floor, after, switch, or '' for none."""
     if name in _MODES:
         return "mode"
     if name in {"mmr", "use_mmr"}:
@@ -178,6 +204,8 @@ def _meaning(name: str) -> str:
         return "knob"
     if _FLOORS.search(name):
         return "floor"
+    if _AFTERWARDS.search(name):
+        return "after"
     return "" if _SWITCH_WORDS.isdisjoint(name.split("_")) else "switch"
 
 
@@ -197,6 +225,8 @@ def _changes_results(values: Mapping[str, Any], given: Collection[str], asked: i
             return f"{name}={_word(value) or type(value).__name__} is not known to be a plain top-k search"
         if meaning == "floor" and value is not None and value is not False:
             return f"{name} is set: scores decide how many chunks there are"
+        if meaning == "after" and _on(value):
+            return f"{name} is set: it may filter or re-order after the cut"
         if meaning in {"switch", "mmr"} and _on(value):
             return f"{name} is set: the order depends on all candidates"
         if meaning == "knob" and _on(value) and not plain:

@@ -13,6 +13,7 @@ from types import FunctionType
 from typing import Any, Final, TypeVar, overload
 
 from ragwheel.capture.call import Spec
+from ragwheel.capture.checks import CHECKED_CALLS
 from ragwheel.capture.learned import Learned
 from ragwheel.capture.objects import recorded_object
 from ragwheel.capture.recorder import RERANK, RETRIEVAL
@@ -27,7 +28,8 @@ _QUERY_NAMES: Final = (
     "query", "question", "query_str", "q", "text", "input", "prompt", "search", "term",
 )  # fmt: skip
 _NAMES: Final = {RETRIEVAL: "retriever", RERANK: "reranker"}
-_OPTIONS: Final = ("name", "source", "k", "capture_k", "version", "adapter", "query")
+_OPTIONS: Final = ("name", "source", "k", "capture_k", "version", "adapter", "query", "check_overfetch")
+_OF_OVERFETCH: Final = frozenset({"k", "check_overfetch"})
 _ANY_CALL: Final = inspect.Signature(
     [
         inspect.Parameter("args", inspect.Parameter.VAR_POSITIONAL),
@@ -48,6 +50,7 @@ def retriever(
     version: str | None = None,
     adapter: Callable[[Any], Any] | None = None,
     query: str | None = None,
+    check_overfetch: int = CHECKED_CALLS,
 ) -> Callable[[F], F]: ...
 def retriever(fn: Any = None, /, **options: Any) -> Any:
     """Record every call of a retrieval function: sync, async, generator or async generator.
@@ -65,6 +68,9 @@ def retriever(fn: Any = None, /, **options: Any) -> Any:
         adapter: turns one returned item into a dict with ``id``, ``text``, ``score``, ``metadata`` (or
             anything else ragwheel reads); an adapter that cannot take an item gets the whole result.
         query: name of the parameter that holds the query (default: ``query``, ``question``, … or the first).
+        check_overfetch: so many over-fetched calls (default 3) are preceded by the app's own, whose result
+            the app gets; when the two differ, the function is not asked for more again. 0 checks none, for a
+            function that must not be called twice.
 
     Raises:
         ConfigurationError: while decorating, when an option cannot be used.
@@ -114,7 +120,7 @@ def _decorate(fn: Any, options: dict[str, Any], kind: int) -> Any:
 
 
 def _check_options(what: str, options: dict[str, Any], kind: int) -> None:
-    allowed = [name for name in _OPTIONS if name != "k" or kind != RERANK]
+    allowed = [name for name in _OPTIONS if name not in _OF_OVERFETCH or kind != RERANK]
     unknown = sorted(options.keys() - allowed)
     if unknown:
         raise ConfigurationError(f"{what}: got {', '.join(unknown)}, allowed: {', '.join(allowed)}.")
@@ -128,6 +134,11 @@ def _check_options(what: str, options: dict[str, Any], kind: int) -> None:
     if capture_k is not None and (type(capture_k) is not int or not 1 <= capture_k <= 1000):
         raise ConfigurationError(
             f"{what}(capture_k={capture_k!r:.100}): allowed: a whole number from 1 to 1000."
+        )
+    checks = options.get("check_overfetch", CHECKED_CALLS)
+    if type(checks) is not int or not 0 <= checks <= 1000:
+        raise ConfigurationError(
+            f"{what}(check_overfetch={checks!r:.100}): allowed: a whole number from 0 (no check) to 1000."
         )
     adapter = options.get("adapter")
     if adapter is not None and not callable(adapter):
@@ -169,7 +180,7 @@ def spec(fn: Callable[..., Any], options: dict[str, Any], kind: int) -> Spec:
         k=k,
         capture_k=options.get("capture_k"),
         adapter=options.get("adapter"),
-        learned=Learned(),
+        learned=Learned(options.get("check_overfetch", CHECKED_CALLS)),
     )
 
 

@@ -41,7 +41,7 @@ def _function(fn: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
             spec.share_attributes(fn, attributes)
             return result
         with call:
-            while True:
+            while not call.ended:
                 try:
                     result = fn(*call.args, **call.kwargs)
                 except BaseException as exc:
@@ -51,6 +51,7 @@ def _function(fn: Callable[..., Any], spec: Spec) -> Callable[..., Any]:
                     if call.returned(result):
                         spec.share_attributes(fn, attributes)
                         return call.given
+            return call.given
 
     attributes = wrapper.__dict__  # not the wrapper itself: dill would follow it in circles
     return wrapper
@@ -66,7 +67,7 @@ def _coroutine(fn: Callable[..., Awaitable[Any]], spec: Spec) -> Callable[..., A
             spec.share_attributes(fn, attributes)
             return result
         with call:
-            while True:
+            while not call.ended:
                 try:
                     result = await fn(*call.args, **call.kwargs)
                 except BaseException as exc:
@@ -76,6 +77,7 @@ def _coroutine(fn: Callable[..., Awaitable[Any]], spec: Spec) -> Callable[..., A
                     if call.returned(result):
                         spec.share_attributes(fn, attributes)
                         return call.given
+            return call.given
 
     attributes = wrapper.__dict__  # not the wrapper itself: dill would follow it in circles
     return wrapper

@@ -25,10 +25,16 @@ __all__ = ["LargerSearch", "Patience", "with_attributes"]
 
 @dataclass(slots=True)
 class Patience:
-    """Ends when larger searches keep failing where the app's own succeed: each costs the app a search."""
+    """Ends when larger searches keep failing where the app's own succeed: each costs the app a search.
+
+    It ends for good when a larger search begins with other documents than the app's own. The next `checks`
+    searches are compared.
+    """
 
     failures_in_a_row: int = 0
     limit: int = 3
+    checks: int = overfetch.CHECKED_CALLS
+    changed: bool = False
 
     @property
     def ended(self) -> bool:
@@ -55,6 +61,8 @@ class LargerSearch:
 
     def _run(self, query: str, **options: Any) -> list[Document]:
         failure = None
+        if self._worth_it() and self.patience.checks:
+            return self._checked(query, options)
         if self._worth_it():
             try:
                 with self._asking(options) as (retriever, larger):
@@ -70,6 +78,8 @@ class LargerSearch:
 
     async def _arun(self, query: str, **options: Any) -> list[Document]:
         failure = None
+        if self._worth_it() and self.patience.checks:
+            return await self._achecked(query, options)
         if self._worth_it():
             try:
                 with self._asking(options) as (retriever, larger):
@@ -83,12 +93,56 @@ class LargerSearch:
         self._note(failure)
         return result
 
+    def _checked(self, query: str, options: dict[str, Any]) -> list[Document]:
+        """The app's own search, then the larger one to compare it with."""
+        own = self.retriever._get_relevant_documents(query, **options)
+        as_returned = overfetch.unchanged(own)
+        try:
+            with self._asking(options, keeps_changes=False) as (retriever, larger):
+                found = retriever._get_relevant_documents(query, **larger)
+            self._compare(as_returned(), found)
+        except Exception as error:  # noqa: BLE001 - of a search that the app did not ask for, or its own
+            self._check_failed(error)
+        return as_returned()  # type: ignore[no-any-return]
+
+    async def _achecked(self, query: str, options: dict[str, Any]) -> list[Document]:
+        """The app's own search, then the larger one to compare it with."""
+        own = await self.retriever._aget_relevant_documents(query, **options)
+        as_returned = overfetch.unchanged(own)
+        try:
+            with self._asking(options, keeps_changes=False) as (retriever, larger):
+                found = await retriever._aget_relevant_documents(query, **larger)
+            self._compare(as_returned(), found)
+        except Exception as error:  # noqa: BLE001 - of a search that the app did not ask for, or its own
+            self._check_failed(error)
+        return as_returned()  # type: ignore[no-any-return]
+
+    def _compare(self, own: list[Document], found: list[Document]) -> None:
+        k = self.search.k or 0
+        if overfetch.same_first_k(own, found, k):
+            self.patience.checks = max(0, self.patience.checks - 1)
+            self.patience.failures_in_a_row = 0
+            self.call.finish(overfetch.extended(own, found, k), returned=len(own))
+            return
+        self.patience.changed = True
+        self.call.flag(overfetch.CHANGED_FLAG)
+        overfetch.warn_of_change(self.call.labels.name or self.retriever.get_name())
+
+    def _check_failed(self, error: Exception) -> None:
+        """The larger search of a check did not work out; what interrupts the app is the app's."""
+        if overfetch.is_interrupt(error):
+            raise error
+        refused = isinstance(error, OverfetchRefused)
+        self._note(f"overfetch_refused: {error}" if refused else f"overfetch_failed: {type(error).__name__}")
+
     def _worth_it(self) -> bool:
         """Whether more would be recorded: not so while ragwheel is not configured or keeps fewer."""
         return self.call.room(self.search.asked or 0) > (self.search.k or 0)
 
     @contextmanager
-    def _asking(self, options: dict[str, Any]) -> Iterator[tuple[BaseRetriever, dict[str, Any]]]:
+    def _asking(
+        self, options: dict[str, Any], *, keeps_changes: bool = True
+    ) -> Iterator[tuple[BaseRetriever, dict[str, Any]]]:
         """A retriever and the call options that ask it for more."""
         asked = self.call.room(self.search.asked or 0)
         if not self.search.is_field:
@@ -102,7 +156,8 @@ class LargerSearch:
             changed = {
                 name: value for name, value in vars(twin).items() if before.get(name, _UNSET) is not value
             }
-            vars(self.retriever).update(changed)
+            if keeps_changes:
+                vars(self.retriever).update(changed)
 
     def _hand_on(self, found: list[Document], cut: list[Document]) -> list[Document]:
         self.patience.failures_in_a_row = 0

@@ -14,7 +14,7 @@ from langchain_core.runnables.configurable import RunnableConfigurableFields
 from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import override
 
-from ragwheel import ConfigurationError
+from ragwheel import ConfigurationError, overfetch
 from ragwheel_langchain.calls import Call, Labels
 from ragwheel_langchain.handler import HANDLER
 from ragwheel_langchain.larger import LargerSearch, Patience
@@ -34,8 +34,14 @@ class OverfetchRetriever(BaseRetriever):
 
     retriever: BaseRetriever
     capture_k: int = Field(default=40, ge=1)
+    check_overfetch: int = Field(default=overfetch.CHECKED_CALLS, ge=0)
     labels: Labels = Labels()
     _patience: Patience = PrivateAttr(default_factory=Patience)
+
+    @override
+    def model_post_init(self, context: Any, /) -> None:
+        super().model_post_init(context)
+        self._patience.checks = self.check_overfetch
 
     def __getattr__(self, name: str) -> Any:
         """Look up in the app's retriever what the wrapper has not: ``vectorstore``, ``add_documents``."""
@@ -128,6 +134,8 @@ class OverfetchRetriever(BaseRetriever):
         return await self.ainvoke(query, {"callbacks": run_manager.get_child()}, **kwargs)
 
     def _plan(self, query: str, kwargs: dict[str, Any], *, is_async: bool) -> Search:
+        if self._patience.changed:
+            return Search(refused=overfetch.CHANGED_REFUSAL)
         if self._patience.ended:
             return Search(refused="asking for more has failed too often")
         options = {name: value for name, value in kwargs.items() if name != "run_id"}
@@ -150,6 +158,7 @@ def wrap_retriever(
     source: str | None = None,
     name: str | None = None,
     version: str | None = None,
+    check_overfetch: int = overfetch.CHECKED_CALLS,
 ) -> OverfetchRetriever:
     """A retriever that gives the app what `retriever` gives and records `capture_k` chunks of each search.
 
@@ -164,6 +173,9 @@ def wrap_retriever(
         source: the index or data source; by default the name of the LangChain run.
         name: of the retriever; by default the name of the LangChain run.
         version: of the retriever, such as the index's date.
+        check_overfetch: so many over-fetched calls (default 3) are preceded by the app's own search, whose
+            documents the app gets; when the two differ, no more is asked for again. 0 checks none, for a
+            retriever that must not be called twice.
 
     Raises:
         ragwheel.ConfigurationError: `retriever` is no ``BaseRetriever``, or `capture_k` is below 1.
@@ -179,4 +191,14 @@ def wrap_retriever(
         raise ConfigurationError(
             f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
         )
-    return OverfetchRetriever(retriever=retriever, capture_k=capture_k, labels=Labels(source, name, version))
+    if type(check_overfetch) is not int or check_overfetch < 0:
+        raise ConfigurationError(
+            f"wrap_retriever: check_overfetch is {check_overfetch!r}; allowed is a whole number from 0 "
+            "(no check). Try check_overfetch=3."
+        )
+    return OverfetchRetriever(
+        retriever=retriever,
+        capture_k=capture_k,
+        check_overfetch=check_overfetch,
+        labels=Labels(source, name, version),
+    )
