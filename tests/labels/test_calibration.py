@@ -107,3 +107,29 @@ def test_why_adds_up_where_paraphrases_lend_their_evidence(tmp_path):
     parts = verdict.prior + sum(reason.log_odds for reason in verdict.reasons) + verdict.lent
     assert verdict.log_odds == pytest.approx(parts + sum(verdict.corrections.values()), abs=0.005)
     assert verdict.belief == pytest.approx(1 / (1 + math.exp(-verdict.log_odds)), abs=1e-4)
+
+
+@pytest.mark.parametrize("inverted", [False, True])
+def test_a_build_names_clicks_that_are_thrown_by_dice_or_inverted_as_weak(tmp_path, inverted):
+    chance = random.Random(2)
+    with TraceStore(tmp_path / "traces.db") as store:
+        for turn in range(240):
+            good, user = f"a{turn % 40}", f"u{turn % 30}"
+            ranked = [good, f"b{turn % 40}", f"c{turn % 40}"]
+            chance.shuffle(ranked)
+            cited = [
+                n for n, chunk in enumerate(ranked, 1) if chance.random() < (0.9 if chunk == good else 0.02)
+            ]
+            places = {"prompted": [1, 2, 3], "shown": [1, 2, 3]}
+            asked = store.ask(f"question {turn % 40}", ranked, cited=cited, user_id=user, **places)
+            clicked = chance.choice([chunk for chunk in ranked if not inverted or chunk != good])
+            store.signal(asked, "click", clicked, subject=user)
+    report = build(tmp_path / "traces.db", tmp_path / "data")
+    assert 0 <= report.trust["opening"]["log_likelihood_ratio"] < 0.4
+    (warning,) = [text for text in report.warnings if "hardly tells" in text]
+    assert "opened: learned 0." in warning
+    assert "cited" not in warning
+    assert warning.endswith(f"ragwheel grade --db {tmp_path / 'traces.db'}")
+    card = (tmp_path / "data" / "README.md").read_text()
+    assert "\n* cited: learned " in card
+    assert "from your traces; found to say little\n" in card

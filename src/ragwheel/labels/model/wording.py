@@ -42,12 +42,17 @@ def channel_sentence(name: str, numbers: Mapping[str, float]) -> str:
         name: of the instrument, as in ``BuildReport.trust``.
         numbers: its entry there.
     """
+    weak = "; found to say little" if summary_of(numbers).weak else ""
+    return _ratios(name, numbers) + weak
+
+
+def _ratios(name: str, numbers: Mapping[str, float]) -> str:
     summary = summary_of(numbers)
-    ratios = (
-        f"learned {summary.ratio:.1f} (×{_times(summary.ratio)}), the policy says {summary.prior_ratio:.1f}"
+    learned = f"learned {summary.ratio:.1f} (×{_times(summary.ratio)})"
+    return (
+        f"{channel_name(name)}: {learned}, the policy says {summary.prior_ratio:.1f}; "
+        f"{summary.trust:.0%} from your traces"
     )
-    weak = "; found to say little" if summary.weak else ""
-    return f"{channel_name(name)}: {ratios}; {summary.trust:.0%} from your traces{weak}"
 
 
 def _times(ratio: float) -> str:
@@ -64,7 +69,7 @@ def model_warnings(model: LabelModel, asked: Mapping[str, float], command: str) 
         command: what to type next.
     """
     if model.weak:
-        lines = "; ".join(channel_sentence(name, model.describe()[name]) for name in model.weak)
+        lines = "; ".join(_ratios(name, model.describe()[name]) for name in model.weak)
         yield (
             f"In these traces some evidence hardly tells relevant chunks from others ({lines}), so it counts "
             f"for little. Judgments by people would confirm that: {command}"
