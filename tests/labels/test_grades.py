@@ -64,7 +64,8 @@ def test_distinct_subjects_are_believed_more_up_to_the_channel(store, grades, po
     free = grades(fixed())
     assert free["few"]["belief"] < free["many"]["belief"]
     assert free["many"]["belief"] <= expected(2, policy.channels["opening"]).expected + 1e-6
-    bounded = fixed().model_copy(update={"channels": policy.channels | {"opening": 0.5}})
+    tight = dict.fromkeys(("opening", "reading", "explicit"), 0.5)  # what people do and say, together
+    bounded = fixed().model_copy(update={"channels": policy.channels | tight})
     assert grades(bounded)["many"]["belief"] == expected(2, 0.5)
 
 

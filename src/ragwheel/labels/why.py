@@ -13,11 +13,11 @@ from ibis import _
 from ragwheel.errors import DatasetError
 from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.evidence.kinds import KINDS
-from ragwheel.labels.model.beliefs import channel_totals, prior_log_odds, single_readings
+from ragwheel.labels.model.beliefs import PEOPLE, channel_totals, prior_log_odds, single_readings
 from ragwheel.labels.model.cells import band_of
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.model.statistics import weighted_rows
-from ragwheel.labels.model.subject_caps import MICRO
+from ragwheel.labels.model.subject_caps import MICRO, THEIRS
 from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.position import Examination
@@ -162,7 +162,8 @@ def _verdict(
         seen[kind].append(
             Seen(part["n"], part["rank"], part["exposure"], bool(part["assumed"]), weight, amount * weight)
         )
-        said[KINDS[kind].channel] += amount * weight
+        channel = KINDS[kind].channel
+        said[PEOPLE if channel in THEIRS else channel] += amount * weight
     unranked = store.model.priors["", 0]
     prior = unranked if row["prior"] is None else float(row["prior"]) / MICRO
     corrections = {

@@ -5,8 +5,10 @@ The belief of a pair is the logistic of the prior log-odds at its mean rank and 
 1. one reader's repetitions of one thing are one reading (of reading times the longest);
 2. what one person does and says for, and against, a chunk is scaled down to ``subject_cap``, and what they
    do and say about all chunks of the query group to ``subject_query_cap``;
-3. of an instrument the strongest reading for, and against, a chunk counts in full, further ones less and less
-   (:func:`ragwheel.labels.model.fit.saturated`), and all together no more than the instrument's bound.
+3. everything one person does and says about a chunk is one reading of the channel ``people``; citations,
+   reformulations and judges are channels of their own. Of a channel the strongest reading for, and against,
+   a chunk counts in full, further ones less and less (:func:`ragwheel.labels.model.fit.saturated`), and all
+   together no more than the channel's bound.
 
 Readings are whole millionths of a log-odds unit, so that the order of rows cannot matter. Which beliefs are
 positives and negatives follows from the precision that the policy asks for. A person's judgment is the grade
@@ -24,17 +26,17 @@ import pyarrow as pa
 from ibis import _
 
 from ragwheel.labels.engines.engine import RelationalEngine
-from ragwheel.labels.evidence.kinds import CHANNELS, KINDS, STRATEGIES
+from ragwheel.labels.evidence.kinds import KINDS, STRATEGIES
 from ragwheel.labels.model.learned import LabelModel, Thresholds
 from ragwheel.labels.model.pooling import lent
 from ragwheel.labels.model.statistics import mean_ranks, weighted_rows
-from ragwheel.labels.model.subject_caps import MICRO, of_people, scaled
+from ragwheel.labels.model.subject_caps import MICRO, THEIRS, of_people, scaled
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.traces.exposure import Facts
 
 __all__ = [
-    "CONTRADICTIONS", "STATUSES", "beliefs", "channel_totals", "decided", "prior_log_odds", "single_readings",
-    "thresholds",
+    "CONTRADICTIONS", "PEOPLE", "STATUSES", "beliefs", "channel_totals", "decided", "prior_log_odds",
+    "single_readings", "thresholds",
 ]  # fmt: skip
 
 #: ``middle`` only from people's judgments; ``abstain`` rows carry the belief that was not enough.
@@ -46,6 +48,8 @@ _OPPOSED: Final = "opposite votes cancel each other"
 CONTRADICTIONS: Final = (_DISAGREE, _TORN, _OPPOSED)
 _PAIR: Final = ["query_key", "chunk_version"]
 _NO_STRATEGY: Final = len(STRATEGIES)
+#: The channel of what people do and say themselves.
+PEOPLE: Final = "people"
 _BINS: Final = 1_000
 _BELOW_BEST: Final = 0.05
 
@@ -171,52 +175,69 @@ def prior_log_odds(facts: Facts, model: LabelModel) -> ibis.Table:
     return ranks.join(priors, ["source", "mean_rank"]).select(*_PAIR, "prior")
 
 
-def _capped(readings: ibis.Table, policy: Policy) -> ibis.Table:
+def _capped(theirs: ibis.Table, policy: Policy) -> ibis.Table:
     """Return the readings with what each person says for, and against, scaled down to the caps.
 
     ``subject_cap`` over one chunk, then ``subject_query_cap`` over all chunks of a query group: who praises
     everything has as much to give as who praises one.
     """
-    others, theirs = readings.filter(~readings.theirs), readings.filter(readings.theirs)
     theirs = scaled(theirs, [*_PAIR, "subject", "positive"], policy.grading.subject_cap)
-    theirs = scaled(theirs, ["query_key", "subject", "positive"], policy.grading.subject_query_cap)
-    columns = [*_PAIR, "channel", "positive", "best", "reading"]
-    return others.select(columns).union(theirs.select(columns), distinct=False)
+    return scaled(theirs, ["query_key", "subject", "positive"], policy.grading.subject_query_cap)
 
 
 def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
-    """Return pair, channel, ``net`` (what it says, in millionths of log-odds) and the first strategy.
+    """Return pair, channel, ``net`` (what it says, in millionths of log-odds), first strategy and votes.
 
-    ``plus`` and ``minus`` are what its readings for, and against, say before they are set against each other.
+    Everything that one person does and says about a chunk is one reading of the channel :data:`PEOPLE`, so
+    that another thing that they do can only add to it. ``votes_for`` and ``votes_against`` are what explicit
+    votes say before they are set against each other.
     """
-    readings = _capped(readings, policy)
-    sums = readings.group_by(*_PAIR, "channel", "positive").agg(
-        total=_.reading.abs().sum().cast("int64"), most=_.reading.abs().max(), best=_.best.min()
+    theirs = _capped(readings.filter(readings.theirs), policy)
+    vote = theirs.channel == "explicit"
+    persons = theirs.group_by(*_PAIR, "subject", "positive").agg(
+        reading=_.reading.sum().cast("int64"),
+        vote=ibis.ifelse(vote, theirs.reading.abs(), 0).sum().cast("int64"),
+        best=_.best.min(),
     )
-    scale = ibis.cases(*((sums.channel == name, model.scales.get(name, 1.0)) for name in CHANNELS), else_=1.0)
+    persons = persons.mutate(channel=ibis.literal(PEOPLE))
+    others = readings.filter(~readings.theirs).mutate(vote=ibis.literal(0, "int64"))
+    columns = [*_PAIR, "channel", "positive", "best", "reading", "vote"]
+    sums = (
+        others.select(columns)
+        .union(persons.select(columns), distinct=False)
+        .group_by(*_PAIR, "channel", "positive")
+        .agg(
+            total=_.reading.abs().sum().cast("int64"),
+            most=_.reading.abs().max(),
+            votes=_.vote.sum().cast("int64"),
+            best=_.best.min(),
+        )
+    )
+    scales = {**model.scales, PEOPLE: model.scales.get("opening", 1.0)}
+    scale = ibis.cases(*((sums.channel == name, value) for name, value in sorted(scales.items())), else_=1.0)
     beyond = (sums.total - sums.most) / MICRO
     whole = (sums.most + (scale * (1 + beyond / scale).log() * MICRO).round()).cast("int64")
-    sums = sums.mutate(whole=ibis.ifelse(sums.total > sums.most, whole, sums.total))
-    signed = ibis.ifelse(sums.positive, sums.whole, -sums.whole)
-    channels = sums.mutate(signed=signed).group_by(*_PAIR, "channel").agg(
+    whole = ibis.ifelse(sums.total > sums.most, whole, sums.total)
+    sums = sums.mutate(
+        signed=ibis.ifelse(sums.positive, whole, -whole),
+        votes_for=ibis.ifelse(sums.positive, sums.votes, 0),
+        votes_against=ibis.ifelse(sums.positive, 0, sums.votes),
+    )
+    channels = sums.group_by(*_PAIR, "channel").agg(
         net=_.signed.sum().cast("int64"),
-        plus=ibis.greatest(_.signed, 0).max(),
-        minus=ibis.greatest(-_.signed, 0).max(),
+        votes_for=_.votes_for.max(),
+        votes_against=_.votes_against.max(),
         best=_.best.min(),
-    )  # fmt: skip
+    )
+    bounds = {**policy.channels, PEOPLE: max(policy.channels.get(name, 0.0) for name in THEIRS)}
     bound = ibis.cases(
-        *((channels.channel == name, int(policy.channels.get(name, 0.0) * MICRO)) for name in CHANNELS),
-        else_=0,
+        *((channels.channel == name, round(value * MICRO)) for name, value in sorted(bounds.items())), else_=0
     )
     return channels.mutate(net=ibis.least(ibis.greatest(channels.net, -bound), bound))
 
 
 def _totals(channels: ibis.Table) -> ibis.Table:
-    """Return pair, ``log_odds``, ``plus`` and ``minus`` over instruments, votes, and the first strategy."""
-    votes = channels.channel == "explicit"
-    channels = channels.mutate(
-        votes_for=ibis.ifelse(votes, channels.plus, 0), votes_against=ibis.ifelse(votes, channels.minus, 0)
-    )
+    """Return pair, ``log_odds``, ``plus`` and ``minus`` over channels, votes, and the first strategy."""
     return channels.group_by(_PAIR).agg(
         votes_for=_.votes_for.max(),
         votes_against=_.votes_against.max(),

@@ -10,16 +10,16 @@ from ibis import _
 
 from ragwheel.labels.evidence.kinds import KINDS
 
-__all__ = ["MICRO", "of_people", "scaled"]
+__all__ = ["MICRO", "THEIRS", "of_people", "scaled"]
 
 MICRO: Final = 1_000_000
 #: Channels of what people do and say themselves; the others are somebody else's word.
-_THEIRS: Final = ("opening", "reading", "explicit")
+THEIRS: Final = ("opening", "reading", "explicit")
 
 
 def of_people(kind: Any) -> Any:
     """Whether a column of kinds names what people do and say themselves."""
-    return kind.isin([name for name, rule in KINDS.items() if rule.channel in _THEIRS])
+    return kind.isin([name for name, rule in KINDS.items() if rule.channel in THEIRS])
 
 
 def scaled(readings: ibis.Table, over: Sequence[str], most: float) -> ibis.Table:
