@@ -23,10 +23,10 @@ def invoke(*args: object):
 
 def test_help_lists_the_commands_in_the_order_of_use():
     listed = re.findall(r"│ (\w+) ", invoke("--help").output)
-    first = ["demo", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare"]
+    first = ["demo", "probe", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate"]
     assert listed[:10] == first
-    assert listed[10:15] == ["experiment", "fewshot", "report", "serve", "import"]
-    assert listed[15:] == ["export", "erase", "prune", "backup"]
+    assert listed[10:16] == ["compare", "experiment", "fewshot", "report", "serve", "import"]
+    assert listed[16:] == ["export", "erase", "prune", "backup"]
 
 
 def test_version():
@@ -54,7 +54,7 @@ def test_status(traces):
     ended = invoke("status", "--db", traces)
     assert ended.exit_code == 0
     assert "400 in 134 sessions" in ended.output
-    assert re.search(r"evaluation +\d+ +20 +reached", ended.output)
+    assert re.search(r"evaluation +\d+ +20 ", ended.output)
     assert f"ragwheel build --db {traces}" in ended.output
 
 

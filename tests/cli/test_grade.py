@@ -103,7 +103,7 @@ def test_import_takes_judgments_and_evaluation_sets(ragwheel, db, tmp_path):
         (("export", "--format", "beir", "--out", "o"), "beir is written from a dataset folder"),
         (("export", "--push-to-hub", "a/b"), "Nothing to push"),
         (("export", "data", "--format", "beir", "--out", "o"), "is not a dataset folder"),
-        (("grade", "--db", "none.db"), "There is no database at none.db"),
+        (("grade", "--db", "none.db"), "none.db. Name yours with --db"),
     ],
 )
 def test_what_is_typed_wrongly_ends_with_one_line(ragwheel, args, message):
