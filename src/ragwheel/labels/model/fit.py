@@ -133,7 +133,7 @@ def fit(
         if moved < _CONVERGED or not learn:
             break
         free = np.where(anchored, before, belief)
-        shares = prior.learned(pairs, free)
+        shares = _towards(prior.table(len(shares)), prior.learned(pairs, free), _told_apart(channels))
         for channel in channels:
             own = np.where(anchored[channel.rows.pair], 0.0, channel.readings())
             channel.inform(_logistic_of(_odds(belief)[channel.rows.pair] - own), before[channel.rows.pair])
@@ -141,6 +141,21 @@ def fit(
             if number > 3 and isinstance(channel, Trials):
                 channel.repeat = _correlation(channel, belief, repeats.get(channel.name, 0.05))
     return belief, shares
+
+
+def _told_apart(channels: Sequence[Channel]) -> float:
+    """Return how far the channels can tell the classes apart, 0-1: that of the one that knows most.
+
+    Where none can, a smaller share of relevant chunks and a higher rate among them explain the same counts,
+    and the share would drift to nothing.
+    """
+    return max((channel.trust for channel in channels), default=0.0)
+
+
+def _towards(start: Floats, learned: Floats, part: float) -> Floats:
+    """Return shares that are ``part`` of the way from ``start`` to ``learned``, in log-odds."""
+    log_odds = _odds(start) + part * (_odds(learned) - _odds(start))
+    return _logistic_of(log_odds)
 
 
 def scale_of(channel: Channel) -> float:
