@@ -12,12 +12,12 @@ from ragwheel.testing import TraceSpec, TraceStore, write_traces
 
 VIEWS = """
 SELECT kind, retrieval_id, rank, chunk_id, value, query, other, subject, NULL AS unmatched, comment, reason,
-       0 AS retracted, at_ns
+       0 AS retracted, 0 AS robot, at_ns
   FROM signals
  WHERE retrieval_id IN (SELECT value FROM json_each(?1)) OR turn_id IN (SELECT value FROM json_each(?1))
 UNION ALL
 SELECT kind, CASE target WHEN 'retrieval' THEN target_id END, rank, chunk_id, value, query, other, subject,
-       reason, comment, signal_reason, 0, at_ns
+       reason, comment, signal_reason, 0, 0, at_ns
   FROM unmatched_signals WHERE target_id IN (SELECT value FROM json_each(?1))
 """
 COUNTS = """

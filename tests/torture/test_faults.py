@@ -26,15 +26,19 @@ CALLED_BY_THE_APP = {
     "ragwheel.capture.retriever": {"retriever", "reranker"},
     "ragwheel.capture.signals": {"signal"},
     "ragwheel.capture.recorder": {
-        "start_retrieval", "Retrieval.finish", "Retrieval.fail", "Retrieval.handle",
+        "start_retrieval", "Retrieval.finish", "Retrieval.fail", "Retrieval.handle", "Retrieval.enter",
+        "Retrieval.leave",
     },
     "ragwheel.capture.turn": {
         "turn", "Turn.__init__", "Turn.__enter__", "Turn.__exit__", "Turn.__aenter__", "Turn.__aexit__",
         "Turn.answer", "Turn.prompted", "Turn.shown", "Turn._list",
     },
     "ragwheel.capture.context": {"current_turn", "last_retrieval", "leave"},
-    "ragwheel.capture.call": {"Call.end", "Call.raised", "Call.returned", "Spec.begin"},
-    "ragwheel.capture.generators": {"_Seen.__init__", "_Seen.add", "_Seen.end", "_Seen.failed"},
+    "ragwheel.capture.call": {
+        "Call.end", "Call.raised", "Call.returned", "Call.items", "Call.__enter__", "Call.__exit__",
+        "Spec.begin", "Spec.share_attributes",
+    },
+    "ragwheel.capture.items": {"Items.__init__", "Items.add", "Items.end", "Items.failed"},
     "ragwheel.store.background": {"BackgroundMerger._loop", "BackgroundMerger._run"},
 }  # fmt: skip
 OFFLINE = {
@@ -172,7 +176,7 @@ def the_app():
 
 
 INTERNALS = sorted(set(internals()))
-SAID_OTHERWISE = {("ragwheel.capture.overfetch", "first_k")}  # by a flag on the retrieval
+SAID_OTHERWISE = {("ragwheel.capture.cut", "first_k")}  # by a flag on the retrieval
 
 
 @pytest.fixture

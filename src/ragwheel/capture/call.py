@@ -24,6 +24,7 @@ from ragwheel.guard import guard, is_interrupt, let_interrupts_through
 __all__ = ["Call", "Spec"]
 
 _STARTING: Final = guard("starting a retrieval")
+_SHARING: Final = guard("sharing attributes with a decorated function")
 _COMPARING: Final = guard("comparing an over-fetched result")
 
 
@@ -54,9 +55,12 @@ class Spec:
 
     def share_attributes(self, fn: Any, outer: dict[str, Any]) -> None:
         """Give what wraps ``fn`` its attributes that changed (``f.statistics``), and the reverse."""
-        if type(fn) is not FunctionType or not fn.__dict__:
-            return
-        inner, shared = fn.__dict__, self.shared
+        if type(fn) is FunctionType and fn.__dict__:
+            with _SHARING:
+                self._share(fn.__dict__, outer)
+
+    def _share(self, inner: dict[str, Any], outer: dict[str, Any]) -> None:
+        shared = self.shared
         for name in list(inner):
             value = inner.get(name)
             if name == "__wrapped__":

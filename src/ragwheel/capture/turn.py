@@ -329,16 +329,20 @@ class Turn:
 
     def __enter__(self) -> Turn:
         self.ended = False
-        self._open.append(self.enter_scope(sys._getframe(1)))
+        with guard("entering a turn"):
+            self._open.append(self.enter_scope(sys._getframe(1)))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         if self._open:  # it may be left without having been entered
-            scope = scopes.to_leave(self._open, self._holders, sys._getframe(1))
+            scope = self._open[-1]
+            with guard("leaving a turn"):
+                scope = scopes.to_leave(self._open, self._holders, sys._getframe(1))
             self._open.remove(scope)
-            self.leave_scope(scope)
+            with guard("leaving a turn"):
+                self.leave_scope(scope)
         if self._open:
             return
         self.ended = True
@@ -346,8 +350,9 @@ class Turn:
             self._duration_ns = time.perf_counter_ns() - self._started_ns
             self._error = None if kind is None else kind.__name__
             self._write()
-        for retrieval in self.retrievals:
-            retrieval.release()
+        with guard("releasing the chunks of a turn"):
+            for retrieval in self.retrievals:
+                retrieval.release()
 
     async def __aenter__(self) -> Turn:
         return self.__enter__()
