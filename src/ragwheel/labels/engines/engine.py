@@ -98,7 +98,7 @@ class Engine(RelationalEngine):
         if threads is not None:
             config["threads"] = str(threads)
         try:
-            self._connection = duckdb.connect(config=config)
+            self._connection = _quiet(duckdb.connect(config=config))
         except duckdb.Error as exc:
             shutil.rmtree(self._folder, ignore_errors=True)
             raise ConfigurationError(
@@ -127,7 +127,7 @@ class Engine(RelationalEngine):
     def batches(self, expression: ibis.Table, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
         """Read by a cursor of their own, which sees kept tables only."""
         with self._connection.cursor() as cursor:
-            yield from cursor.sql(_sql(expression)).to_arrow_reader(rows)
+            yield from _quiet(cursor).sql(_sql(expression)).to_arrow_reader(rows)
 
     def close(self) -> None:
         """Close the connection and remove what was spilled."""
@@ -151,6 +151,11 @@ def open_engine(
 
         return SparkEngine(memory_limit=memory_limit, threads=threads)
     raise ConfigurationError(f"There is no engine {name!r}; allowed: {', '.join(ENGINES)}.")
+
+
+def _quiet(connection: duckdb.DuckDBPyConnection) -> duckdb.DuckDBPyConnection:
+    """Switch off the progress bar, which DuckDB draws on the standard output that ``--json`` needs."""
+    return connection.execute("SET enable_progress_bar = false")
 
 
 def _memory() -> int:
