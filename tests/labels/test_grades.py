@@ -144,11 +144,12 @@ def test_negatives_are_named_by_their_most_trusted_evidence(store, grades, tmp_p
     store.signal(asked, "click", "b")
     store.signal(asked, "dwell", "b", value=0.5)
     found = {chunk: row["strategy"] for chunk, row in grades().items()}
-    assert found == {"a": "explicit_rejection", "b": "bounce", "c": None, "d": None}  # c: too little
-    file = tmp_path / "bold.toml"
-    file.write_text("[grading]\nsure_negative = 0.15\n")
-    bold = grades(load_policy(file))["c"]
-    assert (bold["status"], bold["strategy"]) == ("negative", "passed_over")
+    # c was left out by the answer and by the person
+    assert found == {"a": "explicit_rejection", "b": "bounce", "c": "passed_over", "d": None}
+    file = tmp_path / "careful.toml"
+    file.write_text("[grading]\nleast_against = 1.5\n")
+    careful = grades(load_policy(file))["c"]
+    assert (careful["status"], careful["reason"]) == ("abstain", "too little evidence")
 
 
 def test_a_click_with_an_immediate_return_is_against(store, grades, fixed, expected):
