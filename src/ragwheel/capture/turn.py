@@ -329,8 +329,10 @@ class Turn:
 
     def __enter__(self) -> Turn:
         self.ended = False
-        with guard("entering a turn"):
+        try:
             self._open.append(self.enter_scope(sys._getframe(1)))
+        except Exception as exc:
+            guard.caught("entering a turn", exc)
         return self
 
     def __exit__(
@@ -338,11 +340,14 @@ class Turn:
     ) -> None:
         if self._open:  # it may be left without having been entered
             scope = self._open[-1]
-            with guard("leaving a turn"):
+            try:
                 scope = scopes.to_leave(self._open, self._holders, sys._getframe(1))
-            self._open.remove(scope)
-            with guard("leaving a turn"):
+                self._open.remove(scope)
                 self.leave_scope(scope)
+            except Exception as exc:
+                if scope in self._open:
+                    self._open.remove(scope)
+                guard.caught("leaving a turn", exc)
         if self._open:
             return
         self.ended = True
@@ -350,9 +355,11 @@ class Turn:
             self._duration_ns = time.perf_counter_ns() - self._started_ns
             self._error = None if kind is None else kind.__name__
             self._write()
-        with guard("releasing the chunks of a turn"):
+        try:
             for retrieval in self.retrievals:
                 retrieval.release()
+        except Exception as exc:
+            guard.caught("releasing the chunks of a turn", exc)
 
     async def __aenter__(self) -> Turn:
         return self.__enter__()
