@@ -1,7 +1,8 @@
 """The Bayes-optimal labels: the posterior of somebody who knows the crowd's true rates.
 
 It knows every rate, which people click at all, how often chunks of each grade stand at each mean rank, and
-all that happened; what it does not know is which chunks are relevant. No labeller can do better on average.
+all that happened; what it does not know is which chunks are relevant. Its prior knows the mean place of a
+chunk only, not how many relevant chunks a question has.
 """
 
 from __future__ import annotations

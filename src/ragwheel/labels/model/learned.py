@@ -62,7 +62,6 @@ class LabelModel:
         weights: (kind, band) -> log-likelihood ratio of one observation.
         scales: instrument -> log-odds beyond the first reading from which further ones count less.
         priors: (source, rounded mean rank) -> prior log-odds; source "" for sources that were not seen.
-        silent: weights of turns without a reaction, by pattern (see :mod:`ragwheel.labels.model.response`).
         channels: what is known of each instrument.
         thresholds: None until beliefs are there.
         pairs: how many (query group, chunk version) were learned from.
