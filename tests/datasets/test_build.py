@@ -128,6 +128,8 @@ def test_the_same_text_under_two_ids_is_one_row(store, tmp_path):
     for name in ("one", "two"):
         store.chunk(name, "The same text.")
     asked = store.ask("what is it?", ["one", "two", "other"], cited=[1, 2], prompted=[1, 2, 3])
+    for name in ("one", "two"):
+        store.signal(asked, "thumbs_up", name)
     store.signal(asked, "delete", "other")
     report = build(store.path, tmp_path / "out")
     assert report.rows["pairs"]["train"] == 2
@@ -151,6 +153,8 @@ def test_caps_per_query_and_chunk_are_kept_and_counted(store, tmp_path):
     for n in range(6):
         query = " ".join(f"{letter}{n}" for letter in "abcde")
         asked = store.ask(query, [f"p{n}", f"q{n}", f"r{n}", *"wxyz"], cited=[1, 2, 3], prompted=range(1, 8))
+        for name in "pqr":
+            store.signal(asked, "thumbs_up", f"{name}{n}")
         for name in "wxyz":
             store.signal(asked, "delete", name)
     report = build(store.path, tmp_path / "out", options=BuildOptions(policy=policy))

@@ -59,9 +59,10 @@ def test_provenance_leads_every_positive_back_to_its_evidence(mixed, tmp_path):
 def test_the_caps_per_query_and_per_chunk_hold(store, tmp_path):
     for n in range(6):
         words = " ".join(f"ask{n}{letter}" for letter in "abcd")
-        store.ask(
-            words, ["shared", *(f"own{n}{m}" for m in range(3))], cited=[1, 2, 3, 4], prompted=[1, 2, 3, 4]
-        )
+        ranked = ["shared", *(f"own{n}{m}" for m in range(3))]
+        asked = store.ask(words, ranked, cited=[1, 2, 3, 4], prompted=[1, 2, 3, 4])
+        for name in ranked:
+            store.signal(asked, "thumbs_up", name)
     policy = tmp_path / "policy.toml"
     policy.write_text("[balance]\npositives_per_query = 2\nuses_per_chunk = 3\n", "utf-8")
     report = build(store.path, tmp_path / "data", options=BuildOptions(policy=policy))

@@ -128,7 +128,7 @@ def test_near_identical_queries_share_a_split(store, ask_many, tmp_path):
 
 def test_sessions_of_test_queries_say_nothing_about_train(store, ask_many, tmp_path):
     (query, *_) = ask_many(12)
-    store.ask(query, ["only-here", "question0-y"], cited=[1], prompted=[1, 2], session_id="shared")
+    store.ask(query, ["question0-x", "only-here"], cited=[1, 2], prompted=[1, 2], session_id="shared")
     store.ask("the newest of all questions", ["a", "b"], cited=[1], prompted=[1, 2], session_id="shared")
     report = build(store.path, tmp_path / "out")
     assert splits_of(report.out)[query_key("the newest of all questions")] == "test"

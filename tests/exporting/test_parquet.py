@@ -222,7 +222,7 @@ def test_an_export_without_traces(exported, tmp_path):
 
 def test_chunks_lost_with_a_damaged_segment_are_stepped_over(tmp_path):
     with TraceStore(tmp_path / "t.db") as store:
-        store.ask("one", ["a", "b", "c"], cited=[3], prompted=[1, 2, 3])
+        store.ask("one", ["a", "b", "c"], cited=[1], prompted=[1, 2, 3])
         store._run("UPDATE _retrieval SET chunks = json_replace(chunks, '$[1]', NULL)")
         report = build(store.path, tmp_path / "set")
     assert report.evidence == {"cited": 1, "prompted_not_cited": 1}
