@@ -28,6 +28,7 @@ except ImportError as exc:
 
 from ragwheel.evaluate.beir import read_beir
 from ragwheel.evaluate.collection import Collection, Labels, Qrels
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, expected_gain
 from ragwheel.evaluate.evaluation import EvaluateOptions, Evaluation, SystemFacts, baselines, evaluate
 from ragwheel.evaluate.measured import Compared, Comparison, Judged, Measured, compare, compare_many
 from ragwheel.evaluate.measures import MEASURES, per_query
@@ -50,9 +51,11 @@ __all__ = [
     "Collection",
     "Compared",
     "Comparison",
+    "CriterionOptions",
     "Difference",
     "EvaluateOptions",
     "Evaluation",
+    "Gain",
     "Judged",
     "Labels",
     "Measured",
@@ -71,6 +74,7 @@ __all__ = [
     "compare_many",
     "embedder",
     "evaluate",
+    "expected_gain",
     "from_callable",
     "from_run",
     "hybrid",
