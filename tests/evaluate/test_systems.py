@@ -53,9 +53,36 @@ def test_bm25_finds_words_and_ranks_nothing_without_them():
     found = evaluate(collection, [bm25()], options=NO_CACHE)
     assert found.notes == ("bm25 ranks nothing for 1 of 3 queries: 0",)
     assert found.measured["bm25"].mean("evalset", "MRR@10") == pytest.approx(2 / 3)
-    empty = Collection("void", {"a": "?!"}, {"1": "x"}, {"evalset": {"1": {"a": 1}}})
-    with pytest.raises(DatasetError, match="no document has a word in it"):
-        run_of(bm25(), empty)
+
+
+@pytest.mark.parametrize(
+    ("texts", "question", "answer"),
+    [
+        (("返品は三十日以内に可能です", "送料は無料です", "支払い方法はカードのみ"), "返品はいつまで可能", 0),
+        (("订单可以在七天内退货", "运费由买家承担", "我们只接受信用卡"), "怎么退货", 0),
+        (("การคืนสินค้าทำได้ภายในสามสิบวัน", "ค่าจัดส่งฟรี", "ชำระด้วยบัตรเท่านั้น"), "คืนสินค้า", 0),
+        (("शिपिंग मुफ़्त है", "सामान तीस दिन में लौटाएँ", "केवल कार्ड से भुगतान"), "सामान कैसे लौटाएँ", 1),
+        (("배송은 무료입니다", "반품은 삼십일 이내에 가능합니다", "카드만 받습니다"), "반품은 언제까지", 1),
+        (("الشحن مجاني", "يمكن إرجاع المنتج خلال ثلاثين يوما", "البطاقات فقط"), "إرجاع المنتج", 1),
+    ],
+    ids=["Japanese", "Chinese", "Thai", "Hindi", "Korean", "Arabic"],
+)
+def test_bm25_finds_words_of_any_script(texts, question, answer):
+    corpus = {f"d{number}": text for number, text in enumerate(texts)}
+    collection = Collection("shop", corpus, {"q": question}, {"evalset": {"q": {f"d{answer}": 1}}})
+    assert run_of(bm25(), collection).rankings["q"][0] == f"d{answer}"
+
+
+@pytest.mark.parametrize("corpus", [{"a": "?!", "b": "…"}, {"a": "words of another language", "b": "x"}])
+def test_a_baseline_that_finds_nothing_counts_0_with_a_note(corpus):
+    collection = Collection("void", corpus, {"1": "返品"}, {"evalset": {"1": {"a": 1}}})
+    other = from_callable(lambda query, k: list(corpus), "all of it")
+    found = evaluate(collection, [bm25(), other], options=NO_CACHE)
+    assert found.measured["bm25"].mean("evalset", "nDCG@10") == 0
+    assert found.measured["all of it"].mean("evalset", "nDCG@10") > 0
+    assert "bm25 found nothing for any of the 1 queries: 0 everywhere" in found.notes
+    fused = evaluate(collection, [bm25(), hybrid(bm25(), other)], options=NO_CACHE)
+    assert fused.measured["hybrid"].mean("evalset", "nDCG@10") > 0
 
 
 def test_embedder_ranks_by_cosine(small):

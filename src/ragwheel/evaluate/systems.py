@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -13,6 +14,7 @@ from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import Collection
 from ragwheel.evaluate.runs import Run, ranked, read_run
+from ragwheel.labels.traces.text import is_spaceless, words_of
 
 __all__ = ["Cost", "Searcher", "System", "bm25", "captured", "from_callable", "from_run", "hybrid"]
 
@@ -54,6 +56,7 @@ class System:
         search: ranks the documents of a collection for all of its queries: ids by query id, best first.
         cost: what using it asks for.
         dataset_id: of the dataset folder that it was trained on, where its card says so.
+        may_find_nothing: whether finding nothing for any query is a result (0 everywhere) and no mistake.
     """
 
     name: str
@@ -61,6 +64,7 @@ class System:
     search: Callable[[Collection, Searcher], Mapping[str, tuple[str, ...]]]
     cost: Cost = "light"
     dataset_id: str | None = None
+    may_find_nothing: bool = False
 
     def run(self, collection: Collection, searcher: Searcher) -> tuple[Run, float]:
         """Its rankings, and the seconds that they took.
@@ -76,23 +80,27 @@ class System:
 
 
 def bm25(name: str = "bm25") -> System:
-    """BM25 by bm25s with its defaults (Lucene's variant, k1 1.5, b 0.75, English stop words)."""
+    """BM25 by bm25s with its defaults (Lucene's variant, k1 1.5, b 0.75, English stop words).
+
+    Words are those that the labels go by: letters with their vowel signs, and in scripts without spaces
+    between words pairs of neighbouring characters. A query without a known word finds nothing and counts 0.
+    """
 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
         import bm25s
 
         documents = list(collection.corpus)
         searcher.tell("bm25", 0, 2)
-        words = _words(collection.corpus.values())
-        if not words.vocab:
-            raise DatasetError(f"{collection.name}: no document has a word in it, so BM25 finds nothing.")
+        words = [_words(text) for text in collection.corpus.values()]
+        if not any(words):
+            return dict.fromkeys(collection.queries, ())
         index = bm25s.BM25()
         index.index(words, show_progress=False)
         searcher.tell("bm25", 1, 2)
         k = min(searcher.depth, len(documents))
         found: dict[str, tuple[str, ...]] = {}
         for query, text in collection.queries.items():
-            tokens = _words([text], ids=False)[0]
+            tokens = _words(text)
             if not any(token in index.vocab_dict for token in tokens):
                 found[query] = ()
                 continue
@@ -102,13 +110,23 @@ def bm25(name: str = "bm25") -> System:
         searcher.tell("bm25", 2, 2)
         return found
 
-    return System(name, "bm25", search, "light")
+    return System(name, "bm25", search, "light", may_find_nothing=True)
 
 
-def _words(texts: Iterable[str], *, ids: bool = True) -> Any:
-    import bm25s
+def _words(text: str) -> list[str]:
+    """The words of a text as BM25 counts them, without English stop words and single letters."""
+    return [word for word in words_of(text) if word not in _stop_words() and _is_word(word)]
 
-    return bm25s.tokenize(list(texts), stopwords="en", return_ids=ids, show_progress=False)
+
+def _is_word(word: str) -> bool:
+    return len(word) > 1 or is_spaceless(word)
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    from bm25s.stopwords import STOPWORDS_EN
+
+    return frozenset(STOPWORDS_EN)
 
 
 def hybrid(first: System, second: System, name: str = "hybrid", *, k: int = _RRF_K) -> System:

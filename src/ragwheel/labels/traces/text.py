@@ -11,7 +11,7 @@ from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-__all__ = ["jaccard", "normalise", "query_key", "tokens", "words_of"]
+__all__ = ["is_spaceless", "jaccard", "normalise", "query_key", "tokens", "words_of"]
 
 _SPACELESS: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
@@ -67,11 +67,16 @@ def words_of(text: str) -> list[str]:
     """The same in their order, as often as they stand there."""
     found: list[str] = []
     for word in _WORD.findall(normalise(text)):
-        if _SPACELESS.search(word) and len(word) > 1:
+        if is_spaceless(word) and len(word) > 1:
             found.extend(word[i : i + 2] for i in range(len(word) - 1))
         else:
             found.append(word)
     return found
+
+
+def is_spaceless(word: str) -> bool:
+    """Whether a word holds a character of a script that puts no spaces between words."""
+    return _SPACELESS.search(word) is not None
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:
