@@ -128,11 +128,12 @@ def test_near_identical_queries_share_a_split(store, ask_many, tmp_path):
 
 def test_sessions_of_test_queries_say_nothing_about_train(store, ask_many, tmp_path):
     (query, *_) = ask_many(12)
-    store.ask(query, ["question0-x", "only-here"], cited=[1, 2], prompted=[1, 2], session_id="shared")
+    asked = store.ask(query, ["question0-x", "only-here"], cited=[1, 2], prompted=[1, 2], session_id="shared")
+    store.signal(asked, "thumbs_up", "only-here")
     store.ask("the newest of all questions", ["a", "b"], cited=[1], prompted=[1, 2], session_id="shared")
     report = build(store.path, tmp_path / "out")
     assert splits_of(report.out)[query_key("the newest of all questions")] == "test"
-    assert report.dropped["evidence: of train, from a session that a test query belongs to"] == 2
+    assert report.dropped["evidence: of train, from a session that a test query belongs to"] == 3
     assert report.dropped["graded pair: of train, only from such a session"] == 1
     texts = pq.read_table(report.out / "pairs" / "train.parquet")["document"].to_pylist()
     assert not any("only-here" in text for text in texts)
