@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import importlib
 import pkgutil
 from pathlib import Path
@@ -27,6 +28,12 @@ def short(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+@functools.cache
+def tree_of(path: Path) -> ast.Module:
+    """Parse a module once for all tests that look at it."""
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     """From the first statement to the last; signature and docstring, which may be long, do not count."""
     body = function.body[1:] if ast.get_docstring(function) else function.body
@@ -35,7 +42,7 @@ def lines_of(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
 def test_module_has_a_docstring_and_says_what_it_offers(path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     assert ast.get_docstring(tree), "no module docstring"
     assigned = {
         target.id
@@ -49,11 +56,10 @@ def test_module_has_a_docstring_and_says_what_it_offers(path):
 
 @pytest.mark.parametrize("path", SOURCES, ids=short)
 def test_module_and_its_functions_are_short(path):
-    text = path.read_text(encoding="utf-8")
-    lines = len(text.splitlines())
+    lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= MAX_MODULE_LINES, f"{lines} lines: split it by topic"
     functions = (
-        n for n in ast.walk(ast.parse(text)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
+        n for n in ast.walk(tree_of(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
     )
     long = {f.name: length for f in functions if (length := lines_of(f)) > MAX_FUNCTION_LINES}
     assert long == {}, "functions that do not fit a screen"
