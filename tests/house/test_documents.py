@@ -99,7 +99,7 @@ def run(path: Path, blocks: list[Block]) -> None:
 
 @pytest.fixture
 def quick_collection() -> Iterator[None]:
-    """Leave what lives already (torch and its kind: millions of objects) out of the collection after a page."""
+    """Keep what lives already (millions of objects of torch) out of the collection after a page."""
     gc.freeze()
     yield
     gc.unfreeze()

@@ -58,9 +58,7 @@ def test_module_has_a_docstring_and_says_what_it_offers(path):
 def test_module_and_its_functions_are_short(path):
     lines = len(path.read_text(encoding="utf-8").splitlines())
     assert lines <= MAX_MODULE_LINES, f"{lines} lines: split it by topic"
-    functions = (
-        n for n in ast.walk(tree_of(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef))
-    )
+    functions = (n for n in ast.walk(tree_of(path)) if isinstance(n, (ast.FunctionDef, ast.AsyncFunctionDef)))
     long = {f.name: length for f in functions if (length := lines_of(f)) > MAX_FUNCTION_LINES}
     assert long == {}, "functions that do not fit a screen"
 
