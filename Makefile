@@ -89,6 +89,14 @@ $(VENV)-ui/.ui: pyproject.toml
 test-ui: $(VENV)-ui/.ui ## Streamlit, Gradio, Chainlit and React in a real browser; needs Chromium and Node.js
 	$(VENV)-ui/bin/python -m pytest tests/ui tests/browser/test_react.py $(ARGS)
 
+.PHONY: docs
+docs: $(VENV)/.dev ## the documentation as a site in build/site; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
+.PHONY: docs-serve
+docs-serve: $(VENV)/.dev ## the same on http://127.0.0.1:8000, searchable, renewed as you write
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
 .PHONY: torture
 torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS="--minutes 30" goes on for so long
 	$(BIN)/python -m tests.torture $(ARGS)
