@@ -2,7 +2,7 @@
 
 Every world has a known truth: examination per rank relative to rank 1. Worlds: the position-based model with
 queries that repeat (and one where each chunk is seen three times), two retriever versions whose shuffles
-follow relevance within a version, adjacent swaps on queries that never repeat, cascades, and trust bias.
+follow relevance within a version, and adjacent swaps on queries that never repeat.
 Every estimator that a world gives its input is run in it: off its own world an estimator may well be wrong,
 and the table shows by how much. The bar: at a million impressions, ranks 1 to 5, absolute error at most 0.05
 in the own world.
@@ -24,16 +24,11 @@ import numpy.typing as npt
 from ragwheel.labels.position import (
     Cells,
     Examination,
-    Lists,
     Served,
     Swapped,
-    dbn,
     harvested,
     pbm,
-    pbm_em,
     randomised,
-    sdbn,
-    trust,
 )
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +36,6 @@ RANKS = 10
 CHECKED = 5
 BAR = 0.05
 THETA = np.array([1, 0.72, 0.55, 0.45, 0.38, 0.33, 0.29, 0.26, 0.23, 0.21])
-FALSE_CLICKS = np.array([0.55, 0.42, 0.33, 0.26, 0.20, 0.16, 0.13, 0.10, 0.08, 0.07])
 
 
 @dataclass(frozen=True)
@@ -83,11 +77,6 @@ class Traffic:
         cells = Cells(of_item[number], number, keys % RANKS + 1, n.astype(float), clicks)
         return Served(cells, keys // RANKS % 2)
 
-    def lists(self) -> Lists:
-        """The lists, items numbered from 0."""
-        _, item = np.unique(self.item, return_inverse=True)
-        return Lists(self.query, item.reshape(self.items.shape).astype(np.int64), self.clicks)
-
     def swapped(self) -> Swapped:
         """One row per impression, with the probability of its place."""
         assert self.base is not None
@@ -125,11 +114,6 @@ def sparse(draw: np.random.Generator, lists: int) -> Traffic:
     return position_based(draw, lists, 3)
 
 
-def often(draw: np.random.Generator, lists: int) -> Traffic:
-    """The same with every query asked a thousand times."""
-    return position_based(draw, lists, 1000)
-
-
 def versions(draw: np.random.Generator, lists: int) -> Traffic:
     """Two versions in turn; for a third of the queries rankings follow who asks, and so do clicks."""
     query, attraction = _queries(draw, lists, 50)
@@ -158,56 +142,11 @@ def swaps(draw: np.random.Generator, lists: int, probability: float = 0.2) -> Tr
     return Traffic(np.arange(lists), items, clicks, THETA, base=base, swap=probability)
 
 
-def dynamic(draw: np.random.Generator, lists: int, gamma: float = 0.85, satisfied: float = 0.6) -> Traffic:
-    """People read from the top and stop when satisfied, or with probability 1 - gamma."""
-    query, attraction = _queries(draw, lists, 50)
-    items = _rankings(draw, attraction[query], 0.3)
-    shown = np.take_along_axis(attraction[query], items, 1)
-    happy = np.minimum(satisfied * (0.5 + shown), 1.0)
-    examined = np.ones(items.shape, bool)
-    clicks = np.zeros(items.shape, bool)
-    reading = np.ones(lists, bool)
-    truth = np.ones(items.shape)
-    for k in range(RANKS):
-        examined[:, k] = reading
-        clicks[:, k] = reading & (draw.random(lists) < shown[:, k])
-        reading = reading & ~(clicks[:, k] & (draw.random(lists) < happy[:, k]))
-        reading = reading & (draw.random(lists) < gamma)
-        if k:
-            truth[:, k] = truth[:, k - 1] * gamma * (1 - shown[:, k - 1] * happy[:, k - 1])
-    return Traffic(query, items, clicks, truth.mean(0))
-
-
-def cascade(draw: np.random.Generator, lists: int) -> Traffic:
-    """Everybody reads to the first click and stops."""
-    return dynamic(draw, lists, gamma=1.0, satisfied=1000.0)
-
-
-def simplified(draw: np.random.Generator, lists: int) -> Traffic:
-    """Everybody reads on until satisfied."""
-    return dynamic(draw, lists, gamma=1.0)
-
-
-def trusting(draw: np.random.Generator, lists: int) -> Traffic:
-    """Relevant or not; what stands high is clicked even where it is irrelevant."""
-    query, attraction = _queries(draw, lists, 50)
-    relevant = attraction > 0.4
-    items = _rankings(draw, attraction[query], 0.3)
-    shown = np.take_along_axis(relevant[query], items, 1)
-    clicks = draw.random(items.shape) < THETA * np.where(shown, 0.95, FALSE_CLICKS * 0.95)
-    return Traffic(query, items, clicks, THETA)
-
-
 WORLDS: dict[str, tuple[Callable[[np.random.Generator, int], Traffic], str]] = {
     "position-based": (position_based, "pbm"),
-    "position-based, seen 1,000 times": (often, "pbm_em"),
     "position-based, seen 3 times": (sparse, "pbm"),
     "two versions, personalised": (versions, "harvested"),
     "adjacent swaps, no repeats": (swaps, "randomised"),
-    "cascade": (cascade, "sdbn"),
-    "cascade, satisfied at last": (simplified, "dbn"),
-    "dynamic Bayesian network": (dynamic, "dbn"),
-    "trust bias": (trusting, "trust"),
 }
 
 
@@ -215,10 +154,6 @@ def estimates(traffic: Traffic) -> Iterator[tuple[str, Callable[[], Examination]
     """Every estimator that this traffic gives an input."""
     cells = traffic.cells()
     yield "pbm", lambda: pbm(cells)
-    yield "pbm_em", lambda: pbm_em(cells)
-    yield "trust", lambda: trust(cells)
-    yield "sdbn", lambda: sdbn(traffic.lists())
-    yield "dbn", lambda: dbn(traffic.lists())
     if traffic.version is not None:
         yield "harvested", lambda: harvested(traffic.served())
     if traffic.base is not None:

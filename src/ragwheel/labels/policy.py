@@ -48,7 +48,7 @@ class Exposure(_Section):
 class Examination(_Section):
     """How attention over places is estimated, and the default curve."""
 
-    method: Literal["auto", "default", "randomised", "harvested", "pbm", "pbm_em", "sdbn", "dbn", "trust"]
+    method: Literal["auto", "default", "randomised", "harvested", "pbm"]
     min_clicks: Count
     max_half_width: Annotated[float, Field(gt=0, le=1)]
     clip: Annotated[float, Field(gt=0, le=1)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Cells", "Floats", "Ints", "Lists"]
+__all__ = ["Cells", "Floats", "Ints"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -48,21 +48,3 @@ class Cells:
         impressions: Floats = np.bincount(place, self.impressions, items * ranks).astype(np.float64)
         clicks: Floats = np.bincount(place, self.clicks, items * ranks).astype(np.float64)
         return impressions.reshape(items, ranks), clicks.reshape(items, ranks)
-
-
-@dataclass(frozen=True)
-class Lists:
-    """Whole result lists, for models in which what stands above matters.
-
-    Attributes:
-        query: (lists,) number of the query group.
-        items: (lists, ranks) number of the item at each rank; -1 below the end of a shorter list.
-        clicks: (lists, ranks) whether it was clicked.
-    """
-
-    query: Ints
-    items: Ints
-    clicks: npt.NDArray[np.bool_]
-
-    def __len__(self) -> int:
-        return len(self.query)

@@ -10,14 +10,11 @@ import numpy as np
 from ibis import _
 
 from ragwheel.labels.policy import Policy
-from ragwheel.labels.position.cascade import dbn, sdbn
 from ragwheel.labels.position.cells import Floats
 from ragwheel.labels.position.counts import ATTENTION, Counts
-from ragwheel.labels.position.em import pbm_em
 from ragwheel.labels.position.interventions import harvested, randomised
 from ragwheel.labels.position.ratios import pbm
 from ragwheel.labels.position.result import DEFAULT, Examination
-from ragwheel.labels.position.trust import trust
 from ragwheel.labels.traces.exposure import Facts
 
 __all__ = ["AUTO", "examine", "examined", "propensity_curve"]
@@ -28,10 +25,6 @@ _METHODS: Final[dict[str, Callable[[Counts], Examination]]] = {
     "randomised": lambda counts: randomised(counts.swapped()),
     "harvested": lambda counts: harvested(counts.served()),
     "pbm": lambda counts: pbm(counts.cells()),
-    "pbm_em": lambda counts: pbm_em(counts.cells()),
-    "sdbn": lambda counts: sdbn(counts.lists()),
-    "dbn": lambda counts: dbn(counts.lists()),
-    "trust": lambda counts: trust(counts.cells()),
 }
 _DECIMALS: Final = 4  # of a propensity: the last bits of a sum depend on the machine
 

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.labels.position.cells import Cells, Ints, Lists
+from ragwheel.labels.position.cells import Cells, Ints
 from ragwheel.labels.position.interventions import Served, Swapped
 from ragwheel.labels.traces.exposure import Facts
 
@@ -20,7 +20,6 @@ ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
 #: Ranks beyond this one are not estimated.
 RANKS: Final = 10
 _ROWS: Final = 2_000_000  # of counts, those of the first query groups by key, which is a hash
-_LIST_ROWS: Final = 1_000_000  # of impressions in whole lists
 
 
 class Counts:
@@ -81,19 +80,6 @@ class Counts:
         base = found["base"].to_numpy().astype(np.int64)
         return Swapped(_numbers(found["query_key"]), base, rank, chance, impressions, clicks)
 
-    def lists(self) -> Lists:
-        """Whole lists, of the first retrievals in the store."""
-        rows = self._rows.select("rid", "place", "rank", "query_key", "chunk_version", "clicked")
-        found = self._arrow(rows.order_by("rid", "place", "rank").limit(_LIST_ROWS))
-        _, number, first = _unique(found["rid"].to_numpy())
-        place = found["place"].to_numpy().astype(np.int64) - 1
-        query = _numbers(found["query_key"])
-        items = np.full((len(first), RANKS), -1, np.int64)
-        clicks = np.zeros((len(first), RANKS), bool)
-        items[number, place] = _pairs(query, found["chunk_version"].to_numpy())
-        clicks[number, place] = found["clicked"].to_numpy() == 1
-        return Lists(query[first], items, clicks)
-
     def _arrow(self, expression: ibis.Table) -> pa.Table:
         return self._engine.arrow(expression)
 
@@ -141,8 +127,3 @@ def _pairs(one: Ints, other: Ints) -> Ints:
     """The number of each pair, from 0."""
     _, number = np.unique(np.stack([one, other.astype(np.int64)], 1), axis=0, return_inverse=True)
     return np.asarray(number.reshape(-1), np.int64)
-
-
-def _unique(values: Ints) -> tuple[Ints, Ints, Ints]:
-    found, first, number = np.unique(values, return_index=True, return_inverse=True)
-    return found, number.reshape(-1), first

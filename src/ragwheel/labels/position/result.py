@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 __all__ = ["DEFAULT", "Examination", "not_identifiable"]
@@ -16,17 +16,14 @@ class Examination:
     """Probability of examination per rank, relative to rank 1.
 
     Attributes:
-        method: ``randomised``, ``harvested``, ``pbm``, ``sdbn``, ``dbn``, ``trust``; ``default`` where
-        nothing
-            could be estimated and the policy's curve is used.
+        method: ``randomised``, ``harvested`` or ``pbm``; ``default`` where nothing could be estimated and the
+            policy's curve is used.
         theta: for ranks 1, 2, …: how often it is looked at for every time that rank 1 is; empty when not
             identifiable.
         low, high: 95 % intervals of ``theta``, clustered by query group.
         impressions, clicks, queries: what it was estimated from: only items that say something about it.
         identifiable: whether the data can tell examination from relevance at all.
         why_not: what was missing, for people; also of methods that were tried before this one.
-        false_clicks: of the method ``trust``: per rank, clicks on what is examined and irrelevant for every
-            click on what is examined and relevant (epsilon- / epsilon+).
     """
 
     method: str
@@ -38,7 +35,6 @@ class Examination:
     queries: int = 0
     identifiable: bool = False
     why_not: str = ""
-    false_clicks: tuple[float, ...] = field(default=())
 
     @property
     def usable(self) -> bool:
@@ -51,7 +47,7 @@ class Examination:
 
     def first(self, ranks: int, why: str = "") -> Examination:
         """The same of the first ``ranks`` ranks only."""
-        cut = {name: getattr(self, name)[:ranks] for name in ("theta", "low", "high", "false_clicks")}
+        cut = {name: getattr(self, name)[:ranks] for name in ("theta", "low", "high")}
         return Examination(**{**vars(self), **cut, "why_not": _both(self.why_not, why)})
 
     def noting(self, why: str) -> Examination:
@@ -67,7 +63,7 @@ class Examination:
             "clicks": self.clicks,
             "queries": self.queries,
         }
-        for name in ("theta", "low", "high", "false_clicks"):
+        for name in ("theta", "low", "high"):
             if getattr(self, name):
                 found[name] = [round(value, 4) for value in getattr(self, name)]
         return found | ({"why_not": self.why_not} if self.why_not else {})
