@@ -105,6 +105,15 @@ torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS
 bench: $(VENV)/.dev ## every script under benchmarks/
 	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
+$(VENV)-release/.release: tools/release_check.py
+	$(or $(PYTHON),python3) -m venv $(VENV)-release
+	$(VENV)-release/bin/python -m pip install -q build twine
+	touch $@
+
+.PHONY: release-check
+release-check: $(VENV)-release/.release ## build all distributions, install each afresh, run the README; uploads nothing
+	$(VENV)-release/bin/python tools/release_check.py $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
 	cp constraints.txt $(VENV)/lock.txt
@@ -118,6 +127,6 @@ lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to i
 
 .PHONY: clean
 clean: ## remove environments, caches and build products (never a database)
-	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients build dist .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui $(VENV)-release build dist .coverage .coverage.* htmlcov \
 	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
