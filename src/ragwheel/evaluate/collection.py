@@ -37,6 +37,8 @@ class Collection:
         captured: rankings by retriever version and query id, best first, as the traces have them.
         notes: what a reader of the figures should know about how the collection came to be.
         dataset_id: of the dataset folder that it was read from.
+        beliefs: P(relevant), 0-1, of every chunk that was exposed for a query, by query id and document id;
+            the expected gain goes by them, see :mod:`ragwheel.evaluate.criterion`.
 
     Raises:
         DatasetError: no judged query, a judged document or a query without a text, a query without a relevant
@@ -53,6 +55,7 @@ class Collection:
     captured: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     dataset_id: str | None = None
+    beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         judged = {query for qrels in self.qrels.values() for query in qrels}

@@ -5,21 +5,26 @@ relevant chunks that nobody has seen count as irrelevant, and those that are kno
 ranking for that very reason. :func:`expected_gain` corrects for both:
 
 * every exposed chunk counts with its belief, P(relevant), instead of yes or no;
-* a chunk at base rank *r* is weighted by the inverse of how often chunks at rank *r* were exposed at all;
-* beyond the ranks that are exposed, relevant chunks are expected to become rarer as a power of the rank, and
-  to move as the known ones do: the log of the new rank is a linear function of the log of the old one. The
-  known ones were selected by their old rank, which does not bias that regression.
+* relevant chunks that were never exposed are a share of the known ones, spread over what was not exposed.
+  They are expected to move as the other chunks of their rank do, plus the advantage that relevant chunks have
+  over irrelevant ones of the same rank among those that were exposed.
 
-The result is the expected gain in nDCG@10. It is an estimate from a model of the traces, not a proof.
+:attr:`Gain.mean` is the expected gain in nDCG@10. To choose among candidates, :attr:`Gain.rise` is better:
+how much higher relevant chunks come, in logs of the rank. It also sees what happens below rank 10, so chance
+has less of a say. Both are estimates from a model of the traces, no proof; ``docs/evaluation.md`` says more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
+
+from ragwheel.evaluate.statistics import LEAST_QUERIES, StatisticsOptions
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,15 +32,25 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["Beliefs", "CriterionOptions", "Gain", "Moves", "expected_gain", "gain_of", "moves_of"]
+__all__ = [
+    "Beliefs",
+    "CriterionOptions",
+    "Gain",
+    "Moves",
+    "expected_gain",
+    "gain_of",
+    "judgments_needed",
+    "moves_of",
+    "rise_of",
+]
 
 Beliefs = Mapping[str, Mapping[str, float]]
 """P(relevant), 0-1, of every exposed chunk, by query and chunk."""
 
 _RESAMPLES: Final = 1000
-_EDGES: Final = (1, 2, 3, 4, 6, 9, 13, 19, 28, 42, 65, 101)
-"""Ranks are taken together where they are deep: from one edge to below the next."""
-_STEEPNESS: Final = (0.5, 3.0)
+_ADVANTAGES: Final = np.linspace(-3.0, 3.0, 61)
+_RIDGE: Final = 1e-6
+_SMOOTH: Final = 5.0  # a step at the top of a ranking is worth about what one is at rank 5
 _K: Final = 10
 
 
@@ -45,14 +60,13 @@ class CriterionOptions:
 
     Args:
         depth: how many ranks are looked at, up to 100; a chunk that is not ranked counts as just below.
-        exposed: the share of chunks at a rank that must have been exposed for the rank to speak for itself;
-            below, relevant chunks are extrapolated.
+        unseen: how many relevant chunks were never exposed, as a share of the known ones.
         level: of the interval.
         seed: of the bootstrap.
     """
 
     depth: int = 100
-    exposed: float = 0.1
+    unseen: float = 1 / 3
     level: float = 0.95
     seed: int = 0
 
@@ -66,6 +80,7 @@ class Gain:
         low, high: its interval, by bootstrap over clusters of queries.
         p: the share of bootstrap samples in which there is no gain.
         known: what the exposed chunks alone contribute, without those that nobody has seen.
+        rise: what to choose by: how much higher relevant chunks come per query, as the log of rank + 5.
         queries: how many queries it comes from.
     """
 
@@ -74,6 +89,7 @@ class Gain:
     high: float
     p: float
     known: float
+    rise: float
     queries: int
 
 
@@ -85,7 +101,8 @@ class Moves:
         query: (chunks,) numbers of the queries, 0 to ``queries`` - 1.
         belief: (chunks,) P(relevant).
         before, after: (chunks,) ranks by the base and the candidate, from 1; ``depth`` + 1 where not ranked.
-        exposed: (ranks,) the share of queries whose chunk at this rank of the base was exposed.
+        exposed: (depth,) the share of queries whose chunk at this rank of the base was exposed.
+        drift: (queries, depth) where the candidate ranks the chunk at each rank of the base, exposed or not.
         cluster: (queries,) number of each query's cluster.
     """
 
@@ -94,6 +111,7 @@ class Moves:
     before: Ints
     after: Ints
     exposed: Floats
+    drift: Ints
     cluster: Ints
 
     @property
@@ -125,6 +143,19 @@ def expected_gain(
     return gain_of(moves, options)
 
 
+def judgments_needed(gain: Gain, statistics: StatisticsOptions) -> int:
+    """How many questions people would have to judge to prove a gain of this size, four times in five.
+
+    Taken from the spread of the estimate over queries, to two digits; people's grades spread about as much.
+    """
+    normal = NormalDist()
+    error = (gain.high - gain.low) / (2 * normal.inv_cdf((1 + statistics.level) / 2))
+    reach = normal.inv_cdf((1 + statistics.level) / 2) + normal.inv_cdf(statistics.power)
+    needed = math.ceil((reach * error / max(abs(gain.mean), statistics.smallest)) ** 2 * gain.queries)
+    unit: int = 10 ** max(len(str(needed)) - 2, 0)
+    return max(-(-needed // unit) * unit, LEAST_QUERIES)
+
+
 def moves_of(
     beliefs: Beliefs,
     base: Mapping[str, Sequence[str]],
@@ -137,11 +168,14 @@ def moves_of(
     belief: list[float] = []
     ranks: list[tuple[int, int]] = []
     exposed = np.zeros(depth)
+    drift = np.full((len(beliefs), depth), depth + 1)
     for number, (name, graded) in enumerate(beliefs.items()):
         old, new = (
             {chunk: rank for rank, chunk in enumerate(ranking.get(name, ())[:depth], 1)}
             for ranking in (base, candidate)
         )
+        for chunk, rank in old.items():
+            drift[number, rank - 1] = new.get(chunk, depth + 1)
         for chunk, value in graded.items():
             query.append(number)
             belief.append(value)
@@ -152,7 +186,7 @@ def moves_of(
     before, after = np.array(ranks, dtype=np.int64).reshape(-1, 2).T
     return Moves(
         np.array(query, dtype=np.int64), np.array(belief), before, after,
-        exposed / max(len(beliefs), 1), np.unique(np.array(names, dtype=str), return_inverse=True)[1],
+        exposed / max(len(beliefs), 1), drift, np.unique(np.array(names, dtype=str), return_inverse=True)[1],
     )  # fmt: skip
 
 
@@ -160,84 +194,96 @@ def gain_of(moves: Moves, options: CriterionOptions) -> Gain:
     """The expected gain of moves, with its interval."""
     n = moves.queries
     if not n or not len(moves.query):
-        return Gain(0.0, 0.0, 0.0, 1.0, 0.0, n)
+        return Gain(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, n)
     unseen = unseen_relevant(moves, options)
     sums = _sums_by_query(moves, unseen)
     clusters = np.zeros((int(moves.cluster.max()) + 1, sums.shape[1]))
     np.add.at(clusters, moves.cluster, sums)
     m = len(clusters)
     draws = np.random.default_rng(options.seed).multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
-    samples = _estimates(draws.astype(np.float64) @ clusters, unseen)
+    of_unseen = np.array([_gained_by(unseen, moves.drift, advantage) for advantage in _ADVANTAGES])
+    samples = _estimates(draws.astype(np.float64) @ clusters, of_unseen)
     tail = (1 - options.level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
-    mean = _estimates(clusters.sum(axis=0)[None], unseen)[0]
+    mean = _estimates(clusters.sum(axis=0)[None], of_unseen)[0]
     known = clusters[:, 1].sum() / clusters[:, 0].sum()
-    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(known), n)
+    rise = _rise(moves, unseen, float(_advantages(clusters.sum(axis=0)[None])[0]))
+    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(known), rise, n)
+
+
+def rise_of(moves: Moves, options: CriterionOptions) -> float:
+    """:attr:`Gain.rise` alone: what training chooses by, without an interval."""
+    if not moves.queries or not len(moves.query):
+        return 0.0
+    unseen = unseen_relevant(moves, options)
+    return _rise(moves, unseen, float(_advantages(_sums_by_query(moves, unseen).sum(axis=0)[None])[0]))
 
 
 def unseen_relevant(moves: Moves, options: CriterionOptions) -> Floats:
     """(depth,) the expected number of relevant chunks per query at each rank that were never exposed.
 
-    Where enough chunks of a rank were exposed, their mean belief holds for the others of that rank. Deeper,
-    it falls as a power of the rank, fitted to the ranks that were exposed.
+    In all they are a share of the known ones, spread over what was not exposed, thinner as one over the rank.
     """
-    depth, n = len(moves.exposed), moves.queries
-    ranks = np.arange(1, depth + 1)
-    group = np.searchsorted(_EDGES, ranks, side="right") - 1
-    ranked = moves.before <= depth
-    relevant = np.bincount(group[moves.before[ranked] - 1], moves.belief[ranked], group.max() + 1)
-    exposed = np.bincount(group, moves.exposed * n, group.max() + 1)
-    width = np.bincount(group)
-    share = exposed / (width * n)
-    mean = relevant / np.maximum(exposed, 1e-9)
-    enough = (share >= options.exposed) & (relevant > 0)
-    if not enough.any():
-        return np.zeros(depth)
-    centre = np.log(np.bincount(group, ranks) / width)
-    steepness = _STEEPNESS[0]
-    if enough.sum() > 1:
-        slope = np.polyfit(centre[enough], np.log(mean[enough]), 1, w=np.sqrt(relevant[enough]))[0]
-        steepness = float(np.clip(-slope, *_STEEPNESS))
-    level = np.average(np.log(mean[enough]) + steepness * centre[enough], weights=relevant[enough])
-    believed = np.where(enough, mean, np.exp(level - steepness * centre))
-    found: Floats = believed[group] * (1 - np.minimum(moves.exposed, 1.0))
+    ranks = np.arange(1, len(moves.exposed) + 1)
+    spread = (1 - np.minimum(moves.exposed, 1.0)) / ranks
+    known = moves.belief.sum() / max(moves.queries, 1)
+    total = options.unseen * known
+    found: Floats = total * spread / spread.sum() if spread.sum() > 0 else np.zeros(len(ranks))
     return found
 
 
 def _sums_by_query(moves: Moves, unseen: Floats) -> Floats:
-    """(queries, 9): count, gain of the exposed chunks, 1 / ideal DCG, six sums of a weighted regression."""
+    """(queries, 12): count, gain of the exposed chunks, 1 / ideal DCG, and nine sums of a regression.
+
+    The regression is of the log of the new rank on a constant, the log of the old one, and the belief.
+    """
     n = moves.queries
     relevant = np.bincount(moves.query, moves.belief, n) + unseen.sum()
     ideal = np.interp(np.maximum(relevant, 1.0), np.arange(_K + 1), np.cumsum([0.0, *_discount(_TOP)]))
     gained = moves.belief * (_discount(moves.after) - _discount(moves.before))
-    x, y, weight = np.log(moves.before), np.log(moves.after), moves.belief
     columns = [np.ones(n), np.bincount(moves.query, gained, n) / ideal, 1 / ideal]
-    powers = (np.ones_like(x), x, y, x * x, x * y, y * y)
-    columns += [np.bincount(moves.query, weight * power, n) for power in powers]
+    x, b, y = np.log(moves.before), moves.belief, np.log(moves.after)
+    products = (np.ones_like(x), x, b, x * x, x * b, b * b, y, x * y, b * y)
+    columns += [np.bincount(moves.query, product, n) for product in products]
     return np.stack(columns, axis=1)
 
 
-def _estimates(sums: Floats, unseen: Floats) -> Floats:
-    """(samples,) expected gains from (samples, columns) of sums over queries."""
-    from scipy.special import ndtr
+def _estimates(sums: Floats, of_unseen: Floats) -> Floats:
+    """(samples,) expected gains from (samples, columns) of sums over queries.
 
-    n, gained, ideal, w, x, y, xx, xy, yy = sums.T
-    w = np.maximum(w, 1e-12)
-    spread_x, covariance = xx / w - (x / w) ** 2, xy / w - x * y / w**2
-    slope = np.where(spread_x > 1e-9, covariance / np.maximum(spread_x, 1e-9), 1.0)
-    start = (y - slope * x) / w
-    spread = np.sqrt(np.maximum(yy / w - (y / w) ** 2 - slope * covariance, 1e-8))
-    ranks = np.flatnonzero(unseen) + 1
-    expected = start[:, None] + slope[:, None] * np.log(ranks)  # of the log of the new rank
-    moved = np.zeros_like(expected)
-    below = np.zeros_like(expected)
-    for rank, worth in zip(_TOP, _discount(_TOP)):
-        reached = ndtr((np.log(rank + 0.5) - expected) / spread[:, None])
-        moved += worth * (reached - below)
-        below = reached
-    unknown = (moved - _discount(ranks)) @ unseen[ranks - 1]
-    found: Floats = (gained + unknown * ideal) / n
+    Args:
+        sums: see :func:`_sums_by_query`.
+        of_unseen: DCG per query that unseen relevant chunks gain, at each of the advantages.
+    """
+    n, gained, ideal = sums.T[:3]
+    unknown = np.interp(_advantages(sums), _ADVANTAGES, of_unseen) if of_unseen.any() else 0.0
+    found: Floats = (gained + ideal * unknown) / n
     return found
+
+
+def _advantages(sums: Floats) -> Floats:
+    """(samples,) how much higher, in logs, relevant chunks end up than others of the same old rank."""
+    one, x, b, xx, xb, bb, y, xy, by = sums.T[3:]
+    square = np.stack([one, x, b, x, xx, xb, b, xb, bb], axis=1).reshape(-1, 3, 3)
+    square = square + _RIDGE * np.eye(3)
+    slopes = np.linalg.solve(square, np.stack([y, xy, by], axis=1)[..., None])[..., 0]
+    found: Floats = -slopes[:, 2]
+    return found
+
+
+def _rise(moves: Moves, unseen: Floats, advantage: float) -> float:
+    """How much higher relevant chunks come per query, known ones and unseen ones."""
+    known = moves.belief @ np.log((moves.before + _SMOOTH) / (moves.after + _SMOOTH)) / moves.queries
+    ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
+    old = np.arange(1, len(unseen) + 1)
+    return float(known + unseen @ np.log((old + _SMOOTH) / (ranks + _SMOOTH)).mean(axis=0))
+
+
+def _gained_by(unseen: Floats, drift: Ints, advantage: float) -> float:
+    """DCG per query that unseen relevant chunks gain when they end up so much higher than others, in logs."""
+    ranks = np.maximum(drift * np.exp(-advantage), 1.0)
+    worth = np.where(ranks < _K + 0.5, 1 / np.log2(1.0 + ranks), 0.0).mean(axis=0)
+    return float(unseen @ (worth - _discount(np.arange(1, len(unseen) + 1))))
 
 
 _TOP: Final = np.arange(1, _K + 1)

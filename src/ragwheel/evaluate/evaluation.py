@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ragwheel.datasets import Progress
 from ragwheel.errors import ConfigurationError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import LABELS, Collection, Labels
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, expected_gain
 from ragwheel.evaluate.measured import Comparison, Judged, Measured, compare_many
 from ragwheel.evaluate.measures import PRIMARY, check_measure, per_query
 from ragwheel.evaluate.models import embedder
 from ragwheel.evaluate.runs import Run
 from ragwheel.evaluate.statistics import StatisticsOptions
 from ragwheel.evaluate.systems import Cost, Searcher, System, bm25, hybrid
+from ragwheel.evaluate.verdict import judge_expected
 
 __all__ = ["EvaluateOptions", "Evaluation", "SystemFacts", "baselines", "evaluate"]
 
@@ -71,6 +73,8 @@ class Evaluation:
         measure: that comparisons go by.
         measured: per-query values by system.
         comparisons: with the reference, by system; the reference itself has none.
+        expected: the expected gain over the reference in nDCG@10 by what traces let us believe, by system
+            and slice; empty where there are no traces. A criterion to choose by, no proof.
         notes: what a reader of the figures should know.
         runs: rankings by system.
         options: how it was done.
@@ -88,6 +92,7 @@ class Evaluation:
     runs: dict[str, Run] = field(repr=False)
     statistics: StatisticsOptions
     elapsed_s: float = 0.0
+    expected: dict[str, dict[str, Gain]] = field(default_factory=dict)
 
     @property
     def labels(self) -> tuple[Labels, ...]:
@@ -158,6 +163,7 @@ def evaluate(
         measures=(options.measure,),
         options=options.statistics,
     )
+    expected = _expected(collection, judged, runs, reference, options.statistics.level)
     return Evaluation(
         collection=(collection.name, collection.id),
         documents=len(collection.corpus),
@@ -166,12 +172,47 @@ def evaluate(
         reference=reference,
         measure=options.measure,
         measured=measured,
-        comparisons=dict(zip(others, compared)),
+        comparisons={one.a: _by_expected(one, expected.get(one.a, {}), options) for one in compared},
         notes=tuple(notes),
         runs=runs,
         statistics=options.statistics,
         elapsed_s=time.monotonic() - start,
+        expected=expected,
     )
+
+
+def _expected(
+    collection: Collection,
+    judged: dict[Labels, Judged],
+    runs: dict[str, Run],
+    reference: str,
+    level: float,
+) -> dict[str, dict[str, Gain]]:
+    """The expected gain of every system over the reference, by slice."""
+    if not collection.beliefs or "inferred" not in judged:
+        return {}
+    found: dict[str, dict[str, Gain]] = {name: {} for name in runs if name != reference}
+    for part in judged["inferred"].slices:
+        beliefs = {query: collection.beliefs.get(query, {}) for query in judged["inferred"].slice(part)}
+        clusters = {query: collection.cluster(query) for query in beliefs}
+        for name, gains in found.items():
+            if any(beliefs.values()):
+                gains[part] = expected_gain(
+                    beliefs, runs[reference].rankings, runs[name].rankings,
+                    clusters=clusters, options=CriterionOptions(level=level),
+                )  # fmt: skip
+    return found
+
+
+def _by_expected(found: Comparison, gains: dict[str, Gain], options: EvaluateOptions) -> Comparison:
+    """The comparison with verdicts on inferred labels that go by the expected gain."""
+    rows = (
+        replace(row, verdict=judge_expected(gains[row.part], options.statistics))
+        if row.labels == "inferred" and row.part in gains
+        else row
+        for row in found.rows
+    )
+    return replace(found, rows=tuple(rows))
 
 
 def _reference(systems: Sequence[System], options: EvaluateOptions) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ragwheel.errors import ConfigurationError
+from ragwheel.evaluate.criterion import judgments_needed
 from ragwheel.evaluate.evaluation import Evaluation, SystemFacts
 from ragwheel.evaluate.measured import compare
 from ragwheel.evaluate.systems import COSTS
@@ -34,10 +35,11 @@ def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
     """Recommend the cheapest system among the proved ones that cannot be told apart.
 
     A system is refused when its interval lies wholly below the reference's in any evaluation, with any kind
-    of label, on any slice. It is a candidate when its verdict is *better* in the first evaluation that can
-    tell. Among the candidates that cannot be told apart from the best one the cheapest is taken, by what
-    using it asks for (:data:`~ragwheel.evaluate.systems.COSTS`); of those that ask for the same, the one with
-    the highest mean.
+    of label, on any slice; where there are traces, the expected gain stands for the labels inferred from
+    them, which favour what was shown. It is a candidate when its verdict is *better* in the first evaluation
+    that can tell. Among the candidates that cannot be told apart from the best one the cheapest is taken, by
+    what using it asks for (:data:`~ragwheel.evaluate.systems.COSTS`); of those that ask for the same, the one
+    with the highest mean.
 
     Args:
         evaluations: one, or several of the same systems against the same reference, the most important first.
@@ -58,32 +60,66 @@ def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
         if proved:
             return _cheapest(evaluation, proved, refused)
     why = [f"Nothing is proved to be better than {reference}: keep it."]
-    ahead = [
+    for evaluation in every:
+        why += [
+            told
+            for name in evaluation.comparisons
+            if name not in refused
+            for told in _ahead(evaluation, name)
+        ]
+    return Recommendation(reference, tuple(why), refused)
+
+
+def _ahead(evaluation: Evaluation, name: str) -> list[str]:
+    """A sentence about a system that is ahead by what proves nothing, and how to prove it."""
+    expected = evaluation.expected.get(name, {}).get("all")
+    if expected is not None:
+        if expected.low <= 0:
+            return []
+        judged = judgments_needed(expected, evaluation.statistics)
+        told = (
+            f"{name} is expected to gain {expected.mean:+.3f} nDCG@10 ({expected.low:+.3f} to "
+            f"{expected.high:+.3f}) by what the traces let us believe. That is no proof: about {judged:,} "
+            f"judged questions would be one (ragwheel grade), or interleaving."
+        )
+        return [told]
+    return [
         f"{name} is ahead by labels inferred from clicks and citations ({row.difference.low:+.3f} to "
         f"{row.difference.high:+.3f} {row.measure}): let it prove itself by interleaving or explicit "
         f"judgments."
-        for evaluation in every
-        for name, found in evaluation.comparisons.items()
-        for row in found.rows
-        if row.labels == "inferred" and row.part == "all" and row.difference.low > 0 and name not in refused
+        for row in evaluation.comparisons[name].rows
+        if row.labels == "inferred" and row.part == "all" and row.difference.low > 0
     ]
-    return Recommendation(reference, (*why, *ahead), refused)
 
 
 def _refused(evaluations: list[Evaluation]) -> dict[str, str]:
     refused: dict[str, str] = {}
     for evaluation in evaluations:
         for name, found in evaluation.comparisons.items():
+            expected = evaluation.expected.get(name, {})
+            for part, gain in expected.items():
+                if gain.high < 0:
+                    refused.setdefault(
+                        name,
+                        f"expected to lose against {evaluation.reference}, {gain.low:+.3f} to "
+                        f"{gain.high:+.3f} nDCG@10{_slice(part)} of {evaluation.collection[0]} (by what the "
+                        f"traces let us believe)",
+                    )
             for row in found.rows:
+                if row.labels == "inferred" and row.part in expected:
+                    continue  # these labels favour what was shown; the expected gain is corrected for that
                 if row.difference.high < 0:
-                    part = "" if row.part == "all" else f" on {row.part} queries"
                     refused.setdefault(
                         name,
                         f"below {evaluation.reference} by {row.difference.low:+.3f} to "
-                        f"{row.difference.high:+.3f} {row.measure}{part} of {evaluation.collection[0]} "
-                        f"({row.labels} labels)",
+                        f"{row.difference.high:+.3f} {row.measure}{_slice(row.part)} of "
+                        f"{evaluation.collection[0]} ({row.labels} labels)",
                     )
     return refused
+
+
+def _slice(part: str) -> str:
+    return "" if part == "all" else f" on {part} queries"
 
 
 def _is_better(evaluation: Evaluation, name: str) -> bool:

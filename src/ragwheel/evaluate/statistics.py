@@ -15,10 +15,10 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Difference", "StatisticsOptions", "holm", "paired_difference", "queries_needed"]
+__all__ = ["LEAST_QUERIES", "Difference", "StatisticsOptions", "holm", "paired_difference", "queries_needed"]
 
 _EXACT_UP_TO: Final = 12
-_LEAST_QUERIES: Final = 10  # with fewer, no sign test of any kind can be sure
+LEAST_QUERIES: Final = 10  # with fewer, no sign test of any kind can be sure
 _CELLS: Final = 4_000_000  # of one matrix of draws x clusters
 
 Floats = npt.NDArray[np.float64]
@@ -131,7 +131,7 @@ def queries_needed(mean: float, error: float, queries: int, options: StatisticsO
     normal = NormalDist()
     reach = normal.inv_cdf((1 + options.level) / 2) + normal.inv_cdf(options.power)
     total = (reach * error / max(abs(mean), options.smallest)) ** 2 * queries
-    return max(math.ceil(total) - queries, _LEAST_QUERIES - queries, 0)
+    return max(math.ceil(total) - queries, LEAST_QUERIES - queries, 0)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

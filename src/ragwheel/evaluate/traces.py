@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, Literal
-from urllib.parse import quote
 
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.errors import DatasetError, LeakError
+from ragwheel.evaluate.beliefs import beliefs_by_document, policy_of
 from ragwheel.evaluate.collection import Collection, Labels, check_leaks
+from ragwheel.evaluate.ids import document_id
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
@@ -28,11 +29,6 @@ _POSITIVE: Final = 3
 Clustering = Literal["family", "session"]
 #: Query key, retriever version, retrieval id and session of a retrieval.
 Asked = tuple[str, str, str, str | None]
-
-
-def document_id(source: str, chunk_id: str) -> str:
-    """The id of a chunk in a collection: ``source/id``, without blanks, for TREC's files cannot hold them."""
-    return "/".join(quote(part, safe=":;,.-_@+=()[]{}!*'#?&~$^|<>") for part in (source, chunk_id))
 
 
 def read_traces(
@@ -83,6 +79,7 @@ def read_traces(
         captured=captured,
         notes=notes,
         dataset_id=data.id,
+        beliefs=beliefs_by_document(db, queries, policy=policy_of(data)) if "inferred" in qrels else {},
     )
 
 

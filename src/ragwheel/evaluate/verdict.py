@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from ragwheel.evaluate.collection import Labels
-from ragwheel.evaluate.statistics import Difference
+from ragwheel.evaluate.criterion import Gain, judgments_needed
+from ragwheel.evaluate.statistics import Difference, StatisticsOptions
 
-__all__ = ["Verdict", "judge"]
+__all__ = ["Verdict", "judge", "judge_expected"]
 
 Word = Literal["better", "worse", "can't tell"]
 _ENOUGH: Final = 1_000_000
@@ -61,6 +62,22 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
     if found.needed == 0:
         return Verdict("can't tell", "too close to the edge; more queries needed")
     return Verdict("can't tell", f"about {_rounded(found.needed):,} more queries needed")
+
+
+def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
+    """The verdict on inferred labels: they never prove *better*, and show *worse* by the expected gain.
+
+    Args:
+        gain: what the traces let us expect, see :mod:`ragwheel.evaluate.criterion`.
+        statistics: how sure a proof has to be.
+    """
+    told = f"expected {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nDCG@10 by the traces"
+    if gain.high < 0:
+        return Verdict("worse", told)
+    if gain.mean == gain.low == gain.high == 0:
+        return Verdict("can't tell", "ranked as the reference ranks")
+    proof = f"about {judgments_needed(gain, statistics):,} judged questions would prove it"
+    return Verdict("can't tell", f"{told}; {proof if gain.low > 0 else 'too close to tell'}")
 
 
 def _rounded(n: int) -> int:

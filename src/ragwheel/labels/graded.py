@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.pipeline import grade_store
-from ragwheel.labels.policy import load_policy
+from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.traces.naming import version_numbers, wordings
 from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -23,13 +23,16 @@ STAGES: Final = ("read", "exposure", "evidence", "grades")
 
 
 def graded(
-    db: str | Path, *, policy: str | Path | None = None, stage: Callable[[str], None] | None = None
+    db: str | Path,
+    *,
+    policy: str | Path | Policy | None = None,
+    stage: Callable[[str], None] | None = None,
 ) -> pa.Table:
     """One row per query group and chunk version that any evidence speaks about.
 
     Args:
         db: the database.
-        policy: a TOML file of the label policy; None: the packaged one.
+        policy: the label policy or a TOML file of one; None: the packaged one.
         stage: called with the name of each stage of :data:`STAGES` as it begins.
 
     Returns:
@@ -41,7 +44,8 @@ def graded(
         StoreError: the database cannot be read.
         ConfigurationError: the policy cannot be used.
     """
-    rules, stage = load_policy(policy), stage or _silent
+    rules = policy if isinstance(policy, Policy) else load_policy(policy)
+    stage = stage or _silent
     with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
         stage("read")
         tables = read_store(connection)

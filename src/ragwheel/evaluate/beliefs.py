@@ -1,0 +1,64 @@
+"""What the label model believes about every exposed chunk: the criterion needs it, labels are not enough."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import closing
+from pathlib import Path
+
+from ragwheel.datasets import BuiltDataset
+from ragwheel.evaluate.ids import document_id
+from ragwheel.labels import graded
+from ragwheel.labels.policy import Policy
+from ragwheel.store import open_store
+
+__all__ = ["beliefs_by_document", "beliefs_by_text", "policy_of"]
+
+Beliefs = dict[str, dict[str, float]]
+
+
+def beliefs_by_document(db: str | Path, queries: Collection[str], *, policy: Policy | None = None) -> Beliefs:
+    """Fit the label model to a store; P(relevant) of each exposed chunk by query key and document id.
+
+    Args:
+        db: the database.
+        queries: keys of the queries (:func:`ragwheel.labels.traces.text.query_key`).
+        policy: the label policy that the data set was built with; None: the packaged one.
+
+    Raises:
+        StoreError: the database cannot be read.
+    """
+    found: Beliefs = {}
+    for row in _rows(db, queries, policy):  # by version, ascending: the newest stays
+        found.setdefault(row[0], {})[document_id(row[1], row[2])] = row[4]
+    return found
+
+
+def beliefs_by_text(db: str | Path, queries: Collection[str], *, policy: Policy | None = None) -> Beliefs:
+    """:func:`beliefs_by_document` by the text of the chunk; of equal texts the highest belief."""
+    rows = _rows(db, queries, policy)
+    with closing(open_store(Path(db))) as connection:
+        texts = dict(connection.execute("SELECT chunk_version, text FROM chunks"))
+    found: Beliefs = {}
+    for key, _, _, version, belief in rows:
+        if text := texts.get(version):
+            own = found.setdefault(key, {})
+            own[text] = max(belief, own.get(text, 0.0))
+    return found
+
+
+def _rows(
+    db: str | Path, queries: Collection[str], policy: Policy | None
+) -> list[tuple[str, str, str, int, float]]:
+    """Query key, source, chunk id, version and belief of the queries' exposed chunks."""
+    wanted = frozenset(queries)
+    table = graded(db, policy=policy)
+    names = ("query_key", "source", "chunk_id", "chunk_version", "belief")
+    rows = zip(*(table[name].to_pylist() for name in names))
+    return [row for row in rows if row[0] in wanted and row[4] is not None]
+
+
+def policy_of(dataset: BuiltDataset) -> Policy | None:
+    """The label policy that a data set was built with, from its manifest; None where it does not say."""
+    written = dataset.manifest.get("configuration", {}).get("policy")
+    return Policy.model_validate(written) if written else None
