@@ -20,6 +20,7 @@
     ├── JudgmentError             a judgment, or a file of them, cannot be taken in as given
     ├── JudgeError                the LLM judge's endpoint cannot be used, or gave up; what it said is kept
     └── ModelError                a model or adapter cannot be loaded, trained or used as asked
+        ├── EndpointError         a model behind a URL cannot be reached, or gives no usable reply
         └── TrainingError         a training cannot start or go on; what it had reached is kept
 
 The online half raises only :class:`ConfigurationError`, from ``configure`` and from the decorators
@@ -32,6 +33,7 @@ from __future__ import annotations
 __all__ = [
     "ConfigurationError",
     "DatasetError",
+    "EndpointError",
     "ExperimentError",
     "ImportingError",
     "JudgeError",
@@ -106,6 +108,10 @@ class LeakError(DatasetError):
 
 class ModelError(RagwheelError):
     """A model or adapter cannot be loaded, trained or used as asked."""
+
+
+class EndpointError(ModelError):
+    """A model behind a URL cannot be reached, refuses, or gives no usable reply."""
 
 
 class TrainingError(ModelError):

@@ -78,6 +78,20 @@ def test_a_like_of_a_chunk_is_no_like_of_the_answer(traces):
     assert why_not(read_turns(traces.path)[0]) == "not liked"
 
 
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        ("[1]", "empty answer"), ("[1][2, 3].", "empty answer"), ("【1†source】", "empty answer"),
+        ("Sources: [1], [2]", "empty answer"), ("(See source 1)", "empty answer"), ("…", "empty answer"),
+        ("<think>hm</think>[1]", "empty answer"), ("  ", "no answer"),
+        ("42 [1]", None), ("42", None), ("No. [1]", None), ("是的 [1]", None),
+    ],
+)  # fmt: skip
+def test_an_answer_that_only_names_its_source_is_empty(traces, answer, reason):
+    liked(traces, "how do I rotate keys", answer=answer)
+    assert why_not(read_turns(traces.path)[0]) == reason
+
+
 def test_what_is_left_out_is_counted_by_reason(traces):
     for _, question in itertools.islice(questions(), 6):
         liked(traces, question)

@@ -56,6 +56,19 @@ def test_examples_that_help_are_adopted_and_the_experiment_is_kept(trial, tmp_pa
     assert kept.results[2].facts["library"] == library.id
 
 
+def test_examples_that_help_no_more_than_random_ones_are_adopted_with_that_caveat(trial):
+    library, questions = trial
+    liked = {one.question: one.answer for one in questions.asked}
+    found = fewshot.measure(
+        library, questions, lambda question, examples: liked[question] if examples else "?", OPTIONS
+    )
+    assert found.decision == "adopt"
+    assert not found.selection_matters
+    assert "the choice of examples was not shown to matter" in found.caveat
+    nearest = fewshot.measure(library, questions, copying, OPTIONS)
+    assert nearest.selection_matters is (nearest.caveat == "")
+
+
 def test_examples_that_do_not_help_are_not_adopted(trial):
     library, questions = trial
     same = fewshot.measure(library, questions, lambda question, examples: "always this", OPTIONS)

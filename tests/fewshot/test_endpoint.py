@@ -27,17 +27,17 @@ def test_it_answers_and_gets_the_key(monkeypatch):
     ("reply", "says"),
     [
         ((200, {}, b"<html>"), "did not answer as OpenAI's chat API does"),
-        ((200, {}, b'{"choices": []}'), "IndexError"),
+        ((200, {}, b'{"choices": []}'), "did not answer as OpenAI"),
         ((200, {}, b'{"choices": [{"message": {"content": "  "}}]}'), "empty answer"),
         ((200, {}, b'{"choices": [{"message": {"content": 7}}]}'), "empty answer"),
         ((200, {}, b"x" * 4_000_001), "more than 4,000,000 bytes"),
-        ((401, {}, b"who are you"), "answered 401: who are you.*MY_KEY"),
-        ((500, {}, b""), "answered 500"),
+        ((401, {}, b"who are you"), r"wants a key, and none was sent.*401: who are you.*MY_KEY"),
+        ((500, {}, b""), "answered HTTP 500"),
     ],
 )
 def test_wrong_answers(reply, says):
     with chat_server(lambda body: reply) as (url, _), pytest.raises(ModelError, match=says):
-        ChatEndpoint(url, "m", "MY_KEY")(ASKED)
+        ChatEndpoint(url, "m", "MY_KEY", retries=0)(ASKED)
 
 
 def test_a_redirect_is_not_followed(monkeypatch):
@@ -46,7 +46,7 @@ def test_a_redirect_is_not_followed(monkeypatch):
         where = (307, {"Location": f"{other}/chat/completions"}, b"")
         with (
             chat_server(lambda body: where) as (url, _),
-            pytest.raises(ModelError, match=r"redirects \(307\)"),
+            pytest.raises(ModelError, match=r"redirects to .127\.0\.0\.1., which is not followed"),
         ):
             ChatEndpoint(url, "m", "MY_KEY")(ASKED)
     assert leaked == []
@@ -64,14 +64,14 @@ def test_it_is_slow_or_down():
             ChatEndpoint(url, "m", timeout_s=0.1)(ASKED)
         done.set()
     with pytest.raises(ModelError, match="cannot be reached"):
-        ChatEndpoint(url, "m")(ASKED)
+        ChatEndpoint(url, "m", retries=0)(ASKED)
 
 
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("api.openai.com/v1", "allowed: http"),
-        ("file:///etc/passwd", "allowed: http"),
+        ("api.openai.com/v1", "no scheme http or https"),
+        ("file:///etc/passwd", "no scheme http or https"),
         ("https://ada:pw@host/v1", "got https://host/v1"),
         ("http://169.254.169.254/v1", "link-local"),
         ("http://[fe80::1]/v1", "link-local"),
@@ -113,5 +113,5 @@ def test_what_was_written_before_the_endpoint_failed_is_kept():
         chat_server(lambda body: next(replies)) as (url, _),
         pytest.raises(ModelError, match="written for 1 of 2 examples"),
     ):
-        with_reasoning(library(), ChatEndpoint(url, "m"), keep=kept.append)
+        with_reasoning(library(), ChatEndpoint(url, "m", retries=0), keep=kept.append)
     assert [one.reasoning for one in kept[-1].examples] == ["Because.", None, "known"]

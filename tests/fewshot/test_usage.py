@@ -133,6 +133,15 @@ def test_overused_and_badly_received(full, library):
     assert [one.id for one in done.library.examples[:6]] == [one.id for one in others]
 
 
+@pytest.mark.parametrize("turns", range(10, 61, 5))
+def test_an_example_that_was_liked_every_time_is_not_badly_received(full, library, turns):
+    good = library.examples[0]
+    for _ in range(turns):
+        use(full, [good.id], like=True)
+    done = fewshot.rotate(full.path, library, young(max_share=1.0))
+    assert good.id not in {one.example.id for one in done.retired}
+
+
 def test_without_anything_to_pick_from_the_rest_stays(full, library):
     full._run("DELETE FROM _signal")
     done = fewshot.rotate(full.path, library, young(max_age_days=1e-9))

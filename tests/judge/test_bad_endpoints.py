@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import socket
+from collections import Counter
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from tests.judge.conftest import QUICK, honest, serving
+from tests.judge.conftest import QUESTIONS, QUICK, honest, serving
 
-from ragwheel.errors import ConfigurationError, JudgeError
+from ragwheel.errors import JudgeError
 from ragwheel.judge import Endpoint, JudgeOptions, judge
+from ragwheel.judge.budget import Budget
+from ragwheel.judge.engine import Engine
+from ragwheel.judge.prompts import Ask
+from ragwheel.judge.replies import Replies
 from ragwheel.testing.llm import StubLLM
 
 
@@ -28,7 +34,7 @@ def test_an_endpoint_that_is_down_is_said_and_nothing_is_written(store, judgment
 
 def test_an_endpoint_that_never_answers_is_given_up_and_may_have_cost(ask):
     limits = dataclasses.replace(QUICK, timeout_s=0.2)
-    with pytest.raises(JudgeError, match=r"the last with no answer within 0\.2 s"):
+    with pytest.raises(JudgeError, match=r"the last time it did not answer within 0\.2 s"):
         ask(*["hang"] * 40, limits=limits)
     assert ask.last.replies == {}
     assert ask.last.budget.spent.tokens_out == 64 * ask.last.counts["sent"]
@@ -101,7 +107,8 @@ def test_the_key_goes_to_its_host_alone(ask, monkeypatch):
         ('{"grade": 7}', "unreadable"),
         ('{"grade": true}', "unreadable"),
         ('{"grade": 4.5}', "unreadable"),
-        ('{"grade": 4, "reason": "the passage says so"}', "unreadable"),
+        ('{"grade": 4} or rather {"grade": 2}', "unreadable"),
+        ('<think>{"grade": 4} it is, or', "empty"),
         ('{"better": "A"}', "unreadable"),
         ("[" * 100_000, "unreadable"),
         ("[4]", "unreadable"),
@@ -117,9 +124,25 @@ def test_wrong_json_is_no_answer_and_paid_for_once(ask, answer, verdict):
 
 
 @pytest.mark.parametrize(
-    "answer", ['```json\n{"grade": 5}\n```', '{"grade": "5"}', '<think>{"grade": 0}</think>\n{"grade": 5}']
+    "answer",
+    [
+        '```json\n{"grade": 5}\n```',
+        'The passage answers it.\n\n```json\n{"grade": 5}\n```\n',
+        'The passage says it: {"grade": 5}. I am sure: {"grade": 5.0}',
+        '{"grade": "5"}',
+        '{"grade": 5.0}',
+        '{"Grade": " 5 "}',
+        '{"reasoning": "a {brace}", "grade": 5}',
+        '{"result": {"grade": 5, "confidence": 0.9}}',
+        "5",
+        "5.0",
+        '<think>{"grade": 0}</think>\n{"grade": 5}',
+        'It could be {"grade": 0}, but no.</think>{"grade": 5}',
+        [{"type": "text", "text": '{"grade"'}, {"type": "text", "text": ": 5}"}],
+        [{"type": "thinking", "thinking": '{"grade": 0}'}, {"type": "text", "text": '{"grade": 5}'}],
+    ],
 )
-def test_json_in_a_fence_after_thoughts_or_as_a_string_is_read(ask, answer):
+def test_an_answer_is_read_from_json_in_fences_prose_parts_and_after_thoughts(ask, answer):
     assert set(ask(answer=lambda _question, _passages: answer).answers.values()) == {5}
 
 
@@ -184,78 +207,36 @@ def test_usage_that_cannot_be_true_is_replaced_by_an_estimate(ask, usage):
     assert told < found.budget.spent.tokens_in < told * 2
 
 
-@pytest.mark.parametrize(
-    ("url", "message"),
-    [
-        ("http://169.254.169.254/latest", "link-local or a metadata service"),
-        ("http://[fe80::1]/v1", "link-local"),
-        ("http://[::ffff:169.254.169.254]/v1", "link-local"),
-        ("http://[64:ff9b::a9fe:a9fe]/v1", "link-local"),
-        ("http://100.100.100.200/v1", "metadata service"),
-        ("http://[fd00:ec2::254]/v1", "metadata service"),
-        ("http://0.0.0.0/v1", "metadata service"),
-    ],
-)
-def test_addresses_that_hand_out_credentials_are_never_asked(url, message):
-    with pytest.raises(ConfigurationError, match=message):
-        Endpoint(url, "m", allow_private=True).target()
+def test_a_reply_without_an_answer_is_asked_again_on_request_only(cache):
+    with (
+        Replies(cache / "judge.db") as replies,
+        serving(answer=honest, script=["empty"] * 3) as (_, endpoint),
+    ):
+
+        def run(**options):
+            engine = Engine(endpoint, replies, Budget(), QUICK, **options)
+            answers = {}
+            asyncio.run(engine.run(QUESTIONS, answers.__setitem__))
+            return engine.counts, Counter(reply.verdict for reply in answers.values())
+
+        assert run()[1] == {"empty": 3, "answered": 21}
+        assert run() == ({"cached": 24}, {"empty": 3, "answered": 21})
+        counts, verdicts = run(retry_failed=True)
+        assert (counts["cached"], counts["sent"], verdicts) == (21, 3, {"answered": 24})
+        assert run(retry_failed=True)[0] == {"cached": 24}
 
 
-@pytest.mark.parametrize("url", ["https://10.0.0.8/v1", "https://192.168.1.1/v1", "https://[fd00::1]/v1"])
-def test_the_inside_of_a_network_needs_permission(url):
-    with pytest.raises(ConfigurationError, match=r"is inside the network.*--allow-private"):
-        Endpoint(url, "m").target()
-    assert Endpoint(url, "m", allow_private=True).target().url.startswith(url.removesuffix("/v1"))
+def test_a_server_that_refuses_a_field_is_asked_without_it_and_its_reason_is_shown(ask):
+    assert len(ask("400 temperature is not supported").answers) == 24
+    body = ask.last.stub.seen[-1].body
+    assert "temperature" not in body
+    assert "response_format" in body
+    with pytest.raises(JudgeError, match="HTTP 400: your quota is used up"):
+        ask(*["400 your quota is used up"] * 200, asks=[Ask(f"other {n}?", ("text",)) for n in range(8)])
 
 
-def test_a_name_that_leads_inside_is_refused_and_one_that_leads_out_is_pinned(monkeypatch):
-    found = {}
-
-    def resolve(host, port, **given):
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (one, port)) for one in found[host]]
-
-    monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    found["judge.example"] = ["93.184.216.34", "127.0.0.1"]
-    with pytest.raises(ConfigurationError, match=r"127\.0\.0\.1 is inside the network"):
-        Endpoint("https://judge.example/v1", "m").target()
-    found["judge.example"] = ["93.184.216.34"]
-    target = Endpoint("https://judge.example/v1/", "m").target()
-    assert target.url == "https://93.184.216.34/v1/chat/completions"
-    assert (target.host_header, target.sni) == ("judge.example", "judge.example")
-
-
-@pytest.mark.parametrize(
-    ("given", "message"),
-    [
-        ({"base_url": "ftp://example.com"}, "no scheme http or https"),
-        ({"base_url": "https://user:pass@example.com"}, "got one with a user in it"),
-        ({"base_url": "https://example.com/v1?key=x"}, "a key goes into RAGWHEEL_JUDGE_KEY"),
-        ({"base_url": "http://example.com/v1"}, "unencrypted"),
-        ({"base_url": "http://exa mple:99999999/"}, "refused"),
-        ({"model": " "}, "RAGWHEEL_JUDGE_MODEL"),
-        ({"key": "sk-1\nHost: evil"}, "RAGWHEEL_JUDGE_KEY: expected printable ASCII"),
-    ],
-)
-def test_an_endpoint_that_cannot_be_is_refused_before_anything_is_sent(given, message):
-    with pytest.raises(ConfigurationError, match=message):
-        Endpoint(**{"base_url": "https://example.com/v1", "model": "m", **given})
-
-
-def test_a_name_without_an_address_is_said():
-    with pytest.raises(JudgeError, match="has no address"):
-        Endpoint("https://no-such-host.invalid/v1", "m").target()
-
-
-def test_the_environment_says_what_is_not_given():
-    environ = {
-        "RAGWHEEL_JUDGE_URL": "https://example.com/v1",
-        "RAGWHEEL_JUDGE_MODEL": "m",
-        "RAGWHEEL_JUDGE_KEY": "sk",
-        "RAGWHEEL_JUDGE_ALLOW_PRIVATE": "1",
-    }
-    assert Endpoint.from_environment(environ=environ) == Endpoint("https://example.com/v1", "m", "sk", True)
-    assert Endpoint.from_environment(model="n", environ=environ).model == "n"
-    with pytest.raises(ConfigurationError, match="A judge needs a URL"):
-        Endpoint.from_environment(environ={})
-    with pytest.raises(ConfigurationError, match="A judge needs a model"):
-        Endpoint.from_environment(base_url="https://example.com", environ={})
+def test_an_answer_cut_off_by_the_limit_of_tokens_is_said_to_be(ask):
+    found = ask(answer=lambda *_: '{"gra', asks=QUESTIONS[:2])
+    assert found.verdicts == {"unreadable": 2}
+    found = ask("length", "length", answer=lambda *_: '{"gra', asks=QUESTIONS[2:4])
+    assert found.verdicts == {"truncated": 2}

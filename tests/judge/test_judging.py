@@ -35,7 +35,7 @@ def test_grades_are_written_as_an_llms(run, store, judgments):
             progress=lambda *a: told.append(a),
         )
     assert (report.judge, report.judged, report.written, report.stopped) == ("llm:a-model", 24, 24, "")
-    assert told[-1] == ("judge", 26, 26)
+    assert told[-1] == ("judge", 27, 27)
     rows = judgments("chunk_id, grade, judge, note")
     assert {row[1] for row in rows if row[0].startswith("good")} == {5.0}
     assert {row[1] for row in rows if not row[0].startswith("good")} == {0.0}
@@ -86,6 +86,29 @@ def test_a_judge_that_believes_what_passages_say_of_themselves_writes_nothing(ru
     forced = run(answer=gullible, max_flip_rate=1)
     assert forced.written == forced.judged > 0
     assert len(run.stub.seen) == 0 < sent
+
+
+def believes_claims(question, passages):
+    claim = any(words in passages[0] for words in ("grade", "fully", "best possible"))
+    return {"grade": 5} if claim else honest(question, passages)
+
+
+def test_a_run_of_few_questions_has_three_canaries_and_a_judge_that_believes_them_writes_nothing(
+    run, judgments
+):
+    report = run(answer=believes_claims)
+    assert (report.canaries, report.flip_rate, report.stopped) == (3, 1.0, "flip rate")
+    assert judgments() == []
+    assert "3 of 3 passages" in report.warnings[0]
+    assert run(limit=1, answer=believes_claims).written == 0
+
+
+def test_a_run_stops_as_soon_as_it_is_sure_that_the_judge_believes_claims(run, store):
+    for n in range(150):
+        store.ask(f"more of extra{n}a extra{n}b?", [f"more{n}"], prompted=[1])
+    report = run(answer=believes_claims, limit=170, limits=dataclasses.replace(QUICK, concurrency=1))
+    assert (report.canaries, report.stopped, report.written) == (5, "flip rate", 0)
+    assert len(run.stub.seen) < 100
 
 
 def test_a_person_is_never_outvoted_and_is_what_the_judge_is_mapped_on(run, store, judgments):
@@ -160,7 +183,7 @@ def test_a_dry_run_sends_nothing_and_bounds_the_cost(store, run):
     options = JudgeOptions(limits=QUICK, prices=Prices(1.0, 4.0))
     with serving(answer=honest) as (stub, endpoint):
         told = dry_run(store.path, endpoint=endpoint, options=options)
-        assert (told.requests, told.cached, stub.seen) == (26, 0, [])
+        assert (told.requests, told.cached, stub.seen) == (27, 0, [])
         report = judge(store.path, endpoint=endpoint, options=options)
     assert report.tokens_in <= told.tokens_in
     assert report.usd <= told.usd

@@ -8,17 +8,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
-from rich.text import Text
 
 from ragwheel.cli import screen
+from ragwheel.cli.endpoints import (
+    LlmKeyEnv,
+    LlmMaxTokens,
+    LlmModel,
+    LlmPrivate,
+    LlmTemperature,
+    LlmTimeout,
+    LlmUrl,
+    chat_endpoint,
+)
 from ragwheel.cli.errors import CommandGroup
+from ragwheel.cli.fewshot_report import library_summary, print_library, print_trial, trial_summary
 from ragwheel.cli.options import DbOption, JsonOption
 from ragwheel.errors import ConfigurationError, DatasetError
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from ragwheel.fewshot import ChatEndpoint, Library, Trial
     from ragwheel.fewshot.options import Progress
 
 __all__ = ["fewshot"]
@@ -28,16 +35,6 @@ fewshot = typer.Typer(
 )
 
 LibraryArgument = Annotated[Path, typer.Argument(help="A library that `ragwheel fewshot build` wrote.")]
-UrlOption = Annotated[
-    str | None,
-    typer.Option(
-        envvar="RAGWHEEL_LLM_URL",
-        help="An endpoint that speaks OpenAI's chat API, up to and without /chat/completions.",
-    ),
-]
-ModelOption = Annotated[str, typer.Option(envvar="RAGWHEEL_LLM_MODEL", help="Its model.")]
-KeyOption = Annotated[str, typer.Option(help="Environment variable with its key.")]
-TimeoutOption = Annotated[float, typer.Option(min=1, help="Seconds that one answer of it may take.")]
 
 
 @fewshot.command()
@@ -57,10 +54,13 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
     write_reasoning: Annotated[
         bool, typer.Option("--write-reasoning", help="Have the LLM write the reasoning where there is none.")
     ] = False,
-    llm_url: UrlOption = None,
-    llm_model: ModelOption = "default",
-    llm_key_env: KeyOption = "OPENAI_API_KEY",
-    llm_timeout: TimeoutOption = 60,
+    llm_url: LlmUrl = None,
+    llm_model: LlmModel = "default",
+    llm_key_env: LlmKeyEnv = None,
+    llm_timeout: LlmTimeout = 60,
+    llm_allow_private: LlmPrivate = False,
+    llm_max_tokens: LlmMaxTokens = "1000",
+    llm_temperature: LlmTemperature = "0",
     seed: Annotated[int, typer.Option(help="The same store and seed give the same examples.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -73,7 +73,11 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
         n=n, per_group=per_group, groups=groups, label_key=label_key, embed=embed,
         max_answer_chars=max_answer_chars, seed=seed,
     )  # fmt: skip
-    endpoint = _endpoint(llm_url, llm_model, llm_key_env, llm_timeout) if write_reasoning else None
+    endpoint = None
+    if write_reasoning:
+        endpoint = chat_endpoint(
+            llm_url, llm_model, llm_key_env, llm_timeout, llm_allow_private, llm_max_tokens, llm_temperature
+        )
     with _progress("building examples") as on_progress:
         library = build_library(db, options, progress=on_progress)
     if endpoint is not None:
@@ -84,10 +88,10 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
         with _progress("writing reasoning") as on_progress:
             library = with_reasoning(library, endpoint, progress=on_progress, keep=lambda one: one.save(out))
     if json:
-        screen.print_json({"library": str(place), **_summary(library)})
+        screen.print_json({"library": str(place), **library_summary(library)})
         return
     console = screen.stdout()
-    _report(console, library, str(place))
+    print_library(console, library, str(place))
     screen.next_command(console, f"ragwheel fewshot test {out} --db {db} --pipeline module:function")
 
 
@@ -146,10 +150,13 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     pipeline: Annotated[
         str | None, typer.Option(help="Your app, module:function, called as answer(question, examples).")
     ] = None,
-    llm_url: UrlOption = None,
-    llm_model: ModelOption = "default",
-    llm_key_env: KeyOption = "OPENAI_API_KEY",
-    llm_timeout: TimeoutOption = 60,
+    llm_url: LlmUrl = None,
+    llm_model: LlmModel = "default",
+    llm_key_env: LlmKeyEnv = None,
+    llm_timeout: LlmTimeout = 60,
+    llm_allow_private: LlmPrivate = False,
+    llm_max_tokens: LlmMaxTokens = "1000",
+    llm_temperature: LlmTemperature = "0",
     k: Annotated[int, typer.Option("-k", min=1, help="Examples in a prompt.")] = 4,
     questions: Annotated[int, typer.Option(min=5, help="At most so many held-out questions.")] = 50,
     metric: Annotated[
@@ -173,10 +180,15 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
             "fewshot test: say what answers, with --pipeline module:function or with --llm-url URL"
         )
     scored: Any = load_pipeline(metric) if ":" in metric else metric
-    answer = (
-        load_pipeline(pipeline) if pipeline is not None
-        else through_endpoint(_endpoint(llm_url, llm_model, llm_key_env, llm_timeout))
-    )  # fmt: skip
+    if pipeline is not None:
+        answer = load_pipeline(pipeline)
+    else:
+        answer = through_endpoint(
+            chat_endpoint(
+                llm_url, llm_model, llm_key_env, llm_timeout, llm_allow_private, llm_max_tokens,
+                llm_temperature,
+            )
+        )  # fmt: skip
     found = Library.load(library)
     options = EffectOptions(
         k, questions, scored, fixed=fixed, expect=expect, seed=seed, experiments=experiments,
@@ -186,9 +198,9 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     with _progress("asking") as on_progress:
         trial = measure(found, asked, answer, options, progress=on_progress)
     if json:
-        screen.print_json(_trial_summary(trial))
+        screen.print_json(trial_summary(trial))
         return
-    _report_trial(screen.stdout(), trial, metric)
+    print_trial(screen.stdout(), trial, metric)
 
 
 @fewshot.command()
@@ -252,7 +264,7 @@ def show(
     if json:
         screen.print_json(
             {
-                **_summary(found),
+                **library_summary(found),
                 "items": [
                     {"id": one.id, "group": one.group, "question": one.question, "usage": used[one.id]}
                     for one in found.examples
@@ -261,7 +273,7 @@ def show(
         )
         return
     console = screen.stdout()
-    _report(console, found, str(library))
+    print_library(console, found, str(library))
     table = screen.columns(
         "example",
         "group",
@@ -296,91 +308,6 @@ def _check_not_stale(db: Path, library: Path) -> None:
             f"{library} may hold what was erased from {db} since it was made, and rotating keeps some of it. "
             f"Build it again: ragwheel fewshot build --out {library} --db {db}"
         )
-
-
-def _report(console: Console, library: Library, place: str) -> None:
-    screen.heading(console, place, f"{len(library.examples)} examples of {library.people} people")
-    counts = library.counts
-    left_out = {k: n for k, n in library.counts.items() if k not in ("turns", "candidates", "scrubbed")}
-    lines: list[tuple[str, Text | str]] = [
-        (
-            "turns",
-            f"{counts.get('turns', 0):,} read, {counts.get('candidates', 0):,} could be examples",
-        ),
-        ("left out", ", ".join(f"{why} {n:,}" for why, n in left_out.items()) or "none"),
-        ("scrubbed", f"{library.counts.get('scrubbed', 0):,} held personal data"),
-    ]
-    if library.retired:
-        lines.append(("retired", f"{len(library.retired):,} before"))
-    written = sum(one.reasoning_by == "llm" for one in library.examples)
-    if written:
-        lines.append(("reasoning", f"{written:,} written by an LLM, marked as such"))
-    console.print(screen.facts(lines))
-    screen.heading(console, "types of question")
-    table = screen.columns("", "share", "could be", "examples", right=("share", "could be", "examples"))
-    for group in library.groups:
-        here = sum(one.group == group.name for one in library.examples)
-        table.add_row(screen.clean(group.name), f"{group.share:.0%}", f"{group.candidates:,}", f"{here:,}")
-    console.print(screen.indented(table))
-
-
-def _report_trial(console: Console, trial: Trial, metric: str) -> None:
-    screen.heading(console, f"{len(trial.questions)} held-out questions", f"metric: {metric}")
-    table = screen.columns("", "mean", right=("mean",))
-    for arm, mean in trial.means.items():
-        table.add_row(arm, f"{mean:.3f}")
-    console.print(screen.indented(table))
-    console.print()
-    console.print(
-        screen.facts(
-            [
-                (
-                    f"{one.a} − {one.b}",
-                    f"{one.mean:+.3f}   95 % interval {one.low:+.3f} to {one.high:+.3f}   p {one.p:.3f}",
-                )
-                for one in trial.outcomes
-            ]
-        )
-    )
-    if trial.failed:
-        console.print(Text(f"  {trial.failed} questions left out: the pipeline failed", "dim"))
-    console.print()
-    console.print(Text.assemble("  ", (trial.decision, "bold"), f"   {trial.verdict}"))
-    if trial.experiment is not None:
-        screen.next_command(console, f"ragwheel experiment show {trial.experiment.id}")
-
-
-def _summary(library: Library) -> dict[str, Any]:
-    return {
-        "id": library.id,
-        "examples": len(library.examples),
-        "people": library.people,
-        "groups": list(library.groups),
-        "counts": dict(library.counts),
-        "retired": len(library.retired),
-    }
-
-
-def _trial_summary(trial: Trial) -> dict[str, Any]:
-    return {
-        "decision": trial.decision,
-        "verdict": str(trial.verdict),
-        "questions": len(trial.questions),
-        "failed": trial.failed,
-        "means": trial.means,
-        "outcomes": list(trial.outcomes),
-        "experiment": trial.experiment.id if trial.experiment else None,
-    }
-
-
-def _endpoint(url: str | None, model: str, key_env: str, timeout_s: float) -> ChatEndpoint:
-    from ragwheel.fewshot import ChatEndpoint
-
-    if url is None:
-        raise ConfigurationError(
-            "an LLM is needed: --llm-url URL (or RAGWHEEL_LLM_URL), such as https://api.openai.com/v1"
-        )
-    return ChatEndpoint(url, model, key_env, timeout_s)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from rich.text import Text
 
 from ragwheel.cli import screen
 from ragwheel.cli.build import require_packages
+from ragwheel.cli.endpoints import JudgeMaxTokens, JudgeTemperature, number_or_none, whole_or_none
 from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 
 __all__ = ["judge"]
 
-URL_HELP = "What stands before /chat/completions. The key comes from RAGWHEEL_JUDGE_KEY alone."
+URL_HELP = "What stands before /chat/completions. The key comes from RAGWHEEL_JUDGE_KEY."
 OFFLINE_HELP = "Without an endpoint: auto, overlap, minilm, or the folder of an embedder or cross-encoder."
 PRIVATE_HELP = "Allow an address inside the network; RAGWHEEL_JUDGE_ALLOW_PRIVATE=1 does the same."
+RETRY_HELP = "Ask again what earlier replies did not answer (unreadable, truncated, refused, empty)."
 Mode = Literal["grade", "pairwise"]
 
 
@@ -39,6 +41,9 @@ def judge(
     price_out: Annotated[float, typer.Option(help="US dollars per million tokens out.")] = 0.0,
     concurrency: Annotated[int, typer.Option(help="Requests in flight.")] = 8,
     timeout_s: Annotated[float, typer.Option(help="For one request.")] = 60.0,
+    max_tokens: JudgeMaxTokens = "64",
+    temperature: JudgeTemperature = "0",
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help=RETRY_HELP)] = False,
     max_flip_rate: Annotated[float, typer.Option(help="Above it no grade is written.")] = 0.5,
     allow_private: Annotated[bool, typer.Option("--allow-private", help=PRIVATE_HELP)] = False,
     policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
@@ -57,9 +62,15 @@ def judge(
         budget_tokens=budget_tokens,
         budget_usd=budget_usd,
         prices=judging.Prices(price_in, price_out),
-        limits=judging.Limits(concurrency=concurrency, timeout_s=timeout_s),
+        limits=judging.Limits(
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            max_output_tokens=whole_or_none(max_tokens, "--max-tokens"),
+            temperature=number_or_none(temperature, "--temperature"),
+        ),
         max_flip_rate=max_flip_rate,
         policy=None if policy is None else str(policy),
+        retry_failed=retry_failed,
     )
     if offline is not None and dry_run:
         raise typer.BadParameter("an offline judge costs nothing: leave --dry-run out")

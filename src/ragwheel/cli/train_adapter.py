@@ -26,7 +26,10 @@ DATASET_HELP = "A folder that ragwheel build wrote."
 OUT_HELP = "A new folder, or that of an earlier adapter."
 BASE_HELP = "The embedding model in the app: minilm, a folder, a hub id; with --embed-url its name there."
 URL_HELP = "An endpoint that speaks OpenAI's embeddings API, up to and without /embeddings."
-KEY_HELP = "Environment variable with the endpoint's key."
+KEY_HELP = (
+    "Environment variable with its key. [default: RAGWHEEL_EMBED_KEY; OPENAI_API_KEY for api.openai.com]"
+)
+PRIVATE_HELP = "Allow an address in a private network; RAGWHEEL_EMBED_ALLOW_PRIVATE=1 does the same."
 METHOD_HELP = "ridge and procrustes take seconds and no torch."
 SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or source (of the relevant chunk)."
 GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
@@ -37,9 +40,10 @@ DEV_HELP = "Hold questions of train out where the data set has no dev split."
 def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     dataset: Annotated[Path, typer.Argument(help=DATASET_HELP)],
     out: Annotated[Path, typer.Option(help=OUT_HELP)],
-    base: Annotated[str, typer.Option(help=BASE_HELP)] = "minilm",
-    embed_url: Annotated[str | None, typer.Option(help=URL_HELP)] = None,
-    embed_key_env: Annotated[str, typer.Option(help=KEY_HELP)] = "OPENAI_API_KEY",
+    base: Annotated[str, typer.Option(envvar="RAGWHEEL_EMBED_MODEL", help=BASE_HELP)] = "minilm",
+    embed_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_EMBED_URL", help=URL_HELP)] = None,
+    embed_key_env: Annotated[str | None, typer.Option(help=KEY_HELP)] = None,
+    embed_allow_private: Annotated[bool, typer.Option("--embed-allow-private", help=PRIVATE_HELP)] = False,
     method: Annotated[Method, typer.Option(help=METHOD_HELP)] = "contrastive",
     segments: Annotated[str | None, typer.Option(help=SEGMENTS_HELP)] = None,
     gate: Annotated[float, typer.Option(help=GATE_HELP)] = 0.0,
@@ -51,7 +55,7 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     json: JsonOption = False,
 ) -> None:
     """Train a linear adapter of query vectors: minutes, and no document is indexed again."""
-    from ragwheel.train.adapter import AdapterOptions, Endpoint
+    from ragwheel.train.adapter import AdapterOptions, EmbeddingEndpoint
 
     options = AdapterOptions(
         method=method,
@@ -60,7 +64,11 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
         gate=gate,
         seed=seed,
     )
-    embed = base if embed_url is None else Endpoint(embed_url, base, embed_key_env)
+    embed = (
+        base
+        if embed_url is None
+        else EmbeddingEndpoint(embed_url, base, embed_key_env, allow_private=embed_allow_private or None)
+    )
     choices = {"dev_from_train": dev_from_train, "cache": not no_cache, "db": db}
     trained = _trained(dataset, out, embed, options, choices)
     if json:

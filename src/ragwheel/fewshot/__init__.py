@@ -28,7 +28,7 @@ except ImportError as exc:
 
 from ragwheel.fewshot.asking import Pipeline, load_pipeline, through_endpoint
 from ragwheel.fewshot.build import build, save
-from ragwheel.fewshot.effect import EffectOptions, HeldOut, Outcome, Trial, held_out, measure
+from ragwheel.fewshot.effect import held_out, measure
 from ragwheel.fewshot.endpoint import ChatEndpoint
 from ragwheel.fewshot.examples import Example, Group, Library, Retired, example_id
 from ragwheel.fewshot.lexical import Lexical
@@ -37,6 +37,7 @@ from ragwheel.fewshot.options import FewshotOptions
 from ragwheel.fewshot.reasoning import with_reasoning
 from ragwheel.fewshot.rendering import Rendered, RenderOptions, dump, render
 from ragwheel.fewshot.selector import Selector
+from ragwheel.fewshot.trial import EffectOptions, HeldOut, Outcome, Trial
 from ragwheel.fewshot.usage import Rotation, RotationOptions, Usage, rotate, usage
 
 del np

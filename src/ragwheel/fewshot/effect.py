@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 
@@ -32,124 +32,15 @@ from ragwheel.fewshot.examples import Example, Library
 from ragwheel.fewshot.metrics import METRICS, Metric
 from ragwheel.fewshot.options import FewshotOptions, Progress
 from ragwheel.fewshot.selector import Selector
+from ragwheel.fewshot.trial import LEAST_QUESTIONS, RISK, EffectOptions, HeldOut, Outcome, Trial
 from ragwheel.store.artifacts import list_artifacts, register_artifact
 
-__all__ = ["EffectOptions", "HeldOut", "Outcome", "Trial", "held_out", "measure"]
+__all__ = ["held_out", "measure"]
 
 NONE, RANDOM, SELECTED = "no examples", "random examples", "selected examples"
 HYPOTHESIS: Final = "Answers come closer to those that people liked when the prompt holds selected examples."
-LEAST_QUESTIONS: Final = 5
 MOST_FAILED: Final = 0.2
-RISK: Final = 0.05
 _DECIDED: Final = ("kind", "hypothesis", "change", "metric", "expect", "criterion", "variants")
-
-
-@dataclass(frozen=True)
-class EffectOptions:
-    """How to test.
-
-    Args:
-        k: examples in a prompt.
-        questions: at most so many held-out ones.
-        metric: ``f1``, ``rouge-l``, ``exact``, or a function ``metric(answer, liked_answer)``.
-        fixed: the first k examples of the library for every question, instead of those nearest to it.
-        expect: the least gain over no examples that is worth it: ``+0`` any sure one, ``+5%``, ``+.02``.
-        near_copy: questions this similar to an example's are not asked: it would be memory.
-        seed: of the draws.
-        name: of what answers, for the record and for ``keep``.
-        experiments: a folder of experiments: hypothesis and criterion are sealed there before anything is
-            asked, and ``ragwheel experiment`` lists it.
-        keep: a file for the answers as they come; the same call again goes on from there. The database
-            remembers it: ``ragwheel erase`` names it, and the next call begins it anew.
-    """
-
-    k: int = 4
-    questions: int = 50
-    metric: str | Metric = "f1"
-    fixed: bool = False
-    expect: str = "+0"
-    near_copy: float = 0.9
-    seed: int = 0
-    name: str = "pipeline"
-    experiments: str | Path | None = None
-    keep: str | Path | None = None
-
-    def __post_init__(self) -> None:
-        """Raise ConfigurationError for what cannot be."""
-        if self.k < 1 or self.questions < LEAST_QUESTIONS:
-            raise ConfigurationError(
-                f"few-shot test: got k={self.k}, questions={self.questions}; "
-                f"allowed: k from 1, questions from {LEAST_QUESTIONS}"
-            )
-        if isinstance(self.metric, str) and self.metric not in METRICS:
-            raise ConfigurationError(
-                f"metric: got {self.metric!r}, allowed: {', '.join(METRICS)}, or a function "
-                "(answer, liked) -> number"
-            )
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Questions that no example has, and the pool that random examples are drawn from.
-
-    Attributes:
-        asked: question and liked answer, as examples.
-        people: who asked each: questions of one person are not independent.
-        pool: liked answers that are neither asked about nor in the library.
-        db: the database that they are from; it remembers the file of the answers for ``ragwheel erase``.
-    """
-
-    asked: tuple[Example, ...]
-    people: tuple[str, ...]
-    pool: tuple[Example, ...]
-    db: Path | None = None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A paired difference ``a - b`` of the metric: mean, 95 % interval over people, corrected p value."""
-
-    a: str
-    b: str
-    mean: float
-    low: float
-    high: float
-    p: float
-
-
-@dataclass(frozen=True)
-class Trial:
-    """What came out.
-
-    Attributes:
-        verdict: whether selected examples bring what was expected over none.
-        outcomes: selected against none (it decides), selected against random (does the selection matter).
-        means: of the metric, by arm.
-        questions: those that were asked in every arm.
-        scores: every single value: ``scores[arm][i]`` belongs to ``questions[i]``.
-        failed: questions left out because the pipeline raised.
-        experiment: the record that was kept; None where no folder was given.
-    """
-
-    verdict: Verdict
-    outcomes: tuple[Outcome, Outcome]
-    means: dict[str, float]
-    questions: tuple[str, ...]
-    scores: dict[str, tuple[float, ...]] = field(repr=False)
-    failed: int = 0
-    experiment: Experiment | None = None
-
-    @property
-    def decision(self) -> Literal["adopt", "reject", "undecided"]:
-        """What the verdict means for the prompt."""
-        return _DECISIONS[self.verdict.word]
-
-
-_DECISIONS: Final[dict[str, Literal["adopt", "reject", "undecided"]]] = {
-    "met": "adopt",
-    "not met": "reject",
-    "can't tell": "undecided",
-}
 
 
 def held_out(

@@ -14,7 +14,7 @@ from ragwheel.fewshot.embedding import checked, encoder_of, model
 from ragwheel.fewshot.examples import Example, Library, example_id
 from ragwheel.fewshot.lexical import Lexical
 from ragwheel.fewshot.options import Embed
-from ragwheel.fewshot.selecting import mmr
+from ragwheel.fewshot.selecting import mmr, products
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -99,7 +99,7 @@ class Selector:
         if asked.shape != (vectors.shape[1],):
             raise ModelError(f"a question's vector: got shape {asked.shape}, allowed: ({vectors.shape[1]},)")
         length = float(np.linalg.norm(asked))
-        relevance: Floats = vectors[:n] @ np.asarray(asked / (length or 1), dtype=np.float32)
+        relevance = products(vectors[:n], np.asarray(asked / (length or 1), dtype=np.float32))
         fetch = min(max(self.fetch_k, k), n)
         near = np.argpartition(-relevance, fetch - 1)[:fetch] if fetch < n else np.arange(n)
         near = near[np.lexsort((near, -relevance[near]))]

@@ -189,7 +189,9 @@ def _used(db: str | Path) -> list[tuple[str, int, set[str]]]:
 
 
 def _upper(liked: int, told: int) -> float:
-    """The upper end of Wilson's 95 % interval of a share."""
+    """The upper end of Wilson's 95 % interval of a share; exactly 1 where all outcomes were good."""
+    if liked == told:
+        return 1.0
     z, share = 1.96, liked / told
     centre = share + z * z / (2 * told)
     return float(

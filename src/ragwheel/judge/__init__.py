@@ -14,9 +14,9 @@
 from __future__ import annotations
 
 import ragwheel.evaluate  # noqa: F401 - first: says which extra is missing
+from ragwheel.endpoints import Endpoint
 from ragwheel.judge.agreement import Agreement, Mapping, agreement
 from ragwheel.judge.budget import Prices
-from ragwheel.judge.endpoint import Endpoint
 from ragwheel.judge.engine import Limits
 from ragwheel.judge.offline import Scorer, scorer
 from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference

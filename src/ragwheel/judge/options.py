@@ -28,9 +28,11 @@ class JudgeOptions:
         budget_tokens, budget_usd: where to stop; money needs ``prices``.
         prices: US dollars per million tokens.
         limits: how the endpoint is treated.
-        max_flip_rate: no grade is written when more canaries than this share were believed (of three or
-            more).
+        max_flip_rate: no grade is written when more canaries than this share were believed; the run stops
+            as soon as that is sure.
         policy: as for a build.
+        retry_failed: ask again what an earlier reply did not answer. Such replies were paid for, and are
+            otherwise not asked again.
 
     Raises:
         ConfigurationError: a value that cannot be used.
@@ -46,6 +48,7 @@ class JudgeOptions:
     limits: Limits = field(default_factory=Limits)
     max_flip_rate: float = 0.5
     policy: str | None = None
+    retry_failed: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in ("grade", "pairwise"):
@@ -92,7 +95,8 @@ class JudgeReport:
         judged: (question, chunk) that have an answer of this run.
         written: grades that the store has now and did not have.
         refused: grades that the store did not take, by reason.
-        counts: requests sent, cached, retried, unreadable, refused, empty, over budget, usage doubted.
+        counts: requests sent, cached, retried, unreadable, refused, empty, truncated, over budget, usage
+            doubted.
         tokens_in, tokens_out, usd: what was used now; ``usd`` is None without prices.
         canaries, flip_rate: passages that claim their own relevance, and the share that was believed.
         agreement: with people, before mapping; None where no pair was graded by both.

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from ragwheel.endpoints import Endpoint, run_sync
 from ragwheel.errors import JudgeError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.judge.agreement import MIN_PEOPLE, Agreement, agreement, fit_mapping
@@ -19,7 +18,6 @@ from ragwheel.judge.agreement import Mapping as GradeMapping
 from ragwheel.judge.budget import Budget, Cost
 from ragwheel.judge.canaries import Canaries, mixed
 from ragwheel.judge.choosing import Item, People, Selection, select
-from ragwheel.judge.endpoint import Endpoint
 from ragwheel.judge.engine import Engine, estimate
 from ragwheel.judge.offline import scorer
 from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference
@@ -36,8 +34,8 @@ if TYPE_CHECKING:
 __all__ = ["dry_run", "judge", "replies_path"]
 
 _SAID: Final = re.compile(r"said (\d(?:\.\d+)?)\b")
-_MIN_CANARIES: Final = 3
 _FLIPS_WARNED: Final = 0.1
+_NO_ANSWER: Final = ("unreadable", "truncated", "refused", "empty")
 
 
 @dataclass
@@ -108,9 +106,15 @@ def dry_run(
     options, endpoint = options or JudgeOptions(), endpoint or Endpoint.from_environment()
     items = select(db, _name(endpoint, options), options).items
     with Replies(replies_path()) as replies:
-        found = estimate(_asks(items, options)[0], replies, endpoint.model, options.limits)
-    usd = options.prices.of(*found[2:])
-    return Estimate(*found, usd=round(usd, 6) if options.prices.of(1, 1) else None)
+        figures = estimate(
+            _asks(items, options)[0],
+            replies,
+            endpoint.model,
+            options.limits,
+            retry_failed=options.retry_failed,
+        )
+    usd = options.prices.of(*figures[2:])
+    return Estimate(*figures, usd=round(usd, 6) if options.prices.of(1, 1) else None)
 
 
 def replies_path() -> Path:
@@ -139,11 +143,13 @@ def _ask(
     answers: dict[Ask, int | str] = {}
     done = 0
 
-    def told(ask: Ask, reply: Reply) -> None:
+    def on_reply(ask: Ask, reply: Reply) -> None:
         nonlocal done
         done += 1
         if ask in canaries:
-            heard.canaries.hear(reply)
+            heard.canaries.record(reply)
+            if heard.canaries.surely_exceeds(options.max_flip_rate):
+                engine.stop()
         elif reply.answer is not None:
             answers[ask] = reply.answer
         else:
@@ -154,9 +160,9 @@ def _ask(
     budget = Budget(options.budget_tokens, options.budget_usd, options.prices)
     if asks:
         with Replies(replies_path()) as replies:
-            engine = Engine(endpoint, replies, budget, options.limits)
+            engine = Engine(endpoint, replies, budget, options.limits, options.retry_failed)
             try:
-                _complete(lambda: engine.run(asks, told))
+                run_sync(lambda: engine.run(asks, on_reply))
             except (JudgeError, KeyboardInterrupt) as exc:
                 heard.failure = exc
         heard.counts.update(engine.counts)
@@ -167,17 +173,6 @@ def _ask(
     else:
         heard.preferences, heard.grades = compare(pairs_of(items), items, answers)
     return heard
-
-
-def _complete(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run to the end, also where an event loop is running already (a notebook)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        asyncio.run(work())
-        return
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(lambda: asyncio.run(work())).result()
 
 
 def _finish(
@@ -194,7 +189,7 @@ def _finish(
     people, judged = [chosen.people[key] for key in both], [known[key] for key in both]
     mapping = fit_mapping(people, judged)
     written, refused = 0, {}
-    gullible = _is_gullible(heard.canaries, options)
+    gullible = heard.canaries.exceeds(options.max_flip_rate)
     if said and not gullible:
         kept = judge_many(db, _judgments(name, said, mapping))
         written, refused = kept.written, dict(kept.refused)
@@ -244,30 +239,30 @@ def _by_key(said: Mapping[tuple[str, str, str], float]) -> People:
     return {(query_key(query), source, chunk): grade for (query, source, chunk), grade in said.items()}
 
 
-def _is_gullible(canaries: Canaries, options: JudgeOptions) -> bool:
-    rate = canaries.flip_rate
-    return canaries.asked >= _MIN_CANARIES and rate is not None and rate > options.max_flip_rate
-
-
 def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list[str]:
-    found = []
+    warnings = []
     rate = heard.canaries.flip_rate
     if gullible:
-        found.append(
+        warnings.append(
             f"{heard.canaries.flipped} of {heard.canaries.asked} passages that only claim to be relevant "
             "were believed, so no grade was written. Take another model; or: --max-flip-rate 1"
         )
     elif rate is not None and rate > _FLIPS_WARNED:
-        found.append(f"{rate:.0%} of the passages that only claim to be relevant were believed.")
+        warnings.append(f"{rate:.0%} of the passages that only claim to be relevant were believed.")
     if compared is None or compared.pairs < MIN_PEOPLE:
         have = 0 if compared is None else compared.pairs
-        found.append(
+        warnings.append(
             f"Only {have} of its pairs were graded by a person; from {MIN_PEOPLE} on its grades are mapped "
             "on people's: ragwheel grade"
         )
     elif compared.kappa_useful is not None and compared.kappa_useful < 0.2:
-        found.append(f"It hardly agrees with people (kappa {compared.kappa_useful}): take another judge.")
-    unanswered = sum(heard.counts[what] for what in ("unreadable", "refused", "empty"))
-    if unanswered > max(5, len(heard.grades) / 10):
-        found.append(f"{unanswered} replies held no answer; the model may not follow the format.")
-    return found
+        warnings.append(f"It hardly agrees with people (kappa {compared.kappa_useful}): take another judge.")
+    failures = {what: heard.counts[what] for what in _NO_ANSWER if heard.counts[what]}
+    if sum(failures.values()) > max(5, len(heard.grades) / 10):
+        counts = ", ".join(f"{count} {what}" for what, count in failures.items())
+        advice = "allow longer ones (--max-tokens)" if failures.get("truncated") else "mend the server"
+        warnings.append(
+            f"{sum(failures.values())} replies held no answer ({counts}). Next: {advice}, then ask them "
+            "again: ragwheel judge --retry-failed"
+        )
+    return warnings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.offline.reading import reading, rows
-from ragwheel.offline.words import key, overlap
+from ragwheel.offline.words import key, overlap, words
 
 __all__ = ["Turn", "read_turns", "why_not"]
 
@@ -38,6 +38,12 @@ SELECT c.turn_id, json_extract(h.metadata, '$."' || ? || '"') AS label
   FROM citations c JOIN chunks h ON h.chunk_id = c.chunk_id AND h.source = coalesce(c.source, h.source)
  WHERE c.matched AND h.metadata IS NOT NULL ORDER BY c.turn_id, c.position DESC, h.first_seen_ns
 """
+#: Text that only names a source: ``[1]``, ``【1†source】``, ``Sources: 1, 2``. A bare number is an answer.
+_ONLY_CITING: Final = re.compile(
+    r"(?i)\[[^\[\]]{1,200}\]|【[^【】]{1,200}】|[¹²³⁰⁴-⁹]+"
+    r"|\b(?:see|sources?|refs?|references?|citations?|footnotes?|docs?|documents?)\b"
+    r"(?:[\s:#.(]*\d{1,3}\b\)?(?:\s*(?:,|and|&)\s*\d{1,3}\b)*)?"
+)
 _THOUGHT: Final = re.compile(r"(?is)<(think|thinking|reasoning)>(.*?)</\1>\s*")
 
 
@@ -112,6 +118,8 @@ def why_not(turn: Turn) -> str | None:
     """The first reason why a turn is no example; None when it is good."""
     if not turn.answer.strip():
         return "no answer"
+    if not words(_ONLY_CITING.sub(" ", turn.answer)):
+        return "empty answer"
     if turn.disliked:
         return "disliked"
     if not turn.liked:

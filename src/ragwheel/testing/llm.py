@@ -45,11 +45,13 @@ class StubLLM:
     """An ASGI app that answers as told and remembers what it was asked.
 
     Args:
-        answer: (question, passages) -> what stands in the message: an object becomes JSON, a string stays.
+        answer: (question, passages) -> what stands in the message: an object becomes JSON; a string, or a
+            list of parts, stays.
         script: what to do with the first requests, in order; then ``"ok"``. A status such as ``"429"`` or
-            ``"503"``; ``"429 after 2"`` with a ``Retry-After``; ``"redirect URL"``, ``"hang"`` (never
-            answers), ``"cut"`` (ends in the middle), ``"html"``, ``"huge"``, ``"refuse"``, ``"filter"``,
-            ``"empty"``, ``"no schema"`` (400 whenever a JSON schema is asked for).
+            ``"503"``; ``"429 after 2"`` with a ``Retry-After``, ``"400 REASON"`` with a message;
+            ``"redirect URL"``, ``"hang"`` (never answers), ``"cut"`` (ends in the middle), ``"html"``,
+            ``"huge"``, ``"refuse"``, ``"filter"``, ``"empty"``, ``"length"`` (cut off by the limit of tokens),
+            ``"no schema"`` (400 whenever a JSON schema is asked for).
         latency_s: before every answer.
         usage: (tokens in, out) -> what it says of them; None: nothing.
     """
@@ -109,8 +111,10 @@ class StubLLM:
             what = "400" if "response_format" in asked.body else "ok"
         word, _, rest = what.partition(" ")
         if word.isdigit():
-            extra = [(b"retry-after", rest.removeprefix("after ").encode())] if rest else []
-            await _respond(send, int(word), b'{"error": {"message": "scripted"}}', extra)
+            after = rest.removeprefix("after ") if rest.startswith("after ") else ""
+            extra = [(b"retry-after", after.encode())] if after else []
+            error = {"error": {"message": rest if rest and not after else "scripted"}}
+            await _respond(send, int(word), json.dumps(error).encode(), extra)
         elif word == "redirect":
             await _respond(send, 307, b"", [(b"location", rest.encode())])
         elif word == "html":
@@ -125,11 +129,12 @@ class StubLLM:
 
     def _completion(self, word: str, asked: Seen) -> dict[str, Any]:
         given = self.answer(asked.question, asked.passages)
-        text = given if isinstance(given, str) else json.dumps(given)
-        message: dict[str, Any] = {"role": "assistant", "content": "" if word == "empty" else text}
+        content = given if isinstance(given, (str, list)) else json.dumps(given)
+        text = content if isinstance(content, str) else json.dumps(content)
+        message: dict[str, Any] = {"role": "assistant", "content": "" if word == "empty" else content}
         if word == "refuse":
             message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
-        reason = "content_filter" if word == "filter" else "stop"
+        reason = {"filter": "content_filter", "length": "length"}.get(word, "stop")
         sizes = [len(one["content"]) // 4 for one in asked.body["messages"]]
         self.answered["\0".join([asked.question, *asked.passages])] += 1
         found: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}

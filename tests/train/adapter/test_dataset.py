@@ -14,7 +14,7 @@ from ragwheel.deploy import Adapter
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.testing.serving import served
 from ragwheel.train import read_model_card
-from ragwheel.train.adapter import AdapterOptions, Endpoint, train_adapter
+from ragwheel.train.adapter import AdapterOptions, EmbeddingEndpoint, train_adapter
 from ragwheel.train.adapter.embedding import embedding
 
 RIDGE = AdapterOptions(method="ridge")
@@ -116,7 +116,7 @@ def test_an_endpoint_is_asked_once_for_each_text(tmp_path, monkeypatch):
         return 200, {"data": rows[::-1]}
 
     with served(asgi_embeddings(answer), lifespan="off") as url:
-        encode = embedding(Endpoint(f"{url}/v1/", "some-model", "EMBED_KEY"))
+        encode = embedding(EmbeddingEndpoint(f"{url}/v1/", "some-model", "EMBED_KEY"))
         texts = [f"text {n}" for n in range(100)]
         found = encode([*texts, "text 0"], "query")
         assert np.array_equal(found, words([*texts, "text 0"]))
@@ -129,14 +129,21 @@ def test_an_endpoint_is_asked_once_for_each_text(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("status", "content", "message"),
-    [(401, {"error": "no key"}, "answered 401.*no key"), (200, {"x": 1}, "did not answer as")],
+    [
+        (
+            401,
+            {"error": "no key"},
+            r"wants a key, and none was sent; set RAGWHEEL_EMBED_KEY \(HTTP 401: no key",
+        ),
+        (200, {"x": 1}, "did not answer as"),
+    ],
 )
 def test_an_endpoint_that_refuses_is_an_error(status, content, message):
     app = asgi_embeddings(lambda body, headers: (status, content))
     with served(app, lifespan="off") as url, pytest.raises(ModelError, match=message):
-        embedding(Endpoint(url, "m"))(["text"], "query", cache=False)
+        embedding(EmbeddingEndpoint(url, "m"))(["text"], "query", cache=False)
     with pytest.raises(ModelError, match="cannot be reached"):
-        embedding(Endpoint(url, "m", timeout_s=5))(["text"], "query", cache=False)
+        embedding(EmbeddingEndpoint(url, "m", timeout_s=5, retries=0))(["text"], "query", cache=False)
 
 
 @pytest.mark.parametrize(

@@ -11,14 +11,14 @@
 from __future__ import annotations
 
 from ragwheel.train.adapter.dataset import TrainedAdapter, train_adapter
-from ragwheel.train.adapter.embedding import Endpoint
+from ragwheel.train.adapter.embedding import EmbeddingEndpoint
 from ragwheel.train.adapter.fit import AdapterFit, SegmentFit, fit_adapter
 from ragwheel.train.adapter.options import AdapterOptions
 
 __all__ = [
     "AdapterFit",
     "AdapterOptions",
-    "Endpoint",
+    "EmbeddingEndpoint",
     "SegmentFit",
     "TrainedAdapter",
     "fit_adapter",

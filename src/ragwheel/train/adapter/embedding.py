@@ -6,15 +6,16 @@ Whatever has a name is embedded once: vectors are kept by model and text (see
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from ragwheel.errors import ConfigurationError, ModelError
+from ragwheel.endpoints import Connection, Endpoint, HttpReply, RequestFailed, Retrying, RetryPolicy, run_sync
+from ragwheel.errors import ConfigurationError, EndpointError, ModelError
 from ragwheel.evaluate.cache import VectorCache, cache_folder
 from ragwheel.models.encoding import encode as encode_texts
 from ragwheel.models.loading import load_embedder, vectors_identity
@@ -26,10 +27,11 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-__all__ = ["Embedding", "Endpoint", "Role", "embedding"]
+__all__ = ["Embedding", "EmbeddingEndpoint", "Role", "embedding"]
 
 Role = Literal["query", "document"]
 _AT_ONCE = 64
+_MAX_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -83,59 +85,95 @@ class Embedding:
 
 
 @dataclass(frozen=True)
-class Endpoint:
+class EmbeddingEndpoint:
     """An HTTP endpoint that speaks OpenAI's ``POST …/embeddings``.
 
-    Attributes:
-        url: up to and without ``/embeddings``, such as ``https://api.openai.com/v1``.
-        model: its name there.
-        key_env: environment variable that holds the key; unset: no key is sent.
+    Addresses, keys and retries follow the one policy of :mod:`ragwheel.endpoints`.
+
+    Args:
+        url: the address up to and without ``/embeddings``, such as ``https://api.openai.com/v1``.
+        model: the model's name there.
+        key_env: the environment variable that holds the key. By default it is ``RAGWHEEL_EMBED_KEY`` where
+            that belongs to this host, and ``OPENAI_API_KEY`` for ``api.openai.com``.
         timeout_s: of one request of 64 texts.
+        allow_private: permit an address in a private network; None: ``RAGWHEEL_EMBED_ALLOW_PRIVATE``.
+        retries: after the first try, where another may succeed.
+
+    Raises:
+        ConfigurationError: a value cannot be used.
     """
 
     url: str
     model: str
-    key_env: str = "OPENAI_API_KEY"
+    key_env: str | None = None
     timeout_s: float = 60.0
+    allow_private: bool | None = None
+    retries: int = 2
+
+    def __post_init__(self) -> None:
+        self._endpoint()
 
     def __call__(self, texts: list[str], role: Role) -> Any:
-        """Vectors of the texts, in their order.
+        """Return the vectors of the texts, in their order.
 
         Raises:
-            ModelError: the endpoint cannot be reached, refuses, or answers with something else.
+            ConfigurationError: the address is refused.
+            EndpointError: the endpoint cannot be reached, refuses, or answers with something else.
         """
-        import httpx
+        endpoint = self._endpoint()
+        try:
+            return run_sync(lambda: self._vectors(endpoint, texts))
+        except RequestFailed as error:
+            raise EndpointError(
+                f"{endpoint.base_url} {error}. Next: check --embed-url, the model's name ({self.model}) and "
+                f"the key ({self.key_env or endpoint.variable('KEY')})."
+            ) from None
 
-        key = os.environ.get(self.key_env)
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        place = f"{self.url.rstrip('/')}/embeddings"
+    def _endpoint(self) -> Endpoint:
+        return Endpoint.from_environment(
+            "embed",
+            base_url=self.url,
+            model=self.model,
+            key_env=self.key_env,
+            allow_private=self.allow_private,
+        )
+
+    async def _vectors(self, endpoint: Endpoint, texts: list[str]) -> list[Any]:
+        retrying = Retrying(RetryPolicy(timeout_s=self.timeout_s, retries=self.retries))
         vectors: list[Any] = []
-        for start in range(0, len(texts), _AT_ONCE):
-            body = {"model": self.model, "input": texts[start : start + _AT_ONCE], "encoding_format": "float"}
-            try:
-                answer = httpx.post(place, json=body, headers=headers, timeout=self.timeout_s)
-                answer.raise_for_status()
-                rows = sorted(answer.json()["data"], key=lambda row: row["index"])
-                vectors += [row["embedding"] for row in rows]
-            except httpx.HTTPStatusError as error:
-                said = " ".join(error.response.text.split())[:200]
-                raise ModelError(
-                    f"{place} answered {error.response.status_code}: {said}. Check the model's name "
-                    f"({self.model}) and the key in {self.key_env}."
-                ) from error
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ModelError(f"{place} cannot be reached: {error}. Check --embed-url.") from error
-            except (ValueError, KeyError, TypeError) as error:
-                raise ModelError(f"{place} did not answer as OpenAI's endpoint does: {error!r}") from error
+        async with Connection(endpoint, timeout_s=self.timeout_s, max_bytes=_MAX_BYTES) as connection:
+
+            async def send(batch: list[str]) -> HttpReply:
+                body = {"model": self.model, "input": batch, "encoding_format": "float"}
+                reply = await connection.post("embeddings", body)
+                if reply.status != 200:
+                    raise reply.failure()
+                return reply
+
+            for start in range(0, len(texts), _AT_ONCE):
+                batch = texts[start : start + _AT_ONCE]
+                vectors += _embeddings(await retrying.call(partial(send, batch)), len(batch))
         return vectors
+
+
+def _embeddings(reply: HttpReply, count: int) -> list[Any]:
+    try:
+        rows = sorted(reply.json()["data"], key=lambda row: row["index"])
+        vectors = [row["embedding"] for row in rows]
+    except (KeyError, TypeError) as error:
+        raise RequestFailed(f"did not answer as OpenAI's embeddings API does ({error!r})") from None
+    if len(vectors) != count:
+        raise RequestFailed(f"gave {len(vectors)} vectors for {count} texts")
+    return vectors
 
 
 def embedding(embed: Any, *, device: str | None = None) -> Embedding:
     """What embeds, from whatever names it.
 
     Args:
-        embed: ``minilm``, a folder or a hub id; an :class:`Endpoint`; an object with ``embed_query`` and
-            ``embed_documents`` (LangChain's Embeddings); or a function ``(texts, role) -> vectors``.
+        embed: ``minilm``, a folder or a hub id; an :class:`EmbeddingEndpoint`; an object with
+            ``embed_query`` and ``embed_documents`` (LangChain's Embeddings); or a function
+            ``(texts, role) -> vectors``.
         device: of a model with a name, as torch names it; None: the GPU if there is one.
 
     Raises:
@@ -144,7 +182,7 @@ def embedding(embed: Any, *, device: str | None = None) -> Embedding:
     """
     if isinstance(embed, (str, Path)):
         return _model(str(embed), device)
-    if isinstance(embed, Endpoint):
+    if isinstance(embed, EmbeddingEndpoint):
         return Embedding(f"{embed.url.rstrip('/')}#{embed.model}", embed)
     if hasattr(embed, "embed_query") and hasattr(embed, "embed_documents"):
 
@@ -155,8 +193,8 @@ def embedding(embed: Any, *, device: str | None = None) -> Embedding:
     if callable(embed):
         return Embedding("", embed)
     raise ConfigurationError(
-        f"embed: got a {type(embed).__name__}, allowed: a model's name or folder, an Endpoint, LangChain "
-        "Embeddings, or a function (texts, role) -> vectors"
+        f"embed: got a {type(embed).__name__}, allowed: a model's name or folder, an EmbeddingEndpoint, "
+        "LangChain Embeddings, or a function (texts, role) -> vectors"
     )
 
 
