@@ -50,7 +50,7 @@ class StubLLM:
         script: what to do with the first requests, in order; then ``"ok"``. A status such as ``"429"`` or
             ``"503"``; ``"429 after 2"`` with a ``Retry-After``, ``"400 REASON"`` with a message;
             ``"redirect URL"``, ``"hang"`` (never answers), ``"cut"`` (ends in the middle), ``"html"``,
-            ``"huge"``, ``"refuse"``, ``"filter"``, ``"empty"``, ``"length"`` (cut off by the limit of tokens),
+            ``"huge"``, ``"refuse"``, ``"filter"``, ``"empty"``, ``"length"`` (cut off by the token limit),
             ``"no schema"`` (400 whenever a JSON schema is asked for).
         latency_s: before every answer.
         usage: (tokens in, out) -> what it says of them; None: nothing.
