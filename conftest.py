@@ -37,7 +37,7 @@ NEEDS_EXTRA = {
     "tests/experiments": ("evaluate", "ir_measures"),
     "tests/exporting": ("build", "ibis"),
     "tests/fewshot": ("fewshot", "jinja2"),
-    "tests/judge": ("evaluate", "ir_measures"),
+    "tests/llm_judge": ("evaluate", "ir_measures"),
     "tests/judgments": ("build", "ibis"),
     "tests/labels": ("build", "ibis"),
     "tests/report": ("report", "matplotlib"),

@@ -19,9 +19,9 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from ragwheel.judge import Agreement, agreement, scorer
-from ragwheel.judge.prompts import Ask
 from ragwheel.labels.traces.text import tokens
+from ragwheel.llm_judge import Agreement, agreement, scorer
+from ragwheel.llm_judge.prompts import Ask
 
 LEVELS = {0: 0, 1: 3, 2: 5}
 CLAIMS = 100

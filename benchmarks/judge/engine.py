@@ -26,11 +26,11 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from ragwheel.judge import Endpoint, Limits
-from ragwheel.judge.budget import Budget
-from ragwheel.judge.engine import Engine
-from ragwheel.judge.prompts import Ask, Reply
-from ragwheel.judge.replies import Replies
+from ragwheel.llm_judge import Endpoint, Limits
+from ragwheel.llm_judge.budget import Budget
+from ragwheel.llm_judge.client import JudgeClient
+from ragwheel.llm_judge.prompts import Ask, Reply
+from ragwheel.llm_judge.replies import Replies
 from ragwheel.testing.llm import StubLLM
 from ragwheel.testing.serving import served
 
@@ -86,10 +86,10 @@ def _serve(pipe: Connection, latency_s: float) -> None:
             pipe.send(app.answered)
 
 
-def run(url: str, path: Path, asks: list[Ask], bound: Budget | None = None) -> Engine:
+def run(url: str, path: Path, asks: list[Ask], bound: Budget | None = None) -> JudgeClient:
     """Ask everything."""
     with Replies(path) as replies:
-        engine = Engine(Endpoint(url, "stub"), replies, bound or Budget(), Limits(concurrency=IN_FLIGHT))
+        engine = JudgeClient(Endpoint(url, "stub"), replies, bound or Budget(), Limits(concurrency=IN_FLIGHT))
         asyncio.run(engine.run(asks, lambda _ask, _reply: None))
     return engine
 
@@ -142,7 +142,7 @@ def _victim(pipe: Connection, url: str, path: Path, asks: list[Ask]) -> None:
         pipe.send(done)
 
     with Replies(path) as replies:
-        engine = Engine(Endpoint(url, "stub"), replies, limits=Limits(concurrency=IN_FLIGHT))
+        engine = JudgeClient(Endpoint(url, "stub"), replies, limits=Limits(concurrency=IN_FLIGHT))
         asyncio.run(engine.run(asks, told))
 
 

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from ragwheel.judge import check_support
-from ragwheel.judge.support import FEATURES, Support
+from ragwheel.llm_judge import check_support
+from ragwheel.llm_judge.support import FEATURES, Support
 
 HALVES = 40
 Bools = npt.NDArray[np.bool_]

@@ -16,7 +16,7 @@ from ragwheel.cli.options import DbOption, JsonOption
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ragwheel.judge import Agreement, Endpoint, Estimate, JudgeOptions, JudgeReport
+    from ragwheel.llm_judge import Agreement, Endpoint, Estimate, JudgeOptions, JudgeReport
 
 __all__ = ["judge"]
 
@@ -52,7 +52,7 @@ def judge(
 ) -> None:
     """Grade, without a person, the chunks whose grade tells most; a person's grade always wins."""
     require_packages("judge")
-    from ragwheel import judge as judging
+    from ragwheel import llm_judge as judging
 
     options = judging.JudgeOptions(
         mode=mode,
@@ -92,7 +92,7 @@ def judge(
 
 
 def _judged(db: Path, endpoint: Endpoint | None, options: JudgeOptions) -> JudgeReport:
-    from ragwheel import judge as judging
+    from ragwheel import llm_judge as judging
 
     with screen.progress(screen.stderr()) as bar:
         task = bar.add_task("choose", total=None)

@@ -1,9 +1,51 @@
-"""What people judge: which chunks to ask them about, and the evaluation sets that they made before."""
+"""Relevance judgments: grades by people, the queue of what to ask them, and evaluation sets.
+
+Writing grades (:func:`judge`, :func:`judge_many`, :func:`import_judgments`) needs the light core only. The
+queue (:func:`candidates`) and evaluation sets (:func:`import_evalset`) need the extra ``build`` and are
+loaded when they are first used.
+"""
 
 from __future__ import annotations
 
-import ragwheel.labels  # noqa: F401 - first: says which extra is missing
-from ragwheel.judgments.evalsets import EvalsetReport, import_evalset
-from ragwheel.judgments.queue import Candidate, candidates
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["Candidate", "EvalsetReport", "candidates", "import_evalset"]
+from ragwheel.judgments.people import (
+    Judgment,
+    JudgmentReport,
+    import_judgments,
+    judge,
+    judge_many,
+    unjudge,
+)
+
+if TYPE_CHECKING:
+    from ragwheel.judgments.evalsets import EvalsetReport, import_evalset
+    from ragwheel.judgments.queue import Candidate, candidates
+
+__all__ = [
+    "Candidate",
+    "EvalsetReport",
+    "Judgment",
+    "JudgmentReport",
+    "candidates",
+    "import_evalset",
+    "import_judgments",
+    "judge",
+    "judge_many",
+    "unjudge",
+]
+
+_MODULES = {
+    "Candidate": "queue",
+    "EvalsetReport": "evalsets",
+    "candidates": "queue",
+    "import_evalset": "evalsets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the queue or the evaluation sets at their first use; raises MissingExtra without ``build``."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

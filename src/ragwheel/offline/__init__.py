@@ -18,11 +18,11 @@ raise the :class:`~ragwheel.errors.StoreError` family: see :func:`ragwheel.store
 
 from __future__ import annotations
 
+from ragwheel.judgments.people import Judgment, JudgmentReport, import_judgments, judge, judge_many, unjudge
 from ragwheel.offline.doctor import doctor
 from ragwheel.offline.erasing import Erasure, Selection, erase
 from ragwheel.offline.findings import Finding, Severity
 from ragwheel.offline.interleaving import Interleaving, interleaving
-from ragwheel.offline.judging import Judgment, JudgmentReport, import_judgments, judge, judge_many, unjudge
 from ragwheel.offline.milestones import Milestone
 from ragwheel.offline.probing import Probe, ProbedChunk, ProbedSource, probe, probe_store
 from ragwheel.offline.status import Status, status

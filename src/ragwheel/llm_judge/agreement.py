@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["GRADES", "MIN_PEOPLE", "Agreement", "Mapping", "agreement", "fit_mapping", "kappa"]
+__all__ = ["GRADES", "MIN_PEOPLE", "Agreement", "GradeMapping", "agreement", "fit_mapping", "kappa"]
 
 GRADES: Final = 6
 #: Pairs that a person and the judge both graded from which grades are mapped.
@@ -43,7 +43,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class Mapping:
+class GradeMapping:
     """What a grade of the judge is worth: ``values[grade]``; between grades it is interpolated."""
 
     values: tuple[float, ...] = tuple(map(float, range(GRADES)))
@@ -78,10 +78,10 @@ def kappa(table: npt.NDArray[np.int64], *, quadratic: bool = False) -> float | N
     return round(1 - float((weights * table).sum()) / by_chance, 3) if by_chance else None
 
 
-def fit_mapping(people: Sequence[float], judge: Sequence[float]) -> Mapping:
+def fit_mapping(people: Sequence[float], judge: Sequence[float]) -> GradeMapping:
     """The mapping that these pairs ask for; the identity with fewer than :data:`MIN_PEOPLE`."""
     if len(people) < MIN_PEOPLE:
-        return Mapping(pairs=len(people))
+        return GradeMapping(pairs=len(people))
     from scipy.optimize import isotonic_regression
 
     level = _levels(judge)
@@ -89,7 +89,7 @@ def fit_mapping(people: Sequence[float], judge: Sequence[float]) -> Mapping:
     total = np.bincount(level, np.asarray(people, float), minlength=GRADES)
     means = (total + _SHRINK * np.arange(GRADES)) / (seen + _SHRINK)
     fitted = isotonic_regression(means, weights=seen + _SHRINK).x
-    return Mapping(tuple(round(float(value), 3) for value in fitted), len(people))
+    return GradeMapping(tuple(round(float(value), 3) for value in fitted), len(people))
 
 
 def _levels(grades: Sequence[float]) -> npt.NDArray[np.int64]:

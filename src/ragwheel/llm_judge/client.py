@@ -1,8 +1,8 @@
 """Asking an endpoint many questions: concurrency with back-pressure, retries, an exact budget, resume.
 
 Workers take questions from one iterator, so that no more is read than can be sent. A reply is written to
-:class:`~ragwheel.judge.replies.Replies` before the caller sees it. Requests, retries and waits are those of
-:mod:`ragwheel.endpoints`. An endpoint that stops answering ends the run.
+:class:`~ragwheel.llm_judge.replies.Replies` before the caller sees it. Requests, retries and waits
+are those of :mod:`ragwheel.endpoints`. An endpoint that stops answering ends the run.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ragwheel.endpoints import (
     read_completion,
 )
 from ragwheel.errors import ConfigurationError, EndpointError, JudgeError
-from ragwheel.judge.budget import Budget, estimate_tokens
-from ragwheel.judge.prompts import Ask, Reply, messages, read_reply, response_format
-from ragwheel.judge.replies import Replies
+from ragwheel.llm_judge.budget import Budget, estimate_tokens
+from ragwheel.llm_judge.prompts import Ask, Reply, messages, read_reply, response_format
+from ragwheel.llm_judge.replies import Replies
 
-__all__ = ["Engine", "Limits", "estimate"]
+__all__ = ["JudgeClient", "Limits", "estimate"]
 
 _MAX_FAILED: Final = 5  # questions in a row that got no reply
 _UNLIMITED_OUTPUT: Final = 2_000  # tokens set aside for a reply whose length is not limited
@@ -69,7 +69,7 @@ class Limits(RetryPolicy):
 
 
 @dataclass
-class Engine:
+class JudgeClient:
     """One run against one endpoint.
 
     ``counts`` has, when the run is over: sent (requests), cached, retried, unreachable (questions without a

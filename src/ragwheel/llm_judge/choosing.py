@@ -17,13 +17,13 @@ from statistics import fmean
 from typing import Final
 
 from ragwheel.datasets.splits import load_assignment, load_evalsets
-from ragwheel.judge.options import JudgeOptions
 from ragwheel.judgments import candidates
 from ragwheel.labels.traces.text import query_key
+from ragwheel.llm_judge.options import JudgeOptions
 from ragwheel.store import open_store
 from ragwheel.store.artifacts import list_artifacts
 
-__all__ = ["Item", "People", "Selection", "people_of", "select", "test_keys"]
+__all__ = ["JudgeItem", "JudgeSelection", "People", "people_of", "select", "test_keys"]
 
 _AHEAD: Final = 1.25  # candidates asked for beyond the limit, for those that a test question takes away
 
@@ -32,7 +32,7 @@ People = dict[tuple[str, str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class JudgeItem:
     """A chunk to be judged for a question."""
 
     query: str
@@ -47,15 +47,15 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Selection:
+class JudgeSelection:
     """What to ask about, in order; ``left_out`` pairs belong to test questions."""
 
-    items: list[Item]
+    items: list[JudgeItem]
     people: People = field(default_factory=dict)
     left_out: int = 0
 
 
-def select(db: str | Path, judge: str, options: JudgeOptions) -> Selection:
+def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
     """Choose for a judge of this name; the same store gives the same choice.
 
     Raises:
@@ -71,12 +71,12 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> Selection:
     asked = int(options.limit * _AHEAD) + len(chosen)
     while True:
         found = candidates(db, judge=judge, limit=asked, policy=options.policy, unexposed=True)
-        new = [Item(one.query, one.source, one.chunk_id, one.text) for one in found]
+        new = [JudgeItem(one.query, one.source, one.chunk_id, one.text) for one in found]
         kept = [one for one in new if one.key[0] not in tested]
         left_out = len(new) - len(kept)
         fresh = [one for one in kept if one.key not in chosen]
         if len(fresh) >= options.limit or len(found) < asked:
-            return Selection(items + fresh[: options.limit], people, left_out)
+            return JudgeSelection(items + fresh[: options.limit], people, left_out)
         asked *= 4
 
 
@@ -103,7 +103,7 @@ def people_of(db: str | Path, without: frozenset[str] = frozenset()) -> People:
     return {key: fmean(values) for key, values in grades.items() if key[0] not in without}
 
 
-def _graded_by_people(db: str | Path, judge: str, people: People) -> list[Item]:
+def _graded_by_people(db: str | Path, judge: str, people: People) -> list[JudgeItem]:
     """What people graded and this judge did not, in an order that no one chose."""
     sql = """
         SELECT j.query, j.source, j.chunk_id, c.text FROM judgments j JOIN chunks c USING (source, chunk_id)
@@ -112,6 +112,6 @@ def _graded_by_people(db: str | Path, judge: str, people: People) -> list[Item]:
                               AND k.chunk_id = j.chunk_id AND k.query = j.query)
          ORDER BY j.judgment_id, c.chunk_version"""
     with closing(open_store(db)) as connection:
-        rows = [Item(*row) for row in connection.execute(sql, (judge,))]
+        rows = [JudgeItem(*row) for row in connection.execute(sql, (judge,))]
     found = {item.key: item for item in rows if item.key in people}
     return sorted(found.values(), key=lambda item: blake2b("\0".join(item.key).encode()).digest())

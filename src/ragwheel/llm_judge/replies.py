@@ -17,7 +17,7 @@ from typing import Final
 import sqlite_utils
 
 from ragwheel.errors import JudgeError
-from ragwheel.judge.prompts import Reply
+from ragwheel.llm_judge.prompts import Reply
 
 __all__ = ["Replies"]
 

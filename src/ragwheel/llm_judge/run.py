@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Final
 from ragwheel.endpoints import Endpoint, run_sync
 from ragwheel.errors import JudgeError
 from ragwheel.evaluate.cache import cache_folder
-from ragwheel.judge.agreement import MIN_PEOPLE, Agreement, agreement, fit_mapping
-from ragwheel.judge.agreement import Mapping as GradeMapping
-from ragwheel.judge.budget import Budget, Cost
-from ragwheel.judge.canaries import Canaries, mixed
-from ragwheel.judge.choosing import Item, People, Selection, select
-from ragwheel.judge.engine import Engine, estimate
-from ragwheel.judge.offline import scorer
-from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference
-from ragwheel.judge.pairwise import asks_of, compare, pairs_of
-from ragwheel.judge.prompts import PROMPT_VERSION, Ask, Reply
-from ragwheel.judge.replies import Replies
+from ragwheel.judgments.people import Judgment, judge_many
 from ragwheel.labels.traces.text import query_key
-from ragwheel.offline.judging import Judgment, judge_many
+from ragwheel.llm_judge.agreement import MIN_PEOPLE, Agreement, GradeMapping, agreement, fit_mapping
+from ragwheel.llm_judge.budget import Budget, Cost
+from ragwheel.llm_judge.canaries import Canaries, mixed
+from ragwheel.llm_judge.choosing import JudgeItem, JudgeSelection, People, select
+from ragwheel.llm_judge.client import JudgeClient, estimate
+from ragwheel.llm_judge.offline import scorer
+from ragwheel.llm_judge.options import Estimate, JudgeOptions, JudgeReport, Preference
+from ragwheel.llm_judge.pairwise import asks_of, compare, pairs_of
+from ragwheel.llm_judge.prompts import PROMPT_VERSION, Ask, Reply
+from ragwheel.llm_judge.replies import Replies
 from ragwheel.store import open_store
 
 if TYPE_CHECKING:
@@ -126,7 +125,7 @@ def _name(endpoint: Endpoint, options: JudgeOptions) -> str:
     return f"llm:{endpoint.model}" + (":pairwise" if options.mode == "pairwise" else "")
 
 
-def _asks(items: Sequence[Item], options: JudgeOptions) -> tuple[list[Ask], frozenset[Ask]]:
+def _asks(items: Sequence[JudgeItem], options: JudgeOptions) -> tuple[list[Ask], frozenset[Ask]]:
     """Every question once, with the canaries, and which they are."""
     if options.mode == "grade":
         asks = [Ask(item.query, (item.text,)) for item in items]
@@ -136,7 +135,7 @@ def _asks(items: Sequence[Item], options: JudgeOptions) -> tuple[list[Ask], froz
 
 
 def _ask(
-    items: Sequence[Item], endpoint: Endpoint, options: JudgeOptions, progress: Progress | None
+    items: Sequence[JudgeItem], endpoint: Endpoint, options: JudgeOptions, progress: Progress | None
 ) -> _Heard:
     asks, canaries = _asks(items, options)
     heard = _Heard()
@@ -149,7 +148,7 @@ def _ask(
         if ask in canaries:
             heard.canaries.record(reply)
             if heard.canaries.surely_exceeds(options.max_flip_rate):
-                engine.stop()
+                client.stop()
         elif reply.answer is not None:
             answers[ask] = reply.answer
         else:
@@ -160,12 +159,12 @@ def _ask(
     budget = Budget(options.budget_tokens, options.budget_usd, options.prices)
     if asks:
         with Replies(replies_path()) as replies:
-            engine = Engine(endpoint, replies, budget, options.limits, options.retry_failed)
+            client = JudgeClient(endpoint, replies, budget, options.limits, options.retry_failed)
             try:
-                run_sync(lambda: engine.run(asks, on_reply))
+                run_sync(lambda: client.run(asks, on_reply))
             except (JudgeError, KeyboardInterrupt) as exc:
                 heard.failure = exc
-        heard.counts.update(engine.counts)
+        heard.counts.update(client.counts)
     heard.cost = budget.spent
     if options.mode == "grade":
         graded = {place: answers.get(Ask(item.query, (item.text,))) for place, item in enumerate(items)}
@@ -176,7 +175,7 @@ def _ask(
 
 
 def _finish(
-    db: str | Path, name: str, options: JudgeOptions, chosen: Selection, heard: _Heard
+    db: str | Path, name: str, options: JudgeOptions, chosen: JudgeSelection, heard: _Heard
 ) -> JudgeReport:
     """Compare with people, map, write; a judge that canaries talk round writes nothing."""
     said = _said_before(db, name)

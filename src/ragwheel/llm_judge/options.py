@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.judge.agreement import Agreement
-from ragwheel.judge.agreement import Mapping as GradeMapping
-from ragwheel.judge.budget import Prices
-from ragwheel.judge.engine import Limits
-from ragwheel.judge.prompts import Mode
+from ragwheel.llm_judge.agreement import Agreement, GradeMapping
+from ragwheel.llm_judge.budget import Prices
+from ragwheel.llm_judge.client import Limits
+from ragwheel.llm_judge.prompts import Mode
 
 __all__ = ["Estimate", "JudgeOptions", "JudgeReport", "Preference"]
 

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from ragwheel.judge.prompts import Ask, Reply
 from ragwheel.labels.traces.text import tokens
+from ragwheel.llm_judge.prompts import Ask, Reply
 
 __all__ = ["BATCH", "CLAIMS", "MIN_CANARIES", "Canaries", "mixed"]
 

@@ -2,7 +2,7 @@
 
 ::
 
-    from ragwheel.judge import Endpoint, JudgeOptions, judge
+    from ragwheel.llm_judge import Endpoint, JudgeOptions, judge
 
     endpoint = Endpoint("https://api.example.com/v1", "a-model", key="...")
     report = judge("ragwheel.db", endpoint=endpoint, options=JudgeOptions(limit=500, budget_tokens=200_000))
@@ -15,25 +15,25 @@ from __future__ import annotations
 
 import ragwheel.evaluate  # noqa: F401 - first: says which extra is missing
 from ragwheel.endpoints import Endpoint
-from ragwheel.judge.agreement import Agreement, Mapping, agreement
-from ragwheel.judge.budget import Prices
-from ragwheel.judge.engine import Limits
-from ragwheel.judge.offline import Scorer, scorer
-from ragwheel.judge.options import Estimate, JudgeOptions, JudgeReport, Preference
-from ragwheel.judge.run import dry_run, judge
-from ragwheel.judge.support import Support, check_support
+from ragwheel.llm_judge.agreement import Agreement, GradeMapping, agreement
+from ragwheel.llm_judge.budget import Prices
+from ragwheel.llm_judge.client import Limits
+from ragwheel.llm_judge.offline import OfflineJudge, scorer
+from ragwheel.llm_judge.options import Estimate, JudgeOptions, JudgeReport, Preference
+from ragwheel.llm_judge.run import dry_run, judge
+from ragwheel.llm_judge.support import Support, check_support
 
 __all__ = [
     "Agreement",
     "Endpoint",
     "Estimate",
+    "GradeMapping",
     "JudgeOptions",
     "JudgeReport",
     "Limits",
-    "Mapping",
+    "OfflineJudge",
     "Preference",
     "Prices",
-    "Scorer",
     "Support",
     "agreement",
     "check_support",

@@ -11,16 +11,16 @@ import sys
 
 import pyarrow.parquet as pq
 import pytest
-from tests.judge.conftest import QUICK, honest, serving
+from tests.llm_judge.conftest import QUICK, honest, serving
 
 from ragwheel import offline
 from ragwheel.datasets import BuildOptions, build
 from ragwheel.errors import ConfigurationError, JudgeError
-from ragwheel.judge import Endpoint, JudgeOptions, Limits, Prices, dry_run, judge
-from ragwheel.judge.prompts import Ask
-from ragwheel.judge.replies import Replies
 from ragwheel.labels import why
 from ragwheel.labels.traces.text import query_key
+from ragwheel.llm_judge import Endpoint, JudgeOptions, Limits, Prices, dry_run, judge
+from ragwheel.llm_judge.prompts import Ask
+from ragwheel.llm_judge.replies import Replies
 from ragwheel.testing.llm import StubLLM
 from ragwheel.testing.serving import served
 
@@ -228,7 +228,7 @@ def test_what_it_judged_does_not_test_what_it_trained(store, tmp_path):
 
 _KILLED = """
 import sys
-from ragwheel.judge import Endpoint, JudgeOptions, Limits, judge
+from ragwheel.llm_judge import Endpoint, JudgeOptions, Limits, judge
 def told(stage, done, total):
     if done == 9:
         print("nine", flush=True)

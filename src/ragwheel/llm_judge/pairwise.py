@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Final
 
-from ragwheel.judge.choosing import Item
-from ragwheel.judge.options import Preference
-from ragwheel.judge.prompts import Ask
+from ragwheel.llm_judge.choosing import JudgeItem
+from ragwheel.llm_judge.options import Preference
+from ragwheel.llm_judge.prompts import Ask
 
 __all__ = ["Pair", "asks_of", "compare", "pairs_of"]
 
@@ -32,7 +32,7 @@ class Pair:
     second: int
 
 
-def pairs_of(items: Sequence[Item]) -> list[Pair]:
+def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
     """Every item with its neighbours in the ring of its question; an item alone has none."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
@@ -46,14 +46,14 @@ def pairs_of(items: Sequence[Item]) -> list[Pair]:
     return found
 
 
-def asks_of(pair: Pair, items: Sequence[Item]) -> tuple[Ask, Ask]:
+def asks_of(pair: Pair, items: Sequence[JudgeItem]) -> tuple[Ask, Ask]:
     """The two orders."""
     one, other = items[pair.first], items[pair.second]
     return Ask(one.query, (one.text, other.text)), Ask(one.query, (other.text, one.text))
 
 
 def compare(
-    pairs: Sequence[Pair], items: Sequence[Item], answers: Mapping[Ask, int | str]
+    pairs: Sequence[Pair], items: Sequence[JudgeItem], answers: Mapping[Ask, int | str]
 ) -> tuple[list[Preference], dict[int, float]]:
     """The comparisons whose two orders were both answered, and the grade 0-5 of every item in one of them."""
     preferences, points = [], defaultdict[int, list[float]](list)

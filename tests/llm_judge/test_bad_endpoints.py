@@ -10,14 +10,14 @@ from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
 
 import pytest
-from tests.judge.conftest import QUESTIONS, QUICK, honest, serving
+from tests.llm_judge.conftest import QUESTIONS, QUICK, honest, serving
 
 from ragwheel.errors import JudgeError
-from ragwheel.judge import Endpoint, JudgeOptions, judge
-from ragwheel.judge.budget import Budget
-from ragwheel.judge.engine import Engine
-from ragwheel.judge.prompts import Ask
-from ragwheel.judge.replies import Replies
+from ragwheel.llm_judge import Endpoint, JudgeOptions, judge
+from ragwheel.llm_judge.budget import Budget
+from ragwheel.llm_judge.client import JudgeClient
+from ragwheel.llm_judge.prompts import Ask
+from ragwheel.llm_judge.replies import Replies
 from ragwheel.testing.llm import StubLLM
 
 
@@ -214,7 +214,7 @@ def test_a_reply_without_an_answer_is_asked_again_on_request_only(cache):
     ):
 
         def run(**options):
-            engine = Engine(endpoint, replies, Budget(), QUICK, **options)
+            engine = JudgeClient(endpoint, replies, Budget(), QUICK, **options)
             answers = {}
             asyncio.run(engine.run(QUESTIONS, answers.__setitem__))
             return engine.counts, Counter(reply.verdict for reply in answers.values())

@@ -8,11 +8,11 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from ragwheel.judge import Endpoint, JudgeOptions, Limits, judge
-from ragwheel.judge.budget import Budget
-from ragwheel.judge.engine import Engine
-from ragwheel.judge.prompts import Ask
-from ragwheel.judge.replies import Replies
+from ragwheel.llm_judge import Endpoint, JudgeOptions, Limits, judge
+from ragwheel.llm_judge.budget import Budget
+from ragwheel.llm_judge.client import JudgeClient
+from ragwheel.llm_judge.prompts import Ask
+from ragwheel.llm_judge.replies import Replies
 from ragwheel.store import open_store
 from ragwheel.testing import TraceStore
 from ragwheel.testing.llm import StubLLM
@@ -93,7 +93,7 @@ def ask(cache):
         stub = stub or StubLLM(answer=answer, script=script)
         found = vars(go)["last"] = Asked(stub, budget or Budget())
         with served(stub) as url, Replies(cache / "judge.db") as replies:
-            engine = Engine(Endpoint(f"{url}/v1", "a-model", key=key), replies, found.budget, limits)
+            engine = JudgeClient(Endpoint(f"{url}/v1", "a-model", key=key), replies, found.budget, limits)
             found.counts = engine.counts
             asyncio.run(engine.run(asks, found.replies.__setitem__))
         return found

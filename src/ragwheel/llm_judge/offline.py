@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.judge.prompts import Ask
 from ragwheel.labels.traces.text import tokens
+from ragwheel.llm_judge.prompts import Ask
 
 if TYPE_CHECKING:
     from ragwheel.datasets import Progress
 
-__all__ = ["OFFLINE", "Scorer", "best_scorer", "scorer"]
+__all__ = ["OFFLINE", "OfflineJudge", "best_scorer", "scorer"]
 
 #: Names that :func:`scorer` knows; anything else is a folder.
 OFFLINE: Final = ("auto", "overlap", "minilm")
@@ -36,7 +36,7 @@ _MIN_WORD: Final = 3
 
 
 @dataclass(frozen=True)
-class Scorer:
+class OfflineJudge:
     """An offline judge.
 
     ``score`` takes (query, passage) questions and gives one number each, ``kind`` says how they become
@@ -52,7 +52,7 @@ class Scorer:
         return [sum(float(one) >= step for step in STEPS[self.kind]) for one in self.score(asks, progress)]
 
 
-def best_scorer() -> Scorer:
+def best_scorer() -> OfflineJudge:
     """MiniLM where it is installed, which agrees more with people; else word overlap."""
     from importlib.util import find_spec
 
@@ -61,7 +61,7 @@ def best_scorer() -> Scorer:
     return scorer("overlap")
 
 
-def scorer(name: str | Path) -> Scorer:
+def scorer(name: str | Path) -> OfflineJudge:
     """An offline judge: ``auto``, ``overlap``, ``minilm``, or the folder of an embedder or cross-encoder.
 
     Raises:
@@ -74,14 +74,14 @@ def scorer(name: str | Path) -> Scorer:
     if str(name) == "auto":
         return best_scorer()
     if str(name) == "overlap":
-        return Scorer("offline:overlap", "overlap", lambda asks, _progress: _overlap(asks))
+        return OfflineJudge("offline:overlap", "overlap", lambda asks, _progress: _overlap(asks))
     from ragwheel.models.loading import resolve
 
     place = resolve(name)
     label = f"offline:{name if str(name) == 'minilm' else Path(name).name}"
     if _is_reranker(Path(place)):
-        return Scorer(label, "reranker", lambda asks, _progress: _reranked(asks, place))
-    return Scorer(label, "embedder", lambda asks, progress: _embedded(asks, place, progress))
+        return OfflineJudge(label, "reranker", lambda asks, _progress: _reranked(asks, place))
+    return OfflineJudge(label, "embedder", lambda asks, progress: _embedded(asks, place, progress))
 
 
 def _is_reranker(place: Path) -> bool:

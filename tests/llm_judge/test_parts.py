@@ -8,15 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.judge.conftest import honest, serving
+from tests.llm_judge.conftest import honest, serving
 from typer.testing import CliRunner
 
 from ragwheel.cli.app import app
 from ragwheel.errors import ConfigurationError, ModelError
-from ragwheel.judge import JudgeOptions, agreement, check_support, judge, scorer
-from ragwheel.judge.agreement import fit_mapping
-from ragwheel.judge.prompts import Ask
-from ragwheel.judge.support import sentences
+from ragwheel.llm_judge import JudgeOptions, agreement, check_support, judge, scorer
+from ragwheel.llm_judge.agreement import fit_mapping
+from ragwheel.llm_judge.prompts import Ask
+from ragwheel.llm_judge.support import sentences
 
 
 def test_kappa_is_what_sklearn_says():
