@@ -23,13 +23,13 @@ from ragwheel.capture import overfetch
 from ragwheel.capture.context import current_turn, last_retrieval
 from ragwheel.capture.explore import explore
 from ragwheel.capture.interleave import interleave
-from ragwheel.capture.kinds import SignalKind, signal_kind
 from ragwheel.capture.recorder import Retrieval, start_retrieval
 from ragwheel.capture.retriever import reranker, retriever
 from ragwheel.capture.signals import signal
 from ragwheel.capture.turn import Turn, turn
 from ragwheel.errors import ConfigurationError, OverfetchRefused, RagwheelError
 from ragwheel.host.clients import reads
+from ragwheel.kinds import SignalKind, signal_kind
 from ragwheel.runtime import Runtime, Stats, configure, flush, shutdown, stats
 
 __version__ = "0.1.0"

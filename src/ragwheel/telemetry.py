@@ -30,6 +30,7 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.export_queue import ExportQueue, within
 from ragwheel.guard import guard
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.kinds import evaluation_score, unit_of
 from ragwheel.scores import lift_scores
 
 if TYPE_CHECKING:
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 __all__ = ["Exports", "retrieval_span", "signal_span", "turn_span"]
 
 Attributes = dict[str, AttributeValue]
-_EVALUATED: Final = {"thumbs_up": 1.0, "thumbs_down": 0.0}
-_UNITS: Final = {"dwell": "s", "rating": "0-5"}
 _BATCH: Final = 512
 _BATCH_WITH_CONTENT: Final = 64
 """Spans per batch when they carry texts: collectors refuse a request beyond 64 MiB, and with it the batch."""
@@ -99,7 +98,7 @@ class Exports:
     def signal(self, record: Signal) -> None:
         """Export a signal, and the evaluation that a thumb or a rating is."""
         self._end(signal_span(record, content=self._content, resource=self._resource))
-        if self._logs is not None and _score(record) is not None:
+        if self._logs is not None and evaluation_score(record.kind, record.value) is not None:
             _emit_evaluation(self._logs, record)
 
     def _log_processor(self, target: Any) -> LogRecordProcessor | None:
@@ -257,7 +256,7 @@ def signal_span(record: Signal, *, content: bool, resource: Resource | None = No
         sc.SIGNAL_CHUNK: record.chunk,
         sc.SIGNAL_RANK: record.rank,
         sc.SIGNAL_VALUE: record.value,
-        sc.SIGNAL_UNIT: _UNITS.get(record.kind),
+        sc.SIGNAL_UNIT: unit_of(record.kind),
         sc.SUBJECT: record.subject,
         sc.EVENT_ID: record.event_id,
         sc.OTHER: record.other,
@@ -278,10 +277,6 @@ def signal_span(record: Signal, *, content: bool, resource: Resource | None = No
     )
 
 
-def _score(record: Signal) -> float | None:
-    return record.value if record.kind == "rating" else _EVALUATED.get(record.kind)
-
-
 def _emit_evaluation(logs: LoggerProvider, record: Signal) -> None:
     """The event ``gen_ai.evaluation.result``, in the context of the span that was judged."""
     from opentelemetry._logs import LogRecord
@@ -289,9 +284,9 @@ def _emit_evaluation(logs: LoggerProvider, record: Signal) -> None:
     judged = NonRecordingSpan(_context(record.trace_id, record.target_id))
     found: dict[str, AttributeValue | None] = {
         sc.EVALUATION_NAME: record.kind,
-        sc.EVALUATION_SCORE: _score(record),
+        sc.EVALUATION_SCORE: evaluation_score(record.kind, record.value),
         sc.SIGNAL_CHUNK: record.chunk,
-        sc.SIGNAL_UNIT: _UNITS.get(record.kind),
+        sc.SIGNAL_UNIT: unit_of(record.kind),
         sc.SUBJECT: record.subject,
         sc.EVENT_ID: record.event_id,
     }

@@ -8,8 +8,8 @@ import pytest
 
 import ragwheel
 from ragwheel import offline
-from ragwheel.capture.kinds import signal_kind
 from ragwheel.errors import ConfigurationError
+from ragwheel.kinds import signal_kind
 from ragwheel.store import open_store
 
 

@@ -11,8 +11,8 @@ from datetime import datetime, timezone
 import pytest
 
 import ragwheel
-from ragwheel.capture.kinds import BUILT_IN, signal_kind
 from ragwheel.errors import ConfigurationError
+from ragwheel.kinds import BUILT_IN, signal_kind
 
 CHUNKS = [{"id": 1, "text": "one"}, {"id": "b", "text": "two"}]
 KEY = "k1:" + "ab" * 32

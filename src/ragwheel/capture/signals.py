@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from ragwheel import runtime
 from ragwheel.capture import handles
 from ragwheel.capture.context import current_turn
-from ragwheel.capture.kinds import SignalKind, kinds
 from ragwheel.capture.recorder import Retrieval, ids_of
 from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.capture.turn import Turn
@@ -19,6 +18,7 @@ from ragwheel.host import safe
 from ragwheel.host.items import plain_id
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
+from ragwheel.kinds import SignalKind, kinds
 
 if TYPE_CHECKING:
     from ragwheel.runtime import Runtime

@@ -18,12 +18,12 @@ from typing import Final
 import msgspec
 
 from ragwheel.capture import handles
-from ragwheel.capture.kinds import SignalKind, kinds
 from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.collector.wire import BadItem, Item
 from ragwheel.host import safe
 from ragwheel.ids import new_span_id
 from ragwheel.journal.records import Signal
+from ragwheel.kinds import SignalKind, kinds
 
 __all__ = ["BadHandle", "Desk", "Sender", "fingerprint", "printable"]
 

@@ -14,10 +14,10 @@ import msgspec
 
 from ragwheel import semconv as sc
 from ragwheel.capture import handles
-from ragwheel.capture.kinds import kinds
 from ragwheel.collector.otlp import Span
 from ragwheel.host import safe
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.kinds import kinds
 
 __all__ = ["NotOurs", "Texts", "read_retrieval", "read_signal", "read_turn"]
 

@@ -26,18 +26,11 @@ import msgspec
 
 from ragwheel.collector.bodies import BadBody, check_depth
 from ragwheel.collector.limits import Limits
+from ragwheel.kinds import UBI_ACTIONS
 
 __all__ = ["BadItem", "Item", "decode", "items_of"]
 
 TYPES: Final = frozenset({"", "application/json", "text/plain", "application/x-www-form-urlencoded"})
-UBI_ACTIONS: Final = {
-    "click_through": "click",
-    "view": "expand",
-    "add_to_cart": "bookmark",
-    "watch": "dwell",
-    "purchase": "convert",
-}
-"""UBI's common action names that are not names of kinds; any other is taken for the kind's own name."""
 _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _FORM_FIELDS: Final = 40
 # A pair of surrogates; a lone one, which a JavaScript string may hold and a JSON parser refuses; any other

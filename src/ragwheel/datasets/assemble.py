@@ -9,9 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 from ragwheel.datasets.splits import Group
-from ragwheel.labels.evidence.kinds import STRATEGIES
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Balance
+from ragwheel.labels.strategies import STRATEGIES
 from ragwheel.labels.traces.text import normalise
 
 __all__ = ["Assembler", "Row", "seeded"]

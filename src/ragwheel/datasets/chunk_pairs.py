@@ -10,6 +10,7 @@ from ibis import _
 
 from ragwheel.datasets.assemble import Row, seeded
 from ragwheel.datasets.splits import Group
+from ragwheel.kinds import CHUNK_PAIRS
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import Reason
@@ -18,7 +19,6 @@ from ragwheel.labels.traces.text import normalise
 
 __all__ = ["chunk_pairs"]
 
-_USED: Final = ("click", "copy", "expand", "bookmark", "thumbs_up", "more_like_this")
 _NS: Final = 1_000_000_000
 
 
@@ -64,7 +64,7 @@ def chunk_pairs(
 def _uses(known: Facts, policy: Policy) -> Iterator[dict[str, Any]]:
     columns = ("rid", "session_id", "subject", "at_ns", "chunk_version", "query_key", "signal_id")
     asked = known.acts.filter(_.kind == "more_like_this").select(*columns, "retrieval_id", "turn_id")
-    used = known.acts.filter(_.kind.isin(_USED)).select(
+    used = known.acts.filter(_.kind.isin(CHUNK_PAIRS)).select(
         "subject",
         used_rid="rid",
         used_session="session_id",

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from ragwheel.datasets.formats import ALWAYS_BUILT
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums, file_digest
 from ragwheel.labels.model.wording import channel_sentence
@@ -46,7 +47,7 @@ def write_manifest(
             "until": _time(tables.until_ns),
         },
         "configuration": {
-            "formats": sorted(set(options.formats) | {"st-triplet", "st-positive", "st-pair", "st-list"}),
+            "formats": sorted({*options.formats, *ALWAYS_BUILT}),
             "negatives": options.negatives,
             "seed": options.seed,
             "dev": options.dev,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from ragwheel.datasets.formats import BUILD_FORMATS
 from ragwheel.errors import ConfigurationError
 
 __all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport", "Progress"]
@@ -15,10 +16,7 @@ SPLITS: Final = ("train", "dev", "test")
 #: ``st-triplet``, ``st-positive``, ``st-pair`` and ``st-list`` are always written: they are the four configs
 #: that every folder has.
 #: ``st-ntuple`` and ``jsonl`` are written beside them, the rest into the folder ``exports``.
-FORMATS: Final = (
-    "st-triplet", "st-positive", "st-pair", "st-list", "st-ntuple", "jsonl",
-    "st-pair-5", "flagembedding", "tevatron", "beir", "trec", "llamaindex",
-)  # fmt: skip
+FORMATS: Final = BUILD_FORMATS
 
 
 @dataclass(frozen=True)

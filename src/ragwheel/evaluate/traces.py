@@ -14,6 +14,7 @@ from ragwheel.errors import DatasetError, LeakError
 from ragwheel.evaluate.beliefs import beliefs_by_document, policy_of
 from ragwheel.evaluate.collection import Collection, Labels, check_leaks
 from ragwheel.evaluate.ids import document_id
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
@@ -21,9 +22,8 @@ __all__ = ["EXPLICIT", "document_id", "read_traces"]
 
 #: Kinds of evidence in which a person says outright what a chunk is worth.
 EXPLICIT: Final = frozenset(
-    {"judged_human", "thumbs_up", "rating_high", "prefer_winner", "delete", "thumbs_down", "rating_low",
-     "prefer_loser"}
-)  # fmt: skip
+    {"judged_human", *(name for name, kind in KINDS.items() if kind.channel == "explicit")}
+)
 _POSITIVE: Final = 3
 
 Clustering = Literal["family", "session"]

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.datasets import open_dataset
-from ragwheel.datasets.formats import WRITERS, write_formats
+from ragwheel.datasets.formats import EXPORT_FORMATS, write_formats
 from ragwheel.datasets.writer import staging
 from ragwheel.errors import DatasetError
 
 __all__ = ["DATASET_FORMATS", "check_new", "export_dataset"]
 
-DATASET_FORMATS: Final = tuple(WRITERS)
+DATASET_FORMATS: Final = tuple(EXPORT_FORMATS)
 
 
 def export_dataset(dataset: str | Path, format: str, out: str | Path) -> dict[str, int]:  # noqa: A002

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ragwheel.capture import handles
-from ragwheel.capture.kinds import kinds
 from ragwheel.host import safe
 from ragwheel.importing.keys import other_key, turn_key
 from ragwheel.importing.records import Feedback
 from ragwheel.importing.verdicts import Scales, grade, is_person, reason_code, verdict
 from ragwheel.journal.records import Signal
+from ragwheel.kinds import kinds
 from ragwheel.redaction import Redaction
 from ragwheel.store.imported import RankedChunk, StoredRanking, TraceWriter
 from ragwheel.store.judging import JudgmentRow

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from ragwheel.errors import ConfigurationError
 from ragwheel.labels.evidence.kinds import CHANNELS, KINDS
+from ragwheel.labels.strategies import MINED
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,9 +19,6 @@ else:
     import tomli as tomllib
 
 __all__ = ["Balance", "Negatives", "Policy", "load_policy"]
-
-#: Strategies of negatives from the corpus, whose confidence the policy states.
-MINED: Final = ("outdated_version", "neighbour_category", "same_entity", "mined")
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Weight = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
@@ -201,6 +199,9 @@ class Policy(_Section):
             unknown = sorted(set(got) - set(allowed))
             if unknown:
                 raise ValueError(f"[{section}] has no {unknown[0]!r}; allowed: {', '.join(allowed)}")
+            missing = [name for name in allowed if name not in got]
+            if missing:
+                raise ValueError(f"[{section}] lacks {missing[0]!r}; needed: {', '.join(allowed)}")
         return self
 
 

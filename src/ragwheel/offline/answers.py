@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
 from collections import defaultdict
@@ -10,13 +11,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from ragwheel.kinds import DISLIKED_ANSWER, LIKED_ANSWER
 from ragwheel.offline.reading import reading, rows
 from ragwheel.offline.words import key, overlap, words
 
 __all__ = ["Turn", "read_turns", "why_not"]
 
-LIKES: Final = ("thumbs_up", "convert")
-DISLIKES: Final = ("thumbs_down", "abandon", "reformulate")
+ABOUT_ANSWERS: Final = (*LIKED_ANSWER, *DISLIKED_ANSWER, "rating")
 LEAST_RATING: Final = 4.0
 MOST_BAD_RATING: Final = 2.0
 AGAIN_WITHIN_NS: Final = 600 * 1_000_000_000
@@ -31,7 +32,7 @@ CITED = "SELECT turn_id, count(*) AS n FROM citations WHERE matched GROUP BY tur
 SIGNALS = """
 SELECT turn_id, kind, value FROM signals
  WHERE turn_id IS NOT NULL AND chunk_id IS NULL
-   AND kind IN ('thumbs_up', 'thumbs_down', 'rating', 'convert', 'abandon', 'reformulate')
+   AND kind IN (SELECT value FROM json_each(?))
 """
 LABELS = """
 SELECT c.turn_id, json_extract(h.metadata, '$."' || ? || '"') AS label
@@ -87,7 +88,7 @@ def read_turns(
     """
     with reading(db) as connection:
         cited = {row["turn_id"]: row["n"] for row in rows(connection, CITED)}
-        liked, disliked = _received(rows(connection, SIGNALS))
+        liked, disliked = _received(rows(connection, SIGNALS, json.dumps(ABOUT_ANSWERS)))
         labels = _labels(connection, label_key) if label_key else {}
         found = rows(connection, TURNS)
     again = _asked_again(found)
@@ -137,9 +138,9 @@ def _received(signals: Iterable[sqlite3.Row]) -> tuple[dict[str, int], dict[str,
     for row in signals:
         kind, value = row["kind"], row["value"]
         rated = kind == "rating" and value is not None
-        if kind in LIKES or (rated and value >= LEAST_RATING):
+        if kind in LIKED_ANSWER or (rated and value >= LEAST_RATING):
             liked[row["turn_id"]] += 1
-        elif kind in DISLIKES or (rated and value <= MOST_BAD_RATING):
+        elif kind in DISLIKED_ANSWER or (rated and value <= MOST_BAD_RATING):
             disliked[row["turn_id"]] += 1
     return liked, disliked
 

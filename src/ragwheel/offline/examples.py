@@ -7,11 +7,13 @@ number of questions with any sign of a positive, which is an upper bound.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
 from ragwheel.errors import MissingExtra, StoreEmpty
+from ragwheel.kinds import FAVOURABLE
 from ragwheel.offline.answers import read_turns, why_not
 from ragwheel.offline.reading import number, reading
 
@@ -76,7 +78,7 @@ WITH positive (retrieval_id) AS (
     UNION
     SELECT retrieval_id FROM signals
      WHERE chunk_version IS NOT NULL
-       AND (kind IN ('click', 'copy', 'expand', 'bookmark', 'thumbs_up', 'prefer', 'more_like_this')
+       AND (kind IN (SELECT value FROM json_each(?))
             OR kind = 'rating' AND value >= 4)
 ), example (query) AS (
     SELECT lower(trim(query)) FROM retrievals WHERE retrieval_id IN (SELECT retrieval_id FROM positive)
@@ -93,4 +95,4 @@ def _at_most(db: str | Path) -> ExampleCounts:
 
 
 def _signs(connection: sqlite3.Connection) -> int:
-    return number(connection, _SIGNS)
+    return number(connection, _SIGNS, json.dumps(FAVOURABLE))

@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ragwheel.errors import StoreEmpty
+from ragwheel.kinds import FAVOURABLE
 from ragwheel.offline.reading import reading, rows
 from ragwheel.semconv import TEAMS_FLAG
 
-__all__ = ["FOR_A_CHUNK", "Interleaving", "interleaving"]
+__all__ = ["Interleaving", "interleaving"]
 
-FOR_A_CHUNK: Final = (
-    "click", "copy", "expand", "bookmark", "thumbs_up", "more_like_this", "prefer",
-)  # fmt: skip
 _Z: Final = 1.96
 _FEWEST_PEOPLE: Final = 10
 Winner = Literal["old", "new"]
@@ -133,7 +131,7 @@ def _names(connection: sqlite3.Connection) -> list[str]:
 
 def _turns(connection: sqlite3.Connection, name: str) -> list[_Turn]:
     acted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    for act in rows(connection, _ACTS, json.dumps(FOR_A_CHUNK)):
+    for act in rows(connection, _ACTS, json.dumps(FAVOURABLE)):
         acted[act["turn_id"] or act["retrieval_id"]].add((act["source"], act["chunk_id"]))
     credit: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     people: dict[str, str] = {}

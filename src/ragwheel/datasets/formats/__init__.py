@@ -1,46 +1,81 @@
-"""Formats that other tools read, each a folder written from a dataset folder (``docs/exports.md``)."""
+"""Formats that other tools read, each a folder written from a dataset folder (``docs/exports.md``).
+
+To add a format, add an entry here; the options of ``ragwheel build`` and ``ragwheel export``, their messages
+and the writers are derived from it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final
+from typing import Any, Final, Literal
 
-from ragwheel.datasets.formats.judged import write_beir, write_llamaindex, write_trec
-from ragwheel.datasets.formats.listed import write_flagembedding, write_tevatron
-from ragwheel.datasets.formats.tables import write_config
 from ragwheel.errors import ConfigurationError
 
-__all__ = ["OTHERS", "WRITERS", "write_formats"]
+__all__ = ["ALWAYS_BUILT", "BUILD_FORMATS", "EXPORT_FORMATS", "OTHERS", "ExportFormat", "write_formats"]
 
-Writer = Callable[[Path, Path], None]
-"""Writes what stands in the dataset folder (first) into the folder of the format (second)."""
 
+@dataclass(frozen=True)
+class ExportFormat:
+    """A format of a dataset.
+
+    Attributes:
+        name: as in ``--format``.
+        built: whether ``ragwheel build`` writes it: ``always``, ``beside`` the configs on request, in the
+            folder ``exports`` on request, or not (``no``).
+        writer: ``module:function`` below this package; called with the dataset folder and the folder to
+            write.
+        options: for a function that makes the writer; None where the function is the writer.
+    """
+
+    name: str
+    built: Literal["always", "beside", "exports", "no"]
+    writer: str
+    options: dict[str, Any] | None = field(default=None, hash=False)
+
+    def write(self, dataset: Path, out: Path) -> None:
+        """Write what is in the dataset folder into the folder ``out``.
+
+        Raises:
+            DatasetError: the dataset lacks what the format needs.
+        """
+        module, _, name = self.writer.partition(":")
+        function: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), name)
+        writer = function if self.options is None else function(**self.options)
+        writer(dataset, out)
+
+
+def _config(
+    name: str, built: Literal["always", "beside", "exports", "no"], config: str | None, **options: Any
+) -> ExportFormat:
+    return ExportFormat(name, built, "tables:write_config", {"config": config, **options})
+
+
+_ENTRIES: Final = (
+    _config("st-triplet", "always", "triplets"),
+    _config("st-positive", "always", "positives"),
+    _config("st-pair", "always", "pairs"),
+    _config("st-list", "always", "lists"),
+    _config("st-ntuple", "beside", "ntuples"),
+    _config("jsonl", "beside", None, ending="jsonl"),
+    _config("st-pair-5", "exports", "pairs", label_scale=5),
+    ExportFormat("flagembedding", "exports", "listed:write_flagembedding"),
+    ExportFormat("tevatron", "exports", "listed:write_tevatron"),
+    ExportFormat("beir", "exports", "judged:write_beir"),
+    ExportFormat("trec", "exports", "judged:write_trec"),
+    ExportFormat("llamaindex", "exports", "judged:write_llamaindex"),
+    _config("parquet", "no", None),
+)
+#: All formats by name: what ``ragwheel export`` writes from a dataset folder.
+EXPORT_FORMATS: Final = {entry.name: entry for entry in _ENTRIES}
+#: The configs that every dataset folder has.
+ALWAYS_BUILT: Final = tuple(entry.name for entry in _ENTRIES if entry.built == "always")
+#: What ``ragwheel build --format`` takes.
+BUILD_FORMATS: Final = tuple(entry.name for entry in _ENTRIES if entry.built != "no")
 #: Formats of other tools, which ``ragwheel build`` puts into the folder ``exports`` of the dataset.
-OTHERS: Final[Mapping[str, Writer]] = MappingProxyType(
-    {
-        "flagembedding": write_flagembedding,
-        "tevatron": write_tevatron,
-        "beir": write_beir,
-        "trec": write_trec,
-        "llamaindex": write_llamaindex,
-        "st-pair-5": write_config("pairs", label_scale=5),
-    }
-)
-#: All that ``ragwheel export`` writes from a dataset folder.
-WRITERS: Final[Mapping[str, Writer]] = MappingProxyType(
-    {
-        **OTHERS,
-        "st-triplet": write_config("triplets"),
-        "st-positive": write_config("positives"),
-        "st-ntuple": write_config("ntuples"),
-        "st-pair": write_config("pairs"),
-        "st-list": write_config("lists"),
-        "parquet": write_config(None),
-        "jsonl": write_config(None, ending="jsonl"),
-    }
-)
+OTHERS: Final = tuple(entry.name for entry in _ENTRIES if entry.built == "exports")
 
 
 def write_formats(dataset: Path, out: Path, formats: Iterable[str]) -> None:
@@ -51,7 +86,7 @@ def write_formats(dataset: Path, out: Path, formats: Iterable[str]) -> None:
         DatasetError: the dataset lacks what the format needs.
     """
     for name in formats:
-        if name not in WRITERS:
-            raise ConfigurationError(f"There is no format {name!r}; allowed: {', '.join(WRITERS)}.")
+        if name not in EXPORT_FORMATS:
+            raise ConfigurationError(f"There is no format {name!r}; allowed: {', '.join(EXPORT_FORMATS)}.")
         (out / name).mkdir(parents=True)
-        WRITERS[name](dataset, out / name)
+        EXPORT_FORMATS[name].write(dataset, out / name)

@@ -3,38 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar
 
 from ragwheel.importing.keys import other_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, Passage, ToolSpan
 from ragwheel.importing.tools.base import Tool
 from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.kinds import UBI_ACTIONS
 
-__all__ = ["UBI", "UBI_KINDS"]
-
-UBI_KINDS: Final = {
-    "click_through": "click",
-    "click": "click",
-    "item_click": "click",
-    "product_click": "click",
-    "view": "expand",
-    "expand": "expand",
-    "add_to_cart": "bookmark",
-    "bookmark": "bookmark",
-    "save": "bookmark",
-    "watch": "dwell",
-    "dwell": "dwell",
-    "purchase": "convert",
-    "convert": "convert",
-    "conversion": "convert",
-    "impression": "impression",
-    "product_hover": "impression",
-    "copy": "copy",
-    "thumbs_up": "thumbs_up",
-    "thumbs_down": "thumbs_down",
-    "delete": "delete",
-}
+__all__ = ["UBI"]
 
 
 class UBI(Tool):
@@ -88,7 +66,7 @@ class UBI(Tool):
         chunk = _text(first(thing, ("object_id", "internal_id"))) if isinstance(thing, Mapping) else None
         ordinal = whole(position.get("ordinal")) if isinstance(position, Mapping) else None
         action = str(record["action_name"])
-        kind = UBI_KINDS.get(action, action)
+        kind = UBI_ACTIONS.get(action, action)
         at_ns = time_ns(record.get("timestamp"))
         return Feedback(
             self.name,

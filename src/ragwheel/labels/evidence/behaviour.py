@@ -7,6 +7,7 @@ from typing import Final
 import ibis
 from ibis import _
 
+from ragwheel.kinds import ATTENTION
 from ragwheel.labels.evidence.rows import rows
 from ragwheel.labels.evidence.silence import reaction_weights
 from ragwheel.labels.policy import Policy
@@ -15,13 +16,12 @@ from ragwheel.labels.traces.exposure import Facts, subject_of
 
 __all__ = ["opened", "passed_over", "reading"]
 
-_ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
 _MICRO: Final = 1_000_000
 
 
 def opened(facts: Facts, _policy: Policy) -> ibis.Table:
     """Return click, copy, expand, bookmark and more_like_this: the person turned to this chunk."""
-    acted = facts.acts.filter(_.kind.isin(_ATTENTION))
+    acted = facts.acts.filter(_.kind.isin(ATTENTION))
     return rows(acted, acted.kind)
 
 
@@ -100,7 +100,7 @@ def passed_over(facts: Facts, _policy: Policy) -> ibis.Table:
     opened (:mod:`ragwheel.labels.model.response`). Where the app does not tell what was shown, what it
     returned counts, marked as assumed. Nothing in stores where nobody ever opened anything.
     """
-    opened_places = facts.acts.filter(_.kind.isin(_ATTENTION)).select("rid", "rank").distinct()
+    opened_places = facts.acts.filter(_.kind.isin(ATTENTION)).select("rid", "rank").distinct()
     shown = seen(facts)
     if not facts.engine.count(opened_places):
         return rows(shown.filter(ibis.literal(False)), "passed_over", **_nobody(), subject=subject_of(shown))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ibis
 from ibis import _
 
+from ragwheel.labels.evidence.kinds import EXPLICIT
 from ragwheel.labels.evidence.rows import rows
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.traces.exposure import Facts, subject_of
@@ -16,7 +17,7 @@ def explicit(facts: Facts, _policy: Policy) -> ibis.Table:
     """Thumbs, ratings, deletions and comparisons of chunks. Ratings between 1 and 4 say nothing yet."""
     said = facts.acts
     kinds = ibis.cases(
-        (said.kind.isin(["thumbs_up", "thumbs_down", "delete"]), said.kind),
+        (said.kind.isin([*EXPLICIT]), said.kind),
         ((said.kind == "rating") & (said["value"] >= 4), "rating_high"),
         ((said.kind == "rating") & (said["value"] <= 1), "rating_low"),
         (said.kind == "prefer", "prefer_winner"),

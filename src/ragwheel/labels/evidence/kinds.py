@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["CHANNELS", "KINDS", "STRATEGIES", "Kind"]
+from ragwheel.kinds import ATTENTION, BUILT_IN
+
+__all__ = ["CHANNELS", "EXPLICIT", "KINDS", "EvidenceKind"]
 
 
 @dataclass(frozen=True)
-class Kind:
-    """Direction +1 for, -1 against, 0 says the grade itself; no channel: a person's judgment, which wins."""
+class EvidenceKind:
+    """A kind of evidence.
+
+    Attributes:
+        direction: +1 for relevance, -1 against it; 0 where the evidence is a grade.
+        channel: the instrument that it is read by; empty for a person's judgment, which wins over all.
+        strategy: the name of negatives that are built on it.
+        says: what happened to the chunk, in words.
+    """
 
     direction: int
     channel: str = ""
@@ -18,35 +27,47 @@ class Kind:
     says: str = ""
 
 
-#: Names of negatives, most trusted first; the first of a chunk's that applies names it.
-STRATEGIES: Final = (
-    "judged", "explicit_rejection", "outdated_version", "bounce", "passed_over", "prompted_not_cited",
-    "pre_reformulation", "neighbour_category", "same_entity", "mined",
-)  # fmt: skip
 CHANNELS: Final = ("citation", "opening", "reading", "explicit", "reformulation", "judge")
 
-KINDS: Final[dict[str, Kind]] = {
-    "cited": Kind(+1, "citation", says="cited in the answer"),
-    "click": Kind(+1, "opening", says="clicked"),
-    "copy": Kind(+1, "opening", says="copied"),
-    "expand": Kind(+1, "opening", says="expanded"),
-    "bookmark": Kind(+1, "opening", says="bookmarked"),
-    "dwell": Kind(+1, "reading", says="read"),
-    "more_like_this": Kind(+1, "opening", says="asked for more like it"),
-    "thumbs_up": Kind(+1, "explicit", says="given a thumbs-up"),
-    "rating_high": Kind(+1, "explicit", says="rated 4 or more"),
-    "prefer_winner": Kind(+1, "explicit", says="preferred over another chunk"),
-    "reformulated": Kind(+1, "reformulation", says="useful after the question was put differently"),
-    "pre_reformulation": Kind(
+
+SIGNALS: Final = {kind.name: kind for kind in BUILT_IN if kind.direction}
+
+
+def _of_signal(name: str) -> EvidenceKind:
+    """The evidence that a signal is by itself."""
+    signal = SIGNALS[name]
+    channel = "opening" if signal.attention else "explicit"
+    strategy = "explicit_rejection" if signal.direction < 0 else ""
+    return EvidenceKind(signal.direction, channel, strategy, signal.phrase)
+
+
+_ATTENTION: Final = {name: _of_signal(name) for name in ATTENTION}
+#: Signals that are evidence under their own name; a comparison is evidence for one chunk and against another.
+EXPLICIT: Final = {
+    name: _of_signal(name)
+    for name, kind in SIGNALS.items()
+    if not kind.attention and kind.about != "comparison"
+}
+
+KINDS: Final[dict[str, EvidenceKind]] = {
+    "cited": EvidenceKind(+1, "citation", says="cited in the answer"),
+    **_ATTENTION,
+    "dwell": EvidenceKind(+1, "reading", says="read"),
+    **{name: kind for name, kind in EXPLICIT.items() if kind.direction > 0},
+    "rating_high": EvidenceKind(+1, "explicit", says="rated 4 or more"),
+    "prefer_winner": EvidenceKind(+1, "explicit", says=SIGNALS["prefer"].phrase),
+    "reformulated": EvidenceKind(+1, "reformulation", says="useful after the question was put differently"),
+    "pre_reformulation": EvidenceKind(
         -1, "reformulation", "pre_reformulation", says="on top when the question had to be put differently"
     ),
-    "judged_llm": Kind(0, "judge", "judged", says="graded by an LLM judge"),
-    "judged_human": Kind(0, "", "judged", says="graded by a person"),
-    "bounce": Kind(-1, "reading", "bounce", says="opened and left right away"),
-    "passed_over": Kind(-1, "opening", "passed_over", says="shown and not opened"),
-    "prompted_not_cited": Kind(-1, "citation", "prompted_not_cited", says="in the prompt and not cited"),
-    "delete": Kind(-1, "explicit", "explicit_rejection", says="deleted from the results"),
-    "thumbs_down": Kind(-1, "explicit", "explicit_rejection", says="given a thumbs-down"),
-    "rating_low": Kind(-1, "explicit", "explicit_rejection", says="rated 1 or less"),
-    "prefer_loser": Kind(-1, "explicit", "explicit_rejection", says="lost against another chunk"),
+    "judged_llm": EvidenceKind(0, "judge", "judged", says="graded by an LLM judge"),
+    "judged_human": EvidenceKind(0, "", "judged", says="graded by a person"),
+    "bounce": EvidenceKind(-1, "reading", "bounce", says="opened and left right away"),
+    "passed_over": EvidenceKind(-1, "opening", "passed_over", says="shown and not opened"),
+    "prompted_not_cited": EvidenceKind(
+        -1, "citation", "prompted_not_cited", says="in the prompt and not cited"
+    ),
+    **{name: kind for name, kind in EXPLICIT.items() if kind.direction < 0},
+    "rating_low": EvidenceKind(-1, "explicit", "explicit_rejection", says="rated 1 or less"),
+    "prefer_loser": EvidenceKind(-1, "explicit", "explicit_rejection", says="lost against another chunk"),
 }

@@ -26,12 +26,13 @@ import pyarrow as pa
 from ibis import _
 
 from ragwheel.labels.engines.engine import RelationalEngine
-from ragwheel.labels.evidence.kinds import KINDS, STRATEGIES
+from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.learned import LabelModel, Thresholds
 from ragwheel.labels.model.pooling import lent
 from ragwheel.labels.model.statistics import mean_ranks, weighted_rows
 from ragwheel.labels.model.subject_caps import MICRO, THEIRS, of_people, scaled
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.strategies import STRATEGIES
 from ragwheel.labels.traces.exposure import Facts
 
 __all__ = [

@@ -12,6 +12,8 @@ from typing import Any, Final
 import ibis
 import numpy as np
 
+from ragwheel.labels.evidence.kinds import KINDS
+
 __all__ = [
     "BANDS",
     "CITATION",
@@ -26,15 +28,18 @@ __all__ = [
     "instrument_of",
 ]
 
+
+def _of_channel(channel: str) -> tuple[str, ...]:
+    return tuple(name for name, kind in KINDS.items() if kind.channel == channel)
+
+
 #: Kinds of each instrument; of the first two the last kind is the absence of the others.
-CITATION: Final = ("cited", "prompted_not_cited")
-OPENING: Final = ("click", "copy", "expand", "bookmark", "more_like_this", "passed_over")
-READING: Final = ("dwell", "bounce")
-EVENTS: Final = (
-    "thumbs_up", "rating_high", "prefer_winner", "delete", "thumbs_down", "rating_low", "prefer_loser",
-)  # fmt: skip
-FIXED: Final = ("reformulated", "pre_reformulation")
-JUDGE: Final = ("judged_llm",)
+CITATION: Final = _of_channel("citation")
+OPENING: Final = _of_channel("opening")
+READING: Final = _of_channel("reading")
+EVENTS: Final = _of_channel("explicit")
+FIXED: Final = _of_channel("reformulation")
+JUDGE: Final = _of_channel("judge")
 
 LAST_PLACE: Final = 11
 #: Upper ends of the bins of reading times, in seconds; longer ones are in the last bin.

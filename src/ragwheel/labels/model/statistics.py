@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import ibis
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from ibis import _
 
+from ragwheel.kinds import BUILT_IN
 from ragwheel.labels.model.cells import CITATION, READING, band_of, instrument_of
 from ragwheel.labels.model.fit import RANKS, Pairs
 from ragwheel.labels.model.learned import LabelModel
@@ -29,7 +31,7 @@ PAIR: Final = ("query_key", "chunk_version")
 NON_EVENTS: Final = ("prompted_not_cited", "passed_over")
 _ROWS: Final = 1_000_000  # that rates are learned from: those of the first query groups by key, a hash
 #: Of several things that a person did to a chunk the most telling one is learned from.
-_PRIORITY: Final = ("more_like_this", "expand", "click", "copy", "bookmark")
+_PRIORITY: Final = tuple(kind.name for kind in sorted(BUILT_IN, key=attrgetter("telling")) if kind.attention)
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,12 @@ from typing import Final
 
 from ragwheel.labels.negatives.chunk import GradedChunk
 from ragwheel.labels.policy import Negatives, Policy
+from ragwheel.labels.strategies import EXEMPT
 from ragwheel.labels.traces.text import jaccard, tokens
 
 __all__ = ["CHECKS", "vet"]
 
 #: Strategies that skip the similarity checks.
-_EXEMPT: Final = ("judged", "explicit_rejection", "outdated_version")
 #: Strategies in which nobody looked at the chunk: the retriever's own score is asked too.
 _UNSEEN: Final = ("prompted_not_cited",)
 
@@ -40,11 +40,11 @@ def _known_positive(chunk: GradedChunk, group: _Group) -> bool:
     """Relevant for this query (as another version or under another id) or for a near-identical one."""
     if chunk.text_id in group.elsewhere or any(chunk.text_id == known.text_id for known in group.positives):
         return True
-    return chunk.strategy not in _EXEMPT and any(chunk.key == known.key for known in group.positives)
+    return chunk.strategy not in EXEMPT and any(chunk.key == known.key for known in group.positives)
 
 
 def _near_copy(chunk: GradedChunk, group: _Group) -> bool:
-    if chunk.strategy in _EXEMPT:
+    if chunk.strategy in EXEMPT:
         return False
     words = tokens(chunk.text)
     return any(jaccard(words, tokens(known.text)) >= group.policy.near_copy for known in group.positives)

@@ -12,15 +12,10 @@ from ragwheel.labels.negatives.mining import Need, mine
 from ragwheel.labels.negatives.outdated import Older
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import Reason
+from ragwheel.labels.strategies import mined_reason
 
 __all__ = ["Finder"]
 
-_SAYS: Final = {
-    "outdated_version": "an older version of {0}, which is relevant",
-    "neighbour_category": "near the question in words, of another category than {0}",
-    "same_entity": "about the same thing as the question, and further from it than {0}",
-    "mined": "near the question in words, and further from it than {0}",
-}
 _POSITIVES: Final = 3
 
 
@@ -77,7 +72,7 @@ class Finder:
             direction=-1,
             n=1,
             subjects=0,
-            text=_SAYS[strategy].format(positive.chunk_id),
+            text=mined_reason(strategy, positive.chunk_id),
             retrieval_ids=(),
             turn_ids=(),
             signal_ids=(),

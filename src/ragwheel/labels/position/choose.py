@@ -9,9 +9,10 @@ from typing import Final
 import numpy as np
 from ibis import _
 
+from ragwheel.kinds import ATTENTION
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.cells import Floats
-from ragwheel.labels.position.counts import ATTENTION, Counts
+from ragwheel.labels.position.counts import Counts
 from ragwheel.labels.position.interventions import harvested, randomised
 from ragwheel.labels.position.ratios import pbm
 from ragwheel.labels.position.result import DEFAULT, Examination

@@ -9,14 +9,13 @@ import numpy as np
 import pyarrow as pa
 from ibis import _
 
+from ragwheel.kinds import ATTENTION
 from ragwheel.labels.position.cells import Cells, Ints
 from ragwheel.labels.position.interventions import Served, Swapped
 from ragwheel.labels.traces.exposure import Facts
 
-__all__ = ["ATTENTION", "RANKS", "Counts", "seen"]
+__all__ = ["RANKS", "Counts", "seen"]
 
-#: What a person does to a chunk that they looked at and liked the look of.
-ATTENTION: Final = ("click", "copy", "expand", "bookmark", "more_like_this")
 #: Ranks beyond this one are not estimated.
 RANKS: Final = 10
 _ROWS: Final = 2_000_000  # of counts, those of the first query groups by key, which is a hash
