@@ -19,7 +19,8 @@ def test_it_answers_and_gets_the_key(monkeypatch):
     with chat_server(lambda body: said(f" {body['model']} says hi ")) as (url, got):
         assert ChatEndpoint(url, "m1", "MY_KEY")(ASKED) == "m1 says hi"
     assert got[0]["path"] == "/v1/chat/completions"
-    assert got[0]["headers"]["Authorization"] == "Bearer secret-1"
+    headers = {name.lower(): value for name, value in got[0]["headers"].items()}
+    assert headers["authorization"] == "Bearer secret-1"
     assert got[0]["body"]["messages"] == ASKED
 
 

@@ -3,22 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
-from typing import Final
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
 
-from ragwheel.endpoints import (
-    ChatClient,
-    ChatFields,
-    Connection,
-    Endpoint,
-    HttpReply,
-    RequestFailed,
-    Retrying,
-    RetryPolicy,
-    read_completion,
-    run_sync,
-)
 from ragwheel.errors import EndpointError
+
+if TYPE_CHECKING:
+    from ragwheel.endpoints import ChatFields, Endpoint, HttpReply
 
 __all__ = ["ChatEndpoint"]
 
@@ -57,6 +48,8 @@ class ChatEndpoint:
     _accepted: list[ChatFields] = field(init=False, repr=False, compare=False, default_factory=list)
 
     def __post_init__(self) -> None:
+        from ragwheel.endpoints import ChatFields  # loads httpx, which the selector of examples does without
+
         self._endpoint()
         self._accepted.append(ChatFields(self.max_tokens, self.temperature))
 
@@ -67,6 +60,8 @@ class ChatEndpoint:
             ConfigurationError: the address is refused.
             EndpointError: the endpoint is down, slow, redirects, refuses, or answers with something else.
         """
+        from ragwheel.endpoints import RequestFailed, run_sync
+
         endpoint = self._endpoint()
         try:
             reply = run_sync(lambda: self._asked(endpoint, list(messages)))
@@ -79,6 +74,8 @@ class ChatEndpoint:
             ) from None
 
     def _endpoint(self) -> Endpoint:
+        from ragwheel.endpoints import Endpoint
+
         return Endpoint.from_environment(
             "llm",
             base_url=self.url,
@@ -88,15 +85,19 @@ class ChatEndpoint:
         )
 
     async def _asked(self, endpoint: Endpoint, messages: list[dict[str, str]]) -> HttpReply:
+        from ragwheel.endpoints import ChatClient, Connection, Retrying, RetryPolicy
+
         policy = RetryPolicy(timeout_s=self.timeout_s, retries=self.retries)
         async with Connection(endpoint, timeout_s=self.timeout_s, max_bytes=_MAX_BYTES) as connection:
-            chat = ChatClient(connection, replace(self._accepted[0]))
+            chat = ChatClient(connection, self._accepted[0])
             reply = await Retrying(policy).call(lambda: chat.complete(messages))
             self._accepted[0] = chat.fields
             return reply
 
 
 def _text(reply: HttpReply) -> str:
+    from ragwheel.endpoints import RequestFailed, read_completion
+
     completion = read_completion(reply.json())
     if completion is None:
         raise RequestFailed("did not answer as OpenAI's chat API does")
