@@ -21,8 +21,9 @@ from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport, Progress
 from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, load_assignment
-from ragwheel.datasets.writer import RowWriter, check_target, schemas, staging
+from ragwheel.datasets.writer import RowWriter, check_target, schemas
 from ragwheel.errors import DatasetError
+from ragwheel.files import replace_folder
 from ragwheel.labels.engines.engine import open_engine
 from ragwheel.labels.model.wording import model_warnings
 from ragwheel.labels.negatives import Encoder, vet
@@ -83,7 +84,7 @@ def build(
         labelled.encoder = encoder
         if not labelled.groups:
             raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
-        with staging(out) as folder:
+        with replace_folder(out) as folder:
             writer = _write_rows(folder, labelled, policy, options, decided, clock)
             if not sum(writer.counts["pairs"].values()):
                 raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))

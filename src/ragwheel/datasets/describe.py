@@ -13,7 +13,8 @@ from typing import Any, Final
 
 from ragwheel.datasets.formats import ALWAYS_BUILT
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
-from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums, file_digest
+from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums
+from ragwheel.files import sha256_of
 from ragwheel.labels.model.wording import channel_sentence
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.traces.read import StoreTables
@@ -180,7 +181,7 @@ def _infos(folder: Path, rows: Rows) -> str:
     lines = ["dataset_info:"]
     for name, counts in rows.items():
         if sum(counts.values()):
-            digests = [file_digest(path) for path in sorted((folder / name).glob("*.parquet"))]
+            digests = [sha256_of(path) for path in sorted((folder / name).glob("*.parquet"))]
             digest = sha256("".join(digests).encode()).hexdigest()
             of = ", ".join(f"{n} {split}" for split, n in counts.items())
             lines += [f"- config_name: {name}", f"  description: rows {of}; sha256 {digest}"]

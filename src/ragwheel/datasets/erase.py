@@ -29,8 +29,9 @@ from ragwheel.datasets.describe import recount_card
 from ragwheel.datasets.formats import write_formats
 from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.reading import count_written
-from ragwheel.datasets.writer import MANIFEST, checksums, staging
+from ragwheel.datasets.writer import MANIFEST, checksums
 from ragwheel.errors import DatasetError
+from ragwheel.files import replace_folder, replacing
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store.erase import Gone
 
@@ -128,7 +129,7 @@ def erase_from(folder: Path, scrub: Scrub, *, dry_run: bool = False) -> ErasedRo
             removed[config] += len(rows)
         known = _keys(folder / "splits.parquet")
         if not dry_run and (any(removed.values()) or not scrub.gone_keys.isdisjoint(known)):
-            with staging(folder) as fresh:
+            with replace_folder(folder) as fresh:
                 shutil.copytree(folder, fresh, dirs_exist_ok=True, symlinks=True)
                 _rewrite(fresh, manifest, condemned, scrub)
         found = () if dry_run else tuple(holders(_files(folder), scrub.needles))
@@ -225,26 +226,27 @@ def _rewrite(
 def _filter(path: Path, rows: set[int]) -> None:
     """Write a Parquet file again without some rows."""
     source, at = pq.ParquetFile(path), 0
-    fresh = path.with_name(path.name + ".fresh")
-    with source, pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out:
+    with (
+        replacing(path, private=True) as fresh,
+        source,
+        pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out,
+    ):
         for batch in source.iter_batches(_BATCH):
             keep = pa.array([n not in rows for n in range(at, at + batch.num_rows)], pa.bool_())
             if (kept := batch.filter(keep)).num_rows:
                 out.write_batch(kept)
             at += batch.num_rows
-    fresh.replace(path)
 
 
 def _filter_lines(path: Path, rows: set[int]) -> None:
     if not path.is_file():
         return
-    fresh = path.with_name(path.name + ".fresh")
     with (
+        replacing(path, private=True) as fresh,
         path.open(encoding="utf-8", newline="\n") as old,
         fresh.open("w", encoding="utf-8", newline="\n") as new,
     ):
         new.writelines(line for n, line in enumerate(old) if n not in rows)
-    fresh.replace(path)
 
 
 def _rewrite_provenance(
@@ -254,8 +256,11 @@ def _rewrite_provenance(
     source = pq.ParquetFile(path)
     places = {place: _Numbers(rows) for place, rows in condemned.items()}
     keys: dict[str, set[str]] = {split: set() for split in SPLITS}
-    fresh = path.with_name(path.name + ".fresh")
-    with source, pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out:
+    with (
+        replacing(path, private=True) as fresh,
+        source,
+        pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out,
+    ):
         for batch in source.iter_batches(_BATCH):
             kept = []
             for row in batch.to_pylist():
@@ -265,7 +270,6 @@ def _rewrite_provenance(
                     kept.append({**row, "row": number, "family": heirs.get(row["family"], row["family"])})
             if kept:
                 out.write_table(pa.Table.from_pylist(kept, source.schema_arrow))
-    fresh.replace(path)
     return {split: len(found) for split, found in keys.items()}
 
 

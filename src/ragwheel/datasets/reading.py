@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ragwheel.datasets.options import SPLITS
-from ragwheel.datasets.writer import LAYOUT, MANIFEST, file_digest
+from ragwheel.datasets.writer import LAYOUT, MANIFEST
 from ragwheel.errors import DatasetError
+from ragwheel.files import sha256_of
 
 __all__ = ["BuiltDataset", "count_written", "open_dataset"]
 
@@ -144,7 +145,7 @@ def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
         path = folder / name
         if not path.is_file():
             wrong["missing"].append(name)
-        elif path.suffix != ".md" and file_digest(path) != digest:
+        elif path.suffix != ".md" and sha256_of(path) != digest:
             wrong["changed"].append(name)
     told = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names)
     if told:

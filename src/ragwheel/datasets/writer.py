@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from hashlib import blake2b, sha256
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, TextIO
@@ -20,6 +17,7 @@ from ragwheel.datasets.assemble import Row
 from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.splits import Group
 from ragwheel.errors import DatasetError
+from ragwheel.files import sha256_of
 from ragwheel.labels.negatives import GradedChunk
 
 __all__ = [
@@ -29,9 +27,7 @@ __all__ = [
     "RowWriter",
     "check_target",
     "checksums",
-    "file_digest",
     "schemas",
-    "staging",
 ]
 
 MANIFEST: Final = "manifest.json"
@@ -246,36 +242,7 @@ def check_target(out: Path) -> bool:
     )
 
 
-@contextmanager
-def staging(out: Path) -> Iterator[Path]:
-    """A folder beside ``out`` that takes its place when the block ends well, and goes when it does not."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{out.name}.part-", dir=out.parent))
-    try:
-        yield folder
-        for path in (folder, *folder.rglob("*")):  # texts of the app's users: for their owner only
-            path.chmod(0o700 if path.is_dir() else 0o600)
-        if out.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{out.name}.old-", dir=out.parent))
-            out.rename(old / out.name)
-            folder.rename(out)
-            shutil.rmtree(old)
-        else:
-            folder.rename(out)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 def checksums(folder: Path) -> dict[str, str]:
     """SHA-256 of every file, by its path inside the folder."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): file_digest(path) for path in paths}
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file, in hex."""
-    digest = sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.errors import MissingExtra, ModelError
+from ragwheel.files import write_atomically
 
 __all__ = ["ABOUT", "FORMAT_VERSION", "TENSORS", "damaged", "read", "write"]
 
@@ -24,8 +24,10 @@ def write(folder: Path, tensors: Mapping[str, Any], about: Mapping[str, Any]) ->
     described = {"format": FORMAT, "format_version": FORMAT_VERSION, **about}
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _replace(folder / TENSORS, numpy_files.save(dict(tensors)))
-        _replace(folder / ABOUT, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode())
+        write_atomically(folder / TENSORS, numpy_files.save(dict(tensors)))
+        write_atomically(
+            folder / ABOUT, (json.dumps(described, indent=2, ensure_ascii=False) + "\n").encode()
+        )
     except OSError as error:
         raise ModelError(f"{folder}: the adapter cannot be written ({error.strerror or error})") from error
 
@@ -59,15 +61,6 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 def damaged(folder: Path, why: str) -> ModelError:
     """An error that says that the folder's files cannot be trusted."""
     return ModelError(f"{folder}: the adapter is damaged ({why}). Copy the folder again, or train it again.")
-
-
-def _replace(path: Path, data: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        beside.write_bytes(data)
-        beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _safetensors() -> Any:

@@ -7,7 +7,6 @@ all, so that an interrupted evaluation goes on where it was; the folder may be d
 from __future__ import annotations
 
 import os
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
@@ -16,6 +15,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from ragwheel.files import replacing
 
 __all__ = ["VectorCache", "cache_folder"]
 
@@ -92,13 +93,8 @@ class VectorCache:
         self.folder.mkdir(parents=True, exist_ok=True)
         name = blake2b(b"".join(keys), digest_size=16).hexdigest()
         packed = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, _WIDTH)
-        handle, part = tempfile.mkstemp(dir=self.folder, prefix=".part-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, keys=packed, vectors=vectors)
-            Path(part).replace(self.folder / f"{name}.npz")
-        finally:
-            Path(part).unlink(missing_ok=True)
+        with replacing(self.folder / f"{name}.npz", private=True) as part, part.open("wb") as file:
+            np.savez(file, keys=packed, vectors=vectors)
 
 
 def _key(text: str) -> bytes:

@@ -21,7 +21,6 @@ from typing import Any, Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ragwheel.datasets.writer import staging
 from ragwheel.errors import DatasetError
 from ragwheel.evaluate.collection import LABELS, Collection, Labels
 from ragwheel.evaluate.evaluation import Evaluation
@@ -29,6 +28,7 @@ from ragwheel.evaluate.measured import Comparison, Judged, Measured
 from ragwheel.evaluate.measures import MEASURES
 from ragwheel.evaluate.runs import write_qrels, write_run
 from ragwheel.evaluate.table import markdown, summary
+from ragwheel.files import replace_folder
 
 __all__ = [
     "MANIFEST",
@@ -51,7 +51,7 @@ def write_results(evaluation: Evaluation, collection: Collection, out: str | Pat
     """
     out = Path(out)
     check_results_folder(out)
-    with staging(out) as folder:
+    with replace_folder(out) as folder:
         pq.write_table(_table(evaluation), folder / "per_query.parquet", compression="zstd")
         (folder / "runs").mkdir()
         for place, (name, run) in enumerate(evaluation.runs.items()):

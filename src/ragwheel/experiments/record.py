@@ -8,9 +8,7 @@ The results have a seal of their own: a record whose results were edited is not 
 from __future__ import annotations
 
 import json
-import os
 import re
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
@@ -20,6 +18,7 @@ from typing import Any, Final, Literal
 
 from ragwheel.errors import ExperimentError
 from ragwheel.experiments.expectation import Expectation, Gap, Verdict
+from ragwheel.files import write_atomically
 
 __all__ = [
     "RECORD",
@@ -314,12 +313,4 @@ def _read(path: Path) -> Experiment:
 
 def _replace(path: Path, experiment: Experiment) -> None:
     text = json.dumps(_to_json(experiment), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    write_atomically(path, text, private=True, durable=True)

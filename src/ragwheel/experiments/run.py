@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -25,6 +23,7 @@ from ragwheel.experiments.documents import Cut, Place, Sources, cut, read_docume
 from ragwheel.experiments.expectation import Gap, Verdict, decide
 from ragwheel.experiments.record import Experiment, Result, Variant, read_experiment, write_experiment
 from ragwheel.experiments.settings import system_of
+from ragwheel.files import write_atomically
 
 __all__ = ["RunOptions", "run_experiment"]
 
@@ -273,10 +272,4 @@ def _file_name(name: str) -> str:
 
 def _keep(path: Path, values: Values) -> None:
     path.parent.mkdir(exist_ok=True)
-    handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(values, file)
-        Path(part).replace(path)
-    finally:
-        Path(part).unlink(missing_ok=True)
+    write_atomically(path, json.dumps(values), private=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets import Progress
 from ragwheel.errors import ConfigurationError, DatasetError
+from ragwheel.files import replacing
 from ragwheel.labels import graded
 from ragwheel.labels.graded import STAGES
 
@@ -157,13 +156,7 @@ def _replacing(out: Path) -> Iterator[Path]:
     """A file beside ``out`` that takes its name when the block ends well, and is removed when it does not."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)  # mode 0600
-        os.close(handle)
-        beside = Path(name)
-        try:
-            yield beside
-            beside.replace(out)
-        finally:
-            beside.unlink(missing_ok=True)
+        with replacing(out, private=True) as fresh:
+            yield fresh
     except OSError as exc:
         raise DatasetError(f"{out} cannot be written: {exc.strerror or exc}.") from exc

@@ -20,9 +20,9 @@ from urllib.parse import quote
 
 from ragwheel.datasets.formats.graded import document_id, several_sources
 from ragwheel.datasets.formats.lines import write_json_lines, write_lines
-from ragwheel.datasets.writer import staging
 from ragwheel.errors import ConfigurationError
 from ragwheel.exporting.write import check_new
+from ragwheel.files import replace_folder
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.store.connect import explain
@@ -57,7 +57,7 @@ def export_traces(db: str | Path, format: str, out: str | Path) -> dict[str, int
     out = Path(out)
     check_new(out)
     try:
-        with closing(open_store(db, require_traces=True)) as connection, staging(out) as folder:
+        with closing(open_store(db, require_traces=True)) as connection, replace_folder(out) as folder:
             connection.row_factory = sqlite3.Row
             return TRACE_WRITERS[format](connection, folder)
     except sqlite3.Error as exc:

@@ -7,8 +7,8 @@ from typing import Final
 
 from ragwheel.datasets import open_dataset
 from ragwheel.datasets.formats import EXPORT_FORMATS, write_formats
-from ragwheel.datasets.writer import staging
 from ragwheel.errors import DatasetError
+from ragwheel.files import replace_folder
 
 __all__ = ["DATASET_FORMATS", "check_new", "export_dataset"]
 
@@ -31,7 +31,7 @@ def export_dataset(dataset: str | Path, format: str, out: str | Path) -> dict[st
     """
     found, out = open_dataset(dataset), Path(out)
     check_new(out)
-    with staging(out) as folder:
+    with replace_folder(out) as folder:
         write_formats(found.folder, folder / "made", [format])
         for path in (folder / "made" / format).iterdir():
             path.rename(folder / path.name)

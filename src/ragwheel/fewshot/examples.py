@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,6 +12,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ragwheel.errors import DatasetError
+from ragwheel.files import write_atomically
 
 __all__ = ["FILE", "Example", "Group", "Library", "Retired", "example_id"]
 
@@ -144,13 +143,7 @@ class Library:
         data = msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
-            handle, beside = tempfile.mkstemp(prefix=f".{place.name}.", dir=place.parent)  # mode 0600
-            try:
-                with os.fdopen(handle, "wb") as out:
-                    out.write(data)
-                Path(beside).replace(place)
-            finally:
-                Path(beside).unlink(missing_ok=True)
+            write_atomically(place, data, private=True)
         except OSError as error:
             raise DatasetError(f"{place} cannot be written: {error.strerror or error}.") from error
         return place

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.errors import ModelError
+from ragwheel.files import write_atomically
 
 __all__ = [
     "MANIFEST",
@@ -115,8 +116,10 @@ def write_model_card(folder: str | Path, facts: ModelFacts) -> Path:
         "versions": {name: found for name in _VERSIONS if (found := _version(name))},
         "made_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
-    _replace(folder / "README.md", _card(facts))
-    _replace(folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n")
+    write_atomically(folder / "README.md", _card(facts))
+    write_atomically(
+        folder / MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False, default=str) + "\n"
+    )
     return folder / MANIFEST
 
 
@@ -152,12 +155,6 @@ def _version(distribution: str) -> str | None:
         return version(distribution)
     except PackageNotFoundError:
         return None
-
-
-def _replace(path: Path, text: str) -> None:
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, "utf-8")
-    part.replace(path)
 
 
 _TITLES: Final[Mapping[str, str]] = {

@@ -12,11 +12,11 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 from ragwheel.errors import ConfigurationError, MissingExtra, ModelError
+from ragwheel.files import sha256_of
 from ragwheel.models.card import MANIFEST, read_model_card
 
 if TYPE_CHECKING:
@@ -141,13 +141,10 @@ def model_identity(name_or_path: str | Path) -> str:
     folder = Path(place)
     if not folder.is_dir():
         return place
-    digest = sha256()
-    for path in sorted(folder.rglob("*")):
-        if path.suffix in {".safetensors", ".json", ".txt"} and path.is_file():
-            with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
-    return digest.hexdigest()
+    endings = {".safetensors", ".json", ".txt"}
+    return sha256_of(
+        *(path for path in sorted(folder.rglob("*")) if path.suffix in endings and path.is_file())
+    )
 
 
 def vectors_identity(name_or_path: str | Path, role: Literal["query", "document"]) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import ragwheel
 from ragwheel.errors import ConfigurationError
+from ragwheel.files import write_atomically
 from ragwheel.report import outcomes, sections
 from ragwheel.report.blocks import Section, joined
 from ragwheel.report.inputs import Inputs, ReportOptions, read_inputs
@@ -69,13 +68,7 @@ class Report:
         """
         path = Path(path)
         try:
-            handle, part = tempfile.mkstemp(dir=path.parent, prefix=".part-", suffix=".html")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    file.write(self.html())
-                Path(part).replace(path)
-            finally:
-                Path(part).unlink(missing_ok=True)
+            write_atomically(path, self.html(), private=True)
         except OSError as exc:
             raise ConfigurationError(
                 f"{path} cannot be written: {exc.strerror}. Name another: --out FILE.html"

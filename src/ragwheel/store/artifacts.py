@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from ragwheel.errors import ConfigurationError, RagwheelError, StoreLocked
+from ragwheel.errors import ConfigurationError, RagwheelError
 from ragwheel.journal import files
 from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.exclusive import exclusive
 from ragwheel.store.migrations import migrate
+from ragwheel.store.transactions import transaction
 
 __all__ = [
     "Artifact",
@@ -161,11 +163,10 @@ def _absolute(path: str | Path) -> str:
 def _writing(db: Path, timeout_s: float) -> Iterator[sqlite3.Connection]:
     """One transaction under the merge lock: whoever writes to the database takes it."""
     check_file(db, may_be_new=False)
-    with files.merge_lock(db, timeout_s=timeout_s) as ours:
-        if not ours:
-            raise StoreLocked(f"Another process has been merging into {db} for {timeout_s:g} s. Try again.")
-        with contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection:
-            migrate(connection)
-            connection.execute("BEGIN IMMEDIATE")
+    with (
+        exclusive(db, timeout_s=timeout_s),
+        contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection,
+    ):
+        migrate(connection)
+        with transaction(connection):
             yield connection
-            connection.execute("COMMIT")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.errors import StoreCorrupt, StoreError
+from ragwheel.files import sync
 from ragwheel.journal import files
 from ragwheel.store.connect import explain, open_store
 
@@ -62,9 +63,9 @@ def backup(
         fd = files.hold(partial)
         link = _registered(Path(db), partial)
         retrievals = _copy(source, partial, progress)
-        _sync(partial)
+        sync(partial)
         os.link(partial, to)  # unlike a rename, fails when somebody made it meanwhile
-        _sync(to.parent)
+        sync(to.parent)
     except (sqlite3.Error, OSError) as exc:
         raise explain(exc, to) from exc
     finally:
@@ -105,11 +106,3 @@ def _copy(source: sqlite3.Connection, to: Path, progress: Progress | None) -> in
     finally:
         target.close()
     return int(retrievals)
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

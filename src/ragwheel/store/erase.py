@@ -19,9 +19,11 @@ from typing import Final
 from ragwheel.errors import StoreError, StoreLocked
 from ragwheel.journal import files
 from ragwheel.store import erase_metadata, erase_proof, erase_rows
-from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.connect import check_file, connect
 from ragwheel.store.erase_rows import Gone, Removed, Selection
+from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
+from ragwheel.store.transactions import transaction
 
 __all__ = ["EraseReport", "Gone", "Reach", "Selection", "erase", "erase_selected", "prune"]
 
@@ -155,29 +157,16 @@ def prune(
 def _opened(db: Path, timeout_s: float, *, dry_run: bool) -> Iterator[sqlite3.Connection]:
     """The database with the journal merged into it and emptied, for as long as nobody else may write."""
     check_file(db, may_be_new=bool(files.segments(db)))
-    try:
-        with files.merge_lock(db, timeout_s=timeout_s) as ours:
-            if not ours:
-                raise StoreLocked(
-                    f"Another process has been merging into {db} for more than {timeout_s:g} s. Try again; "
-                    f"if it never ends, see who it is: fuser {db}.segments/merge.lock"
-                )
-            Merger(db, busy_s=timeout_s).merge(drain=not dry_run)
-            if not dry_run:
-                for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
-                    path.unlink()
-            connection = connect(db, write=True, timeout_s=timeout_s)
-            try:
-                connection.create_function("REGEXP", 2, _matches, deterministic=True)
-                connection.execute("PRAGMA secure_delete = ON")
-                connection.execute("PRAGMA temp_store = FILE")
-                yield connection
-            finally:
-                connection.close()
-    except sqlite3.Error as exc:
-        raise explain(exc, db) from exc
-    except OSError as exc:
-        raise explain(exc, files.segment_folder(db)) from exc
+    with exclusive(db, timeout_s=timeout_s):
+        Merger(db, busy_s=timeout_s).merge(drain=not dry_run)
+        if not dry_run:
+            for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
+                path.unlink()
+        with contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection:
+            connection.create_function("REGEXP", 2, _matches, deterministic=True)
+            connection.execute("PRAGMA secure_delete = ON")
+            connection.execute("PRAGMA temp_store = FILE")
+            yield connection
 
 
 def _matches(pattern: str, text: str | None) -> bool:
@@ -186,15 +175,9 @@ def _matches(pattern: str, text: str | None) -> bool:
 
 @contextlib.contextmanager
 def _erasing(connection: sqlite3.Connection, *, dry_run: bool = False) -> Iterator[None]:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection, commit=not dry_run):
         yield
         connection.execute("DELETE FROM _merge")  # row ids that mergers remember hold no longer
-        connection.execute("ROLLBACK" if dry_run else "COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
 
 
 def _prune_before(connection: sqlite3.Connection, cutoff_ns: int, *, dry_run: bool = False) -> EraseReport:

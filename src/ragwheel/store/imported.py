@@ -16,13 +16,13 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from ragwheel.errors import StoreLocked
-from ragwheel.journal import files
 from ragwheel.journal.records import RETRIEVAL, SIGNAL, TURN, Retrieval, Signal, TurnRecord
-from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.connect import check_file, connect
+from ragwheel.store.exclusive import exclusive
 from ragwheel.store.judging import JudgmentWriter
 from ragwheel.store.merge import Merger
 from ragwheel.store.rows import Batch, Numbers, Segment, text_hash, to_json
+from ragwheel.store.transactions import transaction
 
 __all__ = ["NO_TEXT", "RankedChunk", "StoredRanking", "TraceWriter", "WriteOutcome", "writing_traces"]
 
@@ -250,28 +250,12 @@ def writing_traces(db: str | Path, counts: Counter[str], *, timeout_s: float = 6
     """
     path = Path(db)
     check_file(path, may_be_new=True)
-    try:
-        with files.merge_lock(path, timeout_s=timeout_s) as ours:
-            if not ours:
-                raise StoreLocked(
-                    f"Another process has been writing to {path} for more than {timeout_s:g} s. Try again; "
-                    f"if it never ends, see who it is: fuser {path}.segments/merge.lock"
-                )
-            Merger(path, busy_s=timeout_s).merge()
-            with contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    writer = TraceWriter(connection)
-                    yield writer
-                    writer.finish()
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-                if writer.unstorable:
-                    counts["records that could not be stored"] += writer.unstorable
-    except sqlite3.Error as exc:
-        raise explain(exc, path) from exc
-    except OSError as exc:
-        raise explain(exc, files.segment_folder(path)) from exc
+    with exclusive(path, timeout_s=timeout_s):
+        Merger(path, busy_s=timeout_s).merge()
+        with contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection:
+            writer = TraceWriter(connection)
+            with transaction(connection):
+                yield writer
+                writer.finish()
+            if writer.unstorable:
+                counts["records that could not be stored"] += writer.unstorable

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ragwheel.errors import JudgmentError, StoreLocked
+from ragwheel.errors import JudgmentError
 from ragwheel.journal import files
-from ragwheel.store.connect import check_file, connect, explain
+from ragwheel.store.connect import check_file, connect
+from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
 from ragwheel.store.rows import text_hash, to_json
+from ragwheel.store.transactions import transaction
 
 __all__ = ["EvalsetUse", "JudgmentRow", "JudgmentWriter", "Outcome", "writing_judgments"]
 
@@ -149,24 +151,10 @@ def writing_judgments(
     """
     path = Path(db)
     check_file(path, may_be_new=create or bool(files.segments(path)))
-    try:
-        with files.merge_lock(path, timeout_s=timeout_s) as ours:
-            if not ours:
-                raise StoreLocked(
-                    f"Another process has been writing to {path} for more than {timeout_s:g} s. Try again; "
-                    f"if it never ends, see who it is: fuser {path}.segments/merge.lock"
-                )
-            Merger(path, busy_s=timeout_s).merge()
-            with contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                try:
-                    yield JudgmentWriter(connection)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
-                    raise
-    except sqlite3.Error as exc:
-        raise explain(exc, path) from exc
-    except OSError as exc:
-        raise explain(exc, files.segment_folder(path)) from exc
+    with exclusive(path, timeout_s=timeout_s):
+        Merger(path, busy_s=timeout_s).merge()
+        with (
+            contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection,
+            transaction(connection),
+        ):
+            yield JudgmentWriter(connection)

@@ -28,6 +28,7 @@ from ragwheel.store.quarantine import is_confirmed_damage, move_aside
 from ragwheel.store.rows import Numbers, Segment
 from ragwheel.store.secret import keep_secret
 from ragwheel.store.segment import SegmentMerge, finish
+from ragwheel.store.transactions import transaction
 
 __all__ = ["MergeReport", "Merger", "merge_journal"]
 
@@ -201,19 +202,16 @@ class Merger:
     @contextlib.contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Iterator[Numbers]:
         """A transaction; rolled back, what was learnt in it is forgotten with everything else."""
-        connection.execute("BEGIN IMMEDIATE")
         token = os.urandom(8)
         try:
-            connection.execute("INSERT INTO _merge (token) VALUES (?)", (token,))
-            connection.execute(
-                "DELETE FROM _merge WHERE id <= (SELECT max(id) FROM _merge) - ?", (REMEMBERED_MERGES,)
-            )
-            yield self._numbers
-            connection.execute("COMMIT")
+            with transaction(connection):
+                connection.execute("INSERT INTO _merge (token) VALUES (?)", (token,))
+                connection.execute(
+                    "DELETE FROM _merge WHERE id <= (SELECT max(id) FROM _merge) - ?", (REMEMBERED_MERGES,)
+                )
+                yield self._numbers
         except BaseException:
             self._forget()
-            if connection.in_transaction:  # SQLite rolls back by itself on a full disk or an I/O error
-                connection.execute("ROLLBACK")
             raise
         self._token = token
 

@@ -23,6 +23,7 @@ from ragwheel.store.schema import (
     TABLES,
     VIEWS,
 )
+from ragwheel.store.transactions import transaction
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
 
@@ -94,17 +95,11 @@ def migrate(connection: sqlite3.Connection) -> bool:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version >= SCHEMA_VERSION:
         return False
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         for step in STEPS[version:]:
             step(connection)
         for name in re.findall(r"CREATE VIEW (\w+)", VIEWS):
             connection.execute(f"DROP VIEW IF EXISTS {name}")
         _run(connection, VIEWS)
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:  # SQLite rolls back by itself on a full disk or an I/O error
-            connection.execute("ROLLBACK")
-        raise
     return True

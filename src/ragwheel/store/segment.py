@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from ragwheel.journal import frames
 from ragwheel.journal.frames import Frame
 from ragwheel.store.rows import Batch
+from ragwheel.store.transactions import transaction
 
 if TYPE_CHECKING:
     from ragwheel.store.merge import Merger
@@ -129,13 +130,7 @@ class SegmentMerge:
 def finish(connection: sqlite3.Connection, name: str) -> None:
     """Note that all of an orphan is in the database; rows of those finished long ago are folded into one."""
     now_ns = time.time_ns()
-    connection.execute("BEGIN IMMEDIATE")
-    try:
+    with transaction(connection):
         connection.execute(_FINISH, (name, now_ns))
         connection.execute(_SUM_UP, (EARLIER, now_ns - FORGET_NS))
         connection.execute("DELETE FROM _segment WHERE finished AND updated_ns < ?", (now_ns - FORGET_NS,))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ragwheel.datasets.writer import staging
+from ragwheel.files import replace_folder
 from ragwheel.models.card import ModelFacts, Subjects, hashed_subjects, write_model_card
 from ragwheel.models.loading import licence_of, quiet
 from ragwheel.store import open_store
@@ -128,7 +128,7 @@ def gather_facts(  # noqa: PLR0913 - a card has as many sources
 
 def save(model: Any, out: Path, facts: ModelFacts, *, dataset: BuiltDataset, db: Path | None) -> None:
     """Write the folder whole or not at all, and tell the store that it exists."""
-    with quiet(), staging(out) as folder:
+    with quiet(), replace_folder(out) as folder:
         model.save_pretrained(str(folder), create_model_card=False)
         write_model_card(folder, facts)
     if db is not None and db.is_file():

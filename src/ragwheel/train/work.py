@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Any, Final
 
 from ragwheel.errors import TrainingError
+from ragwheel.files import replacing, sync, write_atomically
 from ragwheel.models.card import MANIFEST
 
 __all__ = ["WEIGHTS", "Work", "is_main_process"]
@@ -164,9 +165,8 @@ class Work:
             found = {**self.evaluations(), step: value}
             if value > max((other for at, other in found.items() if at != step), default=-1.0):
                 best = self.best_weights(step)
-                part = best.with_suffix(".part")
-                shutil.copyfile(checkpoint / WEIGHTS, part)
-                part.replace(best)
+                with replacing(best) as part:
+                    shutil.copyfile(checkpoint / WEIGHTS, part)
             self.write("evaluations.json", {str(at): found[at] for at in sorted(found)})
         self._sync(checkpoint)
         (checkpoint / _COMPLETE).touch()
@@ -177,18 +177,12 @@ class Work:
 
     def write(self, name: str, values: Mapping[str, Any]) -> None:
         """A JSON file, written beside its place and renamed."""
-        part = self.folder / f".{name}.part"
-        part.write_text(json.dumps(values, indent=1) + "\n", "utf-8")
-        part.replace(self.folder / name)
+        write_atomically(self.folder / name, json.dumps(values, indent=1) + "\n")
 
     @staticmethod
     def _sync(folder: Path) -> None:
         for path in folder.iterdir():
-            handle = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+            sync(path)
 
 
 def is_main_process() -> bool:

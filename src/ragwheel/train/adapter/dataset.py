@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ragwheel.datasets import open_dataset
-from ragwheel.datasets.writer import staging
 from ragwheel.errors import MissingExtra, ModelError
+from ragwheel.files import replace_folder
 from ragwheel.models.card import MANIFEST, ModelFacts, write_model_card
 from ragwheel.models.loading import licence_of
 from ragwheel.store.artifacts import register_artifact
@@ -97,7 +97,7 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
         options=options, base=encoder.name, progress=progress,
     )  # fmt: skip
     facts = _facts(opened, fit, options, encoder.name, Path(db) if db is not None else None)
-    with staging(out) as folder:
+    with replace_folder(out) as folder:
         if options.side == "both":
             save_two_sided(folder, str(embed), fit.adapter.maps[0])
         else:
