@@ -19,6 +19,7 @@ The offline half (``ragwheel.datasets`` and the command line) turns that into tr
 
 from __future__ import annotations
 
+from ragwheel._version import __version__
 from ragwheel.capture import overfetch
 from ragwheel.capture.context import current_turn, last_retrieval
 from ragwheel.capture.explore import explore
@@ -31,8 +32,6 @@ from ragwheel.errors import ConfigurationError, OverfetchRefused, RagwheelError
 from ragwheel.host.clients import reads
 from ragwheel.kinds import SignalKind, signal_kind
 from ragwheel.runtime import Runtime, Stats, configure, flush, shutdown, stats
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ConfigurationError",

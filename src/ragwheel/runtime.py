@@ -324,7 +324,7 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
     Raises:
         ConfigurationError: a setting cannot be used.
     """
-    from ragwheel import __version__
+    from ragwheel._version import __version__
     from ragwheel.settings import load
 
     global _active, _hooks_set

@@ -22,9 +22,7 @@ __all__ = [
     "EVALUATION_SCORE",
     "EVENT_ID",
     "EXPLORED",
-    "EXPLORED_FLAG",
     "FEWSHOT_EXAMPLES",
-    "FEWSHOT_FLAG",
     "FLAGS",
     "INPUT_VALUE",
     "IN_RANKS",
@@ -48,7 +46,6 @@ __all__ = [
     "SIGNAL_VALUE",
     "SUBJECT",
     "TEAMS",
-    "TEAMS_FLAG",
     "TOP_K",
     "TURN_ID",
     "TURN_PROMPTED",
@@ -87,15 +84,12 @@ CAPTURE_K: Final = "ragwheel.capture_k"
 N_RETURNED: Final = "ragwheel.returned"  # chunks given to the app; higher ranks are `logged`
 IN_RANKS: Final = "ragwheel.rerank.in_ranks"  # rank each chunk had before, 0: unknown
 TEAMS: Final = "ragwheel.interleave.teams"  # a letter per rank: o old, n new, - neither's credit
-TEAMS_FLAG: Final = "interleaved: "  # the flag that says the same in the store
 EXPLORED: Final = "ragwheel.explore.moves"  # probability of a swap, a letter per rank: - stayed, u up, d down
-EXPLORED_FLAG: Final = "explored: "  # the flag that says the same in the store
 FLAGS: Final = "ragwheel.flags"  # what could not be recorded as it was
 TURN_REVISION: Final = "ragwheel.turn.revision"  # a turn may be exported more than once: the highest counts
 TURN_PROMPTED: Final = "ragwheel.turn.prompted"  # JSON [[span id of the retrieval, rank], …], prompt order
 TURN_SHOWN: Final = "ragwheel.turn.shown"  # likewise
 FEWSHOT_EXAMPLES: Final = "ragwheel.fewshot.example_ids"  # the few-shot examples in the prompt
-FEWSHOT_FLAG: Final = "fewshot: "  # the flag that says the same in the store, ids with blanks between
 TURN_REASONING: Final = "ragwheel.turn.reasoning"  # what the app says the answer was thought out from
 CITATIONS: Final = "ragwheel.turn.citations"  # JSON [{"marker", "retrieval", "rank", "chunk", …}]
 SIGNAL_KIND: Final = "ragwheel.signal.kind"

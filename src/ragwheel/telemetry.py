@@ -28,6 +28,7 @@ from opentelemetry.util.types import AttributeValue
 from ragwheel import semconv as sc
 from ragwheel.errors import ConfigurationError
 from ragwheel.export_queue import ExportQueue, within
+from ragwheel.flags import examples_of, exploration_of, teams_of
 from ragwheel.guard import guard
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord
 from ragwheel.kinds import evaluation_score, unit_of
@@ -203,6 +204,7 @@ def retrieval_span(
 ) -> ReadableSpan:
     """The span ``retrieval {source}`` or ``rerank {source}`` of a record."""
     operation = "rerank" if record.kind == 1 else "retrieval"
+    explored = exploration_of(record.flags)
     found: dict[str, AttributeValue | None] = {
         sc.KIND: "RERANKER" if record.kind == 1 else "RETRIEVER",
         sc.OPERATION: operation,
@@ -217,16 +219,11 @@ def retrieval_span(
         sc.QUERY: record.query if content else None,
         sc.TURN_ID: None if record.turn_id is None else record.turn_id.hex(),
         sc.OUTER_ID: None if record.outer_id is None else record.outer_id.hex(),
-        sc.TEAMS: _flagged(record, sc.TEAMS_FLAG),
-        sc.EXPLORED: _flagged(record, sc.EXPLORED_FLAG),
+        sc.TEAMS: teams_of(record.flags),
+        sc.EXPLORED: None if explored is None else str(explored),
         sc.IN_RANKS: None if record.in_ranks is None else tuple(rank or 0 for rank in record.in_ranks),
     }
     return _span(f"{operation} {record.source}", record, found, resource)
-
-
-def _flagged(record: Retrieval, head: str) -> str | None:
-    """The rest of the flag that begins like this."""
-    return next((flag[len(head) :] for flag in record.flags if flag.startswith(head)), None)
 
 
 def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
@@ -240,10 +237,7 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
         sc.TURN_REVISION: record.revision,
         sc.TURN_PROMPTED: None if record.prompted is None else json.dumps(record.prompted),
         sc.TURN_SHOWN: None if record.shown is None else json.dumps(record.shown),
-        sc.FEWSHOT_EXAMPLES: next(
-            (tuple(f[len(sc.FEWSHOT_FLAG) :].split()) for f in record.flags if f.startswith(sc.FEWSHOT_FLAG)),
-            None,
-        ),
+        sc.FEWSHOT_EXAMPLES: examples_of(record.flags),
     }
     return _span(f"turn {record.app}".rstrip(), record, found, resource)
 
@@ -334,7 +328,7 @@ def _given(found: dict[str, AttributeValue | None]) -> Attributes:
 
 
 def _instrumentation() -> tuple[str, str]:
-    from ragwheel import __version__
+    from ragwheel._version import __version__
 
     return "ragwheel", __version__
 

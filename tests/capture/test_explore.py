@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import ragwheel
-from ragwheel.capture.explore import adjacent_swaps, moves_in
+from ragwheel.capture.explore import adjacent_swaps
 from ragwheel.errors import ConfigurationError
+from ragwheel.flags import exploration_of, flags_of
 from ragwheel.guard import guard
 from ragwheel.store import open_store
 
@@ -74,7 +75,7 @@ def test_the_flag_says_what_moved_and_how_likely_that_was(db):
     )
     assert {row[:4] for row in rows} == {("kb", "explored", "v2", 4)}
     for (*_, flags), ids in zip(rows, served, strict=True):
-        probability, moves = moves_in(flags)
+        probability, moves = exploration_of(flags_of(flags))
         assert probability == 0.5
         bases = [place + {"-": 0, "u": 1, "d": -1}[move] for place, move in enumerate(moves)]
         assert "".join("abcd"[base] for base in bases) == ids
@@ -170,4 +171,4 @@ def test_what_cannot_work_is_refused_at_once(make):
 
 @pytest.mark.parametrize("flags", [None, "[]", '["interleaved: on"]', '["not explored: 1"]'])
 def test_other_flags_say_nothing_of_moves(flags):
-    assert moves_in(flags) == (None, None)
+    assert exploration_of(flags_of(flags)) is None

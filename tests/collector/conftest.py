@@ -12,8 +12,7 @@ import httpx
 import pytest
 
 import ragwheel
-from ragwheel import collector
-from ragwheel.capture import handles
+from ragwheel import collector, handles
 from ragwheel.collector.server import PatientProtocol
 from ragwheel.store import open_store
 from ragwheel.testing.serving import served

@@ -18,8 +18,7 @@ import httpx
 import pytest
 
 import ragwheel
-from ragwheel import collector
-from ragwheel.capture import handles
+from ragwheel import collector, handles
 from ragwheel.collector.bodies import BadBody, check_depth, unpack
 from ragwheel.collector.limits import Buckets, network
 from ragwheel.journal import writer

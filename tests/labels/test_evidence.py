@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ragwheel.capture.handles import Target, make
+from ragwheel.handles import Target, make
 
 QUERY = "how do I rotate a log file?"
 

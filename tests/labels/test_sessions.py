@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragwheel.capture.handles import BadHandle, Target, make, parse, peek
+from ragwheel.handles import BadHandle, Target, make, parse, peek
 from ragwheel.labels.evidence.collect import collect, described
 from ragwheel.labels.evidence.sessions import Scorer, rarity
 from ragwheel.labels.traces.exposure import facts

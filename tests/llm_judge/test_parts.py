@@ -120,7 +120,7 @@ def test_the_command_judges_estimates_and_says_what_is_wrong(store):
     with serving(answer=honest) as (stub, endpoint):
         env = {"RAGWHEEL_JUDGE_URL": endpoint.base_url, "RAGWHEEL_JUDGE_MODEL": "a-model"}
         told = invoke("--db", store.path, "--dry-run", "--price-in", 1, **env)
-        assert "26 requests, 0 answered already" in told.output
+        assert "27 requests, 0 answered already" in told.output
         assert stub.seen == []
         done = invoke("--db", store.path, "--limit", 6, "--json", **env)
         assert json.loads(done.stdout)["written"] == 6

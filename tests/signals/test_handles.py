@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragwheel.capture import handles
-from ragwheel.capture.handles import BadHandle, Target, make, parse
+from ragwheel import handles
+from ragwheel.handles import BadHandle, Target, make, parse
 
 OLD, NEW = "old:" + "ab" * 32, "new-1:" + "cd" * 16
 SPAN, TRACE = bytes(range(8)), bytes(range(16))

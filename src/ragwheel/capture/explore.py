@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 import random
 from collections.abc import Sequence
 from typing import Any, Final
@@ -25,10 +24,10 @@ from ragwheel.capture.context import last_retrieval
 from ragwheel.capture.interleave import begin, searching
 from ragwheel.capture.recorder import RERANK, NotRecorded, Retrieval
 from ragwheel.errors import ConfigurationError
+from ragwheel.flags import Exploration
 from ragwheel.guard import guard
-from ragwheel.semconv import EXPLORED_FLAG
 
-__all__ = ["adjacent_swaps", "explore", "moves_in"]
+__all__ = ["adjacent_swaps", "explore"]
 
 _MOST_MOVES: Final = 80  # letters in the flag
 _MOST: Final = 0.5  # more would serve the retriever's own order less often than another
@@ -105,17 +104,6 @@ def adjacent_swaps(n: int, probability: float, coin: random.Random) -> tuple[lis
     return order, "".join(moves)
 
 
-def moves_in(flags: str | None) -> tuple[float | None, str | None]:
-    """The probability and the letters in a retrieval's flags, a JSON array of words; None without them."""
-    if flags is None or EXPLORED_FLAG not in flags:
-        return None, None
-    for flag in json.loads(flags):
-        if flag.startswith(EXPLORED_FLAG):
-            probability, _, moves = flag[len(EXPLORED_FLAG) :].partition(" ")
-            return float(probability), moves
-    return None, None
-
-
 class _Trial:
     """One call: ``served`` is the retriever's result as it comes in, and what to serve after the block."""
 
@@ -141,7 +129,7 @@ class _Trial:
             guard.count("exploring: not a list")
             return given
         order, moves = adjacent_swaps(len(given), self._probability, self._coin)
-        self._span.flag(f"{EXPLORED_FLAG}{self._probability!r} {moves[:_MOST_MOVES]}")
+        self._span.flag(Exploration(self._probability, moves[:_MOST_MOVES]).flag)
         return type(given)(given[place] for place in order) if "u" in moves else given
 
 

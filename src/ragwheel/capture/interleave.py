@@ -20,9 +20,9 @@ from ragwheel import runtime
 from ragwheel.capture.context import enclosing_spans
 from ragwheel.capture.recorder import NOT_RECORDED, RETRIEVAL, NotRecorded, Retrieval
 from ragwheel.errors import ConfigurationError
+from ragwheel.flags import teams_flag
 from ragwheel.guard import guard, is_interrupt
 from ragwheel.host.columns import identity
-from ragwheel.semconv import TEAMS_FLAG
 
 __all__ = ["begin", "interleave", "searching", "team_draft"]
 
@@ -161,7 +161,7 @@ class _Mix:
             return self.old
         k = len(self.old) if self._k is None else self._k
         served, teams = team_draft(self.old, self.new, k, lambda: _draw.random() < 0.5)
-        self._span.flag(TEAMS_FLAG + teams[:_MOST_TEAMS])
+        self._span.flag(teams_flag(teams[:_MOST_TEAMS]))
         return served if isinstance(self.old, list) else tuple(served)
 
     def guarded(self) -> _Guarded:

@@ -7,8 +7,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-from ragwheel import runtime
-from ragwheel.capture import handles
+from ragwheel import handles, runtime
 from ragwheel.capture.context import enclosing_spans, origin, running, the_last
 from ragwheel.guard import guard
 from ragwheel.host import safe

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from ragwheel import runtime
-from ragwheel.capture import handles
+from ragwheel import handles, runtime
 from ragwheel.capture.context import current_turn
 from ragwheel.capture.recorder import Retrieval, ids_of
 from ragwheel.capture.remarks import reason_code, remark

@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable
 from types import FrameType, TracebackType
 from typing import Any, Final, ParamSpec, TypeVar
 
-from ragwheel import runtime
-from ragwheel.capture import handles, scopes
+from ragwheel import handles, runtime
+from ragwheel.capture import scopes
 from ragwheel.capture.bound import bound
 from ragwheel.capture.context import current_turn, origin
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.citations import Candidate, extract
+from ragwheel.flags import examples_flag
 from ragwheel.guard import guard
 from ragwheel.host import safe
 from ragwheel.host.certainty import ITERATOR
@@ -23,7 +24,6 @@ from ragwheel.host.items import plain_id
 from ragwheel.host.results import objects_in
 from ragwheel.ids import new_span_id
 from ragwheel.journal import records
-from ragwheel.semconv import FEWSHOT_FLAG
 
 __all__ = ["Turn", "turn"]
 
@@ -160,7 +160,7 @@ class Turn:
             good = [id for id in ids if id is not None and _EXAMPLE_ID.fullmatch(id)]
             if len(good) < len(ids):
                 self._flags["bad_example_id"] = None
-            self._examples = (FEWSHOT_FLAG + " ".join(dict.fromkeys(good)),) if good else ()
+            self._examples = (examples_flag(good),) if good else ()
             if not self._open and self._revision:  # said after the turn was written for the last time
                 self._write()
 

@@ -60,7 +60,7 @@ class Base:
         return event_id if self._delivery.submit(signal) else None
 
     def _http_settings(self) -> dict[str, Any]:
-        from ragwheel import __version__
+        from ragwheel._version import __version__
 
         return {
             "timeout": self.options.timeout_s,

@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from ragwheel.capture import handles
+from ragwheel import handles
 from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.collector.wire import BadItem, Item
 from ragwheel.host import safe

@@ -55,7 +55,7 @@ class Source:
         return found
 
     def _second(self) -> Runtime:
-        from ragwheel import __version__
+        from ragwheel._version import __version__
         from ragwheel.settings import load
 
         self._own = Runtime(load({"db": self._db, "signing_keys": self._keys}), __version__)

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ragwheel import handles
 from ragwheel import semconv as sc
-from ragwheel.capture import handles
 from ragwheel.collector.otlp import Span
 from ragwheel.host import safe
 from ragwheel.journal.records import Retrieval, Signal, TurnRecord

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-import ragwheel
+from ragwheel._version import __version__
 from ragwheel.errors import DatasetError
 from ragwheel.labels.traces.read import (
     CHUNK_WITH_TEXT,
@@ -95,7 +95,7 @@ def export_parquet(db: str | Path, dest: str | Path, *, progress: Progress | Non
             written += len(changed)
         manifest = {
             "made_by": "ragwheel",
-            "ragwheel": ragwheel.__version__,
+            "ragwheel": __version__,
             "format": FORMAT,
             "database": Path(db).name,
             **totals(connection),

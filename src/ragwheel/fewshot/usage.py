@@ -11,9 +11,9 @@ from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot.build import as_built, build
 from ragwheel.fewshot.examples import Example, Library, Retired
 from ragwheel.fewshot.options import FewshotOptions, Progress
+from ragwheel.flags import EXAMPLES_PREFIX
 from ragwheel.offline.answers import read_turns
 from ragwheel.offline.reading import reading, rows
-from ragwheel.semconv import FEWSHOT_FLAG
 
 __all__ = ["Rotation", "RotationOptions", "Usage", "rotate", "usage"]
 
@@ -184,7 +184,7 @@ def _renewed(db: str | Path) -> set[str]:
 def _used(db: str | Path) -> list[tuple[str, int, set[str]]]:
     """Turns with examples: id, time, and the examples' ids."""
     with reading(db) as connection:
-        found = rows(connection, USED, FEWSHOT_FLAG)
+        found = rows(connection, USED, EXAMPLES_PREFIX)
     return [(row["turn_id"], row["start_ns"], set(row["examples"].split())) for row in found]
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Final
 
-from ragwheel.capture import handles
+from ragwheel import handles
 from ragwheel.host import safe
 from ragwheel.importing.keys import other_key, turn_key
 from ragwheel.importing.records import Feedback

@@ -69,11 +69,11 @@ def mixed(asks: Sequence[Ask]) -> tuple[list[Ask], frozenset[Ask]]:
     """Return all questions with canaries among them, and the set of the canaries.
 
     A canary follows the first of every :data:`BATCH` questions; a run of few questions has
-    :data:`MIN_CANARIES` at its start.
+    further ones at its start, :data:`MIN_CANARIES` in all.
     """
     positions = set(range(0, len(asks), BATCH))
-    if len(positions) < MIN_CANARIES:
-        positions |= set(range(min(MIN_CANARIES, len(asks))))
+    missing = max(MIN_CANARIES - len(positions), 0)
+    positions.update([position for position in range(len(asks)) if position not in positions][:missing])
     mixture: list[Ask] = []
     canaries: list[Ask] = []
     for position, ask in enumerate(asks):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ragwheel.capture.handles import BadHandle, peek
 from ragwheel.errors import RagwheelError
+from ragwheel.handles import BadHandle, peek
 from ragwheel.store.artifacts import Artifact, descendants, list_artifacts, mark_erased, read_artifacts
 from ragwheel.store.erase import EraseReport, Gone, Selection, erase_selected
 

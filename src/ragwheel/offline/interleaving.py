@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ragwheel.errors import StoreEmpty
+from ragwheel.flags import TEAMS_PREFIX, teams_of
 from ragwheel.kinds import FAVOURABLE
 from ragwheel.offline.reading import reading, rows
-from ragwheel.semconv import TEAMS_FLAG
 
 __all__ = ["Interleaving", "interleaving"]
 
@@ -105,9 +105,9 @@ _FAILED: Final = """
 SELECT count(*) FROM retrievals, json_each(flags) f
  WHERE retriever = ? AND f.value LIKE 'interleave_failed%'
 """
-_SERVED: Final = """
+_SERVED: Final = f"""
 SELECT retrieval_id, turn_id, coalesce(user_id, session_id, turn_id, retrieval_id) AS person, f.value AS teams
-  FROM retrievals, json_each(flags) f WHERE retriever = ? AND f.value LIKE 'interleaved: %'
+  FROM retrievals, json_each(flags) f WHERE retriever = ? AND f.value LIKE '{TEAMS_PREFIX}%'
 """
 _CHUNKS: Final = "SELECT rank, source, chunk_id FROM impressions WHERE retrieval_id = ?"
 _ACTS: Final = """
@@ -140,7 +140,7 @@ def _turns(connection: sqlite3.Connection, name: str) -> list[_Turn]:
         people[turn] = served["person"]
         if turn not in acted:
             continue
-        teams = dict(enumerate(served["teams"][len(TEAMS_FLAG) :], 1))
+        teams = dict(enumerate(teams_of([served["teams"]]) or "", 1))
         for row in rows(connection, _CHUNKS, served["retrieval_id"]):
             team = teams.get(row["rank"])
             if team in {"o", "n"} and (row["source"], row["chunk_id"]) in acted[turn]:

@@ -11,6 +11,8 @@ from markupsafe import Markup, escape
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+from ragwheel.report.style import fragment
+
 __all__ = [
     "Block",
     "Chart",
@@ -211,8 +213,6 @@ class Section:
         ).format(self.name, clean(self.title), joined(one.html() for one in self.blocks))
 
     def _repr_html_(self) -> str:
-        from ragwheel.report.page import fragment
-
         return fragment(self.html())
 
 

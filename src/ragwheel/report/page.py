@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
-from functools import cache
 from hashlib import sha256
-from importlib.resources import files
 
 from markupsafe import Markup
 
 from ragwheel.report.blocks import Section, clean, joined
+from ragwheel.report.style import style_sheet
 
-__all__ = ["fragment", "page"]
-
-
-@cache
-def _style() -> Markup:
-    return Markup(files("ragwheel.report").joinpath("style.css").read_text("utf-8"))  # noqa: S704 - ours
+__all__ = ["page"]
 
 
 def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> str:
@@ -26,7 +20,7 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
     Its own Content-Security-Policy allows nothing but its one style sheet, by hash: no script, no request, no
     ``style`` attribute.
     """
-    digest = base64.b64encode(sha256(_style().encode()).digest()).decode()
+    digest = base64.b64encode(sha256(style_sheet().encode()).digest()).decode()
     links = joined(
         Markup('<li><a href="#{}">{}</a></li>').format(one.name, clean(one.title)) for one in sections
     )
@@ -42,11 +36,6 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
         '<a class="top" href="#top">Back to the top</a>\n'
         "<footer><p>{}</p></footer>\n</body>\n</html>\n"
     ).format(
-        digest, clean(title), _style(), clean(title), clean(beneath), links,
+        digest, clean(title), style_sheet(), clean(title), clean(beneath), links,
         Markup("\n").join(one.html() for one in sections), clean(foot),
     )  # fmt: skip
-
-
-def fragment(content: Markup) -> str:
-    """Part of a page for a notebook, with the style sheet; nothing outside of it is styled."""
-    return Markup('<div class="ragwheel-report"><style>{}</style>{}</div>').format(_style(), content)

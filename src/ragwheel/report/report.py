@@ -8,13 +8,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import ragwheel
+from ragwheel._version import __version__
 from ragwheel.errors import ConfigurationError
 from ragwheel.files import write_atomically
 from ragwheel.report import outcomes, sections
 from ragwheel.report.blocks import Section, joined
 from ragwheel.report.inputs import Inputs, ReportOptions, read_inputs
-from ragwheel.report.page import fragment, page
+from ragwheel.report.page import page
+from ragwheel.report.style import fragment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -94,7 +95,7 @@ def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
     """
     inputs = read_inputs(db, options or ReportOptions())
     made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    foot = f"Made by ragwheel {ragwheel.__version__}, {made}."
+    foot = f"Made by ragwheel {__version__}, {made}."
     if inputs.options.texts:
         foot += " It shows texts of questions and documents: share it as you would share those."
     if inputs.warnings:

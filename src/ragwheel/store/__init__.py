@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from ragwheel.store.backup import BackupReport, backup
-from ragwheel.store.connect import connect, open_store
+from ragwheel.store.connect import connect
 from ragwheel.store.erase import EraseReport, erase, prune
 from ragwheel.store.merge import MergeReport, merge_journal
 from ragwheel.store.migrations import SCHEMA_VERSION
+from ragwheel.store.opening import open_store
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -12,7 +12,8 @@ from typing import Final
 from ragwheel.errors import StoreCorrupt, StoreError
 from ragwheel.files import sync
 from ragwheel.journal import files
-from ragwheel.store.connect import explain, open_store
+from ragwheel.store.connect import explain
+from ragwheel.store.opening import open_store
 
 __all__ = ["BackupReport", "backup"]
 

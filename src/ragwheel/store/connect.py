@@ -10,7 +10,6 @@ from typing import Final
 
 from ragwheel.errors import (
     StoreCorrupt,
-    StoreEmpty,
     StoreError,
     StoreForeign,
     StoreLocked,
@@ -22,7 +21,7 @@ from ragwheel.store import raw
 from ragwheel.store.migrations import SCHEMA_VERSION
 from ragwheel.store.schema import APPLICATION_ID
 
-__all__ = ["check_file", "connect", "explain", "is_damage", "open_store"]
+__all__ = ["check_file", "connect", "explain", "is_damage"]
 
 SQLITE_HEADER: Final = b"SQLite format 3\x00"
 LEAF_PAGE: Final = 0x0D
@@ -205,69 +204,3 @@ def explain(exc: sqlite3.Error | OSError, path: Path) -> StoreError:
     return StoreError(
         f"{path} cannot be used: {text}. See what is wrong with it: ragwheel doctor --db {path}"
     )
-
-
-def open_store(
-    path: str | Path, *, require_traces: bool = False, timeout_s: float = 5.0
-) -> sqlite3.Connection:
-    """Open a database for reading, with everything that the journal still holds merged into it first.
-
-    Args:
-        path: the file given to :func:`ragwheel.configure`.
-        require_traces: raise when it holds no retrieval yet.
-        timeout_s: how long to wait for another process that merges or writes.
-
-    Returns:
-        A read-only connection; the public views are documented in ``docs/store.md``.
-
-    Raises:
-        StoreMissing, StoreEmpty, StoreForeign, StoreTooNew, StoreCorrupt, StoreLocked, StoreError: see
-        each. None of them has changed anything.
-    """
-    from ragwheel.store.merge import merge_journal
-
-    path = files.resolved(path)
-    try:
-        pending = bool(files.segments(path))
-        check_file(path, may_be_new=pending)
-        empty = not path.exists() or path.stat().st_size == 0
-    except OSError as exc:
-        raise explain(exc, path) from exc
-    if empty and not pending:
-        raise _nothing_in(path)
-    if not empty:
-        connection = connect(path, write=False, timeout_s=timeout_s)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        connection.close()
-        empty, pending = version == 0, pending or version < SCHEMA_VERSION
-        if empty and not files.segments(path):
-            raise _nothing_in(path)
-    if pending:
-        merge_journal(path, timeout_s=timeout_s)
-    connection = connect(path, write=False, timeout_s=timeout_s)
-    try:
-        if require_traces:
-            _require_traces(connection, path)
-    except sqlite3.Error as exc:
-        connection.close()
-        raise explain(exc, path) from exc
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _nothing_in(path: Path) -> StoreEmpty:
-    return StoreEmpty(
-        f"{path} is an empty database and no journal stands beside it. Expected one that an app with "
-        f"ragwheel.configure(db=...) has written; see one with: ragwheel demo"
-    )
-
-
-def _require_traces(connection: sqlite3.Connection, path: Path) -> None:
-    (found,) = connection.execute("SELECT EXISTS (SELECT 1 FROM _retrieval)").fetchone()
-    if not found:
-        raise StoreEmpty(
-            f"{path} holds no retrieval yet. Wrap your retriever with @ragwheel.retriever and ask "
-            f"your app something, or try: ragwheel demo"
-        )

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from ragwheel.journal import frames
 from ragwheel.journal.frames import Frame
@@ -15,7 +15,9 @@ from ragwheel.store.rows import Batch
 from ragwheel.store.transactions import transaction
 
 if TYPE_CHECKING:
-    from ragwheel.store.merge import Merger
+    from contextlib import AbstractContextManager
+
+    from ragwheel.store.rows import Numbers, Segment
 
 __all__ = ["SegmentMerge", "finish"]
 
@@ -49,11 +51,25 @@ SELECT ?, 0, records, repeated, damaged, unreadable, 0, updated_ns FROM (
 """
 
 
+class MergeContext(Protocol):
+    """What the merge of a segment needs of the merger that runs it."""
+
+    breathe: Callable[[], bool]
+
+    def known(self, name: str) -> Segment:
+        """What is known of a segment."""
+        ...
+
+    def transaction(self, connection: sqlite3.Connection) -> AbstractContextManager[Numbers]:
+        """A transaction with the row ids that it may use."""
+        ...
+
+
 class SegmentMerge:
     """The merge of one segment, from where the last one stood."""
 
     def __init__(
-        self, merger: Merger, connection: sqlite3.Connection, name: str, fd: int, *, orphan: bool
+        self, merger: MergeContext, connection: sqlite3.Connection, name: str, fd: int, *, orphan: bool
     ) -> None:
         self._merger, self._connection = merger, connection
         self._name, self._fd, self._orphan = name, fd, orphan

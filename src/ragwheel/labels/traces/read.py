@@ -20,9 +20,9 @@ import msgspec
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from ragwheel.capture.explore import moves_in
-from ragwheel.capture.handles import BadHandle, peek
 from ragwheel.errors import StoreCorrupt
+from ragwheel.flags import exploration_of, flags_of
+from ragwheel.handles import BadHandle, peek
 from ragwheel.labels.traces.text import query_key
 
 __all__ = [
@@ -351,7 +351,7 @@ def _retrievals(found: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
         )
         offsets = pa.array(accumulate((len(ranked) for ranked in chunks), initial=0), pa.int32())
         keys = [query_key(text) for text in plain[6]]
-        explored = [moves_in(found) for found in flags]
+        explored = [exploration_of(flags_of(column)) or (None, None) for column in flags]
         packed = pa.ListArray.from_arrays(offsets, items)
         yield _batch(
             [*plain, keys, versions, *zip(*explored), *zip(*ends), packed],
