@@ -21,7 +21,8 @@ from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.assemble import Assembler
 from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.splits import Group
-from ragwheel.datasets.writer import MANIFEST, RowWriter, checksums, schemas, staging
+from ragwheel.datasets.writer import MANIFEST, RowWriter, checksums, schemas
+from ragwheel.files import replace_folder
 from ragwheel.labels import load_policy
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.traces.text import query_key
@@ -86,7 +87,7 @@ def _write(out: Path, pairs: Pairs, setting: Setting, splits: Mapping[str, str],
     balance, dropped = load_policy(None).balance, Counter[str]()
     makers = {split: Assembler(balance, negatives=NEGATIVES, seed=seed, dropped=dropped) for split in SPLITS}
     number = {chunk: n for n, chunk in enumerate(setting.world.texts)}
-    with staging(out) as folder:
+    with replace_folder(out) as folder:
         with RowWriter(folder, schemas(NEGATIVES), jsonl=False) as writer:
             for question, (relevant, others) in sorted(pairs.items()):
                 key = query_key(question)

@@ -49,7 +49,8 @@ def test_the_policy_is_checked_against_the_kinds_of_evidence_whole(monkeypatch):
     from pydantic import ValidationError
 
     from ragwheel.labels.evidence.kinds import KINDS, EvidenceKind
-    from ragwheel.labels.policy import MINED, load_policy
+    from ragwheel.labels.policy import load_policy
+    from ragwheel.labels.strategies import MINED
 
     policy = load_policy()
     assert set(policy.weights) == {name for name, kind in KINDS.items() if kind.channel}

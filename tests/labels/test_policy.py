@@ -7,8 +7,9 @@ from importlib.resources import files
 import pytest
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.evidence.kinds import CHANNELS, KINDS, STRATEGIES
+from ragwheel.labels.evidence.kinds import CHANNELS, KINDS
 from ragwheel.labels.policy import load_policy
+from ragwheel.labels.strategies import STRATEGIES
 
 
 def test_packaged_policy_speaks_of_every_kind_and_channel():
