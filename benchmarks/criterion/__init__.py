@@ -1,0 +1,1 @@
+"""Which criterion chooses well among trained candidates, by people's labels of questions nobody asked?"""
