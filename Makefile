@@ -78,6 +78,10 @@ test-clients: $(VENV)-clients/.clients ## real clients, in an environment of the
 	$(VENV)-clients/bin/python -m pytest tests/clients $(ARGS)
 	$(VENV)-clients/bin/python -m tests.clients.works_with
 
+.PHONY: test-integrations
+test-integrations: $(VENV)/.dev ## LangChain, LlamaIndex, Haystack, DSPy at their lowest and newest release; ARGS=dspy-lowest
+	$(BIN)/python tools/integrations.py $(ARGS)
+
 # UI frameworks pin much of what constraints.txt pins otherwise: they have an environment of their own.
 $(VENV)-ui/.ui: pyproject.toml
 	$(or $(PYTHON),python3) -m venv $(VENV)-ui
@@ -127,6 +131,7 @@ lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to i
 
 .PHONY: clean
 clean: ## remove environments, caches and build products (never a database)
-	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui $(VENV)-release build dist .coverage .coverage.* htmlcov \
+	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui $(VENV)-release $(VENV)-*-lowest $(VENV)-*-newest \
+	    build dist .coverage .coverage.* htmlcov \
 	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

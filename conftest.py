@@ -45,27 +45,39 @@ NEEDS_EXTRA = {
     "tests/train": ("train", "sentence_transformers"),
 }
 
+# Test folders of integrations whose framework is not part of the development environment:
+# `make test-integrations` installs each into environments of its own.
+INTEGRATIONS = {
+    f"integrations/{name}/tests": f"ragwheel_{name}" for name in ("llamaindex", "haystack", "dspy")
+}
+
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
 def _left_out() -> dict[Path, str]:
+    """Return the folders that cannot be tested here, and what each needs."""
+    needs = {folder: (f"ragwheel[{extra}]", module) for folder, (extra, module) in NEEDS_EXTRA.items()}
+    needs |= {
+        folder: (f"{module.replace('_', '-')}: make test-integrations", module)
+        for folder, module in INTEGRATIONS.items()
+    }
     return {
-        ROOT / folder: extra
-        for folder, (extra, module) in NEEDS_EXTRA.items()
+        ROOT / folder: what
+        for folder, (what, module) in needs.items()
         if importlib.util.find_spec(module) is None
     }
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out the folders whose extra is not installed."""
+    """Leave out the folders whose extra or framework is not installed."""
     return True if collection_path in _left_out() else None
 
 
 def pytest_report_header() -> list[str]:
     """Say which folders were left out, and why."""
-    return [f"left out: {f.relative_to(ROOT)} (needs ragwheel[{extra}])" for f, extra in _left_out().items()]
+    return [f"left out: {f.relative_to(ROOT)} (needs {what})" for f, what in _left_out().items()]
 
 
 @pytest.fixture(autouse=True)

@@ -34,9 +34,12 @@ logger = logging.getLogger("ragwheel")
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_OUR_PACKAGES: Final = frozenset({"ragwheel", "ragwheel_langchain"})
+_OUR_PACKAGES: Final = frozenset(
+    {"ragwheel", "ragwheel_langchain", "ragwheel_llamaindex", "ragwheel_haystack", "ragwheel_dspy"}
+)
 _OUR_ERRORS: Final = _OUR_PACKAGES | sys.stdlib_module_names | {
     "msgspec", "opentelemetry", "pydantic", "pydantic_core", "sqlite_utils", "httpx", "langchain_core",
+    "llama_index", "haystack", "dspy",
 }  # fmt: skip
 """Packages whose exceptions our own code may raise."""
 

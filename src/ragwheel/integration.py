@@ -3,6 +3,8 @@
 * :class:`Engine`: a call of the framework that answers a question becomes a turn.
 * :class:`OpenCalls`: the calls that have begun and not ended, by the framework's own ids.
 * :data:`guard`: swallows and counts what breaks in an integration.
+* :func:`require`: says which release of the framework to install.
+* :func:`recorded_stream`: hands a streamed answer on and records it at its end.
 * :func:`raise_after`: lets the app's interrupts through a framework that swallows what a handler raises.
 
 :class:`ragwheel.testing.IntegrationContract` has the tests that an integration inherits.
@@ -11,9 +13,12 @@
 from __future__ import annotations
 
 import ctypes
+import importlib.metadata
 import os
+import re
 import sys
 import threading
+import time
 from collections import OrderedDict
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
@@ -23,14 +28,24 @@ from ragwheel.capture.turn import turn
 from ragwheel.guard import guard, is_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterator,
+        Callable,
+        Collection,
+        Generator,
+        Iterable,
+        Iterator,
+    )
 
     from ragwheel.capture.scopes import Scope
     from ragwheel.capture.turn import Turn
 
-__all__ = ["Engine", "OpenCalls", "guard", "raise_after"]
+__all__ = ["Engine", "OpenCalls", "guard", "raise_after", "recorded_stream", "require"]
 
 T = TypeVar("T")
+
+_LATEST_S: Final = 5.0
 
 _engine: ContextVar[Engine | None] = ContextVar("ragwheel_engine", default=None)
 _BEGINNING: Final = guard("beginning a framework's turn")
@@ -86,6 +101,8 @@ class Engine:
     ) -> None:
         """Record the answer, and which chunks were in the prompt where the framework says so."""
         with _ANSWERING:
+            if self._owned and not self.turn.retrievals:
+                return  # nothing was retrieved: no turn is stored
             if prompted is not None:
                 self.turn.prompted(prompted)
             self.turn.answer(text, citations)
@@ -146,13 +163,101 @@ class OpenCalls(Generic[T]):
         self._lock = threading.Lock()
 
 
-def raise_after(error: BaseException) -> None:
-    """Raise the app's interrupt in this thread as soon as the framework's code goes on.
+def recorded_stream(
+    stream: Any, done: Callable[[str], None], *, text_of: Callable[[Any], object] | None = None
+) -> Any:
+    """Return a generator of the same pieces; an async one for an async stream.
+
+    Args:
+        stream: an iterator or async iterator.
+        done: is called once with all the text, when the stream has ended, failed, or is closed early. What
+            it raises is swallowed and counted.
+        text_of: the text of a piece that is no string. Pieces without text are handed on and not recorded.
+    """
+    pieces = _Pieces(done, text_of)
+    return _recorded_async(stream, pieces) if hasattr(stream, "__anext__") else _recorded(stream, pieces)
+
+
+class _Pieces:
+    """The text of a stream so far."""
+
+    def __init__(self, done: Callable[[str], None], text_of: Callable[[Any], object] | None) -> None:
+        self._done, self._text_of = done, text_of
+        self._texts: list[str] = []
+
+    def add(self, piece: object) -> None:
+        with _ANSWERING:
+            text = piece if self._text_of is None else self._text_of(piece)
+            if isinstance(text, str):
+                self._texts.append(text)
+
+    def end(self) -> None:
+        with _ANSWERING:
+            self._done("".join(self._texts))
+
+
+def _recorded(stream: Iterator[Any], pieces: _Pieces) -> Generator[Any, None, None]:
+    try:
+        for piece in stream:
+            pieces.add(piece)
+            yield piece
+    finally:
+        pieces.end()
+
+
+async def _recorded_async(stream: AsyncIterator[Any], pieces: _Pieces) -> AsyncGenerator[Any, None]:
+    try:
+        async for piece in stream:
+            pieces.add(piece)
+            yield piece
+    finally:
+        pieces.end()
+
+
+def raise_after(error: BaseException, swallowing: Collection[str]) -> None:
+    """Raise the app's interrupt in this thread once the framework no longer swallows it.
 
     For frameworks that swallow whatever their handlers raise: a ``KeyboardInterrupt`` or a task queue's time
     limit that comes up while a handler of ours runs belongs to the app. Errors of other kinds are left alone.
+
+    Args:
+        error: what the handler is about to raise.
+        swallowing: names of the framework's functions that swallow it.
     """
     if is_interrupt(error):
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(
-            ctypes.c_ulong(threading.get_ident()), ctypes.py_object(type(error))
-        )
+        target = (threading.get_ident(), type(error), frozenset(swallowing))
+        threading.Thread(target=_interrupt_later, args=target, daemon=True).start()
+
+
+def _interrupt_later(thread_id: int, kind: type[BaseException], swallowing: frozenset[str]) -> None:
+    deadline_s = time.monotonic() + _LATEST_S
+    while time.monotonic() < deadline_s:
+        frame = sys._current_frames().get(thread_id)
+        while frame is not None and frame.f_code.co_name not in swallowing:
+            frame = frame.f_back
+        if frame is None:
+            break
+        time.sleep(0.001)
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(kind))
+
+
+def require(integration: str, package: str, minimum: str) -> None:
+    """Check that the framework is installed and new enough, before it is imported.
+
+    Raises:
+        ImportError: it is missing or too old; the message says what to install.
+    """
+    advice = f"pip install -U '{package}>={minimum}'"
+    try:
+        installed = importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        raise ImportError(
+            f"{integration} needs {package} {minimum} or newer, which is not installed: {advice}"
+        ) from None
+    if _release(installed) < _release(minimum):
+        raise ImportError(f"{integration} needs {package} {minimum} or newer, got {installed}: {advice}")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    numbers = re.match(r"[0-9]+(\.[0-9]+)*", version)
+    return tuple(map(int, numbers.group().split("."))) if numbers else ()

@@ -32,6 +32,7 @@ from ragwheel.errors import MissingExtra
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+FRAMEWORKS = ("ragwheel_llamaindex", "ragwheel_haystack", "ragwheel_dspy")
 BLOCK = re.compile(r"(?ms)^(?:<!-- (?P<note>[^\n]*?) -->\n+)?```(?P<language>\w+)\n(?P<code>.*?)^```$")
 
 
@@ -114,12 +115,15 @@ def test_document_runs(path, tmp_path, monkeypatch, quick_collection):
     try:
         run(path, blocks)
     except ImportError as exc:
+        if exc.name in FRAMEWORKS:  # make test-integrations installs it and runs the page
+            pytest.skip(f"needs {exc.name}: make test-integrations")
         if importlib.util.find_spec("ragwheel_langchain"):  # everything is installed here
             raise
         pytest.skip(f"needs more than the light core: {exc}")
     finally:
-        if langchain := sys.modules.get("ragwheel_langchain"):
-            langchain.uninstrument()
+        for name in ("ragwheel_langchain", *FRAMEWORKS):
+            if integration := sys.modules.get(name):
+                integration.uninstrument()
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())

@@ -17,8 +17,8 @@ from ragwheel.errors import MissingExtra
 ROOT = Path(__file__).parents[2]
 SOURCES = sorted(
     path
-    for folder in ("src/ragwheel", "integrations/langchain/src/ragwheel_langchain")
-    for path in (ROOT / folder).rglob("*.py")
+    for folder in (ROOT / "src" / "ragwheel", *(ROOT / "integrations").glob("*/src"))
+    for path in folder.rglob("*.py")
 )
 MAX_MODULE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -96,3 +96,20 @@ def test_package_offers_what_it_lists(name):
         assert [member for member in module.__all__ if not hasattr(module, member)] == []
     except MissingExtra as exc:
         pytest.skip(str(exc))
+
+
+OPEN_TO_INTEGRATIONS = {"ragwheel", "ragwheel.deploy", "ragwheel.fewshot", "ragwheel.integration"}
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in SOURCES if "integrations" in path.relative_to(ROOT).parts], ids=short
+)
+def test_an_integration_imports_only_public_names(path):
+    imported = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom):
+            imported.add(node.module)
+        elif isinstance(node, ast.Import):
+            imported.update(alias.name for alias in node.names)
+    ours = {name for name in imported if name == "ragwheel" or str(name).startswith("ragwheel.")}
+    assert ours <= OPEN_TO_INTEGRATIONS

@@ -48,7 +48,12 @@ def test_no_file_mentions_a_path_of_the_machine_it_was_written_on():
     assert guilty == []
 
 
-@pytest.mark.parametrize("project", [".", "integrations/langchain"])
+INTEGRATIONS = sorted(
+    path.parent.relative_to(ROOT).as_posix() for path in (ROOT / "integrations").glob("*/pyproject.toml")
+)
+
+
+@pytest.mark.parametrize("project", [".", *INTEGRATIONS])
 def test_version_is_declared_once(project):
     folder = ROOT / project
     settings = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from ragwheel.deploy.adapter import Adapter, Router
 from ragwheel.deploy.embedding import adapted, stamp
+from ragwheel.deploy.query_side import load_query_model, query_embedder
 from ragwheel.deploy.questions import QueryEncoder
 from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
 
@@ -28,6 +29,8 @@ __all__ = [
     "adapted",
     "checked_scorer",
     "fell_back",
+    "load_query_model",
+    "query_embedder",
     "rerank",
     "stamp",
 ]

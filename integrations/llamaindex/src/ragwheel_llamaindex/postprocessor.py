@@ -1,0 +1,73 @@
+"""A node post-processor for what ``ragwheel train reranker`` made, recorded with both rankings."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from llama_index.core.bridge.pydantic import PrivateAttr
+from llama_index.core.postprocessor.types import BaseNodePostprocessor
+from llama_index.core.schema import NodeWithScore, QueryBundle
+
+import ragwheel
+from ragwheel import ConfigurationError
+from ragwheel.deploy import checked_scorer, fell_back, rerank
+
+__all__ = ["RagwheelRerank"]
+
+
+class RagwheelRerank(BaseNodePostprocessor):
+    """Scores all nodes and gives the best `top_n`.
+
+    Args:
+        reranker: ``(query, texts) -> scores``, or an object with ``predict(pairs)`` such as a
+            sentence-transformers ``CrossEncoder``.
+        top_n: how many nodes the engine gets; retrieve more (``similarity_top_k=40``).
+        name, version: of the re-ranker, in the records.
+
+    A re-ranker that fails costs the app nothing: it gets the first `top_n` as they came, the record is
+    flagged ``rerank_failed`` and the failure counted.
+
+    Raises:
+        ragwheel.ConfigurationError: `reranker` is something else, or `top_n` is below 1.
+    """
+
+    _ragwheel_recorded: ClassVar[bool] = True
+    top_n: int = 5
+    name: str = "reranker"
+    version: str | None = None
+    _scorer: Any = PrivateAttr()
+
+    def __init__(
+        self, reranker: Any, *, top_n: int = 5, name: str = "reranker", version: str | None = None
+    ) -> None:
+        if type(top_n) is not int or top_n < 1:
+            raise ConfigurationError(f"RagwheelRerank: top_n is {top_n!r}; allowed is a whole number from 1")
+        scorer = checked_scorer(reranker)
+        super().__init__(top_n=top_n, name=name, version=version)
+        self._scorer = scorer
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name that LlamaIndex stores it by."""
+        return "RagwheelRerank"
+
+    def _postprocess_nodes(
+        self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
+    ) -> list[NodeWithScore]:
+        if query_bundle is None:
+            raise ConfigurationError(
+                "RagwheelRerank: got no query; call postprocess_nodes(nodes, query_str=…)"
+            )
+        query = query_bundle.query_str
+        span = ragwheel.start_retrieval(
+            query, source="", name=self.name, version=self.version, top_k=self.top_n, kind="rerank"
+        )
+        try:
+            scored = rerank(query, nodes, self._scorer)
+        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the order as it came stands
+            span.flag(fell_back(error))
+            span.finish(nodes, returned=self.top_n)
+            return nodes[: self.top_n]
+        ranked = [NodeWithScore(node=node.node, score=score) for node, score in scored]
+        span.finish(ranked, returned=self.top_n)
+        return ranked[: self.top_n]
