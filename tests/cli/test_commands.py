@@ -23,7 +23,19 @@ def invoke(*args: object):
 
 def test_help_lists_the_commands_in_the_order_of_use():
     listed = re.findall(r"│ (\w+) ", invoke("--help").output)
-    first = ["demo", "probe", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate"]
+    first = [
+        "demo",
+        "probe",
+        "status",
+        "doctor",
+        "show",
+        "build",
+        "review",
+        "grade",
+        "judge",
+        "train",
+        "evaluate",
+    ]
     assert listed[:10] == first
     assert listed[10:16] == ["compare", "experiment", "fewshot", "report", "serve", "import"]
     assert listed[16:] == ["export", "erase", "prune", "backup"]

@@ -12,6 +12,8 @@ REASONING_SINCE = 4
 """The first schema whose turns have that column; it is the last of the columns."""
 COMMENTS_SINCE = 5
 """The first schema whose signals have a comment and a reason, their last columns."""
+REVIEWS_SINCE = 8
+"""The first schema that has reviews, in a table with the last of the views."""
 REPEATED_SINCE = 6
 """The first schema that counts records that made no row."""
 _STEPS, _VIEWS = migrations.STEPS, schema.VIEWS
@@ -44,6 +46,8 @@ def had(version: int) -> list[tuple[Any, str, Any]]:
         ):
             views = views.replace(new, old)
         insert_signal = _INSERT_SIGNAL.replace(", comment, reason", "").replace("?, ?, ", "", 1)
+    if version < REVIEWS_SINCE:
+        views = views[: views.index("CREATE VIEW reviews")]
     advance, sum_up, merged = _ADVANCE, _SUM_UP, _MERGED
     if version < REPEATED_SINCE:
         merged = _MERGED.replace(" repeated,", " 0,")

@@ -24,6 +24,7 @@ from ragwheel.cli.judge import judge
 from ragwheel.cli.probe import probe
 from ragwheel.cli.prune import prune
 from ragwheel.cli.report import report
+from ragwheel.cli.review import review
 from ragwheel.cli.serve import serve
 from ragwheel.cli.show import show
 from ragwheel.cli.status import status
@@ -32,8 +33,8 @@ from ragwheel.cli.train import train
 __all__ = ["app", "main"]
 
 _ORDER: Final = (
-    "demo", "probe", "status", "doctor", "show", "build", "grade", "judge", "train", "evaluate", "compare",
-    "experiment", "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
+    "demo", "probe", "status", "doctor", "show", "build", "review", "grade", "judge", "train", "evaluate",
+    "compare", "experiment", "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
 )  # fmt: skip
 
 
@@ -75,6 +76,7 @@ app.command()(status)
 app.command()(doctor)
 app.command()(show)
 app.command()(build)
+app.command()(review)
 app.command()(grade)
 app.command()(judge)
 app.add_typer(train, name="train")

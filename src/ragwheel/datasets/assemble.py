@@ -9,6 +9,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ragwheel.datasets.splits import Group
+from ragwheel.datasets.strikes import Strikes
 from ragwheel.labels.negatives import GradedChunk
 from ragwheel.labels.policy import Balance
 from ragwheel.labels.strategies import STRATEGIES
@@ -40,10 +41,20 @@ class Assembler:
         negatives: of an n-tuple; None: no n-tuples are made.
         seed: see :class:`~ragwheel.datasets.BuildOptions`.
         dropped: counts by rule; added to.
+        strikes: triplets that people struck out.
     """
 
-    def __init__(self, balance: Balance, *, negatives: int | None, seed: int, dropped: Counter[str]) -> None:
+    def __init__(
+        self,
+        balance: Balance,
+        *,
+        negatives: int | None,
+        seed: int,
+        dropped: Counter[str],
+        strikes: Strikes | None = None,
+    ) -> None:
         self._balance, self._negatives, self._seed, self._dropped = balance, negatives, seed, dropped
+        self._struck = strikes.rows if strikes else frozenset()
         self._uses: Counter[tuple[str, int]] = Counter()
 
     def rows(
@@ -66,7 +77,16 @@ class Assembler:
         for positive in self._limited(positives, self._balance.positives_per_query, "positive"):
             values = {"anchor": group.text, "positive": positive.text}
             yield Row("positives", values, (("positive", positive),))
-            yield from self._with_negatives(group, positive, usable)
+            yield from self._with_negatives(group, positive, self._unstruck(group, positive, usable))
+
+    def _unstruck(
+        self, group: Group, positive: GradedChunk, negatives: Sequence[GradedChunk]
+    ) -> Sequence[GradedChunk]:
+        if not self._struck:
+            return negatives
+        left = [chunk for chunk in negatives if (group.key, positive.key, chunk.key) not in self._struck]
+        self._dropped["triplet: struck out by a person"] += len(negatives) - len(left)
+        return left
 
     def _with_negatives(
         self, group: Group, positive: GradedChunk, negatives: Sequence[GradedChunk]

@@ -146,7 +146,9 @@ def _write_rows(
     elsewhere = labelled.elsewhere()
     dropped = labelled.dropped
     makers = {
-        split: Assembler(policy.balance, negatives=negatives, seed=options.seed, dropped=dropped)
+        split: Assembler(
+            policy.balance, negatives=negatives, seed=options.seed, dropped=dropped, strikes=labelled.strikes
+        )
         for split in SPLITS
     }
     alike = chunk_pairs(labelled.known, labelled.splits, policy, seed=options.seed, dropped=dropped)

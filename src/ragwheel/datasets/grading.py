@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ibis
 import pyarrow as pa
@@ -15,6 +15,7 @@ from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.llm_judged import only_judged_are_trained, without_judged_tests
 from ragwheel.datasets.options import SPLITS, BuildOptions
 from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
+from ragwheel.datasets.strikes import Strikes
 from ragwheel.errors import LeakError
 from ragwheel.labels.calibration import reliability
 from ragwheel.labels.engines.engine import RelationalEngine
@@ -105,6 +106,8 @@ def label(given: Inputs) -> Labelled:
     kept, splits = _split(given, known, evidence, grades, regrade, dropped)
     assigned = _assigned(engine, kept)
     usable = _usable(known, evidence, grades, assigned, regrade, dropped)
+    strikes = Strikes.of(given.source.strikes())
+    usable = _without_struck(engine, usable, strikes, dropped)
     return Labelled(
         engine=engine,
         tables=tables,
@@ -119,6 +122,7 @@ def label(given: Inputs) -> Labelled:
         known=known,
         ranked=engine.keep("ranked", _ranked(known, tables, assigned, usable)),
         policy=policy,
+        strikes=strikes,
         model=model,
         reliability=reliability(store, policy),
         dropped=dropped,
@@ -181,6 +185,17 @@ def _usable(
     named = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
     told = grades.filter(_.status != "abstain").join(assigned.select("query_key", "place"), "query_key")
     return _Usable(evidence, grades, engine.keep("graded", told.join(named, "chunk_version")))
+
+
+def _without_struck(
+    engine: RelationalEngine, usable: _Usable, strikes: Strikes, dropped: Counter[str]
+) -> _Usable:
+    """Leave out the chunks that people struck out for a question."""
+    if not strikes.chunks:
+        return usable
+    left = engine.keep("graded_left", strikes.left(engine, usable.graded))
+    dropped["chunk: struck out by a person"] = engine.count(usable.graded) - engine.count(left)
+    return replace(usable, graded=left)
 
 
 def _reasons_of(engine: RelationalEngine, usable: _Usable) -> ibis.Table:

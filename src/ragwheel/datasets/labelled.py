@@ -13,6 +13,7 @@ import pyarrow as pa
 from ibis import _
 
 from ragwheel.datasets.splits import Group
+from ragwheel.datasets.strikes import Strikes
 from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.negatives import Corpus, CorpusChunk, Encoder, Finder, GradedChunk
@@ -41,6 +42,7 @@ class Labelled:
     known: Facts
     ranked: ibis.Table
     policy: Policy
+    strikes: Strikes
     model: LabelModel
     encoder: Encoder | None = None
     reliability: Mapping[str, Any] = field(default_factory=dict)
@@ -56,7 +58,9 @@ class Labelled:
                 ahead = next(ranked, None)
             rows = ahead[1] if ahead is not None and ahead[0] == place else []
             seen = {row["chunk_version"] for row in rows}
-            yield place, [*chunks, *finder.find(self.groups[place][1].text, chunks, seen)]
+            group = self.groups[place][1]
+            mined = finder.find(group.text, chunks, seen)
+            yield place, [*chunks, *(c for c in mined if (group.key, *c.key) not in self.strikes.chunks)]
 
     def _graded(self) -> Iterator[tuple[int, list[GradedChunk]]]:
         reasons = _by_place(

@@ -21,26 +21,30 @@ from ragwheel.judgments.people import (
 
 if TYPE_CHECKING:
     from ragwheel.judgments.evalsets import EvalsetReport, import_evalset
-    from ragwheel.judgments.queue import Candidate, candidates
+    from ragwheel.judgments.queue import Candidate, OpenPair, candidates, open_pairs
 
 __all__ = [
     "Candidate",
     "EvalsetReport",
     "Judgment",
     "JudgmentReport",
+    "OpenPair",
     "candidates",
     "import_evalset",
     "import_judgments",
     "judge",
     "judge_many",
+    "open_pairs",
     "unjudge",
 ]
 
 _MODULES = {
     "Candidate": "queue",
     "EvalsetReport": "evalsets",
+    "OpenPair": "queue",
     "candidates": "queue",
     "import_evalset": "evalsets",
+    "open_pairs": "queue",
 }
 
 

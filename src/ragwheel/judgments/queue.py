@@ -19,13 +19,13 @@ from ibis import _
 
 from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.model.beliefs import CONTRADICTIONS
-from ragwheel.labels.pipeline import grade_store
+from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.exposure import Facts
 from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
 
-__all__ = ["Candidate", "candidates"]
+__all__ = ["Candidate", "OpenPair", "candidates", "open_pairs"]
 
 _WHY: Final = ("contradictory", "abstained", "unsure", "nothing known", "never exposed", "sure")
 _NEVER: Final = _WHY.index("never exposed")
@@ -49,6 +49,43 @@ class Candidate:
     text: str
     rank: int
     why: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenPair:
+    """A pair of the queue without its text: cheap enough for a hundred thousand of them.
+
+    Attributes:
+        query_key, query: the query group and its most frequent wording.
+        chunk_version: the store's row number of the chunk version.
+        source, chunk_id: the chunk.
+        rank: the best rank of the chunk for the group.
+        why: as of :class:`Candidate`.
+        belief: what traces and judgments make of it, 0-1; None where nothing is known.
+    """
+
+    query_key: str
+    query: str
+    chunk_version: int
+    source: str
+    chunk_id: str
+    rank: int
+    why: str
+    belief: float | None
+
+
+def open_pairs(store: GradedStore) -> list[OpenPair]:
+    """Return every pair that anybody or the LLM was exposed to, what tells most first, whoever judged it."""
+    known = store.facts
+    seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
+    rows = known.engine.arrow(_open(known, seen, store.grades, None)).to_pylist()
+    return [
+        OpenPair(
+            row["query_key"], row["query"], row["chunk_version"], row["source"], row["chunk_id"],
+            row["best_rank"], _WHY[row["tier"]], row["belief"],
+        )
+        for row in _in_order(rows)
+    ]  # fmt: skip
 
 
 def candidates(
@@ -102,12 +139,14 @@ def _high(retrievals: ibis.Table) -> ibis.Table:
     return best.mutate(exposed=False)
 
 
-def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str) -> ibis.Table:
-    """Every seen pair that the judge has not judged, with its tier and its doubt (0-1)."""
+def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None) -> ibis.Table:
+    """Every seen pair that the judge (None: nobody) has not judged, with its tier and its doubt (0-1)."""
     rows = seen.left_join(graded, _PAIR).drop("query_key_right", "chunk_version_right")
     chunks = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
-    mine = known.judgments.filter(_.judge == judge).select("query_key", "source", "chunk_id").distinct()
-    rows = rows.join(chunks, "chunk_version").anti_join(mine, ["query_key", "source", "chunk_id"])
+    rows = rows.join(chunks, "chunk_version")
+    if judge is not None:
+        mine = known.judgments.filter(_.judge == judge).select("query_key", "source", "chunk_id").distinct()
+        rows = rows.anti_join(mine, ["query_key", "source", "chunk_id"])
     worded = known.retrievals.group_by("query_key", "query").agg(n=_.count())
     order = [worded.n.desc(), worded.query]
     first = ibis.row_number().over(group_by=worded.query_key, order_by=order)
@@ -123,7 +162,7 @@ def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str) -> ibi
     )
     doubt = 1 - (rows.belief.fill_null(0.5) * 2 - 1).abs()
     return rows.mutate(tier=tier, doubt=doubt.round(6)).select(
-        *_PAIR, "query", "source", "chunk_id", "text_id", "best_rank", "tier", "doubt"
+        *_PAIR, "query", "source", "chunk_id", "text_id", "best_rank", "tier", "doubt", "belief"
     )
 
 

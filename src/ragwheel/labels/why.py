@@ -26,7 +26,7 @@ from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
-__all__ = ["Verdict", "why"]
+__all__ = ["Verdict", "verdicts_of", "why"]
 
 _PAIR: Final = ["query_key", "chunk_version"]
 
@@ -90,7 +90,7 @@ def why(
     try:
         with Engine() as engine:
             store = grade_store(engine, read_store(connection), TextReader(connection), policy)
-            verdicts = _verdicts(store, policy, query, chunk_id, source)
+            verdicts = verdicts_of(store, policy, query, chunk_id, source=source)
     finally:
         connection.close()
     if not verdicts:
@@ -101,9 +101,10 @@ def why(
     return verdicts
 
 
-def _verdicts(
-    store: GradedStore, policy: Policy, query: str, chunk_id: str, source: str | None
+def verdicts_of(
+    store: GradedStore, policy: Policy, query: str, chunk_id: str, *, source: str | None = None
 ) -> list[Verdict]:
+    """Return what :func:`why` does, of a store that is graded already; empty where there is no evidence."""
     engine = store.facts.engine
     chunks = store.facts.chunks.filter(_.chunk_id == chunk_id)
     if source is not None:

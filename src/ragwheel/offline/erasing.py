@@ -212,7 +212,7 @@ def _what(connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> S
 
     queries = connection.execute(
         "SELECT query FROM _retrieval UNION SELECT query FROM _turn UNION SELECT query FROM _signal"
-        " UNION SELECT query FROM _judgment"
+        " UNION SELECT query FROM _judgment UNION SELECT query FROM _review"
     )
     return Scrub(gone, needles, frozenset(query_key(query) for (query,) in queries))
 

@@ -184,6 +184,7 @@ def _prune_before(connection: sqlite3.Connection, cutoff_ns: int, *, dry_run: bo
     with _erasing(connection, dry_run=dry_run):
         erase_rows.select(connection, [("start_ns < ?", cutoff_ns)])
         connection.execute("DELETE FROM gone_judgment")  # a judgment does not grow old
+        connection.execute("DELETE FROM gone_review")
         return EraseReport(**asdict(erase_rows.remove(connection)))
 
 

@@ -49,6 +49,7 @@ def _tells(connection: sqlite3.Connection, needle: bytes) -> bool:
         "                OR instr(reason, ?1) OR ?1 IN (subject, event_id))"
         " OR EXISTS (SELECT 1 FROM _judgment"
         "             WHERE instr(query, ?1) OR instr(note, ?1) OR instr(judge, ?1) OR instr(reason, ?1))"
+        " OR EXISTS (SELECT 1 FROM _review WHERE instr(query, ?1) OR instr(note, ?1) OR instr(rater, ?1))"
         " OR EXISTS (SELECT 1 FROM _chunk WHERE instr(metadata, ?1) OR instr(app_id, ?1))"
         " OR EXISTS (SELECT 1 FROM _text WHERE instr(body, ?1))",
         (needle.decode(errors="ignore"),),

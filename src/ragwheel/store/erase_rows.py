@@ -23,7 +23,8 @@ class Selection:
     """What to erase: all that meets every condition that is given.
 
     Args:
-        user: the user id of turns and retrievals, the subject of signals, the judge of judgments.
+        user: the user id of turns and retrievals, the subject of signals, the judge of judgments, the rater
+            of reviews.
         session: the session id.
         older_than: a time (aware datetime, or Unix seconds): begun before it.
         query_matching: a regular expression (:func:`re.search`) on queries and judged queries.
@@ -89,7 +90,7 @@ class Selection:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """How many rows were removed."""
+    """How many rows were removed; ``judgments`` counts reviews, too."""
 
     retrievals: int = 0
     turns: int = 0
@@ -126,6 +127,7 @@ DROP TABLE IF EXISTS temp.gone_turn;
 DROP TABLE IF EXISTS temp.gone_retrieval;
 DROP TABLE IF EXISTS temp.gone_signal;
 DROP TABLE IF EXISTS temp.gone_judgment;
+DROP TABLE IF EXISTS temp.gone_review;
 DROP TABLE IF EXISTS temp.gone_chunk;
 DROP TABLE IF EXISTS temp.touched_chunk;
 DROP TABLE IF EXISTS temp.gone_text;
@@ -133,6 +135,7 @@ CREATE TEMP TABLE gone_turn (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_retrieval (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_signal (span_id BLOB PRIMARY KEY);
 CREATE TEMP TABLE gone_judgment (id INTEGER PRIMARY KEY);
+CREATE TEMP TABLE gone_review (id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE gone_chunk (chunk_id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE touched_chunk (chunk_id INTEGER PRIMARY KEY);
 CREATE TEMP TABLE gone_text (text TEXT PRIMARY KEY);
@@ -143,13 +146,15 @@ _RETRIEVALS: Final = (
 _TURNS: Final = "SELECT span_id, user_id AS user, session_id AS session, start_ns, query FROM _turn"
 _SIGNALS: Final = "SELECT span_id, subject AS user, NULL AS session, at_ns AS start_ns, query FROM _signal"
 _JUDGMENTS: Final = "SELECT id, judge AS user, NULL AS session, at_ns AS start_ns, query FROM _judgment"
+_REVIEWS: Final = "SELECT id, rater AS user, NULL AS session, at_ns AS start_ns, query FROM _review"
 _SPANS: Final = "SELECT span_id FROM gone_turn UNION ALL SELECT span_id FROM gone_retrieval"
 _WRITTEN: Final = """
     SELECT query FROM _retrieval {r} UNION SELECT query FROM _turn {t} UNION SELECT answer FROM _turn {t}
     UNION SELECT reasoning FROM _turn {t} UNION SELECT query FROM _signal {s}
     UNION SELECT comment FROM _signal {s} UNION SELECT reason FROM _signal {s}
     UNION SELECT query FROM _judgment {j} UNION SELECT note FROM _judgment {j}
-    UNION SELECT reason FROM _judgment {j}
+    UNION SELECT reason FROM _judgment {j} UNION SELECT query FROM _review {v}
+    UNION SELECT note FROM _review {v}
 """
 
 
@@ -174,6 +179,7 @@ def select(connection: sqlite3.Connection, conditions: list[tuple[str, Any]]) ->
     run(f"INSERT INTO gone_signal SELECT span_id FROM ({_SIGNALS}) WHERE {terms}", values)
     run(f"INSERT OR IGNORE INTO gone_signal SELECT span_id FROM _signal WHERE target_id IN ({_SPANS})")
     run(f"INSERT INTO gone_judgment SELECT id FROM ({_JUDGMENTS}) WHERE {terms}", values)
+    run(f"INSERT INTO gone_review SELECT id FROM ({_REVIEWS}) WHERE {terms}", values)
     run(
         "INSERT OR IGNORE INTO gone_chunk SELECT e.value FROM _retrieval r, json_each(r.chunks) e"
         " WHERE e.value IS NOT NULL AND r.span_id IN (SELECT span_id FROM gone_retrieval)"
@@ -183,6 +189,7 @@ def select(connection: sqlite3.Connection, conditions: list[tuple[str, Any]]) ->
         t="WHERE span_id IN (SELECT span_id FROM gone_turn)",
         s="WHERE span_id IN (SELECT span_id FROM gone_signal)",
         j="WHERE id IN (SELECT id FROM gone_judgment)",
+        v="WHERE id IN (SELECT id FROM gone_review)",
     )
     run(f"INSERT OR IGNORE INTO gone_text SELECT * FROM ({written}) AS t WHERE t.query IS NOT NULL")
 
@@ -245,6 +252,7 @@ def remove(connection: sqlite3.Connection) -> Removed:
     turns = run("DELETE FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)")
     signals = run("DELETE FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal)")
     judgments = run("DELETE FROM _judgment WHERE id IN (SELECT id FROM gone_judgment)")
+    judgments += run("DELETE FROM _review WHERE id IN (SELECT id FROM gone_review)")
     run("INSERT INTO touched_chunk SELECT chunk_id FROM gone_chunk")
     run(
         "DELETE FROM gone_chunk WHERE chunk_id IN (SELECT e.value FROM _retrieval r, json_each(r.chunks) e)"
@@ -258,7 +266,7 @@ def remove(connection: sqlite3.Connection) -> Removed:
         " WHERE text_id NOT IN (SELECT text_id FROM _chunk)"
     )
     texts = run("DELETE FROM _text WHERE text_id NOT IN (SELECT text_id FROM _chunk)")
-    written = _WRITTEN.format(r="", t="", s="", j="")
+    written = _WRITTEN.format(r="", t="", s="", j="", v="")
     run(f"DELETE FROM gone_text WHERE text IN ({written} UNION ALL SELECT body FROM _text)")
     run(
         f"INSERT INTO _account VALUES ('removed', {retrievals + turns + signals})"

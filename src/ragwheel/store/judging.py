@@ -19,7 +19,7 @@ from ragwheel.store.merge import Merger
 from ragwheel.store.rows import text_hash, to_json
 from ragwheel.store.transactions import transaction
 
-__all__ = ["EvalsetUse", "JudgmentRow", "JudgmentWriter", "Outcome", "writing_judgments"]
+__all__ = ["EvalsetUse", "JudgmentRow", "JudgmentWriter", "Outcome", "writing_judgments", "writing_rows"]
 
 EvalsetUse = Literal["train", "test"]
 Outcome = Literal["new", "changed", "same", "older"]
@@ -141,7 +141,16 @@ class JudgmentWriter:
 def writing_judgments(
     db: str | Path, *, create: bool = False, timeout_s: float = 30.0
 ) -> Iterator[JudgmentWriter]:
-    """The right to write judgments, in one transaction: when the block raises, nothing was written.
+    """The right to write judgments, as :func:`writing_rows` gives it."""
+    with writing_rows(db, create=create, timeout_s=timeout_s) as connection:
+        yield JudgmentWriter(connection)
+
+
+@contextlib.contextmanager
+def writing_rows(
+    db: str | Path, *, create: bool = False, timeout_s: float = 30.0
+) -> Iterator[sqlite3.Connection]:
+    """A connection in one transaction under the merge lock: when the block raises, nothing was written.
 
     Merges the journal first, so that the chunks of a running app are known. ``create`` makes the database
     where there is none.
@@ -157,4 +166,4 @@ def writing_judgments(
             contextlib.closing(connect(path, write=True, timeout_s=timeout_s)) as connection,
             transaction(connection),
         ):
-            yield JudgmentWriter(connection)
+            yield connection

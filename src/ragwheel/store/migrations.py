@@ -23,6 +23,7 @@ from ragwheel.store.schema import (
     TABLES,
     VIEWS,
 )
+from ragwheel.store.schema_reviews import REVIEWS
 from ragwheel.store.transactions import transaction
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
@@ -74,6 +75,10 @@ def _seventh(connection: sqlite3.Connection) -> None:
     _run(connection, ALIASES)
 
 
+def _eighth(connection: sqlite3.Connection) -> None:
+    _run(connection, REVIEWS)
+
+
 STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _second,
@@ -82,6 +87,7 @@ STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _fifth,
     _sixth,
     _seventh,
+    _eighth,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

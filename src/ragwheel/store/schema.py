@@ -386,4 +386,9 @@ CREATE VIEW judgments AS
     SELECT id AS judgment_id, query, source, chunk AS chunk_id, nullif(lower(hex(text_hash)), '') AS content_hash,
            grade, judge, judge_kind, note, at_ns, e.name AS evalset, e.use AS evalset_use, reason
       FROM _judgment LEFT JOIN _evalset e USING (evalset_id);
+
+CREATE VIEW reviews AS
+    SELECT id AS review_id, kind, rater, query, source, chunk AS chunk_id, other_source, other AS other_chunk_id,
+           value, note, at_ns
+      FROM _review;
 """

@@ -19,6 +19,7 @@ from ragwheel.labels.traces.read_parquet import (
     read_parquet,
 )
 from ragwheel.store import open_store
+from ragwheel.store.reviews import ReviewRow, review_rows
 from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
 
 __all__ = ["Source", "open_source", "store_source"]
@@ -35,12 +36,14 @@ class Source:
         read: the tables, and the text of a ``text_id``.
         evalsets: use, query and name of every judgment of an evaluation set.
         unreadable: retrievals of whose results nothing could be read; exported partitions do not say.
+        strikes: training rows that people struck out; exported partitions do not say.
     """
 
     database: str
     read: Callable[[], tuple[StoreTables, Callable[[int], str]]]
     evalsets: Callable[[], Iterable[tuple[str, str, str]]]
     unreadable: Callable[[], list[UnreadableRetrievals]] = list
+    strikes: Callable[[], list[ReviewRow]] = list
 
 
 def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
@@ -50,6 +53,7 @@ def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
         lambda: (read_store(connection), TextReader(connection)),
         lambda: connection.execute(_EVALSETS).fetchall(),
         lambda: unreadable_retrievals(connection),
+        lambda: review_rows(connection, "strike"),
     )
 
 

@@ -1,0 +1,53 @@
+"""Training rows that a person struck out on the review page: the next build leaves them out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import ibis
+import pyarrow as pa
+
+from ragwheel.labels.engines.engine import RelationalEngine
+from ragwheel.labels.traces.text import query_key
+from ragwheel.store.reviews import ReviewRow
+
+__all__ = ["Strikes"]
+
+Chunk = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Strikes:
+    """What was struck out.
+
+    Attributes:
+        chunks: (query group, source, chunk id) whose every row goes.
+        rows: (query group, positive, negative) of single triplets.
+    """
+
+    chunks: frozenset[tuple[str, str, str]] = frozenset()
+    rows: frozenset[tuple[str, Chunk, Chunk]] = frozenset()
+
+    @classmethod
+    def of(cls, reviews: Iterable[ReviewRow]) -> Strikes:
+        """Return the strikes of all raters; ``value`` says what is wrong: positive, negative or row."""
+        chunks, rows = set(), set()
+        for review in reviews:
+            key = query_key(review.query)
+            if review.value == "positive":
+                chunks.add((key, review.source, review.chunk))
+            elif review.value == "negative":
+                chunks.add((key, review.other_source, review.other))
+            else:
+                rows.add((key, (review.source, review.chunk), (review.other_source, review.other)))
+        return cls(frozenset(chunks), frozenset(rows))
+
+    def left(self, engine: RelationalEngine, graded: ibis.Table) -> ibis.Table:
+        """Return the graded chunks without those that were struck out."""
+        if not self.chunks:
+            return graded
+        columns = [list(column) for column in zip(*sorted(self.chunks))]
+        names = ["query_key", "source", "chunk_id"]
+        table = pa.table({name: pa.array(column, pa.string()) for name, column in zip(names, columns)})
+        return graded.anti_join(engine.register("struck", table), names)
