@@ -115,6 +115,7 @@ class Grading(_Section):
     subject_query_cap: Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False)]
     min_subjects: Count
     max_conflict: Share
+    certain: Annotated[float, Field(ge=0.9, lt=1)]
     human_confidence: Annotated[float, Field(ge=0.5, le=1)]
     human_spread: Annotated[float, Field(ge=0, le=5)]
 

@@ -13,7 +13,13 @@ from ibis import _
 from ragwheel.errors import DatasetError
 from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.evidence.kinds import KINDS
-from ragwheel.labels.model.beliefs import PEOPLE, channel_totals, prior_log_odds, single_readings
+from ragwheel.labels.model.beliefs import (
+    PEOPLE,
+    certain_log_odds,
+    channel_totals,
+    prior_log_odds,
+    single_readings,
+)
 from ragwheel.labels.model.cells import band_of
 from ragwheel.labels.model.learned import LabelModel
 from ragwheel.labels.model.statistics import weighted_rows
@@ -44,7 +50,8 @@ class Verdict:
         belief: the probability that the chunk is relevant, 0-1; ``grade`` is five times that.
         prior: log-odds at the mean rank of the chunk, before any evidence.
         corrections: by instrument, how much less its readings count because they repeat each other, or
-            because one person may only say so much.
+            because one person may only say so much; ``certainty``: no traces are believed more than
+            ``certain`` in the policy.
         lent: what close questions say about the chunk, as far as they agree.
         model: the rates by which evidence was weighed, learned or from the policy.
         examination: how much people look at each rank, and whether that was estimated; None: not estimated.
@@ -125,7 +132,7 @@ def verdicts_of(
     order = ["chunk_version", "kind", "place"]
     reasons = engine.arrow(reason_rows(evidence).order_by(order)).to_pylist()
     sums = engine.arrow(_sums(evidence, policy, store.model)).to_pylist()
-    return [_verdict(store, query, row, (reasons, sums, nets)) for row in rows]
+    return [_verdict(store, policy, query, row, (reasons, sums, nets)) for row in rows]
 
 
 def _sums(evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
@@ -144,6 +151,7 @@ def _sums(evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table
 
 def _verdict(
     store: GradedStore,
+    policy: Policy,
     query: str,
     row: dict[str, Any],
     parts: tuple[list[dict[str, Any]], ...],
@@ -172,6 +180,10 @@ def _verdict(
     }
     own = sum(float(part["net"]) for part in nets) / MICRO
     lent = float(row["said"]) - own
+    most = certain_log_odds(policy)
+    log_odds = min(max(prior + own + lent, -most), most)
+    if abs(log_odds - (prior + own + lent)) >= 0.001:
+        corrections["certainty"] = round(log_odds - (prior + own + lent), 3)
     return Verdict(
         query=query,
         source=row["source"],
@@ -184,7 +196,7 @@ def _verdict(
         strategy=row["strategy"],
         note=row["reason"],
         prior=round(prior, 3),
-        log_odds=round(prior + own + lent, 3),
+        log_odds=round(log_odds, 3),
         reasons=tuple(reason_of(found, seen[kind]) for kind, found in by_kind.items()),
         corrections={name: value for name, value in sorted(corrections.items()) if abs(value) >= 0.001},
         lent=round(lent, 3),

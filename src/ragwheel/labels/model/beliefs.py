@@ -17,6 +17,7 @@ itself.
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
 import ibis
@@ -36,8 +37,8 @@ from ragwheel.labels.strategies import STRATEGIES
 from ragwheel.labels.traces.exposure import Facts
 
 __all__ = [
-    "CONTRADICTIONS", "PEOPLE", "STATUSES", "beliefs", "channel_totals", "decided", "prior_log_odds",
-    "single_readings", "thresholds",
+    "CONTRADICTIONS", "PEOPLE", "STATUSES", "beliefs", "certain_log_odds", "channel_totals", "decided",
+    "prior_log_odds", "single_readings", "thresholds",
 ]  # fmt: skip
 
 #: ``middle`` only from people's judgments; ``abstain`` rows carry the belief that was not enough.
@@ -89,7 +90,9 @@ def beliefs(facts: Facts, evidence: ibis.Table, policy: Policy, model: LabelMode
         best=_.best.fill_null(_NO_STRATEGY), prior=_.prior.fill_null(int(model.priors["", 0] * MICRO))
     )
     judged = rows.n_people > 0
-    traces = 1 / (1 + (-((rows.log_odds + rows.prior) / MICRO)).exp())
+    most_odds = certain_log_odds(policy)
+    log_odds = ibis.least(ibis.greatest((rows.log_odds + rows.prior) / MICRO, -most_odds), most_odds)
+    traces = 1 / (1 + (-log_odds).exp())
     people = rows.people / ibis.greatest(rows.n_people, 1) / MICRO / 5
     most = policy.grading.max_conflict
     torn = ibis.least(rows.plus, rows.minus) > ibis.greatest(rows.plus, rows.minus) * most
@@ -186,6 +189,30 @@ def _capped(theirs: ibis.Table, policy: Policy) -> ibis.Table:
     return scaled(theirs, ["query_key", "subject", "positive"], policy.grading.subject_query_cap)
 
 
+def certain_log_odds(policy: Policy) -> float:
+    """Return the log-odds that no belief from traces goes beyond, in either direction."""
+    return math.log(policy.grading.certain / (1 - policy.grading.certain))
+
+
+def _of_answers(others: ibis.Table, policy: Policy) -> ibis.Table:
+    """Return the readings of answers with those to one person about a chunk scaled down together.
+
+    Who asks one question again and again gets one answer again and again: for, and against, a chunk these
+    weigh ``subject_cap``, or as much as the strongest single one of them.
+    """
+    answers = others.filter(others.channel == "citation")
+    over = [answers[name] for name in (*_PAIR, "subject", "positive")]
+    answers = answers.mutate(
+        total=answers.reading.abs().sum().over(group_by=over).cast("int64"),
+        most=answers.reading.abs().max().over(group_by=over).cast("int64"),
+    )
+    cap = ibis.greatest(answers.most, ibis.literal(int(policy.grading.subject_cap * MICRO)))
+    less = (answers.reading.cast("float64") * cap / answers.total).round().cast("int64")
+    answers = answers.mutate(reading=ibis.ifelse(answers.total > cap, less, answers.reading))
+    rest = others.filter(others.channel != "citation")
+    return answers.drop("total", "most").union(rest, distinct=False)
+
+
 def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
     """Return pair, channel, ``net`` (what it says, in millionths of log-odds), first strategy and votes.
 
@@ -201,7 +228,7 @@ def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> i
         best=_.best.min(),
     )
     persons = persons.mutate(channel=ibis.literal(PEOPLE))
-    others = readings.filter(~readings.theirs).mutate(vote=ibis.literal(0, "int64"))
+    others = _of_answers(readings.filter(~readings.theirs), policy).mutate(vote=ibis.literal(0, "int64"))
     columns = [*_PAIR, "channel", "positive", "best", "reading", "vote"]
     sums = (
         others.select(columns)
