@@ -14,7 +14,7 @@ from weakref import WeakSet
 from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host import safe
 from ragwheel.journal.recent import RecentRecords
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord, event_key
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord, event_key
 from ragwheel.journal.writer import Journal
 from ragwheel.redaction import Redaction, named
 from ragwheel.store.background import BackgroundMerger
@@ -77,7 +77,7 @@ class Runtime:
         """The ids under which chunks are recorded: others where one was made from a text that is redacted."""
         return ids if self._redaction is None else self._redaction.ids(ids, texts)
 
-    def write_retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> bool:
+    def write_retrieval(self, record: RetrievalRecord, ids: list[str], texts: list[str]) -> bool:
         """Redact, journal, remember and export a retrieval; False (and counted) when it was not written."""
         if self._redaction is not None:
             self._plain_retrieval(record)
@@ -101,7 +101,7 @@ class Runtime:
             self._exported(lambda exports: exports.turn(record))
         return True
 
-    def write_signal(self, record: Signal) -> bool:
+    def write_signal(self, record: SignalRecord) -> bool:
         """Redact, journal and export a signal; False (and counted) when it was not written.
 
         True, with nothing written, when this process has written the event before.
@@ -122,7 +122,7 @@ class Runtime:
             self._exported(lambda exports: exports.signal(record))
         return True
 
-    def write_signals(self, records: Sequence[Signal]) -> list[bool]:
+    def write_signals(self, records: Sequence[SignalRecord]) -> list[bool]:
         """The same of several, with one sync for all where every record would have had its own."""
         with self._journal.together() as synced:
             written = [self.write_signal(record) for record in records]
@@ -178,7 +178,7 @@ class Runtime:
             return False
 
     @staticmethod
-    def _plain_retrieval(record: Retrieval) -> None:
+    def _plain_retrieval(record: RetrievalRecord) -> None:
         """Make metadata plain that MessagePack cannot take (objects, cycles, lone surrogates)."""
         flags: dict[str, None] = dict.fromkeys(record.flags)
         if record.metadata is not None:

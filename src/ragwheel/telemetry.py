@@ -30,7 +30,7 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.export_queue import ExportQueue, within
 from ragwheel.flags import examples_of, exploration_of, teams_of
 from ragwheel.guard import guard
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord
 from ragwheel.kinds import evaluation_score, unit_of
 from ragwheel.scores import lift_scores
 
@@ -87,7 +87,7 @@ class Exports:
                     f"e.g. OTLPSpanExporter()"
                 )
 
-    def retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> None:
+    def retrieval(self, record: RetrievalRecord, ids: list[str], texts: list[str]) -> None:
         """Export a retrieval or re-ranking."""
         self._end(retrieval_span(record, ids, texts, content=self._content, resource=self._resource))
 
@@ -96,7 +96,7 @@ class Exports:
         if record.duration_ns:
             self._end(turn_span(record, content=self._content, resource=self._resource))
 
-    def signal(self, record: Signal) -> None:
+    def signal(self, record: SignalRecord) -> None:
         """Export a signal, and the evaluation that a thumb or a rating is."""
         self._end(signal_span(record, content=self._content, resource=self._resource))
         if self._logs is not None and evaluation_score(record.kind, record.value) is not None:
@@ -195,7 +195,7 @@ def _logger_provider(resource: Resource) -> LoggerProvider:
 
 
 def retrieval_span(
-    record: Retrieval,
+    record: RetrievalRecord,
     ids: Sequence[str],
     texts: Sequence[str],
     *,
@@ -242,7 +242,7 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
     return _span(f"turn {record.app}".rstrip(), record, found, resource)
 
 
-def signal_span(record: Signal, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
+def signal_span(record: SignalRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
     """The span ``signal {kind}`` of a record, linked to its retrieval or turn."""
     found: dict[str, AttributeValue | None] = {
         sc.SIGNAL_KIND: record.kind,
@@ -271,7 +271,7 @@ def signal_span(record: Signal, *, content: bool, resource: Resource | None = No
     )
 
 
-def _emit_evaluation(logs: LoggerProvider, record: Signal) -> None:
+def _emit_evaluation(logs: LoggerProvider, record: SignalRecord) -> None:
     """The event ``gen_ai.evaluation.result``, in the context of the span that was judged."""
     from opentelemetry._logs import LogRecord
 
@@ -295,7 +295,7 @@ def _emit_evaluation(logs: LoggerProvider, record: Signal) -> None:
     )
 
 
-def _documents(record: Retrieval, ids: Sequence[str], texts: Sequence[str], content: bool) -> str:
+def _documents(record: RetrievalRecord, ids: Sequence[str], texts: Sequence[str], content: bool) -> str:
     """One JSON string ``[{"id", "score"}]``; no score at all unless every chunk has a finite one."""
     scores = record.scores
     if scores is None and record.metadata is not None:
@@ -344,7 +344,7 @@ def _context(trace_id: bytes, span_id: bytes) -> SpanContext:
 
 def _span(
     name: str,
-    record: Retrieval | TurnRecord,
+    record: RetrievalRecord | TurnRecord,
     found: dict[str, AttributeValue | None],
     resource: Resource | None,
 ) -> ReadableSpan:

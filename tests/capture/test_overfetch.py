@@ -11,15 +11,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragwheel.capture.overfetch import Plan, first_k, may_be_about_k, plan, plan_object, refused_class
+from ragwheel.capture.overfetch import (
+    OverfetchPlan,
+    first_k,
+    may_be_about_k,
+    plan,
+    plan_object,
+    refused_class,
+)
 from ragwheel.errors import OverfetchRefused
 
 
-def planned(function: Any, *args: Any, k_param: str = "k", capture_k: int = 40, **kwargs: Any) -> Plan:
+def planned(
+    function: Any, *args: Any, k_param: str = "k", capture_k: int = 40, **kwargs: Any
+) -> OverfetchPlan:
     return plan(inspect.signature(function), k_param, args, kwargs, capture_k)
 
 
-def seen(function: Any, made: Plan) -> dict[str, Any]:
+def seen(function: Any, made: OverfetchPlan) -> dict[str, Any]:
     """What the function receives when the planned call is made."""
     bound = inspect.signature(function).bind(*made.args, **made.kwargs)
     bound.apply_defaults()
@@ -210,13 +219,13 @@ def test_other_classes_are_not() -> None:
 
 
 def test_an_objects_fields_are_judged_like_arguments() -> None:
-    assert plan_object({"k": 4, "docs": []}, "k", 40) == Plan((), {}, 4, 40, None)
+    assert plan_object({"k": 4, "docs": []}, "k", 40) == OverfetchPlan((), {}, 4, 40, None)
     assert plan_object({"k": 4, "relevancy_threshold": 0.1}, "k", 40).refused
     assert plan_object({"k": 4, "relevancy_threshold": None}, "k", 40).asked == 40
     assert plan_object({"docs": []}, None, 40).refused
     assert plan_object({"docs": []}, "k", 40).refused
     assert plan_object({"k": None}, "k", 40).refused
-    assert plan_object({"k": 50}, "k", 40) == Plan((), {}, 50, None, None)
+    assert plan_object({"k": 50}, "k", 40) == OverfetchPlan((), {}, 50, None, None)
 
 
 class Hits(list[str]):

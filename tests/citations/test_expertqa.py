@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ragwheel.citations import Candidate, extract
+from ragwheel.citations import CitableChunk, extract
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def test_the_markers_of_real_answers_are_found_and_mapped(answers):
     wanted = right = invented = 0
     for answer in answers:
         urls = [line.split("] ", 1)[1] for line in answer["attribution"]]
-        candidates = [Candidate("r", n, "web", url, None) for n, url in enumerate(urls, 1)]
+        candidates = [CitableChunk("r", n, "web", url, None) for n, url in enumerate(urls, 1)]
         found = {
             (c.start, n) for c in extract(answer["answer"], None, candidates).citations for n in [c.chunk]
         }
@@ -46,7 +46,7 @@ def test_the_markers_of_each_claim_are_those_that_the_annotators_had(answers):
     """`evidence[].marker` was made by the dataset's authors, with their own parser."""
     claims = same = 0
     for answer in answers:
-        candidates = [Candidate("r", n, "web", f"c{n}", None) for n in range(1, 100)]
+        candidates = [CitableChunk("r", n, "web", f"c{n}", None) for n in range(1, 100)]
         for claim in answer["claims"]:
             truth = {evidence["marker"] for evidence in claim["evidence"]}
             if truth:

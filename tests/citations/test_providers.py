@@ -7,14 +7,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ragwheel.citations import Candidate, extract
+from ragwheel.citations import CitableChunk, extract
 
 GRASS = "The grass is green. It is mown in spring."
 SKY = "The sky is blue."
 
 
 def candidate(n, chunk=None, text="", **metadata):
-    return Candidate(
+    return CitableChunk(
         "r1", n, "kb", chunk or f"c{n}", {"id": chunk or f"c{n}", "text": text, "metadata": metadata}
     )
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ragwheel.citations import Candidate, extract
+from ragwheel.citations import CitableChunk, extract
 
 
 @dataclasses.dataclass(eq=False)
@@ -16,7 +16,7 @@ class Doc:
 
 
 DOCS = [Doc("a", "Alpha."), Doc("b", "Beta."), Doc("c", "Gamma.")]
-CANDIDATES = [Candidate("r1", n, "kb", doc.id, doc) for n, doc in enumerate(DOCS, 1)]
+CANDIDATES = [CitableChunk("r1", n, "kb", doc.id, doc) for n, doc in enumerate(DOCS, 1)]
 
 
 def chunks(citations, candidates=CANDIDATES, answer="So it is [1]."):
@@ -43,14 +43,14 @@ def test_given_citations_are_the_only_ones():
 def test_ints_are_positions_unless_one_is_an_id():
     assert chunks([1, 3]) == ["a", "c"]
     assert chunks([0, 4, True]) == [None, None, None]
-    numbered = [Candidate("r", n, "kb", str(n + 1), None) for n in (1, 2)]
+    numbered = [CitableChunk("r", n, "kb", str(n + 1), None) for n in (1, 2)]
     assert chunks([2, 3], numbered) == ["2", "3"]
     assert chunks([2, 1], numbered) == ["2", None]
 
 
 def test_objects_go_by_identity_then_by_id():
     twins = [Doc("same", "x"), Doc("same", "y")]
-    candidates = [Candidate("r", n, "kb", "same", doc) for n, doc in enumerate(twins, 1)]
+    candidates = [CitableChunk("r", n, "kb", "same", doc) for n, doc in enumerate(twins, 1)]
     found = extract("", [twins[1], Doc("same", "z"), Doc("other", "z")], candidates).citations
     assert [c.rank for c in found] == [2, 1, None]
     assert chunks([(DOCS[1], 0.5)]) == ["b"]
@@ -61,7 +61,7 @@ def test_texts_are_chunks_of_a_retriever_that_returns_strings():
 
     texts = ["one text", "another"]
     candidates = [
-        Candidate("r", n, "kb", i, t)
+        CitableChunk("r", n, "kb", i, t)
         for n, (i, t) in enumerate(zip(columns(texts).ids, texts, strict=True), 1)
     ]
     assert chunks(["another", "none"], candidates) == [candidates[1].chunk, None]
@@ -79,7 +79,7 @@ def test_dicts_and_provider_objects_may_be_given():
 
 def test_addresses_in_the_metadata():
     items = [{"id": str(n), "text": "t", "metadata": {"source": f"https://x.org/{n}/"}} for n in (1, 2)]
-    candidates = [Candidate("r", n, "kb", item["id"], item) for n, item in enumerate(items, 1)]
+    candidates = [CitableChunk("r", n, "kb", item["id"], item) for n, item in enumerate(items, 1)]
     assert chunks(["http://x.org/2#part"], candidates) == ["2"]
 
 
@@ -128,7 +128,7 @@ def test_hostile_values_cost_themselves_only():
     assert extract(Hostile(), None, CANDIDATES).flags == ("not_text",)
     assert extract({"content": [Hostile(), {"text": "[1]"}]}, None, CANDIDATES).text == "[1]"
     assert chunks([Hostile(), "b"]) == [None, "b"]
-    hostile = [Candidate("r", 1, "kb", "a", Hostile())]
+    hostile = [CitableChunk("r", 1, "kb", "a", Hostile())]
     assert chunks(["a", "https://x.org"], hostile) == ["a", None]
 
 

@@ -14,7 +14,7 @@ def click(shop, n, **changed):
 
 
 def test_bytes_over_the_days_quota_are_refused_and_counted(open_shop):
-    shop = open_shop(limits=collector.Limits(subject_bytes_per_day=2_000, subject_per_s=0))
+    shop = open_shop(limits=collector.RequestLimits(subject_bytes_per_day=2_000, subject_per_s=0))
     results = [shop.results(click(shop, n))[0] for n in range(30)]
     kept = results.index(("refused", "too many bytes from this subject today"))
     assert 2 < kept < 15
@@ -29,7 +29,7 @@ def test_bytes_over_the_days_quota_are_refused_and_counted(open_shop):
 
 
 def test_without_a_quota_nothing_is_refused(open_shop):
-    shop = open_shop(limits=collector.Limits(subject_bytes_per_day=0))
+    shop = open_shop(limits=collector.RequestLimits(subject_bytes_per_day=0))
     assert {shop.results(click(shop, n))[0] for n in range(30)} == {("kept", None)}
 
 

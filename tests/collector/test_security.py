@@ -301,8 +301,8 @@ def answer_of(found: socket.socket) -> bytes:
 
 
 def test_a_slow_body_is_timed_out(open_shop):
-    assert collector.Limits().body_timeout_s == 10
-    shop = open_shop(limits=collector.Limits(body_timeout_s=0.3))
+    assert collector.RequestLimits().body_timeout_s == 10
+    shop = open_shop(limits=collector.RequestLimits(body_timeout_s=0.3))
     with connection(shop.url) as slow:
         slow.sendall(head(100) + b"{")
         assert answer_of(slow).startswith(b"HTTP/1.1 408")
@@ -365,9 +365,9 @@ def test_an_endless_body_is_ended(shop):
 
 @pytest.mark.parametrize("at_once", [(2, 99), (99, 2)], ids=["of all", "of one address"])
 def test_requests_at_once_are_bounded(open_shop, at_once):
-    limits = collector.Limits()
+    limits = collector.RequestLimits()
     assert (limits.requests_at_once, limits.requests_at_once_per_address) == (256, 64)
-    limits = collector.Limits(requests_at_once=at_once[0], requests_at_once_per_address=at_once[1])
+    limits = collector.RequestLimits(requests_at_once=at_once[0], requests_at_once_per_address=at_once[1])
     shop = open_shop(limits=limits)
     with contextlib.ExitStack() as stack:
         for _ in range(2):
@@ -384,7 +384,7 @@ def test_requests_at_once_are_bounded(open_shop, at_once):
 
 
 def test_a_subject_that_sends_too_much_is_told_to_wait(open_shop):
-    shop = open_shop(limits=collector.Limits(subject_per_s=0.001, subject_burst=3))
+    shop = open_shop(limits=collector.RequestLimits(subject_per_s=0.001, subject_burst=3))
     items = [{"handle": shop.turn, "kind": "click", "chunk": "c1", "event_id": str(n)} for n in range(5)]
     other = {"handle": shop.handle(subject="u2"), **GOOD}
     assert [status for status, _ in shop.results(*items, other)] == ["kept"] * 3 + ["later"] * 2 + ["kept"]
@@ -394,7 +394,7 @@ def test_a_subject_that_sends_too_much_is_told_to_wait(open_shop):
 
 
 def test_an_address_that_sends_too_much_is_told_to_wait(open_shop):
-    shop = open_shop(limits=collector.Limits(address_per_s=0.001, address_burst=3))
+    shop = open_shop(limits=collector.RequestLimits(address_per_s=0.001, address_burst=3))
     item = {"handle": shop.turn, **GOOD}
     assert shop.post([item] * 3).status_code == 200
     for body in (item, "junk"):
@@ -404,7 +404,7 @@ def test_an_address_that_sends_too_much_is_told_to_wait(open_shop):
 
 
 def test_requests_that_cannot_be_read_count_too(open_shop):
-    shop = open_shop(limits=collector.Limits(address_per_s=0.001, address_burst=3))
+    shop = open_shop(limits=collector.RequestLimits(address_per_s=0.001, address_burst=3))
     assert [shop.post("junk").status_code for _ in range(5)] == [400, 400, 400, 429, 429]
 
 

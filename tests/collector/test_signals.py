@@ -194,7 +194,7 @@ def test_times_are_taken_as_seconds_and_as_iso_8601(shop):
 
 
 def test_a_thousand_replays_are_one_row(open_shop):
-    shop = open_shop(limits=collector.Limits(subject_per_s=0))
+    shop = open_shop(limits=collector.RequestLimits(subject_per_s=0))
     item = {"handle": shop.retrieval, "kind": "click", "chunk": "c1", "event_id": "once"}
     unnamed = {"handle": shop.retrieval, "kind": "copy", "chunk": "c1"}
     statuses = [status for _ in range(4) for status, _ in shop.results(*[item] * 250, *[unnamed] * 250)]
@@ -296,7 +296,7 @@ def test_origins_are_exact(tmp_path, origin):
 @pytest.mark.parametrize("wrong", [{"items": 0}, {"body_timeout_s": 0.0}, {"subject_per_s": -1.0}])
 def test_limits_that_let_nothing_pass_are_refused(wrong):
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
-        collector.Limits(**wrong)
+        collector.RequestLimits(**wrong)
 
 
 def test_a_vote_is_taken_back_by_its_event_and_by_nobody_else(shop):

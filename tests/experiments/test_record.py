@@ -10,11 +10,11 @@ import pytest
 
 from ragwheel.errors import ExperimentError
 from ragwheel.experiments import (
+    ExperimentVerdict,
     Gap,
     Plan,
     Result,
     Variant,
-    Verdict,
     list_experiments,
     plan_experiment,
     read_experiment,
@@ -53,7 +53,8 @@ def test_results_are_added_and_read_again(tmp_path, planned):
     write_experiment(tmp_path, half)
     gap = Gap(0.1, 0.02, None, 0.01)
     done = half.with_results(
-        Result("hybrid", {"recall@10": 0.6}, 40, gap=gap, verdict=Verdict("met")), verdict=Verdict("met")
+        Result("hybrid", {"recall@10": 0.6}, 40, gap=gap, verdict=ExperimentVerdict("met")),
+        verdict=ExperimentVerdict("met"),
     )
     assert done.status == "done"
     write_experiment(tmp_path, done)

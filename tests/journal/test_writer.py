@@ -9,7 +9,16 @@ import pytest
 
 from ragwheel.guard import guard
 from ragwheel.journal import files, frames, writer
-from ragwheel.journal.records import DROPS, OPEN, RETRIEVAL, SIGNAL, Drops, Opened, Retrieval, Signal
+from ragwheel.journal.records import (
+    DROPS,
+    OPEN,
+    RETRIEVAL,
+    SIGNAL,
+    Drops,
+    Opened,
+    RetrievalRecord,
+    SignalRecord,
+)
 from ragwheel.journal.writer import Journal
 
 numbers = itertools.count(1)
@@ -58,12 +67,12 @@ def retrieval(source="kb", **fields):
         "error": None,
         "flags": (),
     }
-    return Retrieval(**{**given, **fields})
+    return RetrievalRecord(**{**given, **fields})
 
 
 def signal():
     who, what = (next(numbers).to_bytes(8, "big"), bytes(16), None), ("click", 0, bytes(8), "a")
-    return Signal(*who, *what, None, None, None, None, None, 1, 1, ())
+    return SignalRecord(*who, *what, None, None, None, None, None, 1, 1, ())
 
 
 def read(path):
@@ -73,7 +82,7 @@ def read(path):
 
 
 def retrievals(path):
-    return [msgspec.msgpack.decode(p, type=Retrieval) for kind, p in read(path) if kind == RETRIEVAL]
+    return [msgspec.msgpack.decode(p, type=RetrievalRecord) for kind, p in read(path) if kind == RETRIEVAL]
 
 
 def descriptors():

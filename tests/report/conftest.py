@@ -14,7 +14,15 @@ from ragwheel.evaluate import (
     read_traces,
     write_results,
 )
-from ragwheel.experiments import Gap, Plan, Result, Variant, Verdict, plan_experiment, write_experiment
+from ragwheel.experiments import (
+    ExperimentVerdict,
+    Gap,
+    Plan,
+    Result,
+    Variant,
+    plan_experiment,
+    write_experiment,
+)
 from ragwheel.models.card import ModelFacts, write_model_card
 from ragwheel.report import ReportOptions, make_report
 from ragwheel.testing import TraceSpec, write_traces
@@ -41,8 +49,10 @@ def folder(tmp_path_factory):
     )
     done = planned.with_results(
         Result("baseline", {"recall@10": 0.5}, 40, facts={"words_at_10": 900}),
-        Result("hybrid", {"recall@10": 0.6}, 40, gap=Gap(0.1, 0.02, 0.18, 0.01), verdict=Verdict("met")),
-        verdict=Verdict("met"),
+        Result(
+            "hybrid", {"recall@10": 0.6}, 40, gap=Gap(0.1, 0.02, 0.18, 0.01), verdict=ExperimentVerdict("met")
+        ),
+        verdict=ExperimentVerdict("met"),
     )
     write_experiment(root / "experiments", done)
     return root

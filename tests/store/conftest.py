@@ -7,7 +7,7 @@ import pytest
 
 from ragwheel.guard import guard
 from ragwheel.journal import files
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord
 from ragwheel.journal.writer import Journal
 
 
@@ -59,7 +59,7 @@ class Writer:
             "error": None,
             "flags": (),
         }
-        record = Retrieval(**{**given, **fields})
+        record = RetrievalRecord(**{**given, **fields})
         assert self.journal.retrieval(record, list(chunks), list(chunks.values()))
         return record.span_id.hex()
 
@@ -104,7 +104,7 @@ class Writer:
             "received_ns": 1,
             "flags": (),
         }
-        record = Signal(**{**given, **fields})
+        record = SignalRecord(**{**given, **fields})
         assert self.journal.signal(record)
         return record.span_id.hex()
 

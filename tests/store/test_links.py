@@ -8,7 +8,7 @@ import pytest
 
 import ragwheel
 from ragwheel import offline
-from ragwheel.collector.runtimes import Source
+from ragwheel.collector.runtimes import RuntimeSource
 from ragwheel.journal import files
 from ragwheel.store import backup, erase, merge_journal, open_store
 from ragwheel.store.artifacts import list_artifacts, register_artifact
@@ -73,8 +73,8 @@ def test_housekeeping_by_a_link_reaches_the_database(names, tmp_path, name):
 
 def test_a_collector_knows_the_apps_database_by_a_link(names):
     runtime = ragwheel.configure(names["link"])
-    assert Source(names["real"], None)() is runtime
-    assert Source(names["linked folder"], None)() is runtime
+    assert RuntimeSource(names["real"], None)() is runtime
+    assert RuntimeSource(names["linked folder"], None)() is runtime
     assert runtime.settings.db == names["real"]
 
 

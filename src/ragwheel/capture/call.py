@@ -132,7 +132,7 @@ class Call:
         self.k: int | None = None
         self.given: Any = None
         self.ended = False
-        self.check: overfetch.Plan | None = None
+        self.check: overfetch.OverfetchPlan | None = None
         self._as_returned: Callable[[], Any] | None = None  # set while the larger call of a check is made
         self._own = (args, kwargs)
         self._spec = spec
@@ -146,7 +146,7 @@ class Call:
         self.retrieval.done = True  # if a signal handler raised before it could be recorded
         self.retrieval.leave()
 
-    def plan(self, plan: overfetch.Plan) -> None:
+    def plan(self, plan: overfetch.OverfetchPlan) -> None:
         """Ask for more than the app does, or note why not."""
         self.retrieval.top_k = plan.k
         if plan.refused:

@@ -77,7 +77,7 @@ def explore(
 
         @functools.wraps(search)
         async def search_async(query: Any, *args: Any, **kwargs: Any) -> Any:
-            trial = _Trial(begin(query, name, source, version), probability, coin)
+            trial = _ExploredCall(begin(query, name, source, version), probability, coin)
             with trial:
                 trial.served = await search(query, *args, **kwargs)
             return trial.served
@@ -86,7 +86,7 @@ def explore(
 
     @functools.wraps(search)
     def search_swapped(query: Any, *args: Any, **kwargs: Any) -> Any:
-        trial = _Trial(begin(query, name, source, version), probability, coin)
+        trial = _ExploredCall(begin(query, name, source, version), probability, coin)
         with trial:
             trial.served = search(query, *args, **kwargs)
         return trial.served
@@ -104,7 +104,7 @@ def adjacent_swaps(n: int, probability: float, coin: random.Random) -> tuple[lis
     return order, "".join(moves)
 
 
-class _Trial:
+class _ExploredCall:
     """One call: ``served`` is the retriever's result as it comes in, and what to serve after the block."""
 
     def __init__(self, span: Retrieval | NotRecorded, probability: float, coin: random.Random) -> None:
@@ -150,7 +150,7 @@ def _ranking(
         return given
     latest = last_retrieval()
     span = begin(latest.query if latest else "", name, source, version, RERANK)
-    trial = _Trial(span, probability, coin)
+    trial = _ExploredCall(span, probability, coin)
     with trial:
         trial.served = given
     return trial.served

@@ -40,7 +40,7 @@ __all__ = [
     "CHANGED_FLAG",
     "CHANGED_REFUSAL",
     "CHECKED_CALLS",
-    "Plan",
+    "OverfetchPlan",
     "extended",
     "first_k",
     "is_interrupt",
@@ -78,7 +78,7 @@ _CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class OverfetchPlan:
     """How to make one call.
 
     ``args``/``kwargs`` are what to call with (the caller's own objects when nothing changes); ``k`` is
@@ -102,7 +102,7 @@ def plan(
     capture_k: int,
     *,
     settings: Mapping[str, Any] | None = None,
-) -> Plan:
+) -> OverfetchPlan:
     """Plan the call ``f(*args, **kwargs)`` of a function whose parameter `k_param` is its number of chunks.
 
     `settings` are facts about the callee that its arguments do not show, such as ``search_type``.
@@ -112,33 +112,33 @@ def plan(
     try:
         bound = signature.bind(*args, **kwargs)
     except TypeError:
-        return Plan(args, kwargs, refused="the call does not match the function's signature")
+        return OverfetchPlan(args, kwargs, refused="the call does not match the function's signature")
     defaults = {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
     given = _flatten(bound.arguments, signature, k_param)
     values = {**(settings or {}), **_flatten(defaults, signature, k_param), **given}
     if k_param not in values:
-        return Plan(args, kwargs, refused=f"{k_param!r} was not given and has no default")
+        return OverfetchPlan(args, kwargs, refused=f"{k_param!r} was not given and has no default")
     k, asked, refused = _size(k_param, values.pop(k_param), capture_k)
     if asked is not None:
         refused = _changes_results(values, given.keys(), asked)
     if asked is None or refused:
-        return Plan(args, kwargs, k, refused=refused)
+        return OverfetchPlan(args, kwargs, k, refused=refused)
     return _with_k(signature, k_param, args, kwargs, k, asked)
 
 
-def plan_object(settings: Mapping[str, Any], k_field: str | None, capture_k: int) -> Plan:
+def plan_object(settings: Mapping[str, Any], k_field: str | None, capture_k: int) -> OverfetchPlan:
     """Plan for a retriever object from its settings (fields and call options) and the one that holds k.
 
     The plan's ``args`` and ``kwargs`` are empty: how to set the field without touching the object is
     up to the caller, and so is asking :func:`refused_class` about its classes.
     """
     if k_field is None or k_field not in settings:
-        return Plan((), {}, refused="it has no field for the number of chunks (k, top_k)")
+        return OverfetchPlan((), {}, refused="it has no field for the number of chunks (k, top_k)")
     k, asked, refused = _size(k_field, settings[k_field], capture_k)
     if asked is not None:
         others = {name: value for name, value in settings.items() if name != k_field}
         refused = _changes_results(others, others.keys(), asked)
-    return Plan((), {}, k, asked if refused is None else None, refused)
+    return OverfetchPlan((), {}, k, asked if refused is None else None, refused)
 
 
 def refused_class(names: Iterable[str]) -> str | None:
@@ -258,19 +258,19 @@ def _with_k(
     kwargs: dict[str, Any],
     k: int | None,
     asked: int,
-) -> Plan:
+) -> OverfetchPlan:
     """The same call with `k_param` set to `asked`, in the place where the caller (or the default) has it."""
     if k_param in kwargs:
-        return Plan(args, {**kwargs, k_param: asked}, k, asked)
+        return OverfetchPlan(args, {**kwargs, k_param: asked}, k, asked)
     position = list(signature.parameters).index(k_param)
     parameter = signature.parameters[k_param]
     if parameter.kind is not parameter.KEYWORD_ONLY and position < len(args):
-        return Plan((*args[:position], asked, *args[position + 1 :]), kwargs, k, asked)
+        return OverfetchPlan((*args[:position], asked, *args[position + 1 :]), kwargs, k, asked)
     if parameter.kind is not parameter.POSITIONAL_ONLY:
-        return Plan(args, {**kwargs, k_param: asked}, k, asked)
+        return OverfetchPlan(args, {**kwargs, k_param: asked}, k, asked)
     if position == len(args):
-        return Plan((*args, asked), kwargs, k, asked)
-    return Plan(
+        return OverfetchPlan((*args, asked), kwargs, k, asked)
+    return OverfetchPlan(
         args,
         kwargs,
         k,

@@ -229,7 +229,7 @@ class Retrieval:
             return
         outer = self.outer
         turn_id, session_id, user_id = self._filed
-        record = records.Retrieval(
+        record = records.RetrievalRecord(
             self.span_id,
             self.trace_id,
             self.parent_id,

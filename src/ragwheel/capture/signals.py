@@ -100,7 +100,7 @@ class _Said:
     reason: Any
 
 
-def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
+def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.SignalRecord:
     """The signal, checked against its kind and against what this process knows of its target."""
     spec = kinds().get(kind) if isinstance(kind, str) else None
     if spec is None:
@@ -111,7 +111,7 @@ def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.Signal:
     comment, comment_flags = remark(said.comment, rt.settings.max_text_chars)
     now_ns = time.time_ns()
     target = about.target
-    return records.Signal(
+    return records.SignalRecord(
         span_id=new_span_id(),
         trace_id=target.trace_id,
         event_id=_id(said.event_id),

@@ -15,7 +15,7 @@ from ragwheel.capture import scopes
 from ragwheel.capture.bound import bound
 from ragwheel.capture.context import current_turn, origin
 from ragwheel.capture.recorder import RERANK, Retrieval
-from ragwheel.citations import Candidate, extract
+from ragwheel.citations import CitableChunk, extract
 from ragwheel.flags import examples_flag
 from ragwheel.guard import guard
 from ragwheel.host import safe
@@ -218,7 +218,7 @@ class Turn:
                     return retrieval.span_id.hex(), rank
         return None
 
-    def _candidates(self) -> tuple[list[Candidate], int | None]:
+    def _candidates(self) -> tuple[list[CitableChunk], int | None]:
         """Return what ``[n]`` counts, the prompted chunks, else the returned ones in order.
 
         Also return how many of them are numbered: in a turn too long to be remembered whole the latest are
@@ -237,7 +237,7 @@ class Turn:
             if "long_turn" in self._flags and not reranks:
                 numbered = sum(min(r.n_returned, len(r.chunk_ids)) for r in self.retrievals[:FIRST_KEPT])
         candidates = [
-            Candidate(
+            CitableChunk(
                 span, rank, by_span[span].source, by_span[span].chunk_ids[rank - 1], by_span[span].item(rank)
             )
             for span, rank in places

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from ragwheel.citations.resolve import Candidate, Citation, Extracted, extract
+from ragwheel.citations.resolve import CitableChunk, Citation, Extracted, extract
 
-__all__ = ["Candidate", "Citation", "Extracted", "extract"]
+__all__ = ["CitableChunk", "Citation", "Extracted", "extract"]

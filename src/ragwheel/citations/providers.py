@@ -25,7 +25,7 @@ from typing import Any
 
 from ragwheel.host import safe
 
-__all__ = ["Answer", "Reference", "is_message", "read", "reference"]
+__all__ = ["ParsedAnswer", "Reference", "is_message", "read", "reference"]
 
 MAX_BLOCKS = 10_000
 _AUTOMATIC_ID = re.compile(r"doc[:_-](\d{1,4})")
@@ -46,7 +46,7 @@ class Reference:
 
 
 @dataclass(slots=True)
-class Answer:
+class ParsedAnswer:
     """The text of an answer and the references of its provider."""
 
     text: str = ""
@@ -64,23 +64,23 @@ def get(value: object, name: str) -> Any:
         return None
 
 
-def read(answer: object) -> Answer:
+def read(answer: object) -> ParsedAnswer:
     """Text and references of a str, a message, a response or a dict of one of them."""
     kind = type(answer)
     if answer is None or issubclass(kind, (str, bytes, bytearray)):
         text, flags = safe.text(answer)
-        return Answer(text, [], flags)
+        return ParsedAnswer(text, [], flags)
     message = _message(answer)
     out = _Collected()
     for part in _parts(message):
         out.block(part)
     if not out.seen:
-        return Answer("", [], ("not_text",))
+        return ParsedAnswer("", [], ("not_text",))
     for held in _message_citations(message, answer):
         out.references += _each(held, out.bases)
     text, flags = safe.text("".join(out.texts))
     references = [_marked(ref, text) for ref in out.references[:MAX_BLOCKS]]
-    return Answer(text, references, tuple(dict.fromkeys((*out.flags, *flags))))
+    return ParsedAnswer(text, references, tuple(dict.fromkeys((*out.flags, *flags))))
 
 
 def is_message(value: object) -> bool:

@@ -33,7 +33,7 @@ from ragwheel.host import safe
 from ragwheel.host.columns import identity, row
 from ragwheel.host.items import plain_id
 
-__all__ = ["Candidate", "Citation", "Extracted", "extract"]
+__all__ = ["CitableChunk", "Citation", "Extracted", "extract"]
 
 MAX_CITATIONS = 1000
 ADDRESSES = (
@@ -51,7 +51,7 @@ ADDRESSES = (
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
+class CitableChunk:
     """A chunk that the model may have seen, at its place in the list that ``[n]`` counts from 1."""
 
     retrieval: str
@@ -91,13 +91,13 @@ class Extracted:
 
 
 def extract(
-    answer: object, citations: object, candidates: Sequence[Candidate], numbered: int | None = None
+    answer: object, citations: object, candidates: Sequence[CitableChunk], numbered: int | None = None
 ) -> Extracted:
     """Return text and citations of ``answer``: text, a message, a response or a dict of one. Never raises.
 
     ``[n]`` means one of the first ``numbered`` candidates (None: of all).
     """
-    read = providers.Answer()
+    read = providers.ParsedAnswer()
     try:
         read = providers.read(answer)
         known = _Known(candidates, numbered)
@@ -115,7 +115,7 @@ def extract(
 
 
 def _found(
-    read: providers.Answer, citations: object, known: _Known, flags: dict[str, None]
+    read: providers.ParsedAnswer, citations: object, known: _Known, flags: dict[str, None]
 ) -> Iterator[Citation]:
     if citations is not None:
         yield from _given(citations, known, flags)
@@ -134,28 +134,28 @@ def _found(
 class _Known:
     """The candidates by position, id, identity and address; the dearer tables are made when asked for."""
 
-    def __init__(self, candidates: Sequence[Candidate], numbered: int | None) -> None:
+    def __init__(self, candidates: Sequence[CitableChunk], numbered: int | None) -> None:
         self.candidates = list(candidates)
         self.numbered = len(self.candidates) if numbered is None else numbered
-        self.by_id: dict[str, Candidate] = {}
+        self.by_id: dict[str, CitableChunk] = {}
         for candidate in self.candidates:
             self.by_id.setdefault(candidate.chunk, candidate)
 
     @cached_property
-    def by_identity(self) -> dict[str, Candidate]:
+    def by_identity(self) -> dict[str, CitableChunk]:
         """By the id that the object itself would have: another one is recorded of a redacted text."""
         found = {identity(candidate.item): candidate for candidate in reversed(self.candidates)}
         return {app_id: candidate for app_id, candidate in found.items() if app_id is not None}
 
-    def same(self, app_id: str) -> Candidate | None:
+    def same(self, app_id: str) -> CitableChunk | None:
         """The candidate that is recorded under an id, or whose object has it."""
         return self.by_id.get(app_id) or self.by_identity.get(app_id)
 
-    def at(self, position: int) -> Candidate | None:
+    def at(self, position: int) -> CitableChunk | None:
         return self.candidates[position - 1] if 0 < position <= self.numbered else None
 
     @cached_property
-    def by_object(self) -> dict[int, Candidate]:
+    def by_object(self) -> dict[int, CitableChunk]:
         return {
             id(candidate.item): candidate
             for candidate in reversed(self.candidates)
@@ -184,7 +184,7 @@ class _Known:
                     out.setdefault(_address(value), []).append(index)
         return out
 
-    def named(self, key: str, quote: str | None = None) -> Candidate | None:
+    def named(self, key: str, quote: str | None = None) -> CitableChunk | None:
         """By id, or by an address that one chunk has, or one of whose chunks alone contains the quote."""
         if key in self.by_id:
             return self.by_id[key]
@@ -263,7 +263,7 @@ def _entries(citations: Any, flags: dict[str, None]) -> list[Any]:
 
 def _citation(
     method: str,
-    candidate: Candidate | None,
+    candidate: CitableChunk | None,
     marker: str,
     start: int | None = None,
     end: int | None = None,

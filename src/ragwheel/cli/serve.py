@@ -67,7 +67,7 @@ def serve(  # noqa: PLR0913, PLR0917 (one parameter an option)
             f"--trust-local: got --host {host}, allowed: a loopback address such as 127.0.0.1. "
             f"To listen elsewhere, sign handles: set RAGWHEEL_SIGNING_KEYS."
         )
-    limits = collector.Limits()
+    limits = collector.RequestLimits()
     if address_rate is not None:
         limits = replace(limits, address_per_s=address_rate)
     if subject_rate is not None:

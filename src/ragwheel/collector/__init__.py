@@ -18,12 +18,12 @@ import os
 from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING
 
-from ragwheel.collector.limits import Limits
+from ragwheel.collector.limits import RequestLimits
 from ragwheel.errors import ConfigurationError, MissingExtra
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
-__all__ = ["Limits", "app", "traces_app"]
+__all__ = ["RequestLimits", "app", "traces_app"]
 
 
 def app(  # noqa: PLR0913 (settings of one app, each by its name)
@@ -33,7 +33,7 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
     trust_local: bool = False,
     apps: Collection[str] = (),
     signing_keys: Iterable[str] | None = None,
-    limits: Limits | None = None,
+    limits: RequestLimits | None = None,
     beacon: bool = False,
 ) -> Starlette:
     """An ASGI app with ``POST /v1/signals`` and ``GET /healthz``.
@@ -54,13 +54,13 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
         ConfigurationError: a setting cannot be used, or no handle could ever be accepted.
     """
     try:
-        from ragwheel.collector.asgi import Door, beacon_routes, signals_app
+        from ragwheel.collector.asgi import RequestGate, beacon_routes, signals_app
     except ModuleNotFoundError as exc:
         raise _missing(exc) from exc
-    from ragwheel.collector.runtimes import Source
+    from ragwheel.collector.runtimes import RuntimeSource
     from ragwheel.collector.signals import Collector
 
-    source = Source(db, signing_keys)
+    source = RuntimeSource(db, signing_keys)
     first = source()
     if first is not None and not first.settings.signing_keys and not trust_local:
         raise ConfigurationError(
@@ -69,8 +69,8 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
             "or trust_local=True for development. Make a key: "
             "python -c \"import secrets; print('k1:' + secrets.token_hex(32))\""
         )
-    limits = Limits() if limits is None else limits
-    app = signals_app(source, Door(limits, origins), Collector(limits, apps), trust_local=trust_local)
+    limits = RequestLimits() if limits is None else limits
+    app = signals_app(source, RequestGate(limits, origins), Collector(limits, apps), trust_local=trust_local)
     if beacon:
         app.router.routes.extend(beacon_routes())
     return app

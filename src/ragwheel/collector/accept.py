@@ -22,10 +22,10 @@ from ragwheel.capture.remarks import reason_code, remark
 from ragwheel.collector.wire import BadItem, Item
 from ragwheel.host import safe
 from ragwheel.ids import new_span_id
-from ragwheel.journal.records import Signal
+from ragwheel.journal.records import SignalRecord
 from ragwheel.kinds import SignalKind, kinds
 
-__all__ = ["BadHandle", "Desk", "Sender", "fingerprint", "printable"]
+__all__ = ["RejectedHandle", "Sender", "SignalValidator", "fingerprint", "printable"]
 
 MAX_ID_CHARS: Final = 1000
 MAX_EVENT_ID_CHARS: Final = 128
@@ -35,7 +35,7 @@ OLDEST_NS: Final = handles.LIFETIME_S * 10**9
 """No handle lives longer, so nothing can have been done with one before that."""
 
 
-class BadHandle(BadItem):
+class RejectedHandle(BadItem):
     """The handle is the reason."""
 
 
@@ -48,7 +48,7 @@ class Sender:
 
 
 @dataclass(frozen=True)
-class Desk:
+class SignalValidator:
     """What decides about a signal.
 
     Args:
@@ -68,16 +68,16 @@ class Desk:
             BadHandle: with the reason.
         """
         if not handle:
-            raise BadHandle("handle: missing")
+            raise RejectedHandle("handle: missing")
         try:
             found = handles.parse(handle, self.keys, require_signed=not sender.local)
         except handles.BadHandle as exc:
-            raise BadHandle(f"handle: {exc}") from None
+            raise RejectedHandle(f"handle: {exc}") from None
         if found.signed and self.apps and found.app not in self.apps:
-            raise BadHandle("handle: foreign app")
+            raise RejectedHandle("handle: foreign app")
         return found
 
-    def record(self, item: Item, sender: Sender, now_ns: int) -> Signal:
+    def record(self, item: Item, sender: Sender, now_ns: int) -> SignalRecord:
         """The record to be kept.
 
         Raises:
@@ -101,7 +101,7 @@ class Desk:
         comment, found = remark(item.comment, self.max_text_chars)
         flags += found
         subject = target.subject if target.signed else _id(item.subject)
-        record = Signal(
+        record = SignalRecord(
             new_span_id(), target.trace_id, None, spec.name, target.kind, target.span_id, chunk, rank,
             item.value, query, self._other(spec, item, sender), subject, at_ns, now_ns,
             (*flags, "bot") if sender.bot else flags, comment, _reason(item.reason),
@@ -122,14 +122,14 @@ class Desk:
         if spec.about != "query":
             raise BadItem("takes no other")
         if not isinstance(item.other, str):
-            raise BadHandle("other: malformed")
+            raise RejectedHandle("other: malformed")
         try:
             return self.target(item.other, sender).span_id.hex()
-        except BadHandle as exc:
-            raise BadHandle(exc.reason.replace("handle:", "other:")) from None
+        except RejectedHandle as exc:
+            raise RejectedHandle(exc.reason.replace("handle:", "other:")) from None
 
 
-def fingerprint(record: Signal) -> bytes:
+def fingerprint(record: SignalRecord) -> bytes:
     """16 bytes that tell one event from another: what was done to what, whenever it arrived.
 
     The query is left out: what is stored of it may be redacted.
@@ -140,7 +140,7 @@ def fingerprint(record: Signal) -> bytes:
     return blake2b(msgspec.msgpack.encode(said), digest_size=16).digest()
 
 
-def _event_id(item: Item, record: Signal) -> str:
+def _event_id(item: Item, record: SignalRecord) -> str:
     """The sender's id; without one the content is the id, so that a repeated request stays one event."""
     if item.event_id is None or item.event_id == "":
         rest = msgspec.msgpack.encode((item.query, item.at))

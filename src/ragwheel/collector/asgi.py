@@ -27,14 +27,14 @@ from starlette.routing import Route
 from ragwheel.collector.accept import Sender
 from ragwheel.collector.bodies import BadBody, read_body
 from ragwheel.collector.bots import is_bot
-from ragwheel.collector.limits import Buckets, InFlight, Limits, network
-from ragwheel.collector.runtimes import Source
+from ragwheel.collector.limits import Buckets, InFlight, RequestLimits, network
+from ragwheel.collector.runtimes import RuntimeSource
 from ragwheel.collector.signals import Collector
 from ragwheel.collector.wire import items_of
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard
 
-__all__ = ["Door", "answer", "beacon_routes", "refusals", "signals_app"]
+__all__ = ["RequestGate", "answer", "beacon_routes", "refusals", "signals_app"]
 
 HEADERS = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 THREADS = 4
@@ -42,7 +42,7 @@ PROXY_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip"
 _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", re.ASCII)
 
 
-class Door:
+class RequestGate:
     """What stands before every POST: origins, how many at once, how much per address, the body's limits.
 
     Args:
@@ -53,7 +53,7 @@ class Door:
         ConfigurationError: an origin is not one.
     """
 
-    def __init__(self, limits: Limits, origins: Iterable[str]) -> None:
+    def __init__(self, limits: RequestLimits, origins: Iterable[str]) -> None:
         self.limits = limits
         self.origins = tuple(origins)
         for origin in self.origins:
@@ -108,7 +108,9 @@ class Door:
         raise BadBody(403, "origin not allowed")
 
 
-def signals_app(source: Source, door: Door, collector: Collector, *, trust_local: bool) -> Starlette:
+def signals_app(
+    source: RuntimeSource, door: RequestGate, collector: Collector, *, trust_local: bool
+) -> Starlette:
     """The app with ``POST /v1/signals`` and ``GET /healthz``."""
     threads = CapacityLimiter(THREADS)
 

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import AsyncIterator
 from typing import Final
 
-from ragwheel.collector.limits import Limits
+from ragwheel.collector.limits import RequestLimits
 
 __all__ = ["BadBody", "check_depth", "read_body", "unpack"]
 
@@ -30,7 +30,7 @@ class BadBody(Exception):
 
 
 async def read_body(
-    chunks: AsyncIterator[bytes], declared: str | None, encoding: str, limits: Limits
+    chunks: AsyncIterator[bytes], declared: str | None, encoding: str, limits: RequestLimits
 ) -> bytes:
     """The whole body, unpacked.
 

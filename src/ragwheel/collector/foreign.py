@@ -19,9 +19,9 @@ from ragwheel.collector.bodies import check_depth
 from ragwheel.importing import tools
 from ragwheel.importing.containers.documents import read_json
 from ragwheel.importing.containers.protobuf import read_protobuf
-from ragwheel.importing.corpus import Corpus
+from ragwheel.importing.corpus import CorpusFile
 from ragwheel.importing.records import ToolSpan, TraceFacts
-from ragwheel.importing.rows import Rows
+from ragwheel.importing.rows import RowBuilder
 from ragwheel.importing.run import ImportReport, write_trace
 from ragwheel.importing.traces import assemble
 from ragwheel.redaction import Redaction
@@ -102,7 +102,7 @@ class LiveTraces:
     def _write(self, runtime: Runtime, arrived: dict[bytes, Counter[str]], rejected: Counter[str]) -> None:
         settings = runtime.settings
         redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
-        rows = Rows(Corpus({}), redaction, max_text_chars=settings.max_text_chars)
+        rows = RowBuilder(CorpusFile({}), redaction, max_text_chars=settings.max_text_chars)
         report = ImportReport()
         with writing_traces(Path(settings.db), report.left_out, timeout_s=WRITE_TIMEOUT_S) as writer:
             for key, counts in arrived.items():

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable
 from typing import Literal
 
 from ragwheel.collector.accept import fingerprint
-from ragwheel.journal.records import Signal, event_key
+from ragwheel.journal.records import SignalRecord, event_key
 from ragwheel.runtime import Runtime
 from ragwheel.store.known import Inquiry
 
-__all__ = ["Known"]
+__all__ = ["EventHistory"]
 
 Served = list[tuple[str, ...]]
 """Chunk ids in rank order, of each retrieval that a handle names."""
 
 
-class Known:
+class EventHistory:
     """Answers from memory of bounded size, else from the database.
 
     Args:
@@ -38,7 +38,7 @@ class Known:
         self._database = Inquiry(runtime.settings.db)
         self._lock = threading.Lock()
 
-    def recall(self, records: Iterable[Signal]) -> None:
+    def recall(self, records: Iterable[SignalRecord]) -> None:
         """Look up in the database which of these events have come, for :meth:`event` to know."""
         with self._lock:
             unknown = [r.event_id for r in records if r.event_id and event_key(r) not in self._events]
@@ -46,13 +46,13 @@ class Known:
             return
         for found in self._database.events(unknown):
             self.keep(
-                Signal(
+                SignalRecord(
                     b"", b"", found.event_id, found.kind, found.target, found.target_id, found.chunk,
                     found.rank, found.value, None, found.other, found.subject, 0, 0, (),
                 )
             )  # fmt: skip
 
-    def event(self, record: Signal) -> Literal["new", "same", "other"]:
+    def event(self, record: SignalRecord) -> Literal["new", "same", "other"]:
         """Whether this event has come: never, this very one, or another under its id, target and subject."""
         with self._lock:
             found = self._events.get(event_key(record))
@@ -60,21 +60,21 @@ class Known:
             return "new"
         return "same" if found == fingerprint(record) else "other"
 
-    def keep(self, record: Signal) -> None:
+    def keep(self, record: SignalRecord) -> None:
         """An event is in the journal or in the database."""
         with self._lock:
             self._events[event_key(record)] = fingerprint(record)
             if len(self._events) > self._remembered:
                 self._events.popitem(last=False)
 
-    def is_ambiguous(self, record: Signal) -> bool:
+    def is_ambiguous(self, record: SignalRecord) -> bool:
         """Whether chunks of several sources in a turn have the id that a signal gives."""
         if record.target != 1 or record.chunk is None or record.rank is not None:
             return False
         key = (record.target_id, record.chunk)
         return len(self.runtime.sources_of(1, *key) or self._database.sources(*key)) > 1
 
-    def matches(self, record: Signal) -> bool:
+    def matches(self, record: SignalRecord) -> bool:
         """Whether what the signal is about is known to exist: the chunk was served, or the turn is stored."""
         if record.chunk is None and record.rank is None:
             key = (record.target, record.target_id)

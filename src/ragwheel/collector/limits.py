@@ -13,11 +13,11 @@ from typing import Final
 
 from ragwheel.errors import ConfigurationError
 
-__all__ = ["Buckets", "InFlight", "Limits", "network"]
+__all__ = ["Buckets", "InFlight", "RequestLimits", "network"]
 
 
 @dataclass(frozen=True)
-class Limits:
+class RequestLimits:
     """What a collector takes before it says no.
 
     ``body_bytes`` holds for the body as sent and again for what it unpacks to; ``sendBeacon`` itself stops

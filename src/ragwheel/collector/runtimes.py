@@ -11,10 +11,10 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.journal.files import resolved
 from ragwheel.runtime import Runtime
 
-__all__ = ["Source"]
+__all__ = ["RuntimeSource"]
 
 
-class Source:
+class RuntimeSource:
     """Finds the runtime anew for each request: the app may configure after it has made the collector.
 
     Without a ``db`` it is the app's own, None until there is one. With a ``db`` it is the app's own when

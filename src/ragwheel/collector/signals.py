@@ -19,14 +19,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ragwheel.collector.accept import BadHandle, Desk, Sender, fingerprint, printable
-from ragwheel.collector.known import Known
-from ragwheel.collector.limits import Buckets, Limits
+from ragwheel.collector.accept import RejectedHandle, Sender, SignalValidator, fingerprint, printable
+from ragwheel.collector.known import EventHistory
+from ragwheel.collector.limits import Buckets, RequestLimits
 from ragwheel.collector.wire import BadItem, decode
-from ragwheel.journal.records import Signal, event_key
+from ragwheel.journal.records import SignalRecord, event_key
 from ragwheel.runtime import Runtime
 
-__all__ = ["Answer", "Collector", "Result"]
+__all__ = ["BatchAnswer", "Collector", "SignalResult"]
 
 Status = Literal["kept", "pending", "duplicate", "refused", "later"]
 STORED = frozenset({"kept", "pending", "duplicate"})
@@ -35,7 +35,7 @@ DAY_S = 24 * 3600
 
 
 @dataclass(frozen=True)
-class Result:
+class SignalResult:
     """What became of one signal; ``code`` is the HTTP status if it were alone."""
 
     event_id: str | None
@@ -49,10 +49,10 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Answer:
+class BatchAnswer:
     """What became of a batch; ``retry_after_s`` where some of it should be sent again."""
 
-    results: tuple[Result, ...]
+    results: tuple[SignalResult, ...]
     retry_after_s: float = 0.0
 
     @property
@@ -73,33 +73,33 @@ class Collector:
         apps: whose handles are taken; empty: the runtime's own app, or any when that has no name.
     """
 
-    def __init__(self, limits: Limits, apps: Collection[str]) -> None:
+    def __init__(self, limits: RequestLimits, apps: Collection[str]) -> None:
         self._limits = limits
         self._apps = frozenset(apps)
         self._subjects = Buckets(limits.subject_per_s, limits.subject_burst)
         per_day = limits.subject_bytes_per_day
         self._bytes = Buckets(per_day / DAY_S, per_day)
-        self._known: tuple[int, Known] | None = None
+        self._known: tuple[int, EventHistory] | None = None
 
-    def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> Answer:
+    def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> BatchAnswer:
         """Every item's result, in order. Writes to disk: not for an event loop."""
         known = self._of(runtime)
         checked = [self._checked(runtime, raw, sender) for raw in items]
-        known.recall(found for found in checked if isinstance(found, Signal))
+        known.recall(found for found in checked if isinstance(found, SignalRecord))
         wait_s = 0.0
-        new: dict[object, Signal] = {}  # by event
-        decided: list[Signal | Result] = []
+        new: dict[object, SignalRecord] = {}  # by event
+        decided: list[SignalRecord | SignalResult] = []
         for raw, found in zip(items, checked, strict=True):
-            if isinstance(found, Signal):
+            if isinstance(found, SignalRecord):
                 found, item_wait_s = self._decided(runtime, known, found, new, len(raw))
                 wait_s = max(wait_s, item_wait_s)
             decided.append(found)
         written = dict(zip(new, runtime.write_signals(list(new.values()))))
         told: set[object] = set()
         results = [self._told(known, found, written, told) for found in decided]
-        return Answer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
+        return BatchAnswer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
 
-    def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> Signal | Result:
+    def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> SignalRecord | SignalResult:
         """The record to be kept, or the refusal."""
         settings = runtime.settings
         apps = self._apps or {settings.app} - {""}
@@ -107,60 +107,70 @@ class Collector:
         try:
             item = decode(raw, self._limits)
             event_id = printable(item.event_id)
-            desk = Desk(settings.signing_keys, apps, settings.max_text_chars)
+            desk = SignalValidator(settings.signing_keys, apps, settings.max_text_chars)
             return desk.record(item, sender, time.time_ns())
         except BadItem as exc:
             runtime.refuse(f"collector: {exc.reason}")
-            code = 403 if isinstance(exc, BadHandle) else 422
-            return Result(event_id or printable(exc.event_id), "refused", exc.reason, code)
+            code = 403 if isinstance(exc, RejectedHandle) else 422
+            return SignalResult(event_id or printable(exc.event_id), "refused", exc.reason, code)
 
     def _decided(
-        self, runtime: Runtime, known: Known, record: Signal, new: dict[object, Signal], n_bytes: int
-    ) -> tuple[Signal | Result, float]:
+        self,
+        runtime: Runtime,
+        known: EventHistory,
+        record: SignalRecord,
+        new: dict[object, SignalRecord],
+        n_bytes: int,
+    ) -> tuple[SignalRecord | SignalResult, float]:
         """The record if it is to be written, put into ``new``, else its result; and seconds to wait."""
         event_id, event = record.event_id or "", event_key(record)
         subject = record.subject or record.target_id.hex()
         wait_s = self._subjects.take(subject)
         if wait_s:
-            return Result(event_id, "later", "too many signals from this subject", 429), wait_s
+            return SignalResult(event_id, "later", "too many signals from this subject", 429), wait_s
         seen = known.event(record)
         if seen == "new" and event in new and fingerprint(new[event]) != fingerprint(record):
             seen = "other"
         if seen != "same" and self._bytes.take(subject, n_bytes):
             runtime.refuse("collector: quota of bytes per subject and day")
-            return Result(event_id, "refused", "too many bytes from this subject today", 429), 0.0
+            return SignalResult(event_id, "refused", "too many bytes from this subject today", 429), 0.0
         if known.is_ambiguous(record):
             runtime.refuse("collector: chunk id of several sources")
             reason = "chunk id of several sources: send the handle of the retrieval"
-            return Result(event_id, "refused", reason, 422), 0.0
+            return SignalResult(event_id, "refused", reason, 422), 0.0
         if seen == "same":
-            return Result(event_id, "duplicate"), 0.0
+            return SignalResult(event_id, "duplicate"), 0.0
         if seen == "other":
             runtime.refuse("collector: event_id of another signal")
-            return Result(event_id, "refused", "event_id of another signal", 422), 0.0
+            return SignalResult(event_id, "refused", "event_id of another signal", 422), 0.0
         return new.setdefault(event, record), 0.0
 
     @staticmethod
-    def _told(known: Known, found: Signal | Result, written: dict[object, bool], told: set[object]) -> Result:
+    def _told(
+        known: EventHistory,
+        found: SignalRecord | SignalResult,
+        written: dict[object, bool],
+        told: set[object],
+    ) -> SignalResult:
         """What became of it; of a record that the request has twice, the second is a duplicate."""
-        if isinstance(found, Result):
+        if isinstance(found, SignalResult):
             return found
         event_id, event = found.event_id or "", event_key(found)
         if not written[event]:
-            return Result(event_id, "later", "could not be stored", 503)
+            return SignalResult(event_id, "later", "could not be stored", 503)
         if event in told:
-            return Result(event_id, "duplicate")
+            return SignalResult(event_id, "duplicate")
         told.add(event)
         known.keep(found)
-        return Result(event_id, "kept" if known.matches(found) else "pending")
+        return SignalResult(event_id, "kept" if known.matches(found) else "pending")
 
-    def _of(self, runtime: Runtime) -> Known:
+    def _of(self, runtime: Runtime) -> EventHistory:
         """What is known of this runtime, in this process: nothing of it is carried across a fork."""
         pid = os.getpid()
         if self._known is None or self._known[0] != pid or self._known[1].runtime is not runtime:
             if self._known is not None and self._known[0] == pid:
                 self._known[1].close()
-            self._known = pid, Known(runtime)
+            self._known = pid, EventHistory(runtime)
         return self._known[1]
 
     def close(self) -> None:

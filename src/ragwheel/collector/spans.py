@@ -16,7 +16,7 @@ from ragwheel import handles
 from ragwheel import semconv as sc
 from ragwheel.collector.otlp import Span
 from ragwheel.host import safe
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord
 from ragwheel.kinds import kinds
 
 __all__ = ["NotOurs", "Texts", "read_retrieval", "read_signal", "read_turn"]
@@ -86,7 +86,7 @@ class Texts:
         return tuple(dict.fromkeys([safe.text(word, 100)[0] for word in words] + list(self.flags)))
 
 
-def read_retrieval(span: Span, max_chars: int) -> tuple[Retrieval, list[str], list[str]]:
+def read_retrieval(span: Span, max_chars: int) -> tuple[RetrievalRecord, list[str], list[str]]:
     """A ``retrieval`` or ``rerank`` span: the record, the chunks' ids and their texts.
 
     Raises:
@@ -106,7 +106,7 @@ def read_retrieval(span: Span, max_chars: int) -> tuple[Retrieval, list[str], li
     scores: list[float | None] = [safe.number(document.get("score")) for document in documents]
     n_returned = read.whole(sc.N_RETURNED)
     ranks = span.attributes.get(sc.IN_RANKS)
-    record = Retrieval(
+    record = RetrievalRecord(
         span.span_id, span.trace_id, span.parent_id, read.span_id(sc.TURN_ID), read.span_id(sc.OUTER_ID),
         kind, source, read.text(sc.RETRIEVER_NAME) or source, read.text(sc.RETRIEVER_VERSION) or "",
         span.service, query, read.text(sc.SESSION_ID, sc.CONVERSATION_ID), read.text(sc.USER_ID),
@@ -145,7 +145,7 @@ def read_turn(span: Span, max_chars: int) -> TurnRecord:
     )  # fmt: skip
 
 
-def read_signal(span: Span, max_chars: int, now_ns: int) -> Signal:
+def read_signal(span: Span, max_chars: int, now_ns: int) -> SignalRecord:
     """A ``signal`` span. Without ``ragwheel.signal.target`` it is about a turn where its kind is.
 
     Raises:
@@ -161,7 +161,7 @@ def read_signal(span: Span, max_chars: int, now_ns: int) -> Signal:
     about_turn = handles.TURN if spec.about == "turn" else handles.RETRIEVAL
     trace_id, target_id = span.links[0]
     comment, reason = read.text(sc.SIGNAL_COMMENT), read.text(sc.SIGNAL_REASON)  # before `all_flags`
-    return Signal(
+    return SignalRecord(
         span.span_id, trace_id, read.text(sc.EVENT_ID), spec.name,
         _TARGETS.get(str(span.attributes.get(sc.SIGNAL_TARGET)), about_turn), target_id,
         read.text(sc.SIGNAL_CHUNK), read.whole(sc.SIGNAL_RANK), value, read.text(sc.QUERY),

@@ -13,12 +13,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ragwheel.collector.asgi import HEADERS, Door, answer, refusals
+from ragwheel.collector.asgi import HEADERS, RequestGate, answer, refusals
 from ragwheel.collector.bodies import BadBody
 from ragwheel.collector.foreign import NOT_RETRIEVAL, foreign_records, is_envelope, live_traces
-from ragwheel.collector.limits import Limits
+from ragwheel.collector.limits import RequestLimits
 from ragwheel.collector.otlp import JSON, MAX_DEPTH, Span, read_spans, response
-from ragwheel.collector.runtimes import Source
+from ragwheel.collector.runtimes import RuntimeSource
 from ragwheel.collector.spans import NotOurs, read_retrieval, read_signal, read_turn
 from ragwheel.errors import ConfigurationError, StoreError
 from ragwheel.importing import tools
@@ -26,19 +26,23 @@ from ragwheel.runtime import Runtime
 
 __all__ = ["TRACE_LIMITS", "take_spans", "traces_app"]
 
-TRACE_LIMITS = Limits(body_bytes=16 * 1024 * 1024, body_timeout_s=30.0, requests_at_once=8, address_per_s=0)
+TRACE_LIMITS = RequestLimits(
+    body_bytes=16 * 1024 * 1024, body_timeout_s=30.0, requests_at_once=8, address_per_s=0
+)
 MIN_TOKEN_CHARS = 16
 
 
-def traces_app(db: str | os.PathLike[str] | None, *, token: str, limits: Limits = TRACE_LIMITS) -> Starlette:
+def traces_app(
+    db: str | os.PathLike[str] | None, *, token: str, limits: RequestLimits = TRACE_LIMITS
+) -> Starlette:
     """See :func:`ragwheel.collector.traces_app`."""
     if not token.isascii() or len(token) < MIN_TOKEN_CHARS:
         raise ConfigurationError(
             f"collector.traces_app(token=...): got {len(token)} characters, allowed: {MIN_TOKEN_CHARS} or "
             f'more of ASCII. Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
-    source = Source(db, None)
-    door = Door(limits, ())
+    source = RuntimeSource(db, None)
+    door = RequestGate(limits, ())
     threads = CapacityLimiter(1)
     wanted = f"Bearer {token}".encode()
 

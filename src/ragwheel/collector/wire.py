@@ -25,7 +25,7 @@ from urllib.parse import parse_qsl
 import msgspec
 
 from ragwheel.collector.bodies import BadBody, check_depth
-from ragwheel.collector.limits import Limits
+from ragwheel.collector.limits import RequestLimits
 from ragwheel.kinds import UBI_ACTIONS
 
 __all__ = ["BadItem", "Item", "decode", "items_of"]
@@ -108,7 +108,7 @@ _ubi = msgspec.json.Decoder(_Ubi)
 _name = msgspec.json.Decoder(_Name)
 
 
-def items_of(body: bytes, content_type: str, limits: Limits) -> list[bytes]:
+def items_of(body: bytes, content_type: str, limits: RequestLimits) -> list[bytes]:
     """The signals in a body, each still encoded as JSON.
 
     Raises:
@@ -135,7 +135,7 @@ def items_of(body: bytes, content_type: str, limits: Limits) -> list[bytes]:
     return items
 
 
-def decode(raw: bytes, limits: Limits) -> Item:
+def decode(raw: bytes, limits: RequestLimits) -> Item:
     """One signal.
 
     Raises:

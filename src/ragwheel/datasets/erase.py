@@ -33,7 +33,7 @@ from ragwheel.datasets.writer import MANIFEST, checksums
 from ragwheel.errors import DatasetError
 from ragwheel.files import replace_folder, replacing
 from ragwheel.labels.traces.text import query_key
-from ragwheel.store.erase import Gone
+from ragwheel.store.erase import ErasedContent
 
 __all__ = ["ErasedRows", "Scrub", "erase_from", "holders", "read_manifest"]
 
@@ -81,7 +81,7 @@ class Scrub:
         kept_keys: keys of the queries that stay in the store.
     """
 
-    gone: Gone
+    gone: ErasedContent
     needles: list[bytes]
     kept_keys: frozenset[str]
     keys: frozenset[str] = field(init=False)

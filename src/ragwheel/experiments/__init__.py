@@ -21,7 +21,7 @@ Importing this is light: what measures is in :mod:`ragwheel.experiments.run`, wh
 
 from __future__ import annotations
 
-from ragwheel.experiments.expectation import Expectation, Gap, Verdict, decide
+from ragwheel.experiments.expectation import Expectation, ExperimentVerdict, Gap, decide
 from ragwheel.experiments.record import (
     Experiment,
     Plan,
@@ -37,11 +37,11 @@ from ragwheel.experiments.record import (
 __all__ = [
     "Expectation",
     "Experiment",
+    "ExperimentVerdict",
     "Gap",
     "Plan",
     "Result",
     "Variant",
-    "Verdict",
     "decide",
     "list_experiments",
     "plan_experiment",

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from ragwheel.errors import ExperimentError
 
-__all__ = ["Expectation", "Gap", "Verdict", "Word", "decide"]
+__all__ = ["Expectation", "ExperimentVerdict", "Gap", "Word", "decide"]
 
 Word = Literal["met", "not met", "can't tell"]
 
@@ -87,7 +87,7 @@ class Gap:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ExperimentVerdict:
     """Whether the expectation was met, and the sentence that says why."""
 
     word: Word
@@ -99,7 +99,7 @@ class Verdict:
 
 def decide(
     beyond: Gap, queries: int, *, strict: bool = False, certain: bool = True, proof: str = ""
-) -> Verdict:
+) -> ExperimentVerdict:
     """The verdict on a difference *less what was expected*.
 
     Args:
@@ -115,20 +115,28 @@ def decide(
     """
     low, mean, high = beyond.low, beyond.mean, beyond.high
     if low is None or high is None:
-        return Verdict("can't tell", f"{queries} {'query is' if queries == 1 else 'queries are'} too few")
+        return ExperimentVerdict(
+            "can't tell", f"{queries} {'query is' if queries == 1 else 'queries are'} too few"
+        )
     if low == high == mean == 0 and strict:
-        return Verdict("not met", "equal on every query")
+        return ExperimentVerdict("not met", "equal on every query")
     if high < 0:
-        return Verdict("not met") if certain else Verdict("can't tell", _EDGE)
+        return ExperimentVerdict("not met") if certain else ExperimentVerdict("can't tell", _EDGE)
     if low > 0 or (low == 0 and not strict):
         if proof:
-            return Verdict("can't tell", proof)
-        return Verdict("met") if certain or low == mean == high else Verdict("can't tell", _EDGE)
+            return ExperimentVerdict("can't tell", proof)
+        return (
+            ExperimentVerdict("met")
+            if certain or low == mean == high
+            else ExperimentVerdict("can't tell", _EDGE)
+        )
     half = (high - low) / 2
     if abs(mean) < half / 30:  # would take about a thousand times as many
-        return Verdict("can't tell", "what was seen is what was expected: more queries will hardly decide")
+        return ExperimentVerdict(
+            "can't tell", "what was seen is what was expected: more queries will hardly decide"
+        )
     more = math.ceil(queries * (half / abs(mean)) ** 2) - queries
-    return Verdict("can't tell", f"about {_rounded(max(more, 1)):,} more queries needed")
+    return ExperimentVerdict("can't tell", f"about {_rounded(max(more, 1)):,} more queries needed")
 
 
 def _rounded(n: int) -> int:

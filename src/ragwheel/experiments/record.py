@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.errors import ExperimentError
-from ragwheel.experiments.expectation import Expectation, Gap, Verdict
+from ragwheel.experiments.expectation import Expectation, ExperimentVerdict, Gap
 from ragwheel.files import write_atomically
 
 __all__ = [
@@ -106,7 +106,7 @@ class Result:
     queries: int = 0
     labels: str = ""
     gap: Gap | None = None
-    verdict: Verdict | None = None
+    verdict: ExperimentVerdict | None = None
     error: str = ""
     elapsed_s: float = 0.0
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -126,7 +126,7 @@ class Experiment:
     variants: tuple[Variant, ...]
     kind: str = "retrieval"
     results: tuple[Result, ...] = ()
-    verdict: Verdict | None = None
+    verdict: ExperimentVerdict | None = None
     status: Status = "planned"
     sealed: str = ""
 
@@ -139,7 +139,7 @@ class Experiment:
         """The result of a variant, if there is one."""
         return next((one for one in self.results if one.variant == variant), None)
 
-    def with_results(self, *results: Result, verdict: Verdict | None = None) -> Experiment:
+    def with_results(self, *results: Result, verdict: ExperimentVerdict | None = None) -> Experiment:
         """A copy with results added (a variant's newer one replaces its older one) and the status they give.
 
         Raises:
@@ -272,14 +272,18 @@ def _from_json(found: Mapping[str, Any]) -> Experiment:
     known = {name: found[name] for name in Experiment.__dataclass_fields__ if name in found}
     known["variants"] = tuple(Variant(**one) for one in found["variants"])
     known["results"] = tuple(_result(one) for one in found.get("results", ()))
-    known["verdict"] = Verdict(**found["verdict"]) if found.get("verdict") else None
+    known["verdict"] = ExperimentVerdict(**found["verdict"]) if found.get("verdict") else None
     return Experiment(**known)
 
 
 def _result(found: Mapping[str, Any]) -> Result:
     gap, verdict = found.get("gap"), found.get("verdict")
     return Result(
-        **{**found, "gap": Gap(**gap) if gap else None, "verdict": Verdict(**verdict) if verdict else None}
+        **{
+            **found,
+            "gap": Gap(**gap) if gap else None,
+            "verdict": ExperimentVerdict(**verdict) if verdict else None,
+        }
     )
 
 

@@ -20,7 +20,7 @@ from ragwheel.evaluate.measures import check_measure
 from ragwheel.evaluate.statistics import Difference, holm, paired_difference
 from ragwheel.evaluate.systems import Searcher
 from ragwheel.experiments.documents import Cut, Place, Sources, cut, read_documents
-from ragwheel.experiments.expectation import Gap, Verdict, decide
+from ragwheel.experiments.expectation import ExperimentVerdict, Gap, decide
 from ragwheel.experiments.record import Experiment, Result, Variant, read_experiment, write_experiment
 from ragwheel.experiments.settings import system_of
 from ragwheel.files import write_atomically
@@ -226,7 +226,7 @@ def _decided(
     measured = [one for one in experiment.results if one.variant in others and one.variant in values]
     if first not in values or not measured:
         why = next(one.error for one in experiment.results if one.error)
-        return experiment.with_results(verdict=Verdict("can't tell", f"nothing to compare: {why}"))
+        return experiment.with_results(verdict=ExperimentVerdict("can't tell", f"nothing to compare: {why}"))
     expected = experiment.expectation
     base = [values[first][metric][query] for query in ground.queries]
     wanted = [value + expected.required(value) for value in base]
@@ -246,13 +246,13 @@ def _decided(
     return experiment.with_results(*results, verdict=_of_all(verdicts))
 
 
-def _of_all(verdicts: list[tuple[Verdict, float, str]]) -> Verdict:
+def _of_all(verdicts: list[tuple[ExperimentVerdict, float, str]]) -> ExperimentVerdict:
     """Met when one variant met it; not met when none did; else it can't be told."""
     order = ("met", "can't tell", "not met")
     verdict, _, variant = min(verdicts, key=lambda one: (order.index(one[0].word), -one[1]))
     if len(verdicts) == 1:
         return verdict
-    return Verdict(verdict.word, f"{variant}: {verdict.why}" if verdict.why else variant)
+    return ExperimentVerdict(verdict.word, f"{variant}: {verdict.why}" if verdict.why else variant)
 
 
 def _gap(found: Difference) -> Gap:

@@ -30,7 +30,7 @@ from ragwheel.fewshot.asking import Pipeline, load_pipeline, through_endpoint
 from ragwheel.fewshot.build import build, save
 from ragwheel.fewshot.effect import held_out, measure
 from ragwheel.fewshot.endpoint import ChatEndpoint
-from ragwheel.fewshot.examples import Example, Group, Library, Retired, example_id
+from ragwheel.fewshot.examples import Example, Library, QuestionType, Retired, example_id
 from ragwheel.fewshot.lexical import Lexical
 from ragwheel.fewshot.metrics import exact_match, rouge_l, token_f1
 from ragwheel.fewshot.options import FewshotOptions
@@ -47,12 +47,12 @@ __all__ = [
     "EffectOptions",
     "Example",
     "FewshotOptions",
-    "Group",
     "HeldOut",
     "Lexical",
     "Library",
     "Outcome",
     "Pipeline",
+    "QuestionType",
     "RenderOptions",
     "Rendered",
     "Retired",

@@ -14,10 +14,10 @@ from ragwheel import redaction
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot import filtering, grouping
 from ragwheel.fewshot.embedding import checked, fitted
-from ragwheel.fewshot.examples import Example, Group, Library, example_id
+from ragwheel.fewshot.examples import Example, Library, QuestionType, example_id
 from ragwheel.fewshot.options import FewshotOptions, Progress
 from ragwheel.fewshot.selecting import facility_location, quotas, similarities
-from ragwheel.offline.answers import Turn, read_turns
+from ragwheel.offline.answers import AnsweredTurn, read_turns
 from ragwheel.store.artifacts import register_artifact
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Pool:
         counts: turns read, and those left out by rule.
     """
 
-    turns: list[Turn]
+    turns: list[AnsweredTurn]
     vectors: Floats
     population: Floats
     sim: Floats
@@ -113,7 +113,7 @@ def as_built(library: Library) -> FewshotOptions:
     return FewshotOptions(embed=name, **known)
 
 
-def example_of(turn: Turn, group: str = "", represents: int = 0) -> Example:
+def example_of(turn: AnsweredTurn, group: str = "", represents: int = 0) -> Example:
     """The example that a turn makes."""
     return Example(
         id=example_id(turn.question, turn.answer),
@@ -178,11 +178,15 @@ def pool_of(
     return Pool(found, vectors, population, sim, encoder, counts)
 
 
-def _left(turns: list[Turn], vectors: Floats, keep: NDArray[np.bool_]) -> tuple[list[Turn], Floats]:
+def _left(
+    turns: list[AnsweredTurn], vectors: Floats, keep: NDArray[np.bool_]
+) -> tuple[list[AnsweredTurn], Floats]:
     return [turn for turn, stays in zip(turns, keep.tolist()) if stays], vectors[keep]
 
 
-def _pick(pool: Pool, options: FewshotOptions, kept: Sequence[Example]) -> tuple[list[Group], list[Example]]:
+def _pick(
+    pool: Pool, options: FewshotOptions, kept: Sequence[Example]
+) -> tuple[list[QuestionType], list[Example]]:
     """The groups, the largest share first, and their examples."""
     in_already = {one.turn_id for one in kept}
     turns = pool.turns
@@ -200,7 +204,7 @@ def _pick(pool: Pool, options: FewshotOptions, kept: Sequence[Example]) -> tuple
     wanted = quotas(shares, available, options.n, each=options.per_group)
     groups, examples = [], []
     for group in sorted(range(len(names)), key=lambda g: (-shares[g], names[g])):
-        groups.append(Group(names[group], round(shares[group], 4), available[group]))
+        groups.append(QuestionType(names[group], round(shares[group], 4), available[group]))
         members = np.flatnonzero(of == group)
         sim = pool.sim[np.flatnonzero(asked_of == group)][:, members]
         stays = [i for i, member in enumerate(members.tolist()) if turns[member].turn_id in in_already]
@@ -224,7 +228,7 @@ def _stands_for(sim: Floats, chosen: Sequence[int]) -> list[int]:
     return [int(n) for n in np.bincount(nearest, minlength=len(chosen))]
 
 
-def _nothing(db: str | Path, turns: Sequence[Turn], left_out: Counter[str]) -> DatasetError:
+def _nothing(db: str | Path, turns: Sequence[AnsweredTurn], left_out: Counter[str]) -> DatasetError:
     why = ", ".join(f"{reason} {n:,}" for reason, n in left_out.most_common()) or "no turn was recorded"
     if not any(turn.answer for turn in turns):
         what = "record answers: with ragwheel.turn(question) as turn: ... turn.answer(text)"

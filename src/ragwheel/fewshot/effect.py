@@ -15,11 +15,11 @@ from ragwheel.errors import ConfigurationError, DatasetError, RagwheelError
 from ragwheel.experiments import (
     Expectation,
     Experiment,
+    ExperimentVerdict,
     Gap,
     Plan,
     Result,
     Variant,
-    Verdict,
     decide,
     list_experiments,
     plan_experiment,
@@ -234,7 +234,7 @@ def _score(metric: Metric, answer: str, liked: str) -> float:
 
 def _compare(
     scores: dict[str, list[float]], people: Sequence[str], expected: Expectation
-) -> tuple[Verdict, tuple[Outcome, Outcome]]:
+) -> tuple[ExperimentVerdict, tuple[Outcome, Outcome]]:
     from ragwheel.evaluate.statistics import holm, paired_difference
 
     pairs = ((SELECTED, NONE), (SELECTED, RANDOM))

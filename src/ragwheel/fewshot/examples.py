@@ -14,7 +14,7 @@ import msgspec
 from ragwheel.errors import DatasetError
 from ragwheel.files import write_atomically
 
-__all__ = ["FILE", "Example", "Group", "Library", "Retired", "example_id"]
+__all__ = ["FILE", "Example", "Library", "QuestionType", "Retired", "example_id"]
 
 FILE: Final = "library.json"
 FORMAT: Final = "ragwheel-fewshot"
@@ -48,7 +48,7 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class QuestionType:
     """A type of question: name, share of all questions, and how many answers there were to pick from."""
 
     name: str
@@ -81,7 +81,7 @@ class Library:
     """
 
     examples: tuple[Example, ...]
-    groups: tuple[Group, ...] = ()
+    groups: tuple[QuestionType, ...] = ()
     encoder: Mapping[str, Any] = field(default_factory=dict)
     counts: Mapping[str, int] = field(default_factory=dict)
     people: int = 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ragwheel.fewshot.options import FewshotOptions
-from ragwheel.offline.answers import Turn, why_not
+from ragwheel.offline.answers import AnsweredTurn, why_not
 from ragwheel.offline.words import key, rare_names, words
 
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ _RARE: Final = 0.001
 """A name is rare when it is in at most one question, or in this share of them."""
 
 
-def good(turns: Sequence[Turn], options: FewshotOptions) -> tuple[list[Turn], Counter[str]]:
+def good(turns: Sequence[AnsweredTurn], options: FewshotOptions) -> tuple[list[AnsweredTurn], Counter[str]]:
     """The turns that may become examples, and why the others may not (a count per first reason)."""
     left_out: Counter[str] = Counter()
     known = Counter(name for turn in {key(t.question): t for t in turns}.values() for name in _names(turn))
     rare_up_to = max(1, int(_RARE * len(turns)))
-    best: dict[str, Turn] = {}
+    best: dict[str, AnsweredTurn] = {}
     for turn in turns:
         reason = why_not(turn) or _unfit(turn, options, known, rare_up_to)
         if reason is not None:
@@ -47,11 +47,11 @@ def good(turns: Sequence[Turn], options: FewshotOptions) -> tuple[list[Turn], Co
     return sorted(best.values(), key=lambda t: (t.asked_ns, t.turn_id)), left_out
 
 
-def _names(turn: Turn) -> set[str]:
+def _names(turn: AnsweredTurn) -> set[str]:
     return set(rare_names(turn.question))
 
 
-def _unfit(turn: Turn, options: FewshotOptions, known: Counter[str], rare_up_to: int) -> str | None:
+def _unfit(turn: AnsweredTurn, options: FewshotOptions, known: Counter[str], rare_up_to: int) -> str | None:
     asked = words(turn.question)
     if len(asked) < _LEAST_WORDS:
         return "too short a question"
@@ -63,12 +63,12 @@ def _unfit(turn: Turn, options: FewshotOptions, known: Counter[str], rare_up_to:
     return None
 
 
-def _received(turn: Turn) -> tuple[int, int, int]:
+def _received(turn: AnsweredTurn) -> tuple[int, int, int]:
     """How well an answer was received; the later wins where nothing else tells."""
     return turn.liked, turn.cited, turn.asked_ns
 
 
-def scrubbed(turns: Iterable[Turn], redact: Callable[[str], str]) -> tuple[list[Turn], int]:
+def scrubbed(turns: Iterable[AnsweredTurn], redact: Callable[[str], str]) -> tuple[list[AnsweredTurn], int]:
     """The turns with personal data replaced, and in how many there was some."""
     found, changed = [], 0
     for turn in turns:

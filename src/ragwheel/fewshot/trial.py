@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.experiments import Experiment, Verdict
+from ragwheel.experiments import Experiment, ExperimentVerdict
 from ragwheel.fewshot.examples import Example
 from ragwheel.fewshot.metrics import METRICS, Metric
 
@@ -106,7 +106,7 @@ class Trial:
         experiment: the record that was kept; None where no folder was given.
     """
 
-    verdict: Verdict
+    verdict: ExperimentVerdict
     outcomes: tuple[Outcome, Outcome]
     means: dict[str, float]
     questions: tuple[str, ...]

@@ -27,7 +27,7 @@ from ragwheel.host.bulk import bulk, may_lie_elsewhere
 from ragwheel.host.certainty import NOTHING_READABLE, Certainty, Unreadable
 from ragwheel.host.clients import opened
 from ragwheel.host.fields import is_named_tuple
-from ragwheel.host.items import Row, is_blank, plain_id, record_row, score_value
+from ragwheel.host.items import HostItem, is_blank, plain_id, record_row, score_value
 from ragwheel.host.tables import rows_of_records, rows_of_tuples
 from ragwheel.host.values import kind_of
 
@@ -108,14 +108,14 @@ def read(items: Sequence[Any]) -> Columns:
     )
 
 
-def row(item: Any, flags: dict[str, None]) -> Row:
+def row(item: Any, flags: dict[str, None]) -> HostItem:
     """Return the parts of one item, whatever its type. Never raises."""
     certainty = Certainty()
     try:
         return _rows([item], certainty)[0]
     except Exception as exc:  # nothing can be told of it
         let_interrupts_through(exc)
-        return Row()
+        return HostItem()
     finally:
         flags.update(certainty.flags)
 
@@ -167,7 +167,7 @@ def content_hash(text: str) -> bytes:
 # ---- record by record, column by column -------------------------------------------------------------
 
 
-def _rows(items: Sequence[Any], certainty: Certainty) -> list[Row]:
+def _rows(items: Sequence[Any], certainty: Certainty) -> list[HostItem]:
     """Rows of items of any types.
 
     Raises:
@@ -186,7 +186,7 @@ def _rows(items: Sequence[Any], certainty: Certainty) -> list[Row]:
         try:
             rows.append(_row(item, certainty))
         except Unreadable:
-            rows.append(Row())
+            rows.append(HostItem())
     return rows
 
 
@@ -198,12 +198,12 @@ def _opened(item: Any) -> Any:
         return item
 
 
-def _row(item: Any, certainty: Certainty) -> Row:
+def _row(item: Any, certainty: Certainty) -> HostItem:
     form = _form(item)
     if form == "tuple":
-        return rows_of_tuples([item], certainty)[0] if len(item) else Row()
+        return rows_of_tuples([item], certainty)[0] if len(item) else HostItem()
     if form == "id":
-        return Row(id=item)
+        return HostItem(id=item)
     return record_row(item, certainty.flags)
 
 
@@ -220,7 +220,7 @@ def _form(item: Any) -> str:
         return "record"
 
 
-def _check(rows: list[Row]) -> None:
+def _check(rows: list[HostItem]) -> None:
     """Refuse a list of which no row has a text or an id.
 
     Raises:
@@ -230,7 +230,7 @@ def _check(rows: list[Row]) -> None:
         raise Unreadable(NOTHING_READABLE)
 
 
-def _with_addresses(rows: list[Row]) -> list[Any]:
+def _with_addresses(rows: list[HostItem]) -> list[Any]:
     """Ids, and addresses where there are none, unless two texts have the same address."""
     addresses = {row.address for row in rows if plain_id(row.id) is None and row.address}
     if len(addresses) < sum(1 for row in rows if plain_id(row.id) is None and row.address):

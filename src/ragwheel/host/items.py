@@ -20,7 +20,7 @@ from ragwheel.scores import SCORE_KEYS
 
 __all__ = [
     "NOTHING",
-    "Row",
+    "HostItem",
     "adapted",
     "is_blank",
     "plain_id",
@@ -59,7 +59,7 @@ _CHUNK_IDS: Final = frozenset(
 _PARTS: Final[tuple[Part, ...]] = ("id", "text", "score")
 
 
-class Row(NamedTuple):
+class HostItem(NamedTuple):
     """The parts of one chunk, each as the host has it; None for what there is not.
 
     ``address`` is a web address or the like, which is the id only where no two chunks of a result share it.
@@ -72,7 +72,7 @@ class Row(NamedTuple):
     address: str | None = None
 
 
-NOTHING: Final = Row()
+NOTHING: Final = HostItem()
 
 
 def adapted(item: object, adapter: Callable[[Any], Any], flags: dict[str, None]) -> object:
@@ -85,12 +85,12 @@ def adapted(item: object, adapter: Callable[[Any], Any], flags: dict[str, None])
         return None
 
 
-def record_row(item: Any, flags: dict[str, None], depth: int = 0) -> Row:
+def record_row(item: Any, flags: dict[str, None], depth: int = 0) -> HostItem:
     """Return the parts of a mapping, object or text by the names of its fields. Never raises."""
     try:
         kind = type(item)
         if item is None or issubclass(kind, (str, bytes, bytearray)):
-            return Row(text=item)
+            return HostItem(text=item)
         if depth > _MAX_DEPTH:
             return NOTHING
         if depth == 0 or not issubclass(kind, Mapping):
@@ -109,13 +109,13 @@ class _Body(NamedTuple):
     value: Any
 
 
-def _read(fields: Mapping[Any, Any], flags: dict[str, None], depth: int) -> Row:
+def _read(fields: Mapping[Any, Any], flags: dict[str, None], depth: int) -> HostItem:
     names = _names(fields)
     tables = [part_names(names, part)[0] for part in _PARTS]
     app_id, id_name = _first_id(fields, tables[0])
     text, text_name = _first_text(fields, tables[1], flags, depth)
     score, score_name = _first_score(fields, tables[2])
-    own = Row(app_id, text, score, None, _address(fields, part_names(names, "address")[0]))
+    own = HostItem(app_id, text, score, None, _address(fields, part_names(names, "address")[0]))
     words = {normal(name): name for name in reversed(names)}
     wrapped = _inside(fields, words, WRAPPERS, {text_name} if not is_blank(text) else set())
     bodies = _inside(fields, words, BODIES, {id_name, text_name, score_name})
@@ -236,9 +236,9 @@ def _is_record(value: Any) -> bool:
     return issubclass(kind, Mapping) or hasattr(kind, "_fields") or kind_of(value) == "record"
 
 
-def _with_wrapped(own: Row, inner: Row) -> Row:
+def _with_wrapped(own: HostItem, inner: HostItem) -> HostItem:
     """An item's own parts, and what it lacks from the chunk that it wraps."""
-    return Row(
+    return HostItem(
         own.id if plain_id(own.id) is not None else inner.id,
         inner.text if is_blank(own.text) else own.text,
         own.score if own.score is not None else inner.score,
@@ -247,7 +247,7 @@ def _with_wrapped(own: Row, inner: Row) -> Row:
     )
 
 
-def _with_body(own: Row, body: _Body, flags: dict[str, None], depth: int) -> Row:
+def _with_body(own: HostItem, body: _Body, flags: dict[str, None], depth: int) -> HostItem:
     """An item's parts, and what it lacks from a body; the metadata then is what is left of the body."""
     lacks_text = is_blank(own.text)
     lacks_id = plain_id(own.id) is None

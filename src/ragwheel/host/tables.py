@@ -16,7 +16,7 @@ from ragwheel.guard import let_interrupts_through
 from ragwheel.host import clients
 from ragwheel.host.certainty import AMBIGUOUS, NOTHING_READABLE, ONLY_POSITIONS, Certainty, Unreadable
 from ragwheel.host.fields import fields_of
-from ragwheel.host.items import Row, is_blank, plain_id, record_row
+from ragwheel.host.items import HostItem, is_blank, plain_id, record_row
 from ragwheel.host.names import BODIES, POSITIONS, normal, part_names
 from ragwheel.host.values import Kind, is_number, kind_of, kinds_of, mean_length
 
@@ -81,7 +81,7 @@ class _Column:
         )
 
 
-def rows_of_tuples(items: Sequence[Any], certainty: Certainty) -> list[Row]:
+def rows_of_tuples(items: Sequence[Any], certainty: Certainty) -> list[HostItem]:
     """Name the columns of tuples of one length by what they hold.
 
     Raises:
@@ -104,7 +104,7 @@ def rows_of_tuples(items: Sequence[Any], certainty: Certainty) -> list[Row]:
             certainty.guess(part, column.name)  # type: ignore[arg-type]
     others = [c for c in columns if c not in (text, app_id, score) and c.kind not in ("vector", "none")]
     return [
-        Row(
+        HostItem(
             None if app_id is None else app_id.values[n],
             None if text is None else text.values[n],
             None if score is None else score.values[n],
@@ -118,7 +118,9 @@ def _column(name: Any, values: list[Any]) -> _Column:
     return _Column(name, values, kinds_of(values))
 
 
-def _rows_around_records(records: list[_Column], columns: list[_Column], certainty: Certainty) -> list[Row]:
+def _rows_around_records(
+    records: list[_Column], columns: list[_Column], certainty: Certainty
+) -> list[HostItem]:
     """Tuples with the chunk itself in them, beside its score, its id or something about it."""
     inner = [[record_row(value, certainty.flags) for value in column.values] for column in records]
     with_text = [rows for rows in inner if any(row.text for row in rows)]
@@ -230,7 +232,7 @@ def _is_sorted(values: Sequence[Any]) -> bool:
     return len(numbers) == len(values) and numbers in (sorted(numbers), sorted(numbers, reverse=True))
 
 
-def rows_of_records(items: Sequence[Any], certainty: Certainty) -> list[Row]:
+def rows_of_records(items: Sequence[Any], certainty: Certainty) -> list[HostItem]:
     """Read records by their names, and by their values what no name tells.
 
     Raises:
@@ -249,7 +251,7 @@ def rows_of_records(items: Sequence[Any], certainty: Certainty) -> list[Row]:
     return _by_values(rows, columns, certainty)
 
 
-def _has_text(row: Row) -> bool:
+def _has_text(row: HostItem) -> bool:
     return not is_blank(row.text)
 
 
@@ -274,7 +276,7 @@ def _only_positions(columns: list[_Column]) -> bool:
     return bool(others) and all(normal(c.name) in POSITIONS and c.kind == "int" for c in others)
 
 
-def _by_values(rows: list[Row], columns: list[_Column], certainty: Certainty) -> list[Row]:
+def _by_values(rows: list[HostItem], columns: list[_Column], certainty: Certainty) -> list[HostItem]:
     """Records without a text by name: what is missing by the endings of names, then by values."""
     text = _similar(columns, "text", ("text",)) or _text_column(
         [column for column in columns if normal(str(column.name)) not in ("title", "name", "filename")]
@@ -299,7 +301,7 @@ def _by_values(rows: list[Row], columns: list[_Column], certainty: Certainty) ->
     ]
 
 
-def _with_ids(rows: list[Row], items: Sequence[Any], certainty: Certainty) -> list[Row]:
+def _with_ids(rows: list[HostItem], items: Sequence[Any], certainty: Certainty) -> list[HostItem]:
     """Records with a text and no id by name: a field whose name ends like one, if its values are keys."""
     fields = [_flat(item) for item in items]
     names = [name for name in fields[0] if all(name in each for each in fields)]

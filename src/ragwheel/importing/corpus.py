@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.errors import ImportingError
-from ragwheel.importing.containers import Source, read_records
-from ragwheel.importing.records import Passage
+from ragwheel.importing.containers import RecordSource, read_records
+from ragwheel.importing.records import RetrievedPassage
 from ragwheel.importing.values import first
 
-__all__ = ["Corpus", "read_corpus"]
+__all__ = ["CorpusFile", "read_corpus"]
 
 IDS: Final = ("_id", "id", "chunk_id", "doc_id", "docid", "document_id", "docno", "pid", "object_id")
 TEXTS: Final = (
@@ -27,7 +27,7 @@ TEXTS: Final = (
 )
 
 
-class Corpus:
+class CorpusFile:
     """Texts by id; ``joined`` counts the passages that got theirs, ``missing`` the others."""
 
     def __init__(self, texts: dict[str, tuple[str, dict[str, Any] | None]]) -> None:
@@ -37,7 +37,7 @@ class Corpus:
     def __len__(self) -> int:
         return len(self._texts)
 
-    def fill(self, passage: Passage) -> None:
+    def fill(self, passage: RetrievedPassage) -> None:
         """Give a passage its text where it has none."""
         if passage.text is not None or passage.id is None:
             return
@@ -50,7 +50,7 @@ class Corpus:
         passage.metadata = passage.metadata or entry[1]
 
 
-def read_corpus(path: Path) -> Corpus:
+def read_corpus(path: Path) -> CorpusFile:
     """Read JSON lines, CSV, Parquet or a BEIR folder with ``corpus.jsonl``.
 
     A title stands before the text, as BEIR's evaluation joins them.
@@ -66,7 +66,7 @@ def read_corpus(path: Path) -> Corpus:
     unreadable: Counter[str] = Counter()
     texts: dict[str, tuple[str, dict[str, Any] | None]] = {}
     columns: list[str] = []
-    for record in read_records(Source(file, unreadable=unreadable)):
+    for record in read_records(RecordSource(file, unreadable=unreadable)):
         columns = columns or list(record)
         app_id, text = first(record, IDS), first(record, TEXTS)
         if app_id is None or not isinstance(text, str):
@@ -82,4 +82,4 @@ def read_corpus(path: Path) -> Corpus:
             f"and a text in {', '.join(TEXTS)}; "
             f"saw the columns {', '.join(columns[:20]) or 'none'}."
         )
-    return Corpus(texts)
+    return CorpusFile(texts)

@@ -18,10 +18,10 @@ from ragwheel.host import safe
 from ragwheel.importing.keys import other_key, turn_key
 from ragwheel.importing.records import Feedback
 from ragwheel.importing.verdicts import Scales, grade, is_person, reason_code, verdict
-from ragwheel.journal.records import Signal
+from ragwheel.journal.records import SignalRecord
 from ragwheel.kinds import kinds
 from ragwheel.redaction import Redaction
-from ragwheel.store.imported import RankedChunk, StoredRanking, TraceWriter
+from ragwheel.store.imported import ImportedChunk, StoredRanking, TraceWriter
 from ragwheel.store.judging import JudgmentRow
 
 __all__ = ["FeedbackWriter"]
@@ -118,7 +118,7 @@ class FeedbackWriter:
         if len(event_id) > MAX_EVENT_ID_CHARS or not event_id.isprintable():
             event_id = f"{record.tool}:{other_key(record.key).hex()}"
         at_ns = record.at_ns or self.now_ns
-        signal = Signal(
+        signal = SignalRecord(
             other_key("signal", event_id),
             target[2],
             event_id,
@@ -176,7 +176,7 @@ class FeedbackWriter:
 
     def _document(
         self, record: Feedback, writer: TraceWriter
-    ) -> tuple[StoredRanking | None, RankedChunk | None]:
+    ) -> tuple[StoredRanking | None, ImportedChunk | None]:
         """The retrieval and the chunk of it that feedback is about."""
         ranking = writer.ranking(record.span) if record.span is not None else None
         rankings = [ranking] if ranking is not None else []
@@ -196,7 +196,7 @@ class FeedbackWriter:
         return None, None
 
 
-def _matching(ranking: StoredRanking, record: Feedback) -> list[RankedChunk]:
+def _matching(ranking: StoredRanking, record: Feedback) -> list[ImportedChunk]:
     """The chunks of a retrieval at a position, of an id, or with an address in their metadata."""
     if record.position is not None:
         return [chunk for chunk in ranking.chunks if chunk.rank == record.position + 1]
@@ -204,7 +204,7 @@ def _matching(ranking: StoredRanking, record: Feedback) -> list[RankedChunk]:
     return by_id[:1] or [chunk for chunk in ranking.chunks if record.document in _addresses(chunk)]
 
 
-def _addresses(chunk: RankedChunk) -> list[str]:
+def _addresses(chunk: ImportedChunk) -> list[str]:
     metadata = json.loads(chunk.metadata) if chunk.metadata else {}
     return [metadata[name] for name in _ADDRESSES if isinstance(metadata.get(name), str)]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from ragwheel.importing.records import Passage
+from ragwheel.importing.records import RetrievedPassage
 from ragwheel.importing.values import loose, number
 
 __all__ = ["complete", "passages"]
@@ -97,7 +97,7 @@ _LLAMAINDEX: Final = re.compile(
 )
 
 
-def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list[Passage] | None:
+def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list[RetrievedPassage] | None:
     """Return the passages in a value, in their order; None where it holds none.
 
     Args:
@@ -116,7 +116,7 @@ def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list
     return None
 
 
-def _in_mapping(value: Mapping[Any, Any], texts: bool, depth: int) -> list[Passage] | None:
+def _in_mapping(value: Mapping[Any, Any], texts: bool, depth: int) -> list[RetrievedPassage] | None:
     columns = _columns(value)
     if columns is not None:
         return columns
@@ -132,7 +132,7 @@ def _in_mapping(value: Mapping[Any, Any], texts: bool, depth: int) -> list[Passa
     return None
 
 
-def _in_list(value: list[Any], texts: bool, depth: int) -> list[Passage] | None:
+def _in_list(value: list[Any], texts: bool, depth: int) -> list[RetrievedPassage] | None:
     if not value:
         return [] if texts else None
     items = [loose(item) for item in value]
@@ -147,7 +147,7 @@ def _in_list(value: list[Any], texts: bool, depth: int) -> list[Passage] | None:
     return read if texts and len(read) > len(items) / 2 else None
 
 
-def _columns(value: Mapping[Any, Any]) -> list[Passage] | None:
+def _columns(value: Mapping[Any, Any]) -> list[RetrievedPassage] | None:
     """Chroma's answer: a column each of ids, documents, distances and metadata, often one list per query."""
     ids, documents = value.get("ids"), value.get("documents")
     if not isinstance(ids, list) or not (isinstance(documents, list) or documents is None):
@@ -161,23 +161,27 @@ def _columns(value: Mapping[Any, Any]) -> list[Passage] | None:
         return values[row] if isinstance(values, list) and row < len(values) else None
 
     return [
-        Passage(_id(cell(0, row)), _text(cell(1, row)), number(cell(2, row)), _metadata(cell(3, row)))
+        RetrievedPassage(
+            _id(cell(0, row)), _text(cell(1, row)), number(cell(2, row)), _metadata(cell(3, row))
+        )
         for row in range(length)
     ]
 
 
-def _passage(item: Any, texts: bool) -> Passage | None:
+def _passage(item: Any, texts: bool) -> RetrievedPassage | None:
     if isinstance(item, str):
-        return _from_repr(item) or (Passage(text=item) if texts and item.strip() else None)
+        return _from_repr(item) or (RetrievedPassage(text=item) if texts and item.strip() else None)
     if isinstance(item, (list, tuple)) and len(item) == 2 and number(item[1]) is not None:
         inner = _passage(loose(item[0]), texts)
-        return None if inner is None else Passage(inner.id, inner.text, number(item[1]), inner.metadata)
+        return (
+            None if inner is None else RetrievedPassage(inner.id, inner.text, number(item[1]), inner.metadata)
+        )
     if isinstance(item, int) and not isinstance(item, bool) and texts:
-        return Passage(id=str(item))
+        return RetrievedPassage(id=str(item))
     return _from_mapping(item, texts) if isinstance(item, Mapping) else None
 
 
-def _from_mapping(item: Mapping[Any, Any], texts: bool) -> Passage | None:
+def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | None:
     for wrapper in ("node", "document", "kwargs", "_source", "payload", "point"):
         inner = item.get(wrapper)
         if isinstance(inner, str) and inner[:1] == "{":
@@ -186,7 +190,7 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> Passage | None:
             read = _from_mapping(inner, texts)
             if read is not None:
                 score = number(_value(item, SCORE_KEYS))
-                return Passage(
+                return RetrievedPassage(
                     read.id or _id(_value(item, ID_KEYS)),
                     read.text,
                     read.score if score is None else score,
@@ -204,14 +208,14 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> Passage | None:
         return None
     if "role" in item and app_id is None:
         return None  # a chat message, not a document
-    return Passage(app_id, text, number(_value(item, SCORE_KEYS)), metadata)
+    return RetrievedPassage(app_id, text, number(_value(item, SCORE_KEYS)), metadata)
 
 
-def _from_repr(text: str) -> Passage | None:
+def _from_repr(text: str) -> RetrievedPassage | None:
     if text.startswith("Node ID: "):
         match = _LLAMAINDEX.match(text)
         if match:
-            return Passage(match["id"], match["text"], number(match["score"]))
+            return RetrievedPassage(match["id"], match["text"], number(match["score"]))
     if "page_content=" in text[:2000]:
         match = _LANGCHAIN.match(text.strip())
         if match:
@@ -219,7 +223,7 @@ def _from_repr(text: str) -> Passage | None:
             body = body if isinstance(body, str) and body != match["text"] else match["text"][1:-1]
             metadata = _metadata(loose(match["after"] or match["before"]))
             app_id = match["id"] or (_id(_value(metadata, ID_KEYS)) if metadata else None)
-            return Passage(app_id, body, None, metadata)
+            return RetrievedPassage(app_id, body, None, metadata)
     return None
 
 
@@ -255,7 +259,9 @@ def _metadata(value: Any) -> dict[str, Any] | None:
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) and value else None
 
 
-def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Passage] | None:
+def complete(
+    main: list[RetrievedPassage] | None, other: list[RetrievedPassage] | None
+) -> list[RetrievedPassage] | None:
     """Return the first list, with what its passages lack taken from the second where both rank the same.
 
     A tool often writes the same result twice: texts in one attribute, ids in another.
@@ -269,7 +275,7 @@ def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Pa
         if not _same_text(passage.text, twin.text):
             return main
     return [
-        Passage(
+        RetrievedPassage(
             p.id if p.id is not None else q.id,
             q.text if p.text is None or (q.text is not None and len(q.text) > len(p.text)) else p.text,
             p.score if p.score is not None else q.score,
@@ -279,7 +285,7 @@ def complete(main: list[Passage] | None, other: list[Passage] | None) -> list[Pa
     ]
 
 
-def _begins(long: list[Passage], short: list[Passage]) -> bool:
+def _begins(long: list[RetrievedPassage], short: list[RetrievedPassage]) -> bool:
     """Whether the longer list holds the shorter one: attributes were dropped at a limit, from either end."""
     texts = [passage.text for passage in long]
     return all(passage.text is None or passage.text in texts for passage in short)

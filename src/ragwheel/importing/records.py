@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import msgspec
 
-__all__ = ["Author", "Feedback", "Neutral", "Passage", "SpanKind", "ToolSpan", "TraceFacts"]
+__all__ = ["Author", "Feedback", "Neutral", "RetrievedPassage", "SpanKind", "ToolSpan", "TraceFacts"]
 
 SpanKind = Literal["retriever", "reranker", "vector_db", "llm", "other"]
 """What a span did; ``vector_db`` is the client of a vector database, usually inside a retriever."""
@@ -19,7 +19,7 @@ Author = Literal["person", "model", "code", "unknown"]
 """Who made a score; ``unknown`` where the tool does not say."""
 
 
-class Passage(msgspec.Struct, array_like=True):
+class RetrievedPassage(msgspec.Struct, array_like=True):
     """A ranked chunk as a tool recorded it; what the tool left out is None."""
 
     id: str | None = None
@@ -47,8 +47,8 @@ class ToolSpan(msgspec.Struct, array_like=True):
     start_ns: int = 0
     end_ns: int = 0
     query: str | None = None
-    passages: list[Passage] | None = None
-    documents_in: list[Passage] | None = None
+    passages: list[RetrievedPassage] | None = None
+    documents_in: list[RetrievedPassage] | None = None
     question: str | None = None
     answer: str | None = None
     prompt: str | None = None

@@ -7,17 +7,17 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ragwheel.citations import Candidate, extract
+from ragwheel.citations import CitableChunk, extract
 from ragwheel.host import safe
 from ragwheel.host.columns import content_hash
-from ragwheel.importing.corpus import Corpus
-from ragwheel.importing.records import Passage
+from ragwheel.importing.corpus import CorpusFile
+from ragwheel.importing.records import RetrievedPassage
 from ragwheel.importing.traces import Retrieved, Trace
-from ragwheel.journal.records import Retrieval, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, TurnRecord
 from ragwheel.redaction import Redaction
 from ragwheel.store.imported import NO_TEXT
 
-__all__ = ["Rows", "StoredRetrieval", "chunk_id"]
+__all__ = ["RowBuilder", "StoredRetrieval", "chunk_id"]
 
 MIN_PROBE_CHARS: Final = 20
 PROBE_CHARS: Final = 300
@@ -30,13 +30,13 @@ MAX_ID_CHARS: Final = 1000
 class StoredRetrieval:
     """A retrieval ready for the store: the record, and id and text of each chunk in rank order."""
 
-    record: Retrieval
+    record: RetrievalRecord
     ids: list[str]
     texts: list[str]
 
 
 @dataclass
-class Rows:
+class RowBuilder:
     """Makes records of traces; ``counts`` says what was missing, by reason.
 
     Args:
@@ -46,7 +46,7 @@ class Rows:
         max_text_chars: longer texts are cut.
     """
 
-    corpus: Corpus
+    corpus: CorpusFile
     redaction: Redaction | None = None
     source: str | None = None
     max_text_chars: int = 1_000_000
@@ -91,7 +91,7 @@ class Rows:
         start_ns, duration_ns = self._times(span.start_ns or trace.start_ns, span.end_ns, flags)
         scores: list[float | None] = [passage.score for passage in retrieved.passages]
         metadata = [flags.json(passage.metadata) for passage in retrieved.passages]
-        record = Retrieval(
+        record = RetrievalRecord(
             span.span,
             span.trace,
             span.parent,
@@ -248,7 +248,9 @@ def _answering(retrievals: list[StoredRetrieval]) -> list[StoredRetrieval]:
     return reranked[-1:] or [stored for stored in retrievals if stored.record.outer_id is None]
 
 
-def _candidates(retrievals: list[StoredRetrieval], prompted: list[tuple[str, int]] | None) -> list[Candidate]:
+def _candidates(
+    retrievals: list[StoredRetrieval], prompted: list[tuple[str, int]] | None
+) -> list[CitableChunk]:
     by_span = {stored.record.span_id.hex(): stored for stored in retrievals}
     places = prompted or [
         (stored.record.span_id.hex(), rank)
@@ -256,7 +258,7 @@ def _candidates(retrievals: list[StoredRetrieval], prompted: list[tuple[str, int
         for rank in range(1, len(stored.ids) + 1)
     ]
     return [
-        Candidate(
+        CitableChunk(
             span, rank, by_span[span].record.source, by_span[span].ids[rank - 1], _item(by_span[span], rank)
         )
         for span, rank in places
@@ -265,7 +267,7 @@ def _candidates(retrievals: list[StoredRetrieval], prompted: list[tuple[str, int
 
 def _item(stored: StoredRetrieval, rank: int) -> dict[str, Any]:
     metadata = stored.record.metadata
-    passage = Passage(
+    passage = RetrievedPassage(
         stored.ids[rank - 1], stored.texts[rank - 1], None, metadata[rank - 1] if metadata else None
     )
     return {"id": passage.id, "text": passage.text, "metadata": passage.metadata or {}}

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from ragwheel.errors import ImportingError
 from ragwheel.importing import tools
-from ragwheel.importing.containers import Source, read_records
-from ragwheel.importing.corpus import Corpus, read_corpus
+from ragwheel.importing.containers import RecordSource, read_records
+from ragwheel.importing.corpus import CorpusFile, read_corpus
 from ragwheel.importing.feedback import FeedbackWriter
 from ragwheel.importing.records import Feedback, ToolSpan
-from ragwheel.importing.rows import Rows
+from ragwheel.importing.rows import RowBuilder
 from ragwheel.importing.staging import Staging
 from ragwheel.importing.traces import Trace, assemble
 from ragwheel.importing.verdicts import Scales
@@ -121,7 +121,7 @@ def import_traces(
     """
     options = options or ImportOptions()
     files = [Path(path) for path in paths]
-    corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else Corpus({})
+    corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else CorpusFile({})
     hook = named(options.redact) if isinstance(options.redact, str) else options.redact
     redaction = Redaction(hook, Path(db)) if hook is not None else None
     report = ImportReport()
@@ -133,7 +133,7 @@ def import_traces(
     with Staging(folder) as staging:
         _read(files, staging, report.contents, progress)
         announce(report.contents)
-        rows = Rows(corpus, redaction, options.source)
+        rows = RowBuilder(corpus, redaction, options.source)
         _write_traces(db, staging, rows, report, progress)
         scales = Scales(staging.feedback())
         feedback = FeedbackWriter(scales, frozenset(options.people), redaction)
@@ -152,7 +152,7 @@ def _read(files: list[Path], staging: Staging, contents: Contents, progress: Pro
         if not path.is_file():
             raise ImportingError(f"There is no file {path}. Nothing was imported.")
         before = sum(sizes[:number])
-        source = Source(
+        source = RecordSource(
             path,
             unreadable=contents.unreadable,
             progress=lambda done, before=before: progress("reading", before + done, sum(sizes)),  # type: ignore[misc]
@@ -191,7 +191,9 @@ def _shape(record: dict[str, object]) -> str:
     return ", ".join(sorted(key for key in record if not key.startswith("@"))[:8])
 
 
-def _nothing_known(path: Path, source: Source, seen: Counter[str], contents: Contents) -> ImportingError:
+def _nothing_known(
+    path: Path, source: RecordSource, seen: Counter[str], contents: Contents
+) -> ImportingError:
     sought = "; ".join(f"{tool.title}: {tool.looks_for}" for tool in tools.TOOLS)
     saw = "; ".join(f"{n} records with {shape}" for shape, n in seen.most_common(3)) or "no record"
     broken = "; ".join(f"{reason}: {n}" for reason, n in contents.unreadable.items())
@@ -204,7 +206,7 @@ def _nothing_known(path: Path, source: Source, seen: Counter[str], contents: Con
 
 
 def _write_traces(
-    db: str | Path, staging: Staging, rows: Rows, report: ImportReport, progress: Progress
+    db: str | Path, staging: Staging, rows: RowBuilder, report: ImportReport, progress: Progress
 ) -> None:
     groups = staging.by_trace()
     done = 0
@@ -222,7 +224,7 @@ def _write_traces(
 
 
 def write_trace(
-    trace: Trace, rows: Rows, writer: TraceWriter, report: ImportReport, *, facts_only: bool = False
+    trace: Trace, rows: RowBuilder, writer: TraceWriter, report: ImportReport, *, facts_only: bool = False
 ) -> None:
     """Write one trace and count what became of it; one in which nothing was retrieved is left out."""
     report.left_out.update(trace.counts)

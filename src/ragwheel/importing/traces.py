@@ -14,7 +14,7 @@ from typing import Final
 
 from ragwheel.importing.keys import other_key, turn_key
 from ragwheel.importing.passages import complete
-from ragwheel.importing.records import Passage, ToolSpan, TraceFacts
+from ragwheel.importing.records import RetrievedPassage, ToolSpan, TraceFacts
 
 __all__ = ["Retrieved", "Trace", "assemble"]
 
@@ -29,7 +29,7 @@ class Retrieved:
     span: ToolSpan
     outer: bytes | None
     query: str
-    passages: list[Passage]
+    passages: list[RetrievedPassage]
 
     @property
     def rerank(self) -> bool:

@@ -6,7 +6,7 @@ segments live and who owns them, ``writer`` appends.
 
 from __future__ import annotations
 
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord
 from ragwheel.journal.writer import Journal
 
-__all__ = ["Journal", "Retrieval", "Signal", "TurnRecord"]
+__all__ = ["Journal", "RetrievalRecord", "SignalRecord", "TurnRecord"]

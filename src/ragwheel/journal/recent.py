@@ -6,15 +6,15 @@ import threading
 from collections import OrderedDict
 from typing import Final, NamedTuple
 
-from ragwheel.journal.records import Retrieval
+from ragwheel.journal.records import RetrievalRecord
 
-__all__ = ["RecentRecords", "Served"]
+__all__ = ["RecentRecords", "ServedRanking"]
 
 REMEMBERED: Final = 2000
 """Retrievals, turns and events that are remembered, each."""
 
 
-class Served(NamedTuple):
+class ServedRanking(NamedTuple):
     """The source of a retrieval or re-ranking, its kind, and the app's ids of its chunks in rank order."""
 
     source: str
@@ -33,7 +33,7 @@ class RecentRecords:
         self._turns: OrderedDict[bytes, list[bytes]] = OrderedDict()
         self._events: OrderedDict[object, None] = OrderedDict()
 
-    def retrieved(self, record: Retrieval, ids: list[str]) -> None:
+    def retrieved(self, record: RetrievalRecord, ids: list[str]) -> None:
         """Remember a retrieval and its chunk ids, and where it is an outermost one of a turn, that too."""
         with self._lock:
             self._served[record.span_id] = "\0".join((record.source, str(record.kind), *ids))
@@ -46,13 +46,13 @@ class RecentRecords:
                 if len(self._turns) > REMEMBERED:
                     self._turns.popitem(last=False)
 
-    def served(self, target: int, span_id: bytes) -> list[Served] | None:
+    def served(self, target: int, span_id: bytes) -> list[ServedRanking] | None:
         """The retrieval (0), or each outermost one of the turn (1); None: this process can't tell."""
         with self._lock:
             spans = [span_id] if target == 0 else self._turns.get(span_id)
             texts = [self._served.get(span) for span in spans or ()]
         parts = [text.split("\0") for text in texts if text is not None]
-        known = [Served(source, int(kind), tuple(ids)) for source, kind, *ids in parts]
+        known = [ServedRanking(source, int(kind), tuple(ids)) for source, kind, *ids in parts]
         return known if known and len(known) == len(texts) else None
 
     def sources(self, turn_id: bytes, app_id: str) -> set[str]:

@@ -12,7 +12,7 @@ import msgspec
 
 __all__ = [
     "COUNTED", "DROPS", "OPEN", "RETRIEVAL", "REVISION", "SIGNAL", "TURN",
-    "Drops", "Opened", "Retrieval", "Signal", "TurnRecord", "event_key",
+    "Drops", "Opened", "RetrievalRecord", "SignalRecord", "TurnRecord", "event_key",
 ]  # fmt: skip
 
 OPEN, RETRIEVAL, TURN, SIGNAL, DROPS, REVISION = 1, 2, 3, 4, 5, 6
@@ -31,7 +31,7 @@ class Opened(msgspec.Struct, array_like=True, frozen=True):
     app: str
 
 
-class Retrieval(msgspec.Struct, array_like=True):
+class RetrievalRecord(msgspec.Struct, array_like=True):
     """A call of a retriever or re-ranker.
 
     ``refs`` name chunk versions by the number that this segment gave them; ``new`` defines numbers:
@@ -87,7 +87,7 @@ class TurnRecord(msgspec.Struct, array_like=True):
     reasoning: str | None = None
 
 
-class Signal(msgspec.Struct, array_like=True):
+class SignalRecord(msgspec.Struct, array_like=True):
     """Something a person (or the app) did."""
 
     span_id: bytes
@@ -109,7 +109,7 @@ class Signal(msgspec.Struct, array_like=True):
     reason: str | None = None
 
 
-def event_key(signal: Signal) -> tuple[str, int, bytes, str] | None:
+def event_key(signal: SignalRecord) -> tuple[str, int, bytes, str] | None:
     """Return what tells the event of a signal from any other: its id, target and subject; None without an id.
 
     An event id is the sender's word: it is unique within one person's answer, and nowhere else.

@@ -27,8 +27,8 @@ from ragwheel.journal.records import (
     TURN,
     Drops,
     Opened,
-    Retrieval,
-    Signal,
+    RetrievalRecord,
+    SignalRecord,
     TurnRecord,
 )
 
@@ -45,7 +45,7 @@ Clean = Callable[[str], tuple[str, tuple[str, ...]]]
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Known(NamedTuple):
+class KnownTexts(NamedTuple):
     """What a segment knows of a source's chunks: by app id, the text last written and its number."""
 
     texts: dict[str, str]
@@ -61,7 +61,7 @@ class SegmentWriter:
         self.records = 0
         self.dirty = False
         self.numbers = itertools.count()
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, KnownTexts] = {}
         self._db: Path | None = db  # until its name is on disk too
         status = os.fstat(self.fd)
         self._identity = status.st_dev, status.st_ino
@@ -117,13 +117,13 @@ class SegmentWriter:
 
 
 def _number(
-    segment: SegmentWriter, record: Retrieval, ids: list[str], texts: list[str], clean: Clean
+    segment: SegmentWriter, record: RetrievalRecord, ids: list[str], texts: list[str], clean: Clean
 ) -> None:
     """Give the record its chunks' numbers and the definitions of those that are new to the segment.
 
     A text that had to be cleaned never equals a known one, so it is written, and flagged, every time.
     """
-    known = segment.known.setdefault(record.source, Known({}, {}))
+    known = segment.known.setdefault(record.source, KnownTexts({}, {}))
     if list(map(known.texts.get, ids)) == texts:
         record.refs, record.new = list(map(known.numbers.__getitem__, ids)), []
         return
@@ -181,7 +181,7 @@ class Journal:
         self._reason = ""  # of the last drop
         self._retry_s = 0.0
 
-    def retrieval(self, record: Retrieval, ids: list[str], texts: list[str]) -> bool:
+    def retrieval(self, record: RetrievalRecord, ids: list[str], texts: list[str]) -> bool:
         """Write a retrieval whose chunks are ``ids`` and ``texts`` in rank order.
 
         A text goes into the segment only the first time that the segment sees it; it counts as seen
@@ -214,7 +214,7 @@ class Journal:
                     self._turns.popitem(last=False)
             return written
 
-    def signal(self, record: Signal) -> bool:
+    def signal(self, record: SignalRecord) -> bool:
         """Write a signal."""
         return self._simple(SIGNAL, record)
 
@@ -238,7 +238,7 @@ class Journal:
                 ends = [self._sync(segment) if done is None else done for segment, done in unsynced.items()]
                 synced = all(ends)
 
-    def _simple(self, kind: int, record: TurnRecord | Signal) -> bool:
+    def _simple(self, kind: int, record: TurnRecord | SignalRecord) -> bool:
         payload = _encode(record)
         with self.lock:
             return self._append(kind, lambda _: payload) is not None

@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ragwheel.errors import JudgmentError
-from ragwheel.judgments.examples import EvalFormat, EvalSet, Example, read_evalset
+from ragwheel.judgments.examples import EvalFormat, EvalSet, GradedPassage, read_evalset
 from ragwheel.labels.traces.text import jaccard, normalise, query_key, tokens
 from ragwheel.store.judging import EvalsetUse, JudgmentRow, JudgmentWriter, writing_judgments
 
@@ -145,12 +145,12 @@ Identity = tuple[str | None, str | None]
 Place = tuple[str, str, bytes | None]
 
 
-def _identity(one: Example) -> Identity:
+def _identity(one: GradedPassage) -> Identity:
     return one.doc_id, None if one.doc_id is not None and one.text is None else one.text
 
 
 def _matched(
-    writer: JudgmentWriter, name: str, examples: Sequence[Example]
+    writer: JudgmentWriter, name: str, examples: Sequence[GradedPassage]
 ) -> tuple[dict[Identity, Place], Counter[str]]:
     """Where each chunk of the set is in the store: by id, by text, by near-equal text, or added now."""
     wanted = {_identity(one): None for one in examples}

@@ -1,6 +1,6 @@
 """Evaluation sets as their makers write them: BEIR, TREC, CSV, Ragas, DeepEval, question-chunk pairs.
 
-Each reader gives :class:`Example` rows; rows that lack something are counted, other files are an error.
+Each reader gives :class:`GradedPassage` rows; rows that lack something are counted, other files are an error.
 
 ======== ===================================================================================================
 format   what is read
@@ -31,7 +31,7 @@ from ragwheel.errors import JudgmentError
 from ragwheel.judgments.relevance import level_lines, passage, qrels_tables, questions_beside, text_rows
 from ragwheel.lenient import csv_rows, loose
 
-__all__ = ["FORMATS", "EvalFormat", "EvalSet", "Example", "read_evalset"]
+__all__ = ["FORMATS", "EvalFormat", "EvalSet", "GradedPassage", "read_evalset"]
 
 EvalFormat = Literal["beir", "trec", "csv", "ragas", "deepeval", "pairs"]
 _QUESTION: Final = ("query", "question", "user_input", "input", "anchor", "sentence1")
@@ -39,7 +39,7 @@ _PASSAGE: Final = ("text", "chunk", "context", "document", "positive", "passage"
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class GradedPassage:
     """A graded chunk of an evaluation set: named by an id, given by its text, or both."""
 
     query: str
@@ -57,7 +57,7 @@ class EvalSet:
 
     format: EvalFormat
     synthetic: bool
-    examples: list[Example] = field(default_factory=list)
+    examples: list[GradedPassage] = field(default_factory=list)
     refused: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
@@ -101,7 +101,7 @@ def read_evalset(
     return found
 
 
-def _usable(one: Example, refused: Counter[str]) -> bool:
+def _usable(one: GradedPassage, refused: Counter[str]) -> bool:
     if not one.query.strip():
         refused["blank question"] += 1
     elif one.doc_id is None and not (one.text or "").strip():
@@ -209,7 +209,7 @@ def _with_texts(
             result.refused["chunk not in the corpus file"] += 1
             continue
         grade = 5 * max(level, 0) / highest if highest > 0 else 0.0
-        result.examples.append(Example(questions[query], doc, texts.get(doc), round(grade, 3)))
+        result.examples.append(GradedPassage(questions[query], doc, texts.get(doc), round(grade, 3)))
 
 
 def _texts(path: Path, wanted: set[str], refused: Counter[str]) -> dict[str, str]:
@@ -237,7 +237,7 @@ def _csv(path: Path, _: str | None) -> EvalSet:
             result.refused["grade that is no number"] += 1
             continue
         result.examples.append(
-            Example(row["query"] or "", row.get("chunk_id") or None, row.get("text") or None, grade)
+            GradedPassage(row["query"] or "", row.get("chunk_id") or None, row.get("text") or None, grade)
         )
     return result
 
@@ -270,7 +270,7 @@ def _goldens(name: EvalFormat, question: str, contexts: str) -> Reader:
                 result.refused["no context"] += 1
                 continue
             asked = str(row.get(question) or "")
-            result.examples += [Example(asked, None, str(text), 5.0) for text in texts]
+            result.examples += [GradedPassage(asked, None, str(text), 5.0) for text in texts]
         return result
 
     return read
@@ -292,16 +292,16 @@ def _as_list(text: str) -> list[Any]:
 
 def _pairs(path: Path, _: str | None) -> EvalSet:
     result = EvalSet("pairs", synthetic=True)
-    graded: list[tuple[Example, str]] = []
+    graded: list[tuple[GradedPassage, str]] = []
     for row in _records(path, result.refused):
         if {"queries", "corpus", "relevant_docs"} <= row.keys():
             for query_id, docs in row["relevant_docs"].items():
                 asked = str(row["queries"].get(query_id) or "")
-                result.examples += [Example(asked, doc, row["corpus"].get(doc), 5.0) for doc in docs]
+                result.examples += [GradedPassage(asked, doc, row["corpus"].get(doc), 5.0) for doc in docs]
         elif isinstance(row.get("docs"), list) and isinstance(row.get("labels"), list):
             asked = str(_first(row, _QUESTION) or "")
             graded += [
-                (Example(asked, None, str(text), _grade(label) or 0.0), "label")
+                (GradedPassage(asked, None, str(text), _grade(label) or 0.0), "label")
                 for text, label in zip(row["docs"], row["labels"])
             ]
         else:
@@ -318,7 +318,7 @@ def _pairs(path: Path, _: str | None) -> EvalSet:
     return result
 
 
-def _pair(row: Mapping[str, Any], refused: Counter[str]) -> list[tuple[Example, str]]:
+def _pair(row: Mapping[str, Any], refused: Counter[str]) -> list[tuple[GradedPassage, str]]:
     """The pair of a question and a chunk in a row, and its negatives where it has some."""
     key = next((name for name in ("grade", "label") if row.get(name) is not None), "")
     grade = _grade(row[key]) if key else 5.0
@@ -328,13 +328,13 @@ def _pair(row: Mapping[str, Any], refused: Counter[str]) -> list[tuple[Example, 
     named = _first(row, ("chunk_id", "doc_id", "docid"))
     text = _first(row, _PASSAGE)
     asked = str(_first(row, _QUESTION) or "")
-    pair = Example(
+    pair = GradedPassage(
         asked, None if named is None else str(named) or None, None if text is None else str(text), grade
     )
     negatives = [
         str(v) for name, v in row.items() if name.startswith("negative") and isinstance(v, str) and v.strip()
     ]
-    return [(pair, key), *((Example(asked, None, negative, 0.0), "negative") for negative in negatives)]
+    return [(pair, key), *((GradedPassage(asked, None, negative, 0.0), "negative") for negative in negatives)]
 
 
 def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:

@@ -15,7 +15,7 @@ from ragwheel.kinds import DISLIKED_ANSWER, LIKED_ANSWER
 from ragwheel.offline.reading import reading, rows
 from ragwheel.offline.words import key, overlap, words
 
-__all__ = ["Turn", "read_turns", "why_not"]
+__all__ = ["AnsweredTurn", "read_turns", "why_not"]
 
 ABOUT_ANSWERS: Final = (*LIKED_ANSWER, *DISLIKED_ANSWER, "rating")
 LEAST_RATING: Final = 4.0
@@ -49,7 +49,7 @@ _THOUGHT: Final = re.compile(r"(?is)<(think|thinking|reasoning)>(.*?)</\1>\s*")
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class AnsweredTurn:
     """A question, its answer, and how it was received.
 
     ``reasoning`` is what the app gave ``turn.answer``, else what its answer had between ``<think>`` tags;
@@ -75,7 +75,7 @@ def read_turns(
     *,
     label_key: str | None = None,
     label_of: Callable[[str], str | None] | None = None,
-) -> list[Turn]:
+) -> list[AnsweredTurn]:
     """Every turn with a question, oldest first.
 
     Args:
@@ -96,7 +96,7 @@ def read_turns(
     for row in found:
         answer, thought = _split(row["answer"] or "")
         turns.append(
-            Turn(
+            AnsweredTurn(
                 turn_id=row["turn_id"],
                 question=" ".join(row["query"].split()),
                 answer=answer,
@@ -115,7 +115,7 @@ def read_turns(
     return turns
 
 
-def why_not(turn: Turn) -> str | None:
+def why_not(turn: AnsweredTurn) -> str | None:
     """The first reason why a turn is no example; None when it is good."""
     if not turn.answer.strip():
         return "no answer"

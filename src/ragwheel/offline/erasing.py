@@ -13,7 +13,7 @@ import msgspec
 from ragwheel.errors import RagwheelError
 from ragwheel.handles import BadHandle, peek
 from ragwheel.store.artifacts import Artifact, descendants, list_artifacts, mark_erased, read_artifacts
-from ragwheel.store.erase import EraseReport, Gone, Selection, erase_selected
+from ragwheel.store.erase import ErasedContent, EraseReport, Selection, erase_selected
 
 if TYPE_CHECKING:
     from ragwheel.datasets.erase import ErasedRows, Scrub
@@ -144,7 +144,7 @@ class _Reached:
         self.missing: tuple[Artifact, ...] = ()
         self.held: tuple[Path, ...] = ()
 
-    def __call__(self, connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> None:
+    def __call__(self, connection: sqlite3.Connection, gone: ErasedContent, needles: list[bytes]) -> None:
         self.span_ids = gone.span_ids
         artifacts = read_artifacts(connection)
         folders = {folder.resolve(): folder for folder in self._folders}
@@ -164,7 +164,11 @@ class _Reached:
         self.held = _holding(self.retrain, needles) if not self._dry_run else ()
 
     def _scrub(
-        self, connection: sqlite3.Connection, folders: dict[Path, Path], gone: Gone, needles: list[bytes]
+        self,
+        connection: sqlite3.Connection,
+        folders: dict[Path, Path],
+        gone: ErasedContent,
+        needles: list[bytes],
     ) -> dict[Path, int]:
         """Take it out of every folder; when something was last erased from each, for those it was."""
         if not folders:
@@ -206,7 +210,7 @@ class _Reached:
         return [artifact for artifact in artifacts if artifact.path in found and artifact.kind != "dataset"]
 
 
-def _what(connection: sqlite3.Connection, gone: Gone, needles: list[bytes]) -> Scrub:
+def _what(connection: sqlite3.Connection, gone: ErasedContent, needles: list[bytes]) -> Scrub:
     from ragwheel.datasets.erase import Scrub
     from ragwheel.labels.traces.text import query_key
 

@@ -118,7 +118,7 @@ UNION SELECT turn_id, NULL, source, chunk_id FROM citations WHERE matched
 
 
 @dataclass(frozen=True, slots=True)
-class _Turn:
+class _ServedTurn:
     person: str
     score: int
     """1: the new one's chunks got more; -1: the old one's; 0: as many; acts without any are no turn here."""
@@ -129,7 +129,7 @@ def _names(connection: sqlite3.Connection) -> list[str]:
     return [row[0] for row in rows(connection, _NAMES)]
 
 
-def _turns(connection: sqlite3.Connection, name: str) -> list[_Turn]:
+def _turns(connection: sqlite3.Connection, name: str) -> list[_ServedTurn]:
     acted: dict[str, set[tuple[str, str]]] = defaultdict(set)
     for act in rows(connection, _ACTS, json.dumps(FAVOURABLE)):
         acted[act["turn_id"] or act["retrieval_id"]].add((act["source"], act["chunk_id"]))
@@ -146,13 +146,13 @@ def _turns(connection: sqlite3.Connection, name: str) -> list[_Turn]:
             if team in {"o", "n"} and (row["source"], row["chunk_id"]) in acted[turn]:
                 credit[turn][team == "n"] += 1
     return [
-        _Turn(people[turn], (new > old) - (new < old), old + new)
+        _ServedTurn(people[turn], (new > old) - (new < old), old + new)
         for turn in people
         for old, new in [credit[turn]]
     ]
 
 
-def _judged(name: str, turns: list[_Turn], failed: int) -> Interleaving:
+def _judged(name: str, turns: list[_ServedTurn], failed: int) -> Interleaving:
     decided = [turn for turn in turns if turn.acts]
     wins, losses = (sum(turn.score == side for turn in decided) for side in (1, -1))
     by_person: dict[str, list[int]] = defaultdict(list)

@@ -15,7 +15,7 @@ from typing import Any, Final
 from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host import safe
 from ragwheel.host.columns import text_id
-from ragwheel.journal.records import Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RetrievalRecord, SignalRecord, TurnRecord
 
 __all__ = ["FAILED", "Redaction"]
 
@@ -70,7 +70,7 @@ class Redaction:
             )
             return os.urandom(32)
 
-    def retrieval(self, record: Retrieval, texts: list[str]) -> list[str]:
+    def retrieval(self, record: RetrievalRecord, texts: list[str]) -> list[str]:
         """Redact the query and the metadata, which must be plain values; the redacted texts of the chunks."""
         record.query = self.text(record.query)
         if record.metadata is not None:
@@ -86,7 +86,7 @@ class Redaction:
             for part in ("marker", "text"):
                 citation[part] = self._given(citation[part])
 
-    def signal(self, record: Signal) -> None:
+    def signal(self, record: SignalRecord) -> None:
         """Redact the text of a reformulation, the comment, and a reason that is not a plain code."""
         record.query, record.comment = self._given(record.query), self._given(record.comment)
         record.reason = self._key(record.reason)

@@ -16,11 +16,11 @@ from ragwheel.report.style import fragment
 __all__ = [
     "Block",
     "Chart",
-    "Example",
+    "ExampleBlock",
     "Missing",
     "Note",
     "Points",
-    "Progress",
+    "ProgressBlock",
     "Section",
     "Table",
     "Tiles",
@@ -85,7 +85,7 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Progress:
+class ProgressBlock:
     """How far from ``need``: a name, have, need, what it is for, and what to do."""
 
     rows: Sequence[tuple[str, int, int, str, Sequence[str]]]
@@ -167,7 +167,7 @@ class Chart:
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleBlock:
     """A question with texts beside it, each with a label and reasons."""
 
     title: str
@@ -190,7 +190,7 @@ class Example:
         ).format(clean(self.title), cut(self.question), joined(parts))
 
 
-Block = Note | Points | Missing | Tiles | Progress | Table | Chart | Example
+Block = Note | Points | Missing | Tiles | ProgressBlock | Table | Chart | ExampleBlock
 
 
 @dataclass(frozen=True)

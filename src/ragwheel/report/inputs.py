@@ -19,7 +19,7 @@ from ragwheel.offline.interleaving import Interleaving, interleaving
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store.artifacts import list_artifacts
 
-__all__ = ["Coverage", "Inputs", "ReportOptions", "read_inputs"]
+__all__ = ["Coverage", "ReportInputs", "ReportOptions", "read_inputs"]
 
 _EVALUATION: Final = "evaluation.json"
 
@@ -62,7 +62,7 @@ class Coverage:
 
 
 @dataclass(frozen=True)
-class Inputs:
+class ReportInputs:
     """Everything that sections are made from; what is None or empty is not there."""
 
     db: Path
@@ -78,7 +78,7 @@ class Inputs:
     warnings: tuple[str, ...] = field(default=())
 
 
-def read_inputs(db: str | Path, options: ReportOptions) -> Inputs:
+def read_inputs(db: str | Path, options: ReportOptions) -> ReportInputs:
     """Read; a store that is not there is a report that says what to type.
 
     Raises:
@@ -100,7 +100,7 @@ def read_inputs(db: str | Path, options: ReportOptions) -> Inputs:
             ahead = roadmap(dataset.folder, db)
         except DatasetError as exc:
             warnings.append(str(exc))
-    return Inputs(
+    return ReportInputs(
         db=db,
         options=options,
         status=found,

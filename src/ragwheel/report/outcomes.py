@@ -8,7 +8,7 @@ from typing import Any, Final
 from ragwheel.evaluate.table import figure, gap
 from ragwheel.report.blocks import Block, Missing, Note, Points, Section, Table, Tiles
 from ragwheel.report.charts import forest
-from ragwheel.report.inputs import Inputs
+from ragwheel.report.inputs import ReportInputs
 
 __all__ = ["cost", "experiments", "models", "results", "short"]
 
@@ -25,7 +25,7 @@ _SLICES: Final = {
 _SHOWN: Final = ("nDCG@10", "MRR@10", "recall@5", "recall@10", "recall@40")
 
 
-def short(inputs: Inputs) -> Section:
+def short(inputs: ReportInputs) -> Section:
     """The page in three sentences: where it stands, what is proved, what to do now."""
     told: list[str] = []
     if inputs.status is not None:
@@ -47,7 +47,7 @@ def short(inputs: Inputs) -> Section:
     return Section("short", "In short", (Points(told),))
 
 
-def _proved(inputs: Inputs) -> str:
+def _proved(inputs: ReportInputs) -> str:
     found = [
         (
             row["compared"]["difference"],
@@ -73,7 +73,7 @@ def _gap_of(row: Mapping[str, Any]) -> str:
     return gap(one["low"], one["difference"], one["high"])
 
 
-def results(inputs: Inputs) -> Section:
+def results(inputs: ReportInputs) -> Section:
     """Before and after, with intervals."""
     title = "Before and after"
     blocks: list[Block] = []
@@ -138,7 +138,7 @@ def _compared(one: Mapping[str, Any] | None) -> tuple[str, str]:
     return gap(one["low"], one["difference"], one["high"]), told
 
 
-def experiments(inputs: Inputs) -> Section:
+def experiments(inputs: ReportInputs) -> Section:
     """What was expected and what came out, good or bad."""
     title = "Experiments"
     if not inputs.experiments:
@@ -169,7 +169,7 @@ def experiments(inputs: Inputs) -> Section:
     return Section("experiments", title, (Table("All experiments, oldest first", heads, rows, (3,)), note))
 
 
-def models(inputs: Inputs) -> Section:
+def models(inputs: ReportInputs) -> Section:
     """What was trained, from what, and whether to use it."""
     title = "Models"
     if not inputs.models:
@@ -197,7 +197,7 @@ def models(inputs: Inputs) -> Section:
     return Section("models", title, tuple(blocks))
 
 
-def cost(inputs: Inputs) -> Section:
+def cost(inputs: ReportInputs) -> Section:
     """What the wheel takes: milliseconds, bytes, seconds."""
     title = "Cost and time"
     blocks: list[Block] = []

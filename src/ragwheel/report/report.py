@@ -13,7 +13,7 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.files import write_atomically
 from ragwheel.report import outcomes, sections
 from ragwheel.report.blocks import Section, joined
-from ragwheel.report.inputs import Inputs, ReportOptions, read_inputs
+from ragwheel.report.inputs import ReportInputs, ReportOptions, read_inputs
 from ragwheel.report.page import page
 from ragwheel.report.style import fragment
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "make_report"]
 
-_ORDER: Final[tuple[Callable[[Inputs], Section], ...]] = (
+_ORDER: Final[tuple[Callable[[ReportInputs], Section], ...]] = (
     outcomes.short, sections.milestones, outcomes.results, sections.next_steps, sections.failing,
     sections.coverage, sections.curve, sections.grades, sections.trust, sections.negatives,
     outcomes.experiments, outcomes.models, outcomes.cost,
@@ -103,7 +103,7 @@ def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
     return Report("Retrieval report", _period(inputs), tuple(make(inputs) for make in _ORDER), foot)
 
 
-def _period(inputs: Inputs) -> str:
+def _period(inputs: ReportInputs) -> str:
     found = inputs.status
     if found is None or found.first_ns is None or found.last_ns is None:
         return inputs.db.name

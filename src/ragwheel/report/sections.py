@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from ragwheel.datasets import BuiltDataset, explain
 from ragwheel.errors import DatasetError
-from ragwheel.report.blocks import Block, Example, Missing, Note, Progress, Section, Table, Tiles
+from ragwheel.report.blocks import Block, ExampleBlock, Missing, Note, ProgressBlock, Section, Table, Tiles
 from ragwheel.report.charts import bars, histogram, line
-from ragwheel.report.inputs import Inputs
+from ragwheel.report.inputs import ReportInputs
 from ragwheel.report.instruments import learned_blocks, reliability_blocks
 
 __all__ = ["coverage", "curve", "failing", "grades", "milestones", "negatives", "next_steps", "trust"]
@@ -18,7 +18,7 @@ _RANKS: Final = 20
 _QUESTIONS: Final = 3
 
 
-def milestones(inputs: Inputs) -> Section:
+def milestones(inputs: ReportInputs) -> Section:
     """What there is and how far it is to the next milestone."""
     found = inputs.status
     blocks: list[Block] = []
@@ -43,12 +43,14 @@ def milestones(inputs: Inputs) -> Section:
             )
         )
         blocks.append(
-            Progress([(one.name, one.have, one.need, one.purpose, one.advice) for one in found.milestones])
+            ProgressBlock(
+                [(one.name, one.have, one.need, one.purpose, one.advice) for one in found.milestones]
+            )
         )
     return Section("milestones", "Milestones", tuple(blocks))
 
 
-def coverage(inputs: Inputs) -> Section:
+def coverage(inputs: ReportInputs) -> Section:
     """How much of the traffic says something."""
     found, told = inputs.coverage, inputs.status
     if found is None or told is None:
@@ -70,7 +72,7 @@ def coverage(inputs: Inputs) -> Section:
     return Section("coverage", "Signal coverage", tuple(blocks))
 
 
-def curve(inputs: Inputs) -> Section:
+def curve(inputs: ReportInputs) -> Section:
     """How much people look at each rank."""
     title = "Who looks how far"
     if inputs.dataset is None:
@@ -100,7 +102,7 @@ def curve(inputs: Inputs) -> Section:
     return Section("examination", title, tuple(blocks))
 
 
-def grades(inputs: Inputs) -> Section:
+def grades(inputs: ReportInputs) -> Section:
     """How relevant, and how sure."""
     title = "Grades"
     if inputs.dataset is None:
@@ -131,7 +133,7 @@ def grades(inputs: Inputs) -> Section:
     return Section("grades", title, tuple(blocks))
 
 
-def trust(inputs: Inputs) -> Section:
+def trust(inputs: ReportInputs) -> Section:
     """Return which kinds of evidence there are, what was learned of each, and whether beliefs are right."""
     title = "Evidence and how far it is trusted"
     if inputs.dataset is None:
@@ -153,7 +155,7 @@ def trust(inputs: Inputs) -> Section:
     return Section("trust", title, tuple(blocks))
 
 
-def negatives(inputs: Inputs) -> Section:
+def negatives(inputs: ReportInputs) -> Section:
     """Which negatives there are, examples of them, and what was left out."""
     title = "Hard negatives"
     if inputs.dataset is None:
@@ -178,7 +180,7 @@ def negatives(inputs: Inputs) -> Section:
     return Section("negatives", title, tuple(blocks))
 
 
-def failing(inputs: Inputs) -> Section:
+def failing(inputs: ReportInputs) -> Section:
     """Where retrieval fails, by topic."""
     title = "Where retrieval fails"
     found = inputs.roadmap
@@ -214,7 +216,7 @@ def failing(inputs: Inputs) -> Section:
     return Section("failing", title, tuple(blocks))
 
 
-def next_steps(inputs: Inputs) -> Section:
+def next_steps(inputs: ReportInputs) -> Section:
     """The roadmap."""
     title = "What to try next"
     if inputs.roadmap is None:
@@ -249,7 +251,7 @@ def _triplets(dataset: BuiltDataset, n: int) -> Iterator[Block]:
     except DatasetError:
         return
     for one in found:
-        yield Example(
+        yield ExampleBlock(
             one.strategy.replace("_", " "),
             one.anchor,
             (
@@ -259,14 +261,14 @@ def _triplets(dataset: BuiltDataset, n: int) -> Iterator[Block]:
         )
 
 
-def _no_dataset(inputs: Inputs) -> Missing:
+def _no_dataset(inputs: ReportInputs) -> Missing:
     return Missing(
         "There is no dataset yet. Build one from the traces:",
         f"ragwheel build --db {inputs.db} --out dataset",
     )
 
 
-def _empty(inputs: Inputs) -> Missing:
+def _empty(inputs: ReportInputs) -> Missing:
     return Missing(
         "The dataset has no graded chunk of this kind. What is missing:", f"ragwheel status --db {inputs.db}"
     )

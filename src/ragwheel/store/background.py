@@ -16,7 +16,7 @@ from ragwheel.guard import guard, let_interrupts_through
 if TYPE_CHECKING:
     from ragwheel.store.merge import Merger
 
-__all__ = ["BackgroundMerger", "Merged"]
+__all__ = ["BackgroundMerger", "SegmentProgress"]
 
 SLICE_S: Final = 0.0001  # so long, and the rest of a record, a caller may have to wait for the interpreter
 PAUSE_S: Final = 0.0001  # between slices: long enough for whoever waits to get it
@@ -27,7 +27,7 @@ AUDIT_S: Final = 60.0
 _MERGED: Final = "SELECT records, repeated, unreadable, finished, position FROM _segment WHERE name = ?"
 
 
-class Merged(NamedTuple):
+class SegmentProgress(NamedTuple):
     """How much of one journal segment is in the database.
 
     ``records`` were taken in, of which ``repeated`` made no row; ``finished`` is 1 once the segment is closed
@@ -158,7 +158,7 @@ class BackgroundMerger:
             thread.join(max(timeout_s, 0.1))
         return done
 
-    def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, Merged] | None:
+    def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, SegmentProgress] | None:
         """What the database has of these segments; None when it cannot be read now."""
         from ragwheel.store.connect import connect
 
@@ -168,7 +168,7 @@ class BackgroundMerger:
             connection = connect(self.db, write=False, timeout_s=timeout_s)
             try:
                 rows = ((name, connection.execute(_MERGED, (name,)).fetchone()) for name in segments)
-                return {name: Merged(*row) for name, row in rows if row is not None}
+                return {name: SegmentProgress(*row) for name, row in rows if row is not None}
             finally:
                 connection.close()
         except StoreMissing:

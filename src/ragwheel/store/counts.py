@@ -15,10 +15,10 @@ from ragwheel.journal import frames
 from ragwheel.journal.files import segment_folder
 from ragwheel.journal.records import COUNTED
 from ragwheel.journal.writer import Journal
-from ragwheel.store.background import Merged
+from ragwheel.store.background import SegmentProgress
 from ragwheel.store.segment import FORGET_NS
 
-__all__ = ["LOST", "Audit", "Measured", "Stats", "Tally"]
+__all__ = ["LOST", "Audit", "MergeProgress", "Stats", "StoreCounts"]
 
 LOST: Final = "lost"
 REPEATED: Final = "repeated"
@@ -68,7 +68,7 @@ class Loss(NamedTuple):
 
 
 @dataclass
-class Measured:
+class StoreCounts:
     """Records of some segments by what became of them.
 
     ``rewritten`` are in a segment's row beyond those counted as written to it: the writer found the segment
@@ -87,7 +87,7 @@ class Measured:
         if n > 0:
             self.dropped[reason] = self.dropped.get(reason, 0) + n
 
-    def settle(self) -> Measured:
+    def settle(self) -> StoreCounts:
         """Count as stored what is repeated only because the writer wrote it again in another segment."""
         same = min(self.repeated, self.rewritten)
         self.stored += same
@@ -95,7 +95,7 @@ class Measured:
         return self
 
 
-class Tally:
+class MergeProgress:
     """Follows the segments of this process into the database.
 
     Args:
@@ -103,12 +103,14 @@ class Tally:
         merged: returns what the database has of some segments; None when it cannot be asked now.
     """
 
-    def __init__(self, db: Path, merged: Callable[[Iterable[str]], Mapping[str, Merged] | None]) -> None:
+    def __init__(
+        self, db: Path, merged: Callable[[Iterable[str]], Mapping[str, SegmentProgress] | None]
+    ) -> None:
         self._folder = segment_folder(db)
         self._merged = merged
-        self._latest: Mapping[str, Merged] = {}
+        self._latest: Mapping[str, SegmentProgress] = {}
 
-    def measure(self, written: Mapping[str, int]) -> Measured:
+    def measure(self, written: Mapping[str, int]) -> StoreCounts:
         """What became of the records written, by segment."""
         answer, waiting = self._look(written)
         for _ in range(_ATTEMPTS):
@@ -116,7 +118,7 @@ class Tally:
             if not (answer and ended):
                 break
             answer, waiting = self._look(written)  # a segment that ended between the two looks is merged now
-        measured = Measured()
+        measured = StoreCounts()
         for name, n in written.items():
             _add(measured, name, n, self._latest.get(name), waiting[name], asked=answer)
         return measured.settle()
@@ -132,7 +134,7 @@ class Tally:
         merged = self._latest.get(name)
         return merged is not None and bool(merged.finished)
 
-    def _waiting(self, name: str, merged: Merged | None) -> int | None:
+    def _waiting(self, name: str, merged: SegmentProgress | None) -> int | None:
         """The records in a segment's file that the database does not have; None when there is no file."""
         try:
             fd = os.open(self._folder / name, os.O_RDONLY | os.O_CLOEXEC)
@@ -147,12 +149,18 @@ class Tally:
 
 
 def _add(
-    measured: Measured, name: str, n: int, merged: Merged | None, waiting: int | None, *, asked: bool
+    measured: StoreCounts,
+    name: str,
+    n: int,
+    merged: SegmentProgress | None,
+    waiting: int | None,
+    *,
+    asked: bool,
 ) -> None:
     """Add the ``n`` records of one segment; what was written after ``n`` was counted is left out."""
     if merged is None and waiting is None and asked and _is_folded(name):
-        merged = Merged(n, 0, 0, 1, 0)
-    merged = merged or Merged(0, 0, 0, 0, 0)
+        merged = SegmentProgress(n, 0, 0, 1, 0)
+    merged = merged or SegmentProgress(0, 0, 0, 0, 0)
     taken = min(merged.records, n)
     repeated = min(merged.repeated, taken)
     measured.stored += taken - repeated
@@ -183,14 +191,14 @@ class Audit:
 
     Args:
         journal: of this process.
-        merged: as of :class:`Tally`.
+        merged: as of :class:`MergeProgress`.
     """
 
     def __init__(
-        self, journal: Journal, merged: Callable[[Iterable[str]], Mapping[str, Merged] | None]
+        self, journal: Journal, merged: Callable[[Iterable[str]], Mapping[str, SegmentProgress] | None]
     ) -> None:
         self._journal = journal
-        self._tally = Tally(journal.db, merged)
+        self._tally = MergeProgress(journal.db, merged)
         self._lock = threading.Lock()
         self._told = 0  # records that the database has been told are lost
         self._flushed: Mapping[str, int] = {}  # records by segment that a flush has reported as stored
@@ -200,7 +208,7 @@ class Audit:
         with self._journal.lock:
             return dict(self._journal.written)
 
-    def measure(self) -> tuple[int, dict[str, int], Measured]:
+    def measure(self) -> tuple[int, dict[str, int], StoreCounts]:
         """Records emitted, those dropped at once, and what became of the others."""
         journal = self._journal
         with journal.lock:

@@ -20,16 +20,16 @@ from ragwheel.errors import StoreError, StoreLocked
 from ragwheel.journal import files
 from ragwheel.store import erase_metadata, erase_proof, erase_rows
 from ragwheel.store.connect import check_file, connect
-from ragwheel.store.erase_rows import Gone, Removed, Selection
+from ragwheel.store.erase_rows import ErasedContent, Removed, Selection
 from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
 from ragwheel.store.transactions import transaction
 
-__all__ = ["EraseReport", "Gone", "Reach", "Selection", "erase", "erase_selected", "prune"]
+__all__ = ["EraseReport", "ErasedContent", "Reach", "Selection", "erase", "erase_selected", "prune"]
 
 DAY_NS: Final = 24 * 3600 * 10**9
 
-Reach = Callable[[sqlite3.Connection, Gone, list[bytes]], None]
+Reach = Callable[[sqlite3.Connection, ErasedContent, list[bytes]], None]
 """Reaches what was made from the rows, in the transaction that removes them: an exception undoes it.
 
 Called with what goes and with byte strings that must be found nowhere afterwards.
@@ -98,7 +98,7 @@ def erase_selected(
     with _opened(path, timeout_s, dry_run=dry_run) as connection:
         with _erasing(connection, dry_run=dry_run):
             erase_rows.select(connection, selection.conditions())
-            gone = erase_rows.collect(connection) if reach else Gone()
+            gone = erase_rows.collect(connection) if reach else ErasedContent()
             removed = erase_rows.remove(connection)
             texts = erase_proof.sample(connection)
             wanted = erase_proof.needles(connection, texts, filter(None, (selection.user, selection.session)))

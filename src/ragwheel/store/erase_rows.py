@@ -15,7 +15,7 @@ from typing import Any, Final
 from ragwheel.errors import StoreError
 from ragwheel.store.erase_metadata import replace_metadata
 
-__all__ = ["Gone", "Removed", "Selection", "collect", "gone_texts", "remove", "select"]
+__all__ = ["ErasedContent", "Removed", "Selection", "collect", "gone_texts", "remove", "select"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Removed:
 
 
 @dataclass(frozen=True)
-class Gone:
+class ErasedContent:
     """What is being erased, for whoever holds copies of it.
 
     Attributes:
@@ -194,7 +194,7 @@ def select(connection: sqlite3.Connection, conditions: list[tuple[str, Any]]) ->
     run(f"INSERT OR IGNORE INTO gone_text SELECT * FROM ({written}) AS t WHERE t.query IS NOT NULL")
 
 
-def collect(connection: sqlite3.Connection) -> Gone:
+def collect(connection: sqlite3.Connection) -> ErasedContent:
     """What was selected, before it is removed; the texts among it that go are known only after."""
 
     def all_of(sql: str) -> list[Any]:
@@ -202,7 +202,7 @@ def collect(connection: sqlite3.Connection) -> Gone:
 
     spans = f"{_SPANS} UNION ALL SELECT span_id FROM gone_signal"
     about = "SELECT target_id FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal)"
-    return Gone(
+    return ErasedContent(
         span_ids=frozenset(all_of(f"SELECT lower(hex(span_id)) FROM ({spans})")),
         queries=frozenset(
             all_of(

@@ -16,15 +16,15 @@ from typing import Any, Final, Literal, NamedTuple
 
 import msgspec
 
-from ragwheel.journal.records import RETRIEVAL, SIGNAL, TURN, Retrieval, Signal, TurnRecord
+from ragwheel.journal.records import RETRIEVAL, SIGNAL, TURN, RetrievalRecord, SignalRecord, TurnRecord
 from ragwheel.store.connect import check_file, connect
 from ragwheel.store.exclusive import exclusive
 from ragwheel.store.judging import JudgmentWriter
 from ragwheel.store.merge import Merger
-from ragwheel.store.rows import Batch, Numbers, Segment, text_hash, to_json
+from ragwheel.store.rows import Batch, Numbers, SegmentState, text_hash, to_json
 from ragwheel.store.transactions import transaction
 
-__all__ = ["NO_TEXT", "RankedChunk", "StoredRanking", "TraceWriter", "WriteOutcome", "writing_traces"]
+__all__ = ["NO_TEXT", "ImportedChunk", "StoredRanking", "TraceWriter", "WriteOutcome", "writing_traces"]
 
 NO_TEXT: Final = "no_text"
 """Flag of a retrieval of which some chunk has an id and no text: an import with the texts completes it."""
@@ -33,7 +33,7 @@ WriteOutcome = Literal["new", "same", "joined"]
 _encode: Final = msgspec.msgpack.Encoder().encode
 
 
-class RankedChunk(NamedTuple):
+class ImportedChunk(NamedTuple):
     """A chunk of a stored retrieval."""
 
     rank: int
@@ -48,7 +48,7 @@ class StoredRanking(NamedTuple):
     span_id: bytes
     query: str
     source: str
-    chunks: list[RankedChunk]
+    chunks: list[ImportedChunk]
 
 
 class TraceWriter:
@@ -59,11 +59,11 @@ class TraceWriter:
         self.unstorable = self._replaced = 0
         self._run = connection.execute
         self._many = connection.executemany
-        self._batch = Batch(connection, Numbers(), Segment())
+        self._batch = Batch(connection, Numbers(), SegmentState())
         self._versions: dict[tuple[str, str, bytes], int] = {}
 
     def retrieval(
-        self, record: Retrieval, ids: list[str], texts: list[str], *, turn_id: bytes
+        self, record: RetrievalRecord, ids: list[str], texts: list[str], *, turn_id: bytes
     ) -> WriteOutcome:
         """Write a retrieval, or complete the one that is there.
 
@@ -148,7 +148,7 @@ class TraceWriter:
         """Return the retrievals of a turn, the outermost first."""
         return list(self._rankings("r.turn_id = ?", turn_id))
 
-    def signal(self, record: Signal) -> Literal["new", "same", "changed"]:
+    def signal(self, record: SignalRecord) -> Literal["new", "same", "changed"]:
         """Write a signal by its event id; the tool's later word replaces its earlier one."""
         row = self._run(
             "SELECT kind, value, comment, chunk, rank, at_ns FROM _signal WHERE event_id = ?",
@@ -206,7 +206,7 @@ class TraceWriter:
             refs.append(number)
         return refs, new
 
-    def _joined(self, record: Retrieval) -> WriteOutcome:
+    def _joined(self, record: RetrievalRecord) -> WriteOutcome:
         changed = self._run(
             "UPDATE _retrieval SET turn_id = coalesce(turn_id, ?1), outer_id = coalesce(outer_id, ?2),"
             " session_id = coalesce(session_id, ?3), user_id = coalesce(user_id, ?4) WHERE span_id = ?5 AND ("
@@ -231,7 +231,7 @@ class TraceWriter:
                 " WHERE r.id = ? ORDER BY e.key",
                 (row_id,),
             )
-            yield StoredRanking(span_id, query, source, [RankedChunk(*chunk) for chunk in chunks])
+            yield StoredRanking(span_id, query, source, [ImportedChunk(*chunk) for chunk in chunks])
 
 
 @contextlib.contextmanager

@@ -25,7 +25,7 @@ from ragwheel.journal import files
 from ragwheel.store.connect import connect, explain
 from ragwheel.store.migrations import migrate
 from ragwheel.store.quarantine import is_confirmed_damage, move_aside
-from ragwheel.store.rows import Numbers, Segment
+from ragwheel.store.rows import Numbers, SegmentState
 from ragwheel.store.secret import keep_secret
 from ragwheel.store.segment import SegmentMerge, finish
 from ragwheel.store.transactions import transaction
@@ -195,7 +195,7 @@ class Merger:
             reached=report.reached if finished else {**report.reached, path.name: work.position},
         )
 
-    def known(self, name: str) -> Segment:
+    def known(self, name: str) -> SegmentState:
         """What is known of a segment."""
         return self._numbers.segment(name)
 

@@ -25,13 +25,13 @@ from ragwheel.journal.records import (
     SIGNAL,
     TURN,
     Drops,
-    Retrieval,
-    Signal,
+    RetrievalRecord,
+    SignalRecord,
     TurnRecord,
 )
 from ragwheel.scores import lift_scores
 
-__all__ = ["Batch", "Numbers", "Segment", "text_hash"]
+__all__ = ["Batch", "Numbers", "SegmentState", "text_hash"]
 
 Row = tuple[Any, ...]
 
@@ -51,9 +51,9 @@ BAD_RECORD: Final = (
 """What comes of a record that is not as it should be: msgspec's errors are ValueErrors, and SQLite's are
 those about a value, not about the database."""
 
-_decode_retrieval = msgspec.msgpack.Decoder(Retrieval).decode
+_decode_retrieval = msgspec.msgpack.Decoder(RetrievalRecord).decode
 _decode_turn = msgspec.msgpack.Decoder(TurnRecord).decode
-_decode_signal = msgspec.msgpack.Decoder(Signal).decode
+_decode_signal = msgspec.msgpack.Decoder(SignalRecord).decode
 _decode_drops = msgspec.msgpack.Decoder(Drops).decode
 _encode_json = msgspec.json.Encoder().encode
 
@@ -68,7 +68,7 @@ def to_json(value: Any) -> str | None:
     return None if value is None else _encode_json(value).decode()
 
 
-class Segment:
+class SegmentState:
     """What the merger knows of a segment: the chunk version (row id) behind each number it defined so far.
 
     ``metadata`` has what each of those versions is stored with, against which every impression's
@@ -95,11 +95,11 @@ class Numbers:
         """Forget everything: after a rollback, or when the database is not the one they came from."""
         self.sources: dict[str, int] = {}
         self.retrievers: dict[tuple[str, str, str, str], int] = {}
-        self._segments: dict[str, Segment] = {}
+        self._segments: dict[str, SegmentState] = {}
 
-    def segment(self, name: str) -> Segment:
+    def segment(self, name: str) -> SegmentState:
         """What is known of a segment, nothing at first."""
-        return self._segments.setdefault(name, Segment())
+        return self._segments.setdefault(name, SegmentState())
 
     def keep(self, names: Collection[str]) -> None:
         """Forget the segments that are none of ``names``."""
@@ -118,7 +118,7 @@ class Batch:
     not be taken in: one bad record never holds up the others.
     """
 
-    def __init__(self, connection: sqlite3.Connection, numbers: Numbers, segment: Segment) -> None:
+    def __init__(self, connection: sqlite3.Connection, numbers: Numbers, segment: SegmentState) -> None:
         self.records = self.repeated = self.revisions = self.unreadable = 0
         self._connection = connection
         self._numbers = numbers
@@ -192,7 +192,7 @@ class Batch:
             f"counted, and the segment it stands in is kept with the ending .damaged.",
         )
 
-    def _retrieval(self, record: Retrieval) -> Row:
+    def _retrieval(self, record: RetrievalRecord) -> Row:
         _move_scores(record)
         source_id = self._source(record.source)
         if record.new:
@@ -226,7 +226,7 @@ class Batch:
                     extras[str(rank)] = changed
         return to_json(extras or None)
 
-    def _define(self, record: Retrieval, source_id: int) -> None:
+    def _define(self, record: RetrievalRecord, source_id: int) -> None:
         metadata = dict(zip(record.refs, record.metadata)) if record.metadata is not None else {}
         for number, app_id, text in record.new:
             self._segment.chunks[number] = self._chunk(
@@ -267,7 +267,7 @@ class Batch:
             self._numbers.sources[name] = found
         return found
 
-    def _retriever(self, record: Retrieval, source_id: int) -> int:
+    def _retriever(self, record: RetrievalRecord, source_id: int) -> int:
         key = (record.source, record.name, record.version, record.app)
         found = self._numbers.retrievers.get(key)
         if found is None:
@@ -298,7 +298,7 @@ def _plain(metadata: Any) -> dict[str, Any]:
     return plain if type(plain) is dict else {"metadata": plain}
 
 
-def _move_scores(record: Retrieval) -> None:
+def _move_scores(record: RetrievalRecord) -> None:
     """A score that the retriever left in the metadata becomes the retrieval's."""
     if record.scores is not None or record.metadata is None:
         return
@@ -319,7 +319,7 @@ def _turn(record: TurnRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _signal(record: Signal) -> tuple[Any, ...]:
+def _signal(record: SignalRecord) -> tuple[Any, ...]:
     return (
         record.span_id, record.trace_id, record.event_id, record.kind, record.target, record.target_id,
         record.chunk, record.rank, record.value, record.query, record.other, record.subject,

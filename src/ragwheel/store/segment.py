@@ -17,7 +17,7 @@ from ragwheel.store.transactions import transaction
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
-    from ragwheel.store.rows import Numbers, Segment
+    from ragwheel.store.rows import Numbers, SegmentState
 
 __all__ = ["SegmentMerge", "finish"]
 
@@ -56,7 +56,7 @@ class MergeContext(Protocol):
 
     breathe: Callable[[], bool]
 
-    def known(self, name: str) -> Segment:
+    def known(self, name: str) -> SegmentState:
         """What is known of a segment."""
         ...
 

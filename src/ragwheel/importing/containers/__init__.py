@@ -19,13 +19,13 @@ from ragwheel.importing.containers.documents import read_json
 from ragwheel.importing.containers.protobuf import read_protobuf
 from ragwheel.importing.containers.tables import read_csv, read_parquet
 
-__all__ = ["Source", "read_records"]
+__all__ = ["RecordSource", "read_records"]
 
 HEAD_BYTES: Final = 4096
 
 
 @dataclass
-class Source:
+class RecordSource:
     """A file that is being read.
 
     ``container`` is what it turned out to be, ``unreadable`` counts what could not be read by reason, and
@@ -38,7 +38,7 @@ class Source:
     progress: Callable[[int], None] = lambda _: None
 
 
-def read_records(source: Source) -> Iterator[dict[str, Any]]:
+def read_records(source: RecordSource) -> Iterator[dict[str, Any]]:
     """Yield the records of a file, each a mapping.
 
     Raises:
@@ -60,7 +60,7 @@ def read_records(source: Source) -> Iterator[dict[str, Any]]:
         raise ImportingError(f"{path} cannot be read: {exc}. Nothing of it was imported.") from exc
 
 
-def _records(source: Source, head: bytes, file: Any, *, packed: bool) -> Iterator[dict[str, Any]]:
+def _records(source: RecordSource, head: bytes, file: Any, *, packed: bool) -> Iterator[dict[str, Any]]:
     if head.startswith(b"SQLite format 3\0") and not packed:
         source.container = "SQLite"
         yield from read_sqlite(source.path)

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.containers.databases import TABLE
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import complete, passages
-from ragwheel.importing.records import Author, Feedback, Neutral, Passage, SpanKind, ToolSpan
+from ragwheel.importing.records import Author, Feedback, Neutral, RetrievedPassage, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan, raw_span
 from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
 from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
@@ -159,7 +159,7 @@ def _read_retriever(values: dict[str, Any], result: ToolSpan) -> None:
     result.answer = None
 
 
-def document_list(values: Mapping[str, Any], prefix: str) -> list[Passage] | None:
+def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassage] | None:
     """Return the documents under a prefix, flattened by index or as one list; None where there are none."""
     listed = indexed(values, prefix)
     if listed is None:
@@ -172,7 +172,7 @@ def document_list(values: Mapping[str, Any], prefix: str) -> list[Passage] | Non
         one = passages(
             [{**plain, "metadata": metadata if isinstance(metadata, Mapping) else nested or None}], texts=True
         )
-        read += one or [Passage()]
+        read += one or [RetrievedPassage()]
     return read
 
 

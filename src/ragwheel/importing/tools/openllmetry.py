@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from ragwheel.importing.passages import passages
-from ragwheel.importing.records import Neutral, Passage, SpanKind
+from ragwheel.importing.records import Neutral, RetrievedPassage, SpanKind
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
 from ragwheel.importing.tools.genai import answer_of, prompt_of
@@ -125,7 +125,7 @@ def _is_vector_db(span: RawSpan) -> bool:
     )
 
 
-def _hits(events: list[dict[str, Any]]) -> list[Passage] | None:
+def _hits(events: list[dict[str, Any]]) -> list[RetrievedPassage] | None:
     """The hits of a vector database, one event each."""
     hits = []
     for event in events:
@@ -134,7 +134,7 @@ def _hits(events: list[dict[str, Any]]) -> list[Passage] | None:
         values = {k.removeprefix("db.query.result."): v for k, v in event["attributes"].items()}
         metadata = loose(values.get("metadata"))
         hits.append(
-            Passage(
+            RetrievedPassage(
                 str(values["id"]) if values.get("id") is not None else None,
                 values.get("document") if isinstance(values.get("document"), str) else None,
                 number(first(values, ("score", "distance"))),

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ragwheel.importing.keys import other_key, trace_key
 from ragwheel.importing.passages import passages
-from ragwheel.importing.records import Feedback, Neutral, Passage, ToolSpan
+from ragwheel.importing.records import Feedback, Neutral, RetrievedPassage, ToolSpan
 from ragwheel.importing.tools.base import Tool
 from ragwheel.importing.values import first, loose, number, time_ns, whole
 from ragwheel.kinds import UBI_ACTIONS
@@ -51,7 +51,7 @@ class UBI(Tool):
             start,
             start,
             query=_text(record.get("user_query")),
-            passages=listed or [Passage(id=str(hit)) for hit in hits]
+            passages=listed or [RetrievedPassage(id=str(hit)) for hit in hits]
             if isinstance(hits, list)
             else listed or [],
             session=_text(record.get("session_id")),
