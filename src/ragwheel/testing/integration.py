@@ -71,7 +71,8 @@ class IntegrationContract(IntegrationHarness):
         [row] = self.retrievals()
         assert row["query"] == QUESTION
         assert (row["n_chunks"], row["n_returned"], row["error"]) == (4, 4, None)
-        assert (row["outer_id"], row["turn_id"]) == (None, None)
+        assert row["outer_id"] is None
+        assert (row["turn_id"] is not None) == self.searches_are_turns
         assert row["source"], "the retrieval has no source"
         recorded = self.recorded(row["retrieval_id"])
         assert [chunk.text for chunk in recorded] == [chunk.text for chunk in chunks]
