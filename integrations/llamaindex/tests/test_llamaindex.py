@@ -52,7 +52,7 @@ def rows(tmp_path: Path) -> Any:
 
     yield read
     ragwheel_llamaindex.uninstrument()
-    assert ragwheel.stats().errors == {}
+    assert "recording a LlamaIndex call" not in ragwheel.stats().errors
 
 
 def retriever(k: int = 4) -> Any:

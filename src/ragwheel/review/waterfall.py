@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from ragwheel.labels import Verdict
 
-__all__ = ["Step", "draw", "steps_of"]
+__all__ = ["WaterfallStep", "draw", "steps_of"]
 
 _ROW: Final = 30
 _LEFT: Final = 250
@@ -23,7 +23,7 @@ _APART: Final = 34
 
 
 @dataclass(frozen=True)
-class Step:
+class WaterfallStep:
     """One bar: what it stands for, its log-likelihood ratio, and whether it is a level, not a change."""
 
     name: str
@@ -31,22 +31,24 @@ class Step:
     level: bool = False
 
 
-def steps_of(verdict: Verdict) -> list[Step]:
+def steps_of(verdict: Verdict) -> list[WaterfallStep]:
     """Return the bars of a verdict; they add up to its log-odds. Empty where a person's word decides."""
     if any(reason.kind == "judged_human" for reason in verdict.reasons):
         return []
-    steps = [Step("before any evidence", verdict.prior, level=True)]
+    steps = [WaterfallStep("before any evidence", verdict.prior, level=True)]
     for reason in sorted(verdict.reasons, key=lambda reason: -abs(reason.log_odds)):
         times = f" × {reason.n:,}" if reason.n > 1 else ""
-        steps.append(Step(f"{reason.says}{times}", reason.log_odds))
-    steps += [Step(f"{name}: repeats and caps", value) for name, value in verdict.corrections.items()]
+        steps.append(WaterfallStep(f"{reason.says}{times}", reason.log_odds))
+    steps += [
+        WaterfallStep(f"{name}: repeats and caps", value) for name, value in verdict.corrections.items()
+    ]
     if verdict.lent:
-        steps.append(Step("from close questions", verdict.lent))
-    steps.append(Step("belief", verdict.log_odds, level=True))
+        steps.append(WaterfallStep("from close questions", verdict.lent))
+    steps.append(WaterfallStep("belief", verdict.log_odds, level=True))
     return steps
 
 
-def draw(steps: Sequence[Step]) -> Markup:
+def draw(steps: Sequence[WaterfallStep]) -> Markup:
     """Return an inline SVG with classes instead of styles; every text is escaped."""
     ends: list[tuple[float, float]] = []
     sum_so_far = 0.0
@@ -83,7 +85,7 @@ def draw(steps: Sequence[Step]) -> Markup:
     )
 
 
-def _value(step: Step, *, last: bool) -> str:
+def _value(step: WaterfallStep, *, last: bool) -> str:
     if not last:
         return f"{step.log_odds:+.2f}"
     belief = 1 / (1 + math.exp(-step.log_odds))

@@ -18,7 +18,7 @@ from ragwheel.labels.why import verdicts_of
 from ragwheel.review.desk import ReviewDesk, rater_of
 from ragwheel.review.markdown import question_words, render
 from ragwheel.review.pages import page
-from ragwheel.review.waterfall import Step, draw, steps_of
+from ragwheel.review.waterfall import WaterfallStep, draw, steps_of
 from ragwheel.store.reviews import chunk_versions, newest_versions, reading_rows, recent_pairs
 
 __all__ = ["linked_answer", "why_page"]
@@ -31,7 +31,7 @@ class ExplainedVerdict:
     """A verdict with its picture."""
 
     verdict: Verdict
-    steps: list[Step]
+    steps: list[WaterfallStep]
     picture: Markup | None
 
 

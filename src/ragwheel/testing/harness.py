@@ -113,12 +113,14 @@ class IntegrationHarness:
         self._folder = tempfile.TemporaryDirectory()
         self.db = Path(self._folder.name) / "ragwheel.db"
         ragwheel.configure(db=str(self.db))
+        self._errors_before = dict(ragwheel.stats().errors)  # of the process: earlier tests may have counted
 
     def teardown_method(self) -> None:
         """End recording; whatever broke inside ragwheel fails the test, also where the framework hid it."""
         try:
             self.uninstrument()
-            errors = dict(ragwheel.stats().errors)
+            counts = ragwheel.stats().errors
+            errors = {where: n for where, n in counts.items() if n != self._errors_before.get(where, 0)}
         finally:
             ragwheel.shutdown()
             self._folder.cleanup()

@@ -66,12 +66,12 @@ class LargerSearch:
         if self._worth_it():
             try:
                 with self._asking(options) as (retriever, larger):
-                    found = retriever._get_relevant_documents(query, **larger)
-                cut: list[Document] = overfetch.first_k(found, self.search.k or 0)
+                    documents = retriever._get_relevant_documents(query, **larger)
+                cut: list[Document] = overfetch.first_k(documents, self.search.k or 0)
             except Exception as error:  # noqa: BLE001 - judged: the app's own search may still succeed
                 failure = self._judge(error)
             else:
-                return self._hand_on(found, cut)
+                return self._hand_on(documents, cut)
         result = self.retriever._get_relevant_documents(query, **options)
         self._note(failure)
         return result
@@ -83,12 +83,12 @@ class LargerSearch:
         if self._worth_it():
             try:
                 with self._asking(options) as (retriever, larger):
-                    found = await retriever._aget_relevant_documents(query, **larger)
-                cut: list[Document] = overfetch.first_k(found, self.search.k or 0)
+                    documents = await retriever._aget_relevant_documents(query, **larger)
+                cut: list[Document] = overfetch.first_k(documents, self.search.k or 0)
             except Exception as error:  # noqa: BLE001 - judged: the app's own search may still succeed
                 failure = self._judge(error)
             else:
-                return self._hand_on(found, cut)
+                return self._hand_on(documents, cut)
         result = await self.retriever._aget_relevant_documents(query, **options)
         self._note(failure)
         return result
@@ -99,8 +99,8 @@ class LargerSearch:
         as_returned = overfetch.unchanged(own)
         try:
             with self._asking(options, keeps_changes=False) as (retriever, larger):
-                found = retriever._get_relevant_documents(query, **larger)
-            self._compare(as_returned(), found)
+                documents = retriever._get_relevant_documents(query, **larger)
+            self._compare(as_returned(), documents)
         except Exception as error:  # noqa: BLE001 - of a search that the app did not ask for, or its own
             self._check_failed(error)
         return as_returned()  # type: ignore[no-any-return]
@@ -111,18 +111,18 @@ class LargerSearch:
         as_returned = overfetch.unchanged(own)
         try:
             with self._asking(options, keeps_changes=False) as (retriever, larger):
-                found = await retriever._aget_relevant_documents(query, **larger)
-            self._compare(as_returned(), found)
+                documents = await retriever._aget_relevant_documents(query, **larger)
+            self._compare(as_returned(), documents)
         except Exception as error:  # noqa: BLE001 - of a search that the app did not ask for, or its own
             self._check_failed(error)
         return as_returned()  # type: ignore[no-any-return]
 
-    def _compare(self, own: list[Document], found: list[Document]) -> None:
+    def _compare(self, own: list[Document], documents: list[Document]) -> None:
         k = self.search.k or 0
-        if overfetch.same_first_k(own, found, k):
+        if overfetch.same_first_k(own, documents, k):
             self.patience.checks = max(0, self.patience.checks - 1)
             self.patience.failures_in_a_row = 0
-            self.call.finish(overfetch.extended(own, found, k), returned=len(own))
+            self.call.finish(overfetch.extended(own, documents, k), returned=len(own))
             return
         self.patience.changed = True
         self.call.flag(overfetch.CHANGED_FLAG)
@@ -159,9 +159,9 @@ class LargerSearch:
             if keeps_changes:
                 vars(self.retriever).update(changed)
 
-    def _hand_on(self, found: list[Document], cut: list[Document]) -> list[Document]:
+    def _hand_on(self, documents: list[Document], cut: list[Document]) -> list[Document]:
         self.patience.failures_in_a_row = 0
-        self.call.finish(found, returned=len(cut))
+        self.call.finish(documents, returned=len(cut))
         return cut
 
     def _judge(self, error: Exception) -> str:

@@ -82,8 +82,8 @@ class RerankedRetriever(BaseRetriever):
     ) -> list[Document]:
         k = _checked_k(kwargs.pop("k", self.k), self.fetch_k)
         retriever, options = self._asking(input, kwargs, is_async=True)
-        found = await retriever.ainvoke(input, config, **options)
-        return await run_in_executor(None, self._reranked, input, found, k)
+        documents = await retriever.ainvoke(input, config, **options)
+        return await run_in_executor(None, self._reranked, input, documents, k)
 
     @override
     def _get_relevant_documents(
@@ -113,7 +113,7 @@ class RerankedRetriever(BaseRetriever):
             return self.base.model_copy(update={"retriever": larger}), kwargs
         return self.base, {**kwargs, search.parameter: search.asked}
 
-    def _reranked(self, query: str, found: list[Document], k: int) -> list[Document]:
+    def _reranked(self, query: str, documents: list[Document], k: int) -> list[Document]:
         span = ragwheel.start_retrieval(
             query,
             source="",  # that of the documents
@@ -124,11 +124,11 @@ class RerankedRetriever(BaseRetriever):
             kind="rerank",
         )
         try:
-            scored = rerank(query, found, self._scorer)
+            scored = rerank(query, documents, self._scorer)
         except Exception as error:  # noqa: BLE001 - the app's re-ranker; the retriever's own order stands
             span.flag(fell_back(error))
-            span.finish(found, returned=k)
-            return found[:k]
+            span.finish(documents, returned=k)
+            return documents[:k]
         span.finish(scored, returned=k)
         return [document for document, _ in scored[:k]]
 
