@@ -78,11 +78,3 @@ def test_no_number_of_repeats_is_certainty(store, grades, fixed, policy):
     parts = [verdict.prior, *(reason.log_odds for reason in verdict.reasons), *verdict.corrections.values()]
     assert verdict.log_odds == pytest.approx(sum(parts), abs=0.01)
     assert verdict.corrections["certainty"] < 0
-
-
-def test_an_empty_answer_left_nothing_out(store, grades, fixed):
-    store.ask(QUERY, CHUNKS, prompted=[1, 2], cited=[1], user_id="ann")
-    before = grades(fixed())
-    for answer in ("", " \n"):
-        store.ask(QUERY, CHUNKS, prompted=[1, 2], answer=answer, user_id="bob")
-    assert grades(fixed())["c1"]["belief"] == before["c1"]["belief"]
