@@ -93,18 +93,18 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
 
 def reason_of(rows: Iterable[Mapping[str, Any]], seen: Iterable[Seen] = ()) -> Reason:
     """The reason that rows of one (query group, chunk version, kind) give, in their ``place`` order."""
-    found = list(rows)
-    head = found[0]
+    examples = list(rows)
+    head = examples[0]
     kind, n, subjects = str(head["kind"]), int(head["n"]), int(head["subjects"])
     return Reason(
         kind=kind,
         direction=int(head["direction"]),
         n=n,
         subjects=subjects,
-        text=_sentence(kind, n, subjects, found),
-        retrieval_ids=_ids(found, "retrieval_id"),
-        turn_ids=_ids(found, "turn_id"),
-        signal_ids=(*_ids(found, "signal_id"), *_ids(found, "extra_id")),
+        text=_sentence(kind, n, subjects, examples),
+        retrieval_ids=_ids(examples, "retrieval_id"),
+        turn_ids=_ids(examples, "turn_id"),
+        signal_ids=(*_ids(examples, "signal_id"), *_ids(examples, "extra_id")),
         seen=tuple(seen),
     )
 

@@ -48,10 +48,10 @@ def examine(facts: Facts, policy: Policy) -> Examination:
     counts = Counts(facts)
     tried: list[str] = []
     for method in AUTO if rule.method == "auto" else (rule.method,):
-        found = _accepted(_METHODS[method](counts), policy)
-        if found.usable:
-            return found.noting("; ".join(tried))
-        tried.append(f"{method}: {found.why_not}")
+        estimate = _accepted(_METHODS[method](counts), policy)
+        if estimate.usable:
+            return estimate.noting("; ".join(tried))
+        tried.append(f"{method}: {estimate.why_not}")
     return Examination(DEFAULT, clicks=clicks, why_not="; ".join(tried))
 
 
@@ -75,17 +75,17 @@ def propensity_curve(places: int, policy: Policy, examination: Examination | Non
     return np.asarray(curve[np.minimum(place, len(curve)) - 1])
 
 
-def _accepted(found: Examination, policy: Policy) -> Examination:
+def _accepted(estimate: Examination, policy: Policy) -> Examination:
     """What of an estimate is sure enough; with a reason where it is cut."""
     rule = policy.examination
-    if not found.identifiable:
-        return found
-    if found.clicks < rule.min_clicks:
-        why = f"{found.clicks} clicks tell ranks apart, at least {rule.min_clicks} needed"
-        return found.first(1, why)
-    sure = [width <= rule.max_half_width for width in found.widths()]
+    if not estimate.identifiable:
+        return estimate
+    if estimate.clicks < rule.min_clicks:
+        why = f"{estimate.clicks} clicks tell ranks apart, at least {rule.min_clicks} needed"
+        return estimate.first(1, why)
+    sure = [width <= rule.max_half_width for width in estimate.widths()]
     ranks = sure.index(False) if False in sure else len(sure)
     if ranks == len(sure):
-        return found
+        return estimate
     why = f"rank {ranks + 1} is not known to within {rule.max_half_width:g}"
-    return found.first(ranks, why)
+    return estimate.first(ranks, why)

@@ -46,18 +46,18 @@ class Counts:
     def served(self) -> Served:
         """Counts by query group, chunk, retriever version and rank."""
         keys = ["query_key", "chunk_version", "version", "place"]
-        found = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
-        query = _numbers(found["query_key"])
-        item = _pairs(query, found["chunk_version"].to_numpy())
-        cells = Cells(query, item, *_columns(found))
-        return Served(cells, _numbers(found["version"]))
+        counted = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
+        query = _numbers(counted["query_key"])
+        item = _pairs(query, counted["chunk_version"].to_numpy())
+        cells = Cells(query, item, *_columns(counted))
+        return Served(cells, _numbers(counted["version"]))
 
     def cells(self) -> Cells:
         """Counts by query group, chunk and rank."""
         keys = ["query_key", "chunk_version", "place"]
-        found = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
-        query = _numbers(found["query_key"])
-        return Cells(query, _pairs(query, found["chunk_version"].to_numpy()), *_columns(found))
+        counted = self._arrow(_counted(self._rows, keys).order_by(keys).limit(_ROWS))
+        query = _numbers(counted["query_key"])
+        return Cells(query, _pairs(query, counted["chunk_version"].to_numpy()), *_columns(counted))
 
     def swapped(self) -> Swapped:
         """Counts by query group, base rank and rank, of all rankings that ``ragwheel.explore`` swapped."""
@@ -71,13 +71,13 @@ class Counts:
             stayed=rows.base == rows.place,
         )
         keys = ["query_key", "base", "place", "sides", "swap_probability", "stayed"]
-        found = self._arrow(_counted(rows, keys).order_by(keys).limit(_ROWS))
-        half = found["swap_probability"].to_numpy() / 2
-        stayed = found["stayed"].to_numpy(zero_copy_only=False)
-        chance = np.where(stayed, 1 - half * found["sides"].to_numpy(), half)
-        rank, impressions, clicks = _columns(found)
-        base = found["base"].to_numpy().astype(np.int64)
-        return Swapped(_numbers(found["query_key"]), base, rank, chance, impressions, clicks)
+        counted = self._arrow(_counted(rows, keys).order_by(keys).limit(_ROWS))
+        half = counted["swap_probability"].to_numpy() / 2
+        stayed = counted["stayed"].to_numpy(zero_copy_only=False)
+        chance = np.where(stayed, 1 - half * counted["sides"].to_numpy(), half)
+        rank, impressions, clicks = _columns(counted)
+        base = counted["base"].to_numpy().astype(np.int64)
+        return Swapped(_numbers(counted["query_key"]), base, rank, chance, impressions, clicks)
 
     def _arrow(self, expression: ibis.Table) -> pa.Table:
         return self._engine.arrow(expression)
@@ -108,11 +108,11 @@ def _counted(rows: ibis.Table, keys: list[str]) -> ibis.Table:
     return rows.group_by(keys).agg(impressions=_.count(), clicks=_.clicked.sum().cast("int64"))
 
 
-def _columns(found: pa.Table) -> tuple[Ints, np.ndarray, np.ndarray]:
+def _columns(counted: pa.Table) -> tuple[Ints, np.ndarray, np.ndarray]:
     return (
-        found["place"].to_numpy().astype(np.int64),
-        found["impressions"].to_numpy().astype(np.float64),
-        found["clicks"].to_numpy().astype(np.float64),
+        counted["place"].to_numpy().astype(np.int64),
+        counted["impressions"].to_numpy().astype(np.float64),
+        counted["clicks"].to_numpy().astype(np.float64),
     )
 
 

@@ -63,9 +63,9 @@ def randomised(swapped: Swapped) -> Examination:
     cells = Cells(
         swapped.query, swapped.base - 1, swapped.rank, swapped.impressions * weight, swapped.clicks * weight
     )
-    found = by_ratios("randomised", cells)
+    estimate = by_ratios("randomised", cells)
     seen, clicks = round(float(swapped.impressions.sum())), round(float(swapped.clicks.sum()))
-    return replace(found, impressions=seen, clicks=clicks) if found.identifiable else found
+    return replace(estimate, impressions=seen, clicks=clicks) if estimate.identifiable else estimate
 
 
 def harvested(served: Served) -> Examination:
@@ -116,13 +116,13 @@ def _pairs(served: Served) -> Ints:
     rows = served.cells
     order = np.lexsort((served.version, rows.rank, rows.item))
     item, rank, version = rows.item[order], rows.rank[order], served.version[order]
-    found = []
+    pairs = []
     for gap in range(1, len(item)):
         same = item[gap:] == item[:-gap]
         if not same.any():
             break
         crossed = same & (rank[gap:] > rank[:-gap]) & (version[gap:] != version[:-gap])
-        found.append(np.stack([item[:-gap], rank[:-gap], rank[gap:]], 1)[crossed])
-    if not found:
+        pairs.append(np.stack([item[:-gap], rank[:-gap], rank[gap:]], 1)[crossed])
+    if not pairs:
         return np.zeros((0, 3), np.int64)
-    return np.asarray(np.unique(np.concatenate(found), axis=0), np.int64)
+    return np.asarray(np.unique(np.concatenate(pairs), axis=0), np.int64)

@@ -56,7 +56,7 @@ class Examination:
 
     def says(self) -> dict[str, Any]:
         """For manifests and reports: plain numbers, rounded."""
-        found: dict[str, Any] = {
+        numbers: dict[str, Any] = {
             "method": self.method,
             "identifiable": self.identifiable,
             "impressions": self.impressions,
@@ -65,8 +65,8 @@ class Examination:
         }
         for name in ("theta", "low", "high"):
             if getattr(self, name):
-                found[name] = [round(value, 4) for value in getattr(self, name)]
-        return found | ({"why_not": self.why_not} if self.why_not else {})
+                numbers[name] = [round(value, 4) for value in getattr(self, name)]
+        return numbers | ({"why_not": self.why_not} if self.why_not else {})
 
     def __str__(self) -> str:
         if not self.usable:
