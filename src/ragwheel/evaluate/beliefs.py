@@ -6,6 +6,8 @@ from collections.abc import Collection
 from contextlib import closing
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from ragwheel.datasets import BuiltDataset
 from ragwheel.evaluate.ids import document_id
 from ragwheel.labels import graded
@@ -59,6 +61,12 @@ def _rows(
 
 
 def policy_of(dataset: BuiltDataset) -> Policy | None:
-    """The label policy that a data set was built with, from its manifest; None where it does not say."""
+    """The label policy that a data set was built with, from its manifest.
+
+    None where it does not say, or where it is of a version whose policies had other keys.
+    """
     written = dataset.manifest.get("configuration", {}).get("policy")
-    return Policy.model_validate(written) if written else None
+    try:
+        return Policy.model_validate(written) if written else None
+    except ValidationError:
+        return None
