@@ -54,18 +54,18 @@ def _config(
 
 
 _ENTRIES: Final = (
+    ExportFormat("flagembedding", "exports", "listed:write_flagembedding"),
+    ExportFormat("tevatron", "exports", "listed:write_tevatron"),
+    ExportFormat("beir", "exports", "judged:write_beir"),
+    ExportFormat("trec", "exports", "judged:write_trec"),
+    ExportFormat("llamaindex", "exports", "judged:write_llamaindex"),
+    _config("st-pair-5", "exports", "pairs", label_scale=5),
     _config("st-triplet", "always", "triplets"),
     _config("st-positive", "always", "positives"),
     _config("st-pair", "always", "pairs"),
     _config("st-list", "always", "lists"),
     _config("st-ntuple", "beside", "ntuples"),
     _config("jsonl", "beside", None, ending="jsonl"),
-    _config("st-pair-5", "exports", "pairs", label_scale=5),
-    ExportFormat("flagembedding", "exports", "listed:write_flagembedding"),
-    ExportFormat("tevatron", "exports", "listed:write_tevatron"),
-    ExportFormat("beir", "exports", "judged:write_beir"),
-    ExportFormat("trec", "exports", "judged:write_trec"),
-    ExportFormat("llamaindex", "exports", "judged:write_llamaindex"),
     _config("parquet", "no", None),
 )
 #: All formats by name: what ``ragwheel export`` writes from a dataset folder.
@@ -73,7 +73,9 @@ EXPORT_FORMATS: Final = {entry.name: entry for entry in _ENTRIES}
 #: The configs that every dataset folder has.
 ALWAYS_BUILT: Final = tuple(entry.name for entry in _ENTRIES if entry.built == "always")
 #: What ``ragwheel build --format`` takes.
-BUILD_FORMATS: Final = tuple(entry.name for entry in _ENTRIES if entry.built != "no")
+BUILD_FORMATS: Final = tuple(
+    entry.name for built in ("always", "beside", "exports") for entry in _ENTRIES if entry.built == built
+)
 #: Formats of other tools, which ``ragwheel build`` puts into the folder ``exports`` of the dataset.
 OTHERS: Final = tuple(entry.name for entry in _ENTRIES if entry.built == "exports")
 
