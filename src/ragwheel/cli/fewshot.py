@@ -125,11 +125,11 @@ def render(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.fewshot import Library, RenderOptions, Selector, dump
     from ragwheel.fewshot import render as render_prompt
 
-    found = Library.load(library)
+    loaded = Library.load(library)
     picked = (
-        list(found.examples[:k])
+        list(loaded.examples[:k])
         if question is None
-        else Selector(found, k=k or 4, fetch_k=max(20, k or 4)).select(question)
+        else Selector(loaded, k=k or 4, fetch_k=max(20, k or 4)).select(question)
     )
     if examples_only:
         typer.echo(dump(picked, form or "json"), nl=False)
@@ -189,14 +189,14 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
                 llm_temperature,
             )
         )  # fmt: skip
-    found = Library.load(library)
+    loaded = Library.load(library)
     options = EffectOptions(
         k, questions, scored, fixed=fixed, expect=expect, seed=seed, experiments=experiments,
-        name=pipeline or f"{llm_model} at {llm_url}", keep=experiments / f".answers-{found.id}.jsonl",
+        name=pipeline or f"{llm_model} at {llm_url}", keep=experiments / f".answers-{loaded.id}.jsonl",
     )  # fmt: skip
-    asked = held_out(db, found, options)
+    asked = held_out(db, loaded, options)
     with _progress("asking") as on_progress:
-        trial = measure(found, asked, answer, options, progress=on_progress)
+        trial = measure(loaded, asked, answer, options, progress=on_progress)
     if json:
         screen.print_json(trial_summary(trial))
         return
@@ -259,21 +259,21 @@ def show(
     """The examples, their groups, and with --db how often each was used and how that was received."""
     from ragwheel.fewshot import Library, Usage, usage
 
-    found = Library.load(library)
-    used = usage(db, found) if db is not None else {one.id: Usage() for one in found.examples}
+    loaded = Library.load(library)
+    used = usage(db, loaded) if db is not None else {one.id: Usage() for one in loaded.examples}
     if json:
         screen.print_json(
             {
-                **library_summary(found),
+                **library_summary(loaded),
                 "items": [
                     {"id": one.id, "group": one.group, "question": one.question, "usage": used[one.id]}
-                    for one in found.examples
+                    for one in loaded.examples
                 ],
             }
         )
         return
     console = screen.stdout()
-    print_library(console, found, str(library))
+    print_library(console, loaded, str(library))
     table = screen.columns(
         "example",
         "group",
@@ -284,7 +284,7 @@ def show(
         right=("used", "liked", "disliked"),
         wide=("question",),
     )
-    for one in found.examples:
+    for one in loaded.examples:
         its = used[one.id]
         table.add_row(
             one.id,

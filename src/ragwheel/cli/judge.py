@@ -79,15 +79,15 @@ def judge(
         endpoint = judging.Endpoint.from_environment(
             base_url=base_url, model=model, allow_private=allow_private or None
         )
-    found = (
+    result = (
         judging.dry_run(db, endpoint=endpoint, options=options) if dry_run else _judged(db, endpoint, options)
     )
     if json:
-        screen.print_json(found)
-    elif isinstance(found, judging.Estimate):
-        _print_estimate(screen.stdout(), found)
+        screen.print_json(result)
+    elif isinstance(result, judging.Estimate):
+        _print_estimate(screen.stdout(), result)
     else:
-        _print_report(screen.stdout(), found)
+        _print_report(screen.stdout(), result)
         screen.next_command(screen.stdout(), f"ragwheel build --db {db} --out DIR")
 
 
@@ -103,49 +103,49 @@ def _judged(db: Path, endpoint: Endpoint | None, options: JudgeOptions) -> Judge
         return judging.judge(db, endpoint=endpoint, options=options, progress=told)
 
 
-def _print_estimate(console: Console, found: Estimate) -> None:
-    cost = "" if found.usd is None else f", US$ {found.usd:.4f}"
+def _print_estimate(console: Console, estimate: Estimate) -> None:
+    cost = "" if estimate.usd is None else f", US$ {estimate.usd:.4f}"
     console.print(
-        f"  {found.requests} requests, {found.cached} answered already. At most {found.tokens_in:,} tokens "
-        f"in and {found.tokens_out:,} out{cost}. Nothing was sent."
+        f"  {estimate.requests} requests, {estimate.cached} answered already. At most "
+        f"{estimate.tokens_in:,} tokens in and {estimate.tokens_out:,} out{cost}. Nothing was sent."
     )
 
 
-def _print_report(console: Console, found: JudgeReport) -> None:
-    screen.heading(console, found.judge, f"{found.judged} judged, {found.written} grades written")
+def _print_report(console: Console, report: JudgeReport) -> None:
+    screen.heading(console, report.judge, f"{report.judged} judged, {report.written} grades written")
     pairs: list[tuple[str, Text | str]] = []
-    if found.tokens_in or found.tokens_out:
-        cost = "" if found.usd is None else f", US$ {found.usd:.4f}"
-        pairs.append(("used", f"{found.tokens_in:,} tokens in, {found.tokens_out:,} out{cost}"))
-    if found.counts:
-        pairs.append(("replies", ", ".join(f"{n} {what}" for what, n in found.counts.items())))
-    if found.flip_rate is not None:
-        pairs.append(("canaries", f"{found.flip_rate:.0%} of {found.canaries} believed"))
-    if found.preferences:
-        agreed = sum(one.consistent for one in found.preferences)
-        pairs.append(("comparisons", f"{len(found.preferences)}, both orders agreed in {agreed}"))
-    if found.left_out:
-        pairs.append(("left out", f"{found.left_out} of questions that models are tested with"))
-    for reason, n in found.refused.items():
+    if report.tokens_in or report.tokens_out:
+        cost = "" if report.usd is None else f", US$ {report.usd:.4f}"
+        pairs.append(("used", f"{report.tokens_in:,} tokens in, {report.tokens_out:,} out{cost}"))
+    if report.counts:
+        pairs.append(("replies", ", ".join(f"{n} {what}" for what, n in report.counts.items())))
+    if report.flip_rate is not None:
+        pairs.append(("canaries", f"{report.flip_rate:.0%} of {report.canaries} believed"))
+    if report.preferences:
+        agreed = sum(one.consistent for one in report.preferences)
+        pairs.append(("comparisons", f"{len(report.preferences)}, both orders agreed in {agreed}"))
+    if report.left_out:
+        pairs.append(("left out", f"{report.left_out} of questions that models are tested with"))
+    for reason, n in report.refused.items():
         pairs.append(("not kept", f"{n} {reason}"))
-    if found.stopped:
-        pairs.append(("stopped by", found.stopped))
+    if report.stopped:
+        pairs.append(("stopped by", report.stopped))
     console.print(screen.facts(pairs))
-    if found.agreement is not None:
-        _print_agreement(console, found.agreement)
-    for warning in found.warnings:
+    if report.agreement is not None:
+        _print_agreement(console, report.agreement)
+    for warning in report.warnings:
         console.print(Text(f"  ! {screen.clean(warning)}", "yellow"))
 
 
-def _print_agreement(console: Console, found: Agreement) -> None:
-    kappas = (found.kappa, found.kappa_quadratic, found.kappa_useful)
+def _print_agreement(console: Console, agreement: Agreement) -> None:
+    kappas = (agreement.kappa, agreement.kappa_quadratic, agreement.kappa_useful)
     shown = [f"{value:.2f}" if value is not None else "-" for value in kappas]
-    beside = f"{found.pairs} pairs; kappa {shown[0]}, quadratic {shown[1]}, useful or not {shown[2]}"
+    beside = f"{agreement.pairs} pairs; kappa {shown[0]}, quadratic {shown[1]}, useful or not {shown[2]}"
     screen.heading(console, "people and judge", beside)
     table = screen.columns(
         "person", *(f"judge {n}" for n in range(6)), right=tuple(f"judge {n}" for n in range(6))
     )
-    for grade, row in enumerate(found.confusion):
+    for grade, row in enumerate(agreement.confusion):
         if any(row):
             table.add_row(str(grade), *(str(n) if n else "·" for n in row))
     console.print(screen.indented(table))

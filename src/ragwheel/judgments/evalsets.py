@@ -83,18 +83,18 @@ def import_evalset(
         raise JudgmentError(
             f"The name {name!r} cannot be used; allowed: up to 80 letters, digits and . _ : -"
         )
-    found = read_evalset(path, format, split=split)
+    evalset = read_evalset(path, format, split=split)
     with writing_judgments(db, create=True) as writer:
-        return _write(writer, name, use, found)
+        return _write(writer, name, use, evalset)
 
 
-def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, found: EvalSet) -> EvalsetReport:
+def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, evalset: EvalSet) -> EvalsetReport:
     evalset_id = writer.evalset(name, use)
-    refused = Counter(found.refused)
+    refused = Counter(evalset.refused)
     taken = writer.queries_of_evalsets("test" if use == "train" else "train")
     others = {query_key(query): other for query, other in taken}
     examples = []
-    for one in found.examples:
+    for one in evalset.examples:
         other = others.get(query_key(one.query))
         if other is None:
             examples.append(one)
@@ -114,7 +114,7 @@ def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, found: EvalSet) -
             chunk_id=chunk_id,
             grade=one.grade,
             judge=f"evalset:{name}",
-            judge_kind="llm" if found.synthetic else "human",
+            judge_kind="llm" if evalset.synthetic else "human",
             text_hash=digest,
         )
         known = kept.setdefault((row.query, source, chunk_id), row)
@@ -131,13 +131,13 @@ def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, found: EvalSet) -
     return EvalsetReport(
         name=name,
         use=use,
-        format=found.format,
+        format=evalset.format,
         queries=len({row.query for row in kept.values()}),
         judgments=len(kept),
         new=writer.outcomes["new"],
         chunks=dict(sorted(ways.items())),
         refused={reason: n for reason, n in sorted(refused.items()) if n},
-        notes=tuple(found.notes),
+        notes=tuple(evalset.notes),
     )
 
 
@@ -154,33 +154,33 @@ def _matched(
 ) -> tuple[dict[Identity, Place], Counter[str]]:
     """Where each chunk of the set is in the store: by id, by text, by near-equal text, or added now."""
     wanted = {_identity(one): None for one in examples}
-    found: dict[Identity, Place] = {}
+    matches: dict[Identity, Place] = {}
     ways: Counter[str] = Counter()
     by_id, by_text = _wanted_by(wanted)
     equal: dict[Identity, Place] = {}
     for source, chunk_id, body in writer.chunks():
         for identity in (*by_id.get(chunk_id, ()), *by_id.get(f"{source}/{chunk_id}", ())):
             text = identity[1]
-            if identity not in found and (text is None or jaccard(tokens(text), tokens(body)) >= SAME_ID):
-                found[identity] = (source, chunk_id, None)
+            if identity not in matches and (text is None or jaccard(tokens(text), tokens(body)) >= SAME_ID):
+                matches[identity] = (source, chunk_id, None)
         for identity in by_text.get(normalise(body), ()) if by_text else ():
             equal.setdefault(identity, (source, chunk_id, None))
-    ways["id"] = len(found)
+    ways["id"] = len(matches)
     for identity in wanted:
-        if identity not in found and identity in equal:
-            found[identity] = equal[identity]
+        if identity not in matches and identity in equal:
+            matches[identity] = equal[identity]
             ways["text"] += 1
     near = _near(
-        writer, [identity for identity in wanted if identity not in found and identity[1] is not None]
+        writer, [identity for identity in wanted if identity not in matches and identity[1] is not None]
     )
     ways["near"] = len(near)
-    found |= near
+    matches |= near
     for identity in wanted:
         doc_id, text = identity
-        if identity not in found and text is not None:
-            found[identity] = _added(writer, name, doc_id, text)
+        if identity not in matches and text is not None:
+            matches[identity] = _added(writer, name, doc_id, text)
             ways["added"] += 1
-    return found, ways
+    return matches, ways
 
 
 def _wanted_by(

@@ -88,17 +88,17 @@ def read_evalset(
         raise JudgmentError(f"There is no format {format!r}; allowed: {', '.join(FORMATS)}.")
     try:
         name = format or _guess(path)
-        found = FORMATS[name](path, split)
+        evalset = FORMATS[name](path, split)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError, AttributeError, TypeError) as exc:
         raise JudgmentError(
             f"{path} cannot be read as {format or 'an evaluation set'}: {type(exc).__name__}: {exc}. "
             f"Name the format: ragwheel import --evalset {path} --format {'|'.join(FORMATS)}"
         ) from exc
-    found.examples = [one for one in found.examples if _usable(one, found.refused)]
-    if not found.examples:
-        told = "; ".join(f"{reason}: {n}" for reason, n in sorted(found.refused.items()))
+    evalset.examples = [one for one in evalset.examples if _usable(one, evalset.refused)]
+    if not evalset.examples:
+        told = "; ".join(f"{reason}: {n}" for reason, n in sorted(evalset.refused.items()))
         raise JudgmentError(f"{path} ({name}) has no usable example ({told or 'it is empty'}).")
-    return found
+    return evalset
 
 
 def _usable(one: GradedPassage, refused: Counter[str]) -> bool:

@@ -196,18 +196,19 @@ class _Sources:
     def of(self, chunk_id: str, source: str | None) -> str:
         if chunk_id not in self._known:
             self._known[chunk_id] = self._writer.sources_of(chunk_id)
-        found = self._known[chunk_id]
-        if not found or (source is not None and source not in found):
+        sources = self._known[chunk_id]
+        if not sources or (source is not None and source not in sources):
             where = f" in source {source!r}" if source is not None else ""
             raise JudgmentError(
                 f"unknown chunk: the store has no chunk {chunk_id!r}{where}. Expected the app's id as in "
                 f"ragwheel show; chunks that were never retrieved come in with ragwheel import --evalset"
             )
-        if source is None and len(found) > 1:
+        if source is None and len(sources) > 1:
             raise JudgmentError(
-                f"ambiguous chunk: {chunk_id!r} is in the sources {', '.join(found)}. Say which (source=...)"
+                f"ambiguous chunk: {chunk_id!r} is in the sources {', '.join(sources)}. "
+                "Say which (source=...)"
             )
-        return source or found[0]
+        return source or sources[0]
 
 
 def _row(one: Judgment, sources: _Sources) -> JudgmentRow:

@@ -70,12 +70,12 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
     left_out = 0
     asked = int(options.limit * _AHEAD) + len(chosen)
     while True:
-        found = candidates(db, judge=judge, limit=asked, policy=options.policy, unexposed=True)
-        new = [JudgeItem(one.query, one.source, one.chunk_id, one.text) for one in found]
+        proposals = candidates(db, judge=judge, limit=asked, policy=options.policy, unexposed=True)
+        new = [JudgeItem(one.query, one.source, one.chunk_id, one.text) for one in proposals]
         kept = [one for one in new if one.key[0] not in tested]
         left_out = len(new) - len(kept)
         fresh = [one for one in kept if one.key not in chosen]
-        if len(fresh) >= options.limit or len(found) < asked:
+        if len(fresh) >= options.limit or len(proposals) < asked:
             return JudgeSelection(items + fresh[: options.limit], people, left_out)
         asked *= 4
 
@@ -83,11 +83,11 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
 def test_keys(db: str | Path) -> frozenset[str]:
     """Query keys that models trained on this database are tested with."""
     with closing(open_store(db)) as connection:
-        found = set(load_evalsets(connection)[0])
+        keys = set(load_evalsets(connection)[0])
     for artifact in list_artifacts(db):
         if artifact.kind == "dataset" and (artifact.path / "splits.parquet").is_file():
-            found |= {key for key, split in load_assignment(artifact.path).items() if split == "test"}
-    return frozenset(found)
+            keys |= {key for key, split in load_assignment(artifact.path).items() if split == "test"}
+    return frozenset(keys)
 
 
 def people_of(db: str | Path, without: frozenset[str] = frozenset()) -> People:
@@ -113,5 +113,5 @@ def _graded_by_people(db: str | Path, judge: str, people: People) -> list[JudgeI
          ORDER BY j.judgment_id, c.chunk_version"""
     with closing(open_store(db)) as connection:
         rows = [JudgeItem(*row) for row in connection.execute(sql, (judge,))]
-    found = {item.key: item for item in rows if item.key in people}
-    return sorted(found.values(), key=lambda item: blake2b("\0".join(item.key).encode()).digest())
+    items = {item.key: item for item in rows if item.key in people}
+    return sorted(items.values(), key=lambda item: blake2b("\0".join(item.key).encode()).digest())

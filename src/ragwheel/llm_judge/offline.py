@@ -103,13 +103,13 @@ def _overlap(asks: Sequence[Ask]) -> list[float]:
     seen = Counter(word for words in {ask.passages[0]: words for ask, words in zip(asks, passages)}.values()
                    for word in words)  # fmt: skip
     total = max(len(asks), 1)
-    found = []
+    scores = []
     for ask, have in zip(asks, passages):
         wanted = [word for word in sorted(tokens(ask.query)) if len(word) >= _MIN_WORD or not word.isascii()]
         weight = {word: math.log(1 + total / (1 + seen[word])) for word in wanted}
         whole = sum(weight.values())
-        found.append(sum(weight[word] for word in wanted if word in have) / whole if whole else 0.0)
-    return found
+        scores.append(sum(weight[word] for word in wanted if word in have) / whole if whole else 0.0)
+    return scores
 
 
 def _embedded(asks: Sequence[Ask], place: str, progress: Progress | None) -> Any:

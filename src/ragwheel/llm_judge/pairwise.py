@@ -37,13 +37,13 @@ def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
     places: defaultdict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(items):
         places[item.key[0]].append(place)
-    found = []
+    pairs = []
     for ring in places.values():
         ends = [(ring[n - 1], ring[n]) for n in range(1, len(ring))]
         if len(ring) > 2:
             ends.append((ring[-1], ring[0]))
-        found += [Pair(*end) for end in ends]
-    return found
+        pairs += [Pair(*end) for end in ends]
+    return pairs
 
 
 def asks_of(pair: Pair, items: Sequence[JudgeItem]) -> tuple[Ask, Ask]:

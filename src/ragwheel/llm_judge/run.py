@@ -78,8 +78,8 @@ def judge(
         by = scorer(options.offline)
         chosen = select(db, by.name, options)
         asks = [Ask(item.query, (item.text,)) for item in chosen.items]
-        found = by.grades(asks, progress) if asks else []
-        heard = _Heard(dict(enumerate(map(float, found))))
+        grades = by.grades(asks, progress) if asks else []
+        heard = _Heard(dict(enumerate(map(float, grades))))
         return _finish(db, by.name, options, chosen, heard)
     endpoint = endpoint or Endpoint.from_environment()
     name = _name(endpoint, options)
@@ -230,8 +230,8 @@ def _said_before(db: str | Path, name: str) -> dict[tuple[str, str, str], float]
     with closing(open_store(db)) as connection:
         sql = "SELECT query, source, chunk_id, note FROM judgments WHERE judge = ? AND judge_kind = 'llm'"
         rows = connection.execute(sql, (name,)).fetchall()
-    found = {(query, source, chunk): _SAID.match(note or "") for query, source, chunk, note in rows}
-    return {key: float(match[1]) for key, match in found.items() if match}
+    notes = {(query, source, chunk): _SAID.match(note or "") for query, source, chunk, note in rows}
+    return {key: float(match[1]) for key, match in notes.items() if match}
 
 
 def _by_key(said: Mapping[tuple[str, str, str], float]) -> People:

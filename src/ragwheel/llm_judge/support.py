@@ -54,9 +54,9 @@ class Support:
 
 def sentences(text: str) -> list[str]:
     """The sentences of a text, none longer than 400 characters."""
-    found = (part.strip() for part in _END.split(text))
+    parts = (part.strip() for part in _END.split(text))
     return [
-        part[at : at + _MAX_SENTENCE] for part in found if part for at in range(0, len(part), _MAX_SENTENCE)
+        part[at : at + _MAX_SENTENCE] for part in parts if part for at in range(0, len(part), _MAX_SENTENCE)
     ]
 
 
