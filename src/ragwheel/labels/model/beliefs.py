@@ -194,25 +194,6 @@ def certain_log_odds(policy: Policy) -> float:
     return math.log(policy.grading.certain / (1 - policy.grading.certain))
 
 
-def _of_answers(others: ibis.Table, policy: Policy) -> ibis.Table:
-    """Return the readings of answers with those to one person about a chunk scaled down together.
-
-    Who asks one question again and again gets one answer again and again: for, and against, a chunk these
-    weigh ``subject_cap``, or as much as the strongest single one of them.
-    """
-    answers = others.filter(others.channel == "citation")
-    over = [answers[name] for name in (*_PAIR, "subject", "positive")]
-    answers = answers.mutate(
-        total=answers.reading.abs().sum().over(group_by=over).cast("int64"),
-        most=answers.reading.abs().max().over(group_by=over).cast("int64"),
-    )
-    cap = ibis.greatest(answers.most, ibis.literal(int(policy.grading.subject_cap * MICRO)))
-    less = (answers.reading.cast("float64") * cap / answers.total).round().cast("int64")
-    answers = answers.mutate(reading=ibis.ifelse(answers.total > cap, less, answers.reading))
-    rest = others.filter(others.channel != "citation")
-    return answers.drop("total", "most").union(rest, distinct=False)
-
-
 def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
     """Return pair, channel, ``net`` (what it says, in millionths of log-odds), first strategy and votes.
 
@@ -228,7 +209,7 @@ def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> i
         best=_.best.min(),
     )
     persons = persons.mutate(channel=ibis.literal(PEOPLE))
-    others = _of_answers(readings.filter(~readings.theirs), policy).mutate(vote=ibis.literal(0, "int64"))
+    others = readings.filter(~readings.theirs).mutate(vote=ibis.literal(0, "int64"))
     columns = [*_PAIR, "channel", "positive", "best", "reading", "vote"]
     sums = (
         others.select(columns)
