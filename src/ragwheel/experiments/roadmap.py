@@ -8,21 +8,21 @@ from pathlib import Path
 from ragwheel.datasets import open_dataset
 from ragwheel.experiments.headroom import Headroom, measure_headroom
 from ragwheel.experiments.segments import Segment, segments
-from ragwheel.experiments.steps import QUADRANTS, Quadrant, Step, Steps
+from ragwheel.experiments.steps import QUADRANTS, ExperimentStep, Quadrant, Steps
 
-__all__ = ["Roadmap", "Step", "roadmap"]
+__all__ = ["ExperimentStep", "Roadmap", "roadmap"]
 
 
 @dataclass(frozen=True)
 class Roadmap:
     """Steps, the best first; what was measured, where it fails, and what the figures cannot show."""
 
-    steps: tuple[Step, ...]
+    steps: tuple[ExperimentStep, ...]
     headroom: Headroom
     segments: tuple[Segment, ...]
     notes: tuple[str, ...]
 
-    def quadrant(self, name: Quadrant) -> tuple[Step, ...]:
+    def quadrant(self, name: Quadrant) -> tuple[ExperimentStep, ...]:
         """The steps of one quadrant."""
         return tuple(step for step in self.steps if step.quadrant == name)
 

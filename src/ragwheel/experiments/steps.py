@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from ragwheel.experiments.headroom import Headroom
 
-__all__ = ["QUADRANTS", "Level", "Quadrant", "Step", "Steps"]
+__all__ = ["QUADRANTS", "ExperimentStep", "Level", "Quadrant", "Steps"]
 
 Level = Literal["high", "low"]
 Quadrant = Literal["do first", "plan", "fill in", "leave"]
@@ -27,7 +27,7 @@ _PROOF: Final = 50
 
 
 @dataclass(frozen=True)
-class Step:
+class ExperimentStep:
     """Something to try.
 
     Attributes:
@@ -69,7 +69,7 @@ class Steps:
     dataset: str
     db: str
 
-    def all(self) -> list[Step]:
+    def all(self) -> list[ExperimentStep]:
         """One each, in no particular order."""
         makers = (
             self._rerank, self._adapter, self._embedder, self._hybrid, self._capture, self._ask,
@@ -77,8 +77,8 @@ class Steps:
         )  # fmt: skip
         return [make() for make in makers]
 
-    def _rerank(self) -> Step:
-        return Step(
+    def _rerank(self) -> ExperimentStep:
+        return ExperimentStep(
             name="re-rank the captured chunks",
             measured=self._order(),
             headroom=self._gain(),
@@ -89,8 +89,8 @@ class Steps:
             command=f"ragwheel train reranker {self.dataset} --out models/reranker --db {self.db}",
         )
 
-    def _adapter(self) -> Step:
-        return Step(
+    def _adapter(self) -> ExperimentStep:
+        return ExperimentStep(
             name="adapt the query embeddings",
             measured=f"{self._order()}; a linear adapter reached a quarter of what tuning the model did",
             headroom=self._gain() / 4,
@@ -101,9 +101,9 @@ class Steps:
             command=f"ragwheel train adapter {self.dataset} --out models/adapter --db {self.db}",
         )
 
-    def _embedder(self) -> Step:
+    def _embedder(self) -> ExperimentStep:
         missed = max(1 - self.found.ceiling, 0.0)
-        return Step(
+        return ExperimentStep(
             name="tune the embedding model",
             measured=f"{self._order()}; {missed:.1%} of the positives were not captured",
             headroom=self._gain() + missed,
@@ -120,8 +120,8 @@ class Steps:
     def _gain(self) -> float:
         return max(self.found.ndcg_oracle - self.found.ndcg, 0.0)
 
-    def _hybrid(self) -> Step:
-        return Step(
+    def _hybrid(self) -> ExperimentStep:
+        return ExperimentStep(
             name="search words and vectors together",
             measured=f"{self.found.by_words:.1%} of the positives below the first five are in BM25's "
             f"first five",
@@ -134,8 +134,8 @@ class Steps:
             "--metric recall@5 --expect +5%",
         )
 
-    def _capture(self) -> Step:
-        return Step(
+    def _capture(self) -> ExperimentStep:
+        return ExperimentStep(
             name="look deeper before choosing",
             measured=f"{self.found.depth:g} chunks captured per retrieval; {self.found.tail:.1%} of the "
             f"captured positives are in their last quarter",
@@ -147,9 +147,9 @@ class Steps:
             command="ragwheel doctor",
         )
 
-    def _ask(self) -> Step:
+    def _ask(self) -> ExperimentStep:
         share = self.found.unanswered / self.found.asked if self.found.asked else 0.0
-        return Step(
+        return ExperimentStep(
             name="find out why questions stay without a positive",
             measured=f"{self.found.unanswered:,} of {self.found.asked:,} distinct questions have none",
             headroom=share,
@@ -160,8 +160,8 @@ class Steps:
             command=f"ragwheel grade --db {self.db}",
         )
 
-    def _signals(self) -> Step:
-        return Step(
+    def _signals(self) -> ExperimentStep:
+        return ExperimentStep(
             name="hear from more retrievals",
             measured=f"{self.found.signals:.1%} of the retrievals have a citation or a signal",
             headroom=1 - self.found.signals,
@@ -172,9 +172,9 @@ class Steps:
             command=f"ragwheel status --db {self.db}",
         )
 
-    def _judge(self) -> Step:
+    def _judge(self) -> ExperimentStep:
         missing = max(_PROOF - self.found.explicit, 0)
-        return Step(
+        return ExperimentStep(
             name="judge some queries",
             measured=f"{self.found.explicit:,} queries have explicit judgments; about {_PROOF} are the least "
             f"that can prove a gain",
@@ -186,8 +186,8 @@ class Steps:
             command=f"ragwheel grade --db {self.db}",
         )
 
-    def _chunks(self) -> Step:
-        return Step(
+    def _chunks(self) -> ExperimentStep:
+        return ExperimentStep(
             name="cut the documents differently",
             measured=f"{self.found.long:.1%} of the positives have more than the 190 words that common "
             f"embedders read",
@@ -200,8 +200,8 @@ class Steps:
             "--change chunk_words=100,150 --metric recall@10 --expect +5%",
         )
 
-    def _fewshot(self) -> Step:
-        return Step(
+    def _fewshot(self) -> ExperimentStep:
+        return ExperimentStep(
             name="show an LLM examples from the traces",
             measured=f"{self._order()}; {self.found.liked:,} examples with a liked answer",
             headroom=self._gain(),
