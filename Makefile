@@ -23,7 +23,7 @@ $(VENV)/.example: $(INPUTS)
 	touch $@
 
 $(VENV)/.dev: $(INPUTS)
-	sh tools/venv.sh $(VENV) any -e '.[demo,serve,train,fewshot,report]' -e integrations/langchain --group dev
+	sh tools/venv.sh $(VENV) any -e '.[demo,serve,train,rerank,fewshot,report]' -e integrations/langchain --group dev
 	touch $(VENV)/.demo $(VENV)/.example $@
 
 .PHONY: demo

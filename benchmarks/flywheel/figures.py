@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from flywheel.setting import BASE
-from flywheel.steps import Turn
+from flywheel.steps import STEPS, Turn
 from ragwheel.evaluate import (
     Collection,
     Evaluation,
@@ -18,10 +19,12 @@ from ragwheel.evaluate import (
     System,
     adapter,
     baselines,
+    bm25,
     compare,
     compare_many,
     embedder,
     evaluate,
+    hybrid,
     recommend,
     reranked,
 )
@@ -60,12 +63,14 @@ def measure(turns: Sequence[Turn], collection: Collection, *, rerank: int) -> di
 def _systems(turn: Turn, rerank: int) -> Iterable[System]:
     """Named ``step of labels #seed``."""
     for labels in turn.plan.systems:
-        made = {step: turn.path(labels, step) for step in ("adapter", "embedder", "reranker")}
+        made = {step: turn.path(labels, step) for step in STEPS}
         have = {step: path for step, path in made.items() if f"{labels}/{step}" in turn.told()}
         if "adapter" in have:
             yield adapter(have["adapter"], f"adapter of {labels} #{turn.seed}", BASE)
         if "embedder" in have:
             yield embedder(have["embedder"], f"embedder of {labels} #{turn.seed}")
+        if "features" in have:
+            yield from _by_features(have, labels, turn.seed)
         if "reranker" in have and rerank:
             over = embedder(BASE, "base")
             yield reranked(have["reranker"], over, f"re-ranker of {labels} #{turn.seed}", depth=rerank)
@@ -73,6 +78,22 @@ def _systems(turn: Turn, rerank: int) -> Iterable[System]:
             over = embedder(have["embedder"], "embedder")
             name = f"embedder + re-ranker of {labels} #{turn.seed}"
             yield reranked(have["reranker"], over, name, depth=rerank)
+
+
+def _by_features(have: Mapping[str, Path], labels: str, seed: int) -> Iterable[System]:
+    """The re-ranker on features over the base, over hybrid search, and over what was trained beside it."""
+    model, plain = have["features"], embedder(BASE, "base")
+    yield reranked(model, plain, f"features of {labels} #{seed}")
+    yield reranked(model, hybrid(bm25(), plain), f"hybrid + features of {labels} #{seed}")
+    tuned = {}
+    if "adapter" in have:
+        tuned["adapter"] = adapter(have["adapter"], "adapter", BASE)
+    if "embedder" in have:
+        tuned["embedder"] = embedder(have["embedder"], "embedder")
+    for name, system in tuned.items():
+        yield reranked(model, system, f"{name} + features of {labels} #{seed}")
+        over = hybrid(bm25(), system)
+        yield reranked(model, over, f"hybrid with {name} + features of {labels} #{seed}")
 
 
 def _plain(name: str) -> str:

@@ -10,6 +10,7 @@ import labels.traffic
 from labels.worlds import World
 
 from ragwheel.evaluate import Collection, bm25, embedder, hybrid, read_beir
+from ragwheel.evaluate.runs import Ranking, scores_of
 from ragwheel.evaluate.systems import Searcher
 
 __all__ = ["APPS", "BASE", "Setting", "capture", "read_setting"]
@@ -52,22 +53,32 @@ def read_setting(folder: Path, app: str) -> Setting:
         for query, judged in train.qrels["evalset"].items()
     }
     wordings = {text: hasty[query] for query, text in train.queries.items()}
-    return Setting(test, train, World(folder.name, False, train.corpus, rankings, grades, wordings), app)
+    scores = {query: scores_of(ranking) for query, ranking in rankings.items()}
+    world = World(folder.name, False, train.corpus, rankings, grades, wordings, scores=scores)
+    return Setting(test, train, world, app)
 
 
 def capture(db: Path, setting: Setting, traffic: str, asked: int, seed: int) -> int:
     """Simulated users ask every question of train ``asked`` times; returns the number of turns."""
-    who = replace(labels.traffic.TRAFFIC[traffic], asked=asked)
+    who = replace(labels.traffic.TRAFFIC[traffic], asked=asked, captured=_DEPTH)
     return labels.traffic.drive(db, setting.world, who, seed)
 
 
-def _ranked(collection: Collection, app: str) -> Mapping[str, Sequence[str]]:
+def _ranked(collection: Collection, app: str) -> Mapping[str, Ranking]:
     words, model = bm25(), embedder(BASE, "base")
     system = {"bm25": words, "base": model, "hybrid": hybrid(words, model)}[app]
     found = system.search(collection, Searcher(depth=_DEPTH))
     # an app shows something even where no word matches
     rest = list(collection.corpus)[:_DEPTH]
-    return {query: [*dict.fromkeys([*found.get(query, ()), *rest])][:_DEPTH] for query in collection.queries}
+    return {query: _filled(found.get(query, Ranking(())), rest) for query in collection.queries}
+
+
+def _filled(ranking: tuple[str, ...], rest: Sequence[str]) -> Ranking:
+    """A ranking of 40 documents; what is added scores as low as the last."""
+    scores = scores_of(ranking)
+    lowest = min(scores.values(), default=0.0)
+    documents = [*dict.fromkeys([*ranking, *rest])][:_DEPTH]
+    return Ranking(documents, (scores.get(document, lowest) for document in documents))
 
 
 def _hasty(text: str) -> str:

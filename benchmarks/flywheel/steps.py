@@ -12,12 +12,19 @@ from typing import Any, Literal
 
 from flywheel.rows import LABELS, make
 from flywheel.setting import BASE, Setting, capture
-from ragwheel.train import EmbedderOptions, RerankerOptions, train_embedder, train_reranker
+from ragwheel.train import (
+    EmbedderOptions,
+    FeatureOptions,
+    RerankerOptions,
+    train_embedder,
+    train_feature_reranker,
+    train_reranker,
+)
 from ragwheel.train.adapter import AdapterOptions, train_adapter
 
 __all__ = ["STEPS", "Plan", "Turn", "train"]
 
-STEPS = ("adapter", "embedder", "reranker")
+STEPS = ("adapter", "features", "embedder", "reranker")
 
 
 @dataclass(frozen=True)
@@ -117,6 +124,15 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
     if step == "adapter":
         fit = train_adapter(data, out, BASE, options=AdapterOptions(seed=turn.seed)).fit
         return {"dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s}
+    if step == "features":
+        options = FeatureOptions(seed=turn.seed, labels="model" if labels == "traces" else "dataset")
+        ranker = train_feature_reranker(data, out, options=options, db=turn.folder / "traces.db")
+        return {
+            "recipe": ranker.recipe,
+            "why": ranker.why,
+            "recommended": ranker.recommended,
+            **ranker.figures,
+        }
     common: dict[str, Any] = {
         "base": BASE, "max_tokens": plan.max_tokens, "device": plan.device, "seed": turn.seed,
         **({} if plan.epochs is None else {"epochs": plan.epochs}),

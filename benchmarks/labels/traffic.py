@@ -20,13 +20,14 @@ PEOPLE: Final = 300
 
 @dataclass(frozen=True)
 class Traffic:
-    """Who is there, and how often each question is asked."""
+    """Who is there, how often each question is asked, and how many chunks of a ranking are recorded."""
 
     says: str
     asked: int
     clicks: bool = False
     cites: bool = False
     lazy: bool = False
+    captured: int = K
 
 
 TRAFFIC: Final[Mapping[str, Traffic]] = {
@@ -45,7 +46,7 @@ def drive(db: Path, world: World, traffic: Traffic, seed: int) -> int:
     """
     rng = random.Random(seed)
     app = _App(world, traffic, rng)
-    ragwheel.configure(db, capture_k=K, durability="process")
+    ragwheel.configure(db, capture_k=traffic.captured, durability="process")
     try:
         asked = [query for query in world.queries for _ in range(traffic.asked)]
         rng.shuffle(asked)
@@ -70,15 +71,16 @@ class _App:
         self.turns = 0
         self._clicking, self._citing, self._lazy = Clicking(), Citing(), Lazy()
 
-        @ragwheel.retriever(name="search", source="kb", k="k")
+        @ragwheel.retriever(name="search", source="kb", k="k", check_overfetch=0)
         def search(query: str, k: int = SHOWN) -> list[dict[str, object]]:
             """The ranking of the collection, a little different every time."""
             ranked = list(world.rankings[query])
+            scores = world.scores.get(query, {})
             for place in range(len(ranked) - 1):
                 if rng.random() < 0.2:
                     ranked[place], ranked[place + 1] = ranked[place + 1], ranked[place]
             return [
-                {"id": doc, "text": world.texts[doc], "score": 1.0 / (place + 1)}
+                {"id": doc, "text": world.texts[doc], "score": scores.get(doc, 1.0 / (place + 1))}
                 | ({"metadata": world.facts[doc]} if doc in world.facts else {})
                 for place, doc in enumerate(ranked[:k])
             ]

@@ -26,6 +26,7 @@ class World:
         short: query -> a hasty wording of the same need.
         facts: chunk id -> metadata, where there is any.
         wordings: query -> the wordings that it is asked in, where there are several.
+        scores: wording of a query -> chunk id -> the retriever's score; without it, 1 / rank.
     """
 
     name: str
@@ -36,6 +37,7 @@ class World:
     short: Mapping[str, str]
     facts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     wordings: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    scores: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def queries(self) -> list[str]:

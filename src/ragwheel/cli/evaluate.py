@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "on_screen", "open_collection", "print_evaluation"]
 
 SYSTEM_HELP = (
-    "What to evaluate, any number of times: bm25, embedder:MODEL, adapter:FOLDER, hybrid:A+B, "
+    "What to evaluate, any number of times: bm25, embedder:MODEL, adapter:FOLDER, hybrid:A+B, fusion:FOLDER, "
     "'reranker:MODEL over SYSTEM', captured[:VERSION], run:FILE, python:MODULE:FUNCTION."
 )
 BASE_HELP = "The embedder to beat, such as embedder:minilm; none leaves it and the hybrid out."

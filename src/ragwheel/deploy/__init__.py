@@ -16,12 +16,15 @@ from __future__ import annotations
 
 from ragwheel.deploy.adapter import Adapter, Router
 from ragwheel.deploy.embedding import adapted, stamp
+from ragwheel.deploy.fusing import FusedSearch, Fusion
 from ragwheel.deploy.query_side import load_query_model, query_embedder
 from ragwheel.deploy.questions import QueryEncoder
 from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
 
 __all__ = [
     "Adapter",
+    "FusedSearch",
+    "Fusion",
     "QueryEncoder",
     "Reranked",
     "Router",

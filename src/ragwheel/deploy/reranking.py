@@ -3,26 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from ragwheel.capture.context import last_retrieval
 from ragwheel.capture.recorder import start_retrieval
 from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard, let_interrupts_through
-from ragwheel.host.columns import row
+from ragwheel.host.columns import read, row
+
+if TYPE_CHECKING:
+    from ragwheel.capture.recorder import Retrieval
 
 __all__ = ["Reranked", "Scorer", "checked_scorer", "fell_back", "rerank"]
 
 T = TypeVar("T")
 Scorer = Callable[[str, list[str]], Sequence[float]]
-"""Scores of texts for a query, higher is better; or an object with ``predict(pairs)`` (CrossEncoder)."""
+"""Scores of texts for a query, higher is better.
+
+A scorer with a method ``score_chunks(query, columns, version)``, such as
+:class:`~ragwheel.deploy.features.FeatureReranker`, also gets ids, the retriever's scores and metadata.
+"""
 
 
 def checked_scorer(reranker: Any) -> Scorer:
-    """A scoring function from a function or from an object with ``predict(pairs)``.
+    """A scoring function from a function, a re-ranker on features, or an object with ``predict(pairs)``.
 
     Raises:
-        ConfigurationError: it is neither.
+        ConfigurationError: it is none of these.
     """
+    if callable(getattr(reranker, "score_chunks", None)) and callable(reranker):
+        by_features: Scorer = reranker
+        return by_features
     predict = getattr(reranker, "predict", None)
     if callable(predict):
 
@@ -40,18 +51,31 @@ def checked_scorer(reranker: Any) -> Scorer:
     )
 
 
-def rerank(query: str, chunks: Sequence[T], scorer: Scorer) -> list[tuple[T, float]]:
+def rerank(
+    query: str, chunks: Sequence[T], scorer: Scorer, *, version: str | None = None
+) -> list[tuple[T, float]]:
     """All of `chunks` with their scores, best first; equal scores keep the order in which they came.
+
+    Args:
+        query: the question.
+        chunks: in the retriever's order.
+        scorer: see :func:`checked_scorer`.
+        version: name and version of the retriever, where known: what a re-ranker on features compares with
+            the one that it learned from.
 
     Raises whatever the scorer raises, and ValueError when it gives another number of scores, or none that
     can be ordered (NaN).
     """
     if not chunks:
         return []
-    texts = [_text(chunk) for chunk in chunks]
-    scores = [float(score) for score in scorer(query, texts)]
-    if len(scores) != len(texts):
-        raise ValueError(f"the re-ranker gave {len(scores)} scores for {len(texts)} texts")
+    by_chunk = getattr(scorer, "score_chunks", None)
+    if callable(by_chunk):
+        given = by_chunk(query, read(list(chunks)), version)
+    else:
+        given = scorer(query, [_text(chunk) for chunk in chunks])
+    scores = [float(score) for score in given]
+    if len(scores) != len(chunks):
+        raise ValueError(f"the re-ranker gave {len(scores)} scores for {len(chunks)} texts")
     if any(score != score for score in scores):  # noqa: PLR0124 - NaN is unlike itself
         raise ValueError("the re-ranker gave a score that is not a number")
     return sorted(zip(chunks, scores, strict=True), key=lambda scored: -scored[1])
@@ -63,7 +87,8 @@ class Reranked:
     Args:
         retriever: function ``(query, k=...)`` that returns a list of chunks, best first. Record it with
             ``@ragwheel.retriever`` and the store sees both rankings.
-        reranker: function ``(query, texts) -> scores``, or an object with ``predict(pairs)``.
+        reranker: function ``(query, texts) -> scores``, an object with ``predict(pairs)``, or a
+            :class:`~ragwheel.deploy.features.FeatureReranker`.
         fetch_k: how many chunks to re-rank.
         k: how many to give.
         name: of the re-ranker, on its span; ``version`` likewise.
@@ -97,12 +122,14 @@ class Reranked:
 
     def __call__(self, query: str, **options: Any) -> list[Any]:
         """The best `k` chunks; `options` go to the retriever."""
+        before = last_retrieval()
         chunks = list(self.retriever(query, k=self.fetch_k, **options))
+        version = _version_of(last_retrieval(), before)
         span = start_retrieval(
             query, source="", name=self.name, version=self.version, top_k=self.k, kind="rerank"
         )
         try:
-            scored = rerank(query, chunks, self.scorer)
+            scored = rerank(query, chunks, self.scorer, version=version)
         except Exception as error:  # noqa: BLE001 - the app's own re-ranker; the retriever's order stands
             span.flag(fell_back(error))
             best = chunks
@@ -120,6 +147,13 @@ def fell_back(error: Exception) -> str:
     guard.count(where)
     guard.warn_once(where, f"the re-ranker raised {type(error).__name__}; the retriever's own order was used")
     return f"rerank_failed: {type(error).__name__}"
+
+
+def _version_of(retrieval: Retrieval | None, before: Retrieval | None) -> str | None:
+    """Name and version of a retriever that has just been recorded; None: it was not."""
+    if retrieval is None or retrieval is before:
+        return None
+    return f"{retrieval.name} {retrieval.version}"
 
 
 def _text(chunk: object) -> str:

@@ -38,7 +38,7 @@ from ragwheel.evaluate.results import read_results, write_results
 from ragwheel.evaluate.runs import Run, read_run
 from ragwheel.evaluate.spec import SPECS, parse_system
 from ragwheel.evaluate.statistics import Difference, StatisticsOptions, paired_difference
-from ragwheel.evaluate.systems import System, bm25, captured, from_callable, from_run, hybrid
+from ragwheel.evaluate.systems import System, bm25, captured, from_callable, from_run, hybrid, tuned_hybrid
 from ragwheel.evaluate.table import markdown, summary
 from ragwheel.evaluate.traces import read_traces
 from ragwheel.evaluate.verdict import Verdict
@@ -89,5 +89,6 @@ __all__ = [
     "recommend",
     "reranked",
     "summary",
+    "tuned_hybrid",
     "write_results",
 ]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from ragwheel.errors import DatasetError, LeakError
 
-__all__ = ["LABELS", "Collection", "Labels", "Qrels", "check_leaks"]
+__all__ = ["LABELS", "ChunkFacts", "Collection", "Labels", "Qrels", "check_leaks"]
 
 #: Who says what is relevant: people, in so many words; clicks and citations; the makers of an evaluation set.
 Labels = Literal["explicit", "inferred", "evalset"]
@@ -17,6 +17,14 @@ LABELS: Final[tuple[Labels, ...]] = ("explicit", "inferred", "evalset")
 
 #: Grades by query id and document id; 0 is judged and irrelevant.
 Qrels = Mapping[str, Mapping[str, int]]
+
+
+class ChunkFacts(NamedTuple):
+    """The source, the app's own id and the metadata of a chunk."""
+
+    source: str
+    chunk_id: str
+    metadata: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,6 +47,7 @@ class Collection:
         dataset_id: of the dataset folder that it was read from.
         beliefs: P(relevant), 0-1, of every chunk that was exposed for a query, by query id and document id;
             the expected gain goes by them, see :mod:`ragwheel.evaluate.criterion`.
+        chunks: of documents that are chunks of a store: source, id and metadata.
 
     Raises:
         DatasetError: no judged query, a judged document or a query without a text, a query without a relevant
@@ -56,6 +65,7 @@ class Collection:
     notes: tuple[str, ...] = ()
     dataset_id: str | None = None
     beliefs: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    chunks: Mapping[str, ChunkFacts] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         judged = {query for qrels in self.qrels.values() for query in qrels}

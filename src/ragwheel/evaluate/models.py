@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ragwheel.deploy.features import CandidateChunk, FeatureReranker, is_feature_reranker
 from ragwheel.errors import DatasetError, ModelError
 from ragwheel.evaluate.cache import VectorCache
 from ragwheel.evaluate.collection import Collection
-from ragwheel.evaluate.runs import ranked
-from ragwheel.evaluate.systems import Cost, Searcher, System
+from ragwheel.evaluate.runs import ranked, scores_of
+from ragwheel.evaluate.systems import COSTS, Cost, Searcher, System
 from ragwheel.models.card import MANIFEST, ModelFacts, read_model_card
 from ragwheel.models.encoding import encode as encode_texts
 from ragwheel.models.loading import load_embedder, load_reranker, model_identity, vectors_identity
@@ -92,6 +93,8 @@ def reranked(model: str | Path | Scorer, over: System, name: str, *, depth: int 
         name: in tables.
         depth: how many it re-ranks: 40, as captured, by default.
     """
+    if isinstance(model, (str, Path)) and is_feature_reranker(model):
+        return reranked_by_features(model, over, name, depth=depth)
     spec = f"reranker:{model} over {over.spec}" if isinstance(model, (str, Path)) else f"python:{name}"
 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
@@ -115,6 +118,71 @@ def reranked(model: str | Path | Scorer, over: System, name: str, *, depth: int 
         return found
 
     return System(name, spec, search, "model per query", _dataset_id(model))
+
+
+def reranked_by_features(model: str | Path, over: System, name: str, *, depth: int = _DEPTH) -> System:
+    """A re-ranker on features over the first documents of another system; as :func:`reranked` otherwise.
+
+    Args:
+        model: a folder that ``ragwheel train reranker --kind features`` wrote.
+        over: what it re-ranks; its scores are features, too.
+        name: in tables.
+        depth: how many it re-ranks.
+    """
+
+    def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        below = over.search(collection, searcher)
+        reranker = FeatureReranker.load(model)
+        similarities = _similarities(reranker.encoder, collection, searcher)
+        found: dict[str, tuple[str, ...]] = {}
+        for done, (query, ranking) in enumerate(below.items(), 1):
+            first = [one for one in ranking[:depth] if one in collection.corpus]
+            if query in collection.queries:
+                candidates = _candidates(collection, first, scores_of(ranking), similarities(query, first))
+                scores = reranker.score_candidates(collection.queries[query], candidates)
+                best = [first[row] for row in np.argsort(-np.array(scores), kind="stable")]
+                found[query] = (*best, *(one for one in ranking if one not in set(first)))
+            searcher.tell(name, done, len(below))
+        return found
+
+    cost: Cost = over.cost if COSTS.index(over.cost) > COSTS.index("light") else "light"
+    return System(name, f"reranker:{model} over {over.spec}", search, cost, _dataset_id(model))
+
+
+def _candidates(
+    collection: Collection,
+    documents: Sequence[str],
+    scores: Mapping[str, float],
+    similarities: Sequence[float],
+) -> list[CandidateChunk]:
+    known: Sequence[float | None] = similarities or [None] * len(documents)
+    candidates = []
+    for document, similarity in zip(documents, known):
+        source, chunk_id, metadata = collection.chunks.get(document, ("", document, {}))
+        candidates.append(
+            CandidateChunk(
+                collection.corpus[document], chunk_id, source, scores.get(document), similarity, metadata
+            )
+        )
+    return candidates
+
+
+def _similarities(
+    encoder: str, collection: Collection, searcher: Searcher
+) -> Callable[[str, Sequence[str]], Sequence[float]]:
+    """What gives the cosines of a query and documents; nothing where the model has no encoder."""
+    if not encoder:
+        return lambda _query, _documents: ()
+    encode, identity = _encoder(encoder, None)
+    queries, documents = _both(collection, searcher, encode, identity)
+    row_of = {query: row for row, query in enumerate(collection.queries)}
+    place_of = {document: place for place, document in enumerate(collection.corpus)}
+
+    def similarities(query: str, some: Sequence[str]) -> Sequence[float]:
+        rows = documents[[place_of[document] for document in some]]
+        return [float(value) for value in rows @ queries[row_of[query]]]
+
+    return similarities
 
 
 def nearest(

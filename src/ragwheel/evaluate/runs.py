@@ -3,14 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ragwheel.errors import DatasetError
 from ragwheel.evaluate.collection import Qrels
 
-__all__ = ["Run", "ranked", "read_run", "write_qrels", "write_run"]
+__all__ = ["Ranking", "Run", "ranked", "read_run", "scores_of", "write_qrels", "write_run"]
+
+
+class Ranking(tuple[str, ...]):  # noqa: SLOT001 - the scores are an attribute
+    """Document ids, best first, with the system's scores where it has any: what fusion and features read.
+
+    Args:
+        documents: ids.
+        scores: of each; empty where the system gives none.
+    """
+
+    scores: tuple[float, ...]
+
+    def __new__(cls, documents: Iterable[str], scores: Iterable[float] = ()) -> Ranking:  # noqa: D102
+        ranking = super().__new__(cls, documents)
+        ranking.scores = tuple(scores)
+        return ranking
+
+    def __getnewargs__(self) -> tuple[tuple[str, ...], tuple[float, ...]]:
+        return tuple(self), self.scores
+
+    @classmethod
+    def of(cls, scored: Sequence[tuple[str, float]]) -> Ranking:
+        """The ranking of ``(id, score)``, which come best first."""
+        return cls((document for document, _ in scored), (score for _, score in scored))
+
+
+def scores_of(ranking: tuple[str, ...]) -> dict[str, float]:
+    """The scores of a ranking by document id; empty where its system gives none."""
+    return dict(zip(ranking, ranking.scores)) if isinstance(ranking, Ranking) else {}
 
 
 @dataclass(frozen=True)
@@ -89,8 +118,8 @@ class Run:
             yield from ((query, document, float(len(ranking) - n)) for n, document in enumerate(ranking))
 
 
-def ranked(scores: Sequence[tuple[str, float]], what: str) -> tuple[str, ...]:
-    """Document ids by falling score; equal ones as trec_eval puts them, by falling id.
+def ranked(scores: Sequence[tuple[str, float]], what: str) -> Ranking:
+    """Document ids by falling score, with the scores; equal ones as trec_eval puts them, by falling id.
 
     Raises:
         DatasetError: a score is NaN.
@@ -100,7 +129,7 @@ def ranked(scores: Sequence[tuple[str, float]], what: str) -> tuple[str, ...]:
             raise DatasetError(
                 f"{what}: the score of {document!r} is NaN, so it has no rank. Is the model damaged?"
             )
-    return tuple(document for document, _ in sorted(scores, key=lambda one: (one[1], one[0]), reverse=True))
+    return Ranking.of(sorted(scores, key=lambda one: (one[1], one[0]), reverse=True))
 
 
 def read_run(path: str | Path, name: str | None = None) -> Run:

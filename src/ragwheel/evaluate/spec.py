@@ -8,9 +8,18 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError
 from ragwheel.evaluate.models import adapter, embedder, reranked
-from ragwheel.evaluate.systems import System, bm25, captured, from_callable, from_run, hybrid
+from ragwheel.evaluate.systems import (
+    System,
+    bm25,
+    captured,
+    from_callable,
+    from_run,
+    hybrid,
+    tuned_hybrid,
+)
 
 __all__ = ["SPECS", "parse_system"]
 
@@ -20,6 +29,7 @@ SPECS: Final = {
     "embedder:MODEL": "a folder, a hub id, or minilm",
     "adapter:FOLDER": "what ragwheel train adapter wrote, on the vectors of its base model",
     "hybrid:A+B": "two systems by reciprocal rank fusion, for example hybrid:bm25+embedder:minilm",
+    "fusion:FOLDER": "what ragwheel train fusion wrote: two systems by tuned weights",
     "reranker:MODEL over SYSTEM": "a re-ranker over the first 40 of another system",
     "captured[:VERSION]": "the rankings in the traces: the app's own retriever",
     "run:FILE": "a TREC run file",
@@ -68,11 +78,21 @@ def _of_one_part(kind: str, rest: str, name: str, base: str | None) -> System:
         return embedder(rest, name)
     if kind == "adapter":
         return adapter(rest, name, _base_model(base))
+    if kind == "fusion":
+        return _fusion(rest, name, base)
     if kind == "run":
         return from_run(rest, name)
     if kind == "python":
         return _function(rest, name)
     raise _unknown(f"{kind}:{rest}")
+
+
+def _fusion(folder: str, name: str, base: str | None) -> System:
+    fusion = Fusion.load(folder)
+    if len(fusion.retrievers) != 2:
+        raise ConfigurationError(f"fusion:{folder} names {len(fusion.retrievers)} systems; allowed: two.")
+    first, second = (_system(spec, spec, base) for spec in fusion.retrievers)
+    return tuned_hybrid(fusion, first, second, name, f"fusion:{folder}")
 
 
 def _base_model(base: str | None) -> str | None:

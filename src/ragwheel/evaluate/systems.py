@@ -10,13 +10,25 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.datasets import Progress
+from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import Collection
-from ragwheel.evaluate.runs import Run, ranked, read_run
+from ragwheel.evaluate.runs import Run, ranked, read_run, scores_of
 from ragwheel.labels.traces.text import is_spaceless, words_of
 
-__all__ = ["Cost", "Searcher", "System", "bm25", "captured", "from_callable", "from_run", "hybrid"]
+__all__ = [
+    "Cost",
+    "Searcher",
+    "System",
+    "bm25",
+    "captured",
+    "from_callable",
+    "from_run",
+    "fused_by",
+    "hybrid",
+    "tuned_hybrid",
+]
 
 #: What using a system asks for, cheapest first: nothing; a word index, or a product with a matrix per query;
 #: all documents embedded anew; two indexes; a model that reads every candidate for every query.
@@ -148,6 +160,33 @@ def fused(runs: Sequence[Mapping[str, tuple[str, ...]]], *, k: int = _RRF_K) -> 
                 scores[document] = scores.get(document, 0.0) + 1 / (k + rank)
         found[query] = ranked(list(scores.items()), f"hybrid, query {query}")
     return found
+
+
+def fused_by(fusion: Fusion, runs: Sequence[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    """Rankings of several systems as one, by tuned weights."""
+    found: dict[str, tuple[str, ...]] = {}
+    for query in dict.fromkeys(query for run in runs for query in run):
+        rankings = [run.get(query, ()) for run in runs]
+        scores = [scores_of(ranking) for ranking in rankings]
+        lists = [[(one, own.get(one)) for one in ranking] for ranking, own in zip(rankings, scores)]
+        found[query] = ranked(fusion.fuse(lists), f"fusion, query {query}")
+    return found
+
+
+def tuned_hybrid(fusion: Fusion, first: System, second: System, name: str, spec: str = "") -> System:
+    """Two systems by weights that ``ragwheel train fusion`` tuned.
+
+    Args:
+        fusion: the weights.
+        first, second: in the order of the weights.
+        name: in tables.
+        spec: how to make it again.
+    """
+
+    def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
+        return fused_by(fusion, [system.search(collection, searcher) for system in (first, second)])
+
+    return System(name, spec or f"tuned hybrid of {first.spec} and {second.spec}", search, "two indexes")
 
 
 def captured(version: str = "", name: str = "captured") -> System:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,8 +13,9 @@ from typing import Any, Final, Literal
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.evaluate.beliefs import beliefs_by_document, policy_of
-from ragwheel.evaluate.collection import Collection, Labels, check_leaks
+from ragwheel.evaluate.collection import ChunkFacts, Collection, Labels, check_leaks
 from ragwheel.evaluate.ids import document_id
+from ragwheel.evaluate.runs import Ranking
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
@@ -65,7 +67,7 @@ def read_traces(
     _check_families(trained, pairs, data)
     qrels, notes = _judged(pairs)
     with closing(open_store(Path(db), require_traces=True)) as connection:
-        corpus = _corpus(connection)
+        corpus, chunks = _corpus(connection)
         asked = _asked(connection, queries)
         captured = _captured(connection, asked)
     return Collection(
@@ -80,6 +82,7 @@ def read_traces(
         notes=notes,
         dataset_id=data.id,
         beliefs=beliefs_by_document(db, queries, policy=policy_of(data)) if "inferred" in qrels else {},
+        chunks=chunks,
     )
 
 
@@ -138,11 +141,17 @@ def _judged(
     return {labels: qrels for labels, qrels in by_labels.items() if qrels}, notes
 
 
-def _corpus(connection: sqlite3.Connection) -> dict[str, str]:
+def _corpus(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, ChunkFacts]]:
+    """The text and the facts of every chunk, of its newest version."""
+    corpus, chunks = {}, {}
     rows = connection.execute(
-        "SELECT source, chunk_id, text FROM chunks ORDER BY first_seen_ns, chunk_version"
+        "SELECT source, chunk_id, text, metadata FROM chunks ORDER BY first_seen_ns, chunk_version"
     )
-    return {document_id(source, chunk): text for source, chunk, text in rows}
+    for source, chunk, text, metadata in rows:
+        document = document_id(source, chunk)
+        corpus[document] = text
+        chunks[document] = ChunkFacts(source, chunk, json.loads(metadata) if metadata else {})
+    return corpus, chunks
 
 
 def _asked(connection: sqlite3.Connection, queries: Mapping[str, str]) -> list[Asked]:
@@ -164,13 +173,23 @@ def _captured(connection: sqlite3.Connection, asked: list[Asked]) -> dict[str, d
     rankings: dict[str, tuple[str, ...]] = {}
     for retrieval in {one for by_query in latest.values() for one in by_query.values()}:
         rows = connection.execute(
-            "SELECT source, chunk_id FROM impressions WHERE retrieval_id = ? ORDER BY rank", (retrieval,)
+            "SELECT source, chunk_id, score FROM impressions WHERE retrieval_id = ? ORDER BY rank",
+            (retrieval,),
         )
-        rankings[retrieval] = tuple(dict.fromkeys(document_id(source, chunk) for source, chunk in rows))
+        scores: dict[str, float | None] = {}
+        for source, chunk, score in rows:
+            scores.setdefault(document_id(source, chunk), score)
+        rankings[retrieval] = _as_captured(scores)
     return {
         version: {key: rankings[retrieval] for key, retrieval in by_query.items()}
         for version, by_query in latest.items()
     }
+
+
+def _as_captured(scores: Mapping[str, float | None]) -> tuple[str, ...]:
+    """A ranking in its own order, with scores where the retriever gave one for each chunk."""
+    known = [(document, score) for document, score in scores.items() if score is not None]
+    return Ranking.of(known) if len(known) == len(scores) else tuple(scores)
 
 
 def _clusters(pairs: list[dict[str, Any]], asked: list[Asked]) -> dict[str, str]:

@@ -34,7 +34,7 @@ MANIFEST: Final = "ragwheel-model.json"
 _FORMAT: Final = 1
 _VERSIONS: Final = ("ragwheel", "torch", "transformers", "sentence-transformers", "numpy")
 
-Kind = Literal["embedder", "reranker", "adapter"]
+Kind = Literal["embedder", "reranker", "adapter", "fusion"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +160,7 @@ def _version(distribution: str) -> str | None:
 _TITLES: Final[Mapping[str, str]] = {
     "embedder": "An embedding model tuned on the traces of a RAG app",
     "reranker": "A re-ranker tuned on the traces of a RAG app",
+    "fusion": "Weights of hybrid search, tuned on the traces of a RAG app",
     "adapter": "An adapter for frozen embeddings, trained on the traces of a RAG app",
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from ragwheel_langchain.embeddings import AdaptedEmbeddings
 from ragwheel_langchain.examples import FewShotSelector
+from ragwheel_langchain.fused import FusedRetriever
 from ragwheel_langchain.handler import instrument, uninstrument
 from ragwheel_langchain.reranked import RerankedRetriever
 from ragwheel_langchain.wrapper import OverfetchRetriever, wrap_retriever
@@ -17,6 +18,7 @@ from ragwheel_langchain.wrapper import OverfetchRetriever, wrap_retriever
 __all__ = [
     "AdaptedEmbeddings",
     "FewShotSelector",
+    "FusedRetriever",
     "OverfetchRetriever",
     "RerankedRetriever",
     "__version__",

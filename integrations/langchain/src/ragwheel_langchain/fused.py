@@ -1,0 +1,62 @@
+"""A LangChain retriever that asks several others and fuses what they find, by tuned weights."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+from pydantic import PrivateAttr
+from typing_extensions import override
+
+from ragwheel.deploy import FusedSearch, Fusion
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+
+__all__ = ["FusedRetriever"]
+
+
+class FusedRetriever(BaseRetriever):
+    """Gives the best `k` documents of several retrievers.
+
+    Args:
+        retrievers: any ``BaseRetriever``; how many documents each gives is its own setting.
+        fusion: with a weight for each, such as ``Fusion.load("fusion")``; None: reciprocal rank fusion.
+        k: how many to give.
+
+    Their runs are children of this one's in the app's traces. A retriever that raises is left out and
+    counted; when all of them raise, the app gets the first one's exception. Documents of equal id, or without
+    ids of equal text, are one document.
+
+    Raises:
+        ragwheel.ConfigurationError: there is not one weight for each retriever.
+    """
+
+    retrievers: list[BaseRetriever]
+    fusion: Any = None
+    k: int = 5
+    _fusion: Fusion = PrivateAttr()
+
+    def __init__(self, retrievers: list[BaseRetriever], fusion: Fusion | None = None, **options: Any) -> None:
+        given: dict[str, Any] = {"retrievers": retrievers, "fusion": fusion}
+        super().__init__(**given, **options)
+        checked = FusedSearch(
+            [retriever.invoke for retriever in retrievers], fusion, fetch_k=self.k, k=self.k
+        )
+        self._fusion = checked.fusion
+
+    @override
+    def _get_relevant_documents(
+        self, query: str, *, run_manager: CallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        config: Any = {"callbacks": run_manager.get_child()}
+        searches = [_search_of(retriever, config) for retriever in self.retrievers]
+        return FusedSearch(searches, self._fusion, fetch_k=self.k, k=self.k)(query)
+
+
+def _search_of(retriever: BaseRetriever, config: Any) -> Any:
+    def search(query: str, k: int) -> list[Document]:  # noqa: ARG001 - k is the retriever's own
+        return retriever.invoke(query, config)
+
+    return search

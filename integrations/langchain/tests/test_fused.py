@@ -1,0 +1,49 @@
+"""A retriever that fuses what others find."""
+
+from __future__ import annotations
+
+import pytest
+from langchain_core.documents import Document
+from langchain_core.retrievers import BaseRetriever
+
+from ragwheel import ConfigurationError
+from ragwheel.deploy import Fusion
+from ragwheel_langchain import FusedRetriever
+
+
+class Fixed(BaseRetriever):
+    """Finds the same documents for every question."""
+
+    names: list[str]
+    fails: bool = False
+
+    def _get_relevant_documents(self, query, *, run_manager):
+        if self.fails:
+            raise TimeoutError("the index sleeps")
+        return [Document(f"text of {name}", id=name) for name in self.names]
+
+
+def names_of(documents):
+    return [document.id for document in documents]
+
+
+def test_it_gives_the_best_of_all():
+    retriever = FusedRetriever([Fixed(names=["a", "b"]), Fixed(names=["b", "c"])], k=2)
+    assert names_of(retriever.invoke("anything")) == ["b", "a"]
+
+
+async def test_it_does_so_asynchronously():
+    retriever = FusedRetriever([Fixed(names=["a", "b"]), Fixed(names=["b"])], Fusion("rrf", (1.0, 9.0)), k=1)
+    assert names_of(await retriever.ainvoke("anything")) == ["b"]
+
+
+def test_one_that_fails_is_left_out():
+    retriever = FusedRetriever([Fixed(names=[], fails=True), Fixed(names=["a"])])
+    assert names_of(retriever.invoke("anything")) == ["a"]
+    with pytest.raises(TimeoutError):
+        FusedRetriever([Fixed(names=[], fails=True)]).invoke("anything")
+
+
+def test_other_weights_than_retrievers_are_refused():
+    with pytest.raises(ConfigurationError, match="2 weights"):
+        FusedRetriever([Fixed(names=["a"])], Fusion())

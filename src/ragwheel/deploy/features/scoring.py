@@ -1,0 +1,81 @@
+"""How features become one score: a weighted sum, or LightGBM's trees."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from ragwheel.errors import MissingExtra, ModelError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+__all__ = ["FeatureScorer", "LinearScorer", "TreeScorer", "read_trees"]
+
+
+class FeatureScorer(Protocol):
+    """What turns a matrix of features without gaps into scores."""
+
+    def __call__(self, rows: Floats) -> Floats:
+        """Scores (rows,) of features (rows, columns); higher is better."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearScorer:
+    """A weighted sum of standardised features.
+
+    Attributes:
+        weights, mean, scale: (columns,) each.
+    """
+
+    weights: Floats
+    mean: Floats
+    scale: Floats
+
+    def __call__(self, rows: Floats) -> Floats:
+        """See :class:`FeatureScorer`."""
+        scores: Floats = ((rows - self.mean) / self.scale) @ self.weights
+        return scores
+
+
+@dataclass(frozen=True, eq=False)
+class TreeScorer:
+    """LightGBM's boosted trees.
+
+    Attributes:
+        text: the model as LightGBM writes it.
+        booster: the model that was read from it.
+    """
+
+    text: str
+    booster: Any
+
+    def __call__(self, rows: Floats) -> Floats:
+        """See :class:`FeatureScorer`."""
+        return np.asarray(self.booster.predict(rows, num_threads=1), dtype=np.float64)
+
+
+def read_trees(text: str) -> TreeScorer:
+    """The scorer of a model that LightGBM wrote as text.
+
+    Raises:
+        MissingExtra: LightGBM is not installed.
+        ModelError: it is no model of LightGBM's.
+    """
+    try:
+        import lightgbm
+    except ImportError as error:
+        raise MissingExtra(
+            "this re-ranker holds LightGBM's trees, and lightgbm is not installed here. "
+            "Next: pip install 'ragwheel[rerank]', or: ragwheel train reranker --model linear"
+        ) from error
+    if not text.startswith("tree\n"):
+        raise ModelError("the trees of the re-ranker are damaged. Copy the folder again, or train it again.")
+    try:
+        return TreeScorer(text, lightgbm.Booster(model_str=text))
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelError(f"the trees of the re-ranker are damaged ({error}). Train it again.") from error

@@ -1,0 +1,113 @@
+"""Words of questions and chunks, as the features count them."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+from hashlib import blake2b
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+__all__ = ["Profile", "hashed", "numbers_in", "profile", "stem", "words_in"]
+
+_SPACELESS: Final = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
+)  # Thai, Lao, Burmese, Khmer, kana, CJK ideographs: no spaces between words
+_MARKS: Final = "".join(
+    char
+    for char in map(chr, (*range(0x0591, 0x1CFF), *range(0xA800, 0xAC00)))
+    if unicodedata.category(char)[0] == "M"
+)  # vowel signs and tone marks, which \w leaves out
+_WORD: Final = re.compile(rf"\w[\w{_MARKS}]*")
+_NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
+_STEM: Final = 6
+_SKETCH: Final = 16
+_MAX_CHARS: Final = 20_000
+_TITLE_CHARS: Final = 200
+
+
+class Profile(NamedTuple):
+    """What the features need to know of one chunk's text.
+
+    Attributes:
+        counts: how often each word occurs.
+        stems: the same for the first letters of the words.
+        places: position of each word's first occurrence, in words.
+        pairs: neighbouring words.
+        numbers: the numbers in the text.
+        title: words of the title, or of the text's first sentence where there is none.
+        length: number of words.
+        sketch: a few words that near-copies of the text have in common with it.
+    """
+
+    counts: dict[str, int]
+    stems: dict[str, int]
+    places: dict[str, int]
+    pairs: frozenset[tuple[str, str]]
+    numbers: frozenset[str]
+    title: frozenset[str]
+    length: int
+    sketch: frozenset[int]
+
+
+def words_in(text: str) -> list[str]:
+    """Words in their order; in scripts without spaces between words, pairs of neighbouring characters."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    words = _WORD.findall(folded)
+    if _SPACELESS.search(folded) is None:
+        return words
+    pieces: list[str] = []
+    for word in words:
+        if len(word) > 1 and _SPACELESS.search(word):
+            pieces.extend(word[position : position + 2] for position in range(len(word) - 1))
+        else:
+            pieces.append(word)
+    return pieces
+
+
+def stem(word: str) -> str:
+    """The first letters of a word: inflected forms share them in most languages that inflect at the end."""
+    return word[:_STEM]
+
+
+def numbers_in(text: str) -> frozenset[str]:
+    """The numbers of a text, without separators of thousands at their ends."""
+    return frozenset(_NUMBER.findall(text))
+
+
+def hashed(text: str) -> int:
+    """64 bits of BLAKE2b: tables keep these, so that a model holds neither words nor ids."""
+    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+
+
+@lru_cache(maxsize=8192)
+def profile(text: str, title: str = "") -> Profile:
+    """The profile of a chunk; texts are cut after 20,000 characters."""
+    text = text[:_MAX_CHARS]
+    words = words_in(f"{title}. {text}" if title else text)
+    counts: dict[str, int] = {}
+    stems: dict[str, int] = {}
+    places: dict[str, int] = {}
+    for position, word in enumerate(words):
+        if word in counts:
+            counts[word] += 1
+        else:
+            counts[word] = 1
+            places[word] = position
+    for word, count in counts.items():
+        short = word[:_STEM]
+        stems[short] = stems.get(short, 0) + count
+    head = title or text[:_TITLE_CHARS].partition(". ")[0].partition("\n")[0]
+    return Profile(
+        counts=counts,
+        stems=stems,
+        places=places,
+        pairs=frozenset(pairwise(words)),
+        numbers=numbers_in(text),
+        title=frozenset(words_in(head)),
+        length=len(words),
+        sketch=frozenset(sorted(map(hash, counts))[:_SKETCH]),
+    )

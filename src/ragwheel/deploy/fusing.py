@@ -1,0 +1,202 @@
+"""Hybrid search: several rankings of one question as one, by weights tuned on the app's own traces."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from ragwheel.errors import ConfigurationError, ModelError
+from ragwheel.guard import guard, let_interrupts_through
+from ragwheel.host.certainty import Unreadable
+from ragwheel.host.columns import read
+
+__all__ = ["FUSION_FILE", "FusedSearch", "Fusion"]
+
+FUSION_FILE: Final = "fusion.json"
+_FORMAT: Final = "ragwheel-fusion"
+_FORMAT_VERSION: Final = 1
+
+#: Ids of chunks, best first, with their scores; None where the retriever gives none.
+Scored = Sequence[tuple[str, float | None]]
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """How rankings become one.
+
+    Args:
+        method: ``rrf``, the weighted sum of ``1 / (k + rank)`` (Cormack et al., SIGIR 2009), or ``convex``,
+            the weighted sum of scores that are scaled to 0-1 within each ranking (Bruch et al., TOIS 2023).
+        weights: one per retriever, at least 0, not all 0.
+        k: of ``rrf``.
+        retrievers: what was fused when the weights were tuned, as ``ragwheel evaluate`` names systems.
+
+    Raises:
+        ConfigurationError: a value that cannot be used.
+    """
+
+    method: Literal["rrf", "convex"] = "rrf"
+    weights: tuple[float, ...] = (0.5, 0.5)
+    k: int = 60
+    retrievers: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.method not in ("rrf", "convex"):
+            raise ConfigurationError(f"method is {self.method!r}; allowed: rrf, convex.")
+        if not (
+            self.weights
+            and all(math.isfinite(weight) and weight >= 0 for weight in self.weights)
+            and sum(self.weights) > 0
+        ):
+            raise ConfigurationError(f"weights are {self.weights}; allowed: numbers from 0, not all 0.")
+        if self.k < 1:
+            raise ConfigurationError(f"k is {self.k}; allowed: 1 or more.")
+
+    def fuse(self, rankings: Sequence[Scored]) -> list[tuple[str, float]]:
+        """Ids with their fused scores, best first; of equal ones, the one that was ranked higher first.
+
+        Raises:
+            ConfigurationError: there are more or fewer rankings than weights.
+        """
+        if len(rankings) != len(self.weights):
+            raise ConfigurationError(
+                f"a fusion of {len(self.weights)} retrievers got {len(rankings)} rankings; allowed: one each."
+            )
+        scores: dict[str, float] = {}
+        for weight, ranking in zip(self.weights, rankings):
+            values = self._values(ranking)
+            for (document, _), value in zip(ranking, values):
+                scores[document] = scores.get(document, 0.0) + weight * value
+        return sorted(scores.items(), key=lambda item: -item[1])
+
+    def _values(self, ranking: Scored) -> list[float]:
+        if self.method == "rrf":
+            return [1 / (self.k + rank) for rank in range(1, len(ranking) + 1)]
+        scores = [score for _, score in ranking if score is not None and math.isfinite(score)]
+        if len(scores) < len(ranking) or len(set(scores)) < 2:  # nothing to scale: evenly by rank
+            return [1 - position / len(ranking) for position in range(len(ranking))]
+        if scores[0] < scores[-1]:  # distances
+            scores = [-score for score in scores]
+        low, high = min(scores), max(scores)
+        return [(score - low) / (high - low) for score in scores]
+
+    def save(self, folder: str | Path) -> None:
+        """Write ``fusion.json`` into a folder that exists.
+
+        Raises:
+            ModelError: it cannot be written.
+        """
+        about = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **asdict(self)}
+        path = Path(folder) / FUSION_FILE
+        try:
+            part = path.with_name(f".{path.name}.part")
+            part.write_text(json.dumps(about, indent=2) + "\n", "utf-8")
+            part.replace(path)
+        except OSError as error:
+            raise ModelError(f"{path} cannot be written: {error.strerror or error}") from error
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Fusion:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ModelError: there is none, it is damaged, or a newer ragwheel wrote it.
+        """
+        path = Path(folder) / FUSION_FILE
+        try:
+            about = json.loads(path.read_text("utf-8"))
+            if about["format"] != _FORMAT or about["format_version"] != _FORMAT_VERSION:
+                raise ModelError(
+                    f"{path}: format {about['format']!r} {about['format_version']!r}, this ragwheel reads "
+                    f"{_FORMAT} {_FORMAT_VERSION}. Next: pip install -U ragwheel"
+                )
+            return cls(
+                about["method"], tuple(map(float, about["weights"])), int(about["k"]),
+                tuple(map(str, about["retrievers"])),
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise ModelError(
+                f"{folder}: no {FUSION_FILE} there. Next: ragwheel train fusion DATASET --out DIR"
+            ) from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{path} is damaged ({error}). Tune it again: ragwheel train fusion") from error
+
+
+class FusedSearch:
+    """``search(query)`` that asks several retrievers and fuses what they find.
+
+    Args:
+        retrievers: functions ``(query, k=...)`` that return lists of chunks, best first.
+        fusion: with a weight for each; None: reciprocal rank fusion, all alike.
+        fetch_k: how many chunks to ask each for.
+        k: how many to give.
+
+    Wrap it with ``@ragwheel.retriever`` to record the fused ranking. Chunks of equal ids are one chunk.
+    A retriever that raises is left out, counted and logged once; when all of them raise, the app gets the
+    first one's exception.
+
+    Raises:
+        ConfigurationError: a retriever is no function, the weights are not one for each, or `k` is not
+            between 1 and `fetch_k`.
+    """
+
+    def __init__(
+        self,
+        retrievers: Sequence[Callable[..., Sequence[Any]]],
+        fusion: Fusion | None = None,
+        *,
+        fetch_k: int = 40,
+        k: int = 5,
+    ) -> None:
+        self.fusion = fusion or Fusion(weights=(1.0,) * len(retrievers))
+        if not retrievers or not all(callable(retriever) for retriever in retrievers):
+            raise ConfigurationError(
+                "FusedSearch needs functions (query, k=...) as retrievers; allowed: a list."
+            )
+        if len(self.fusion.weights) != len(retrievers):
+            raise ConfigurationError(
+                f"FusedSearch got {len(retrievers)} retrievers and {len(self.fusion.weights)} weights; "
+                "allowed: one for each, in the order in which they were tuned."
+            )
+        if not 1 <= k <= fetch_k:
+            raise ConfigurationError(f"FusedSearch(k={k}, fetch_k={fetch_k}): allowed: 1 <= k <= fetch_k")
+        self.retrievers, self.fetch_k, self.k = tuple(retrievers), fetch_k, k
+
+    def __call__(self, query: str, k: int | None = None) -> list[Any]:
+        """The best `k` chunks, as the first retriever that found each gave it."""
+        chunks: dict[str, Any] = {}
+        rankings: list[Scored] = []
+        failures: list[Exception] = []
+        for retriever in self.retrievers:
+            try:
+                found = list(retriever(query, k=self.fetch_k))
+            except Exception as error:  # noqa: BLE001 - the app's own retriever; the others still serve
+                let_interrupts_through(error)
+                guard.count("fusing")
+                guard.warn_once("fusing", f"a retriever raised {type(error).__name__}; it was left out")
+                failures.append(error)
+                found = []
+            rankings.append(scored(found, chunks))
+        if len(failures) == len(self.retrievers):
+            raise failures[0]
+        return [chunks[name] for name, _ in self.fusion.fuse(rankings)][: self.k if k is None else k]
+
+
+def scored(found: Sequence[Any], chunks: dict[str, Any]) -> Scored:
+    """The ids and scores of an app's own chunks, which are put into `chunks` by id."""
+    if not found:
+        return []
+    try:
+        columns = read(list(found))
+    except Unreadable:  # no ids: each is a chunk of its own, in the order in which it came
+        chunks.update((f"unread {id(chunk)}", chunk) for chunk in found)
+        return [(f"unread {id(chunk)}", None) for chunk in found]
+    scores = columns.scores or [None] * len(columns.ids)
+    ranking: Mapping[str, float | None] = dict(reversed(list(zip(columns.ids, scores))))
+    for name, chunk in zip(columns.ids, found):
+        chunks.setdefault(name, chunk)
+    return [(name, ranking[name]) for name in dict.fromkeys(columns.ids)]

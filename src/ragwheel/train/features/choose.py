@@ -1,0 +1,151 @@
+"""Which model to take: every candidate is fitted on four fifths of the questions and measured on the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ragwheel.deploy.features import FEATURES, GROUPS
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, expected_gain
+from ragwheel.train.features.linear import fit_linear
+from ragwheel.train.features.matrix import Lesson
+from ragwheel.train.features.trees import fit_trees, trees_available
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ragwheel.deploy.features.scoring import FeatureScorer
+    from ragwheel.train.features.matrix import ListMatrix
+
+    Floats = NDArray[np.float64]
+    Ints = NDArray[np.int64]
+
+__all__ = ["Chosen", "FeatureRecipe", "ablate", "choose", "gain_on", "recipes"]
+
+_FOLDS: Final = 5
+_PENALTIES: Final = (1e-3, 1e-2)
+_ROUNDS: Final = (60, 150)
+#: Trees have to gain this much more than the linear model, which is simpler and faster.
+_WORTH: Final = 0.003
+
+
+@dataclass(frozen=True)
+class FeatureRecipe:
+    """A kind of model with its settings.
+
+    Attributes:
+        name: for people.
+        kind: ``linear`` or ``trees``.
+        fit: from what is to be learned to a scorer.
+    """
+
+    name: str
+    kind: str
+    fit: Callable[[Lesson], FeatureScorer]
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The recipe that was chosen, its cross-fitted gain, and those of all by name."""
+
+    recipe: FeatureRecipe
+    gain: Gain
+    gains: Mapping[str, Gain]
+
+
+def recipes(model: str, seed: int) -> list[FeatureRecipe]:
+    """The recipes of ``linear``, ``trees``, or ``auto``: both, trees where LightGBM is installed."""
+    chosen: list[FeatureRecipe] = []
+    if model in ("auto", "linear"):
+        chosen += [
+            FeatureRecipe(f"linear, penalty {l2:g}", "linear", partial(fit_linear, l2=l2))
+            for l2 in _PENALTIES
+        ]
+    if model == "trees" or (model == "auto" and trees_available()):
+        chosen += [
+            FeatureRecipe(
+                f"LambdaMART, {rounds} trees", "trees", partial(fit_trees, rounds=rounds, seed=seed)
+            )
+            for rounds in _ROUNDS
+        ]
+    return chosen
+
+
+def fitted(matrix: ListMatrix, recipe: FeatureRecipe, lists: Ints, columns: Ints) -> FeatureScorer:
+    """Fit a recipe on some lists and columns of a matrix without gaps."""
+    labelled = ~np.isnan(matrix.belief)
+    gains = np.where(labelled, matrix.belief, 0.0)
+    # A candidate without a belief was not shown, because it ranks low: to take it for irrelevant would
+    # teach the retriever's own order.
+    weights = np.where(labelled, 1.0, 0.0)
+    signs = np.array([FEATURES[column].sign for column in columns], dtype=np.float64)
+    return recipe.fit(Lesson(matrix.take(columns), gains, weights, lists, signs))
+
+
+def cross_fitted(matrix: ListMatrix, recipe: FeatureRecipe, columns: Ints) -> Floats:
+    """Scores (candidates,) of every list by models that were fitted without its family."""
+    scores = np.zeros(len(matrix.rows))
+    folds = matrix.families % _FOLDS
+    for fold in range(_FOLDS):
+        inside, outside = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
+        if not len(inside) or not len(outside):
+            continue
+        scorer = fitted(matrix, recipe, outside, columns)
+        for rows in matrix.slices(inside):
+            scores[rows] = scorer(matrix.rows[rows][:, columns])
+    return scores
+
+
+def gain_on(matrix: ListMatrix, scores: Floats) -> Gain:
+    """The expected gain in nDCG@10 of ordering the lists by scores, over the retriever's order."""
+    base, candidate, beliefs = {}, {}, {}
+    for query, rows in zip(matrix.queries, matrix.slices()):
+        documents = matrix.documents[rows]
+        labelled = ~np.isnan(matrix.belief[rows])
+        beliefs[query] = {
+            document: float(belief)
+            for document, belief, told in zip(documents, matrix.belief[rows], labelled)
+            if told
+        }
+        base[query] = documents
+        candidate[query] = tuple(documents[row] for row in np.argsort(-scores[rows], kind="stable"))
+    clusters = {query: str(family) for query, family in zip(matrix.queries, matrix.families)}
+    # A re-ranker moves nothing that is not in the list, so nothing is expected of deeper ranks.
+    deepest = max((rows.stop - rows.start for rows in matrix.slices()), default=1)
+    return expected_gain(beliefs, base, candidate, clusters=clusters, options=CriterionOptions(depth=deepest))
+
+
+def choose(
+    matrix: ListMatrix,
+    candidates: Iterable[FeatureRecipe],
+    columns: Ints,
+    tell: Callable[[str, int, int], None],
+) -> Chosen:
+    """Take the recipe with the highest cross-fitted gain; of about equal ones, the simplest."""
+    every = list(candidates)
+    gains: dict[str, Gain] = {}
+    for done, recipe in enumerate(every):
+        tell("fit", done, len(every))
+        gains[recipe.name] = gain_on(matrix, cross_fitted(matrix, recipe, columns))
+    tell("fit", len(every), len(every))
+    best = max(every, key=lambda entry: gains[entry.name].mean - (_WORTH if entry.kind == "trees" else 0.0))
+    return Chosen(best, gains[best.name], gains)
+
+
+def ablate(
+    matrix: ListMatrix, recipe: FeatureRecipe, columns: Ints, tell: Callable[[str, int, int], None]
+) -> dict[str, Gain]:
+    """The cross-fitted gain without each group of features that the lists have."""
+    without: dict[str, Gain] = {}
+    groups = [name for name in GROUPS if any(FEATURES[column].group == name for column in columns)]
+    for done, group in enumerate(groups):
+        tell("ablate", done, len(groups))
+        kept = np.array([column for column in columns if FEATURES[column].group != group], dtype=np.int64)
+        if len(kept):
+            without[group] = gain_on(matrix, cross_fitted(matrix, recipe, kept))
+    tell("ablate", len(groups), len(groups))
+    return without
