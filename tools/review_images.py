@@ -59,7 +59,8 @@ def fill(path: Path) -> None:
             )  # fmt: skip
             if n % 2:
                 store.signal(asked, "click", "logging-handlers-12", subject=f"u{n}")
-        store.signal(asked, "thumbs_up", of_answer=True, subject="u11")
+            if n == 11:
+                store.signal(asked, "thumbs_up", of_answer=True, subject="u11")
         for question in (
             "How many old log files are kept?",
             "Where do log records go?",
