@@ -304,5 +304,6 @@ def test_only_errors_that_a_larger_k_could_cause_are_worth_a_second_call() -> No
 
     assert may_be_about_k(ValueError("k of 40 is larger than the number of available scores"))
     assert not may_be_about_k(ConnectionResetError())
+    assert not may_be_about_k(MemoryError())
     assert not may_be_about_k(ReadTimeout())
     assert not may_be_about_k(KeyboardInterrupt())

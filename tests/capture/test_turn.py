@@ -110,6 +110,40 @@ def test_the_same_turn_twice(store):
     assert len(turn.retrievals) == 2
 
 
+def test_a_turn_entered_twice_ends_with_its_outermost_block(store):
+    turn = ragwheel.turn("q")
+    with turn:
+        with turn:
+            search("inside both")
+        ended_inside = turn.ended
+        assert ragwheel.current_turn() is turn
+        search("inside the outer one")
+    assert (ended_inside, turn.ended) == (False, True)
+    assert [retrieval.query for retrieval in turn.retrievals] == ["inside both", "inside the outer one"]
+
+
+def test_what_a_retriever_calls_inside_itself_is_no_retrieval_of_the_turn(store):
+    @ragwheel.retriever(source="both")
+    def both(query):
+        return [*other_search(query)[:1], *search(query)]
+
+    with ragwheel.turn() as turn:
+        both("q")
+        search("q")
+        assert [retrieval.source for retrieval in turn.retrievals] == ["both", "kb"]
+        turn.answer("so [1] and [5]")
+    assert cited(store) == [("[1]", "both", "a"), ("[5]", "kb", "a")]
+
+
+def test_a_turn_that_is_not_sampled_is_counted_once_however_often_it_changes(tmp_path):
+    ragwheel.configure(tmp_path / "none.db", sample_ratio=0.0)
+    for answers in (3, 2):
+        with ragwheel.turn("q") as turn:
+            for n in range(answers):
+                turn.answer(f"answer {n}")
+    assert ragwheel.stats().unsampled == 2
+
+
 def test_left_in_another_context(store):
     turn = ragwheel.turn("q")
     turn.__enter__()
@@ -196,6 +230,25 @@ def test_citations_count_what_the_last_reranker_gave(store):
     assert cited(store) == [("[1]", "kb", "c")]
 
 
+def test_citations_count_the_last_of_several_rerankers(store):
+    with ragwheel.turn() as turn:
+        ranked = ragwheel.reranker(lambda query, chunks: [C, A, B])("q", search("q"))
+        ragwheel.reranker(lambda query, chunks: [B, C])("q", ranked)
+        turn.answer("so [1], [2] and [3]")
+    assert cited(store) == [("[1]", "kb", "b"), ("[2]", "kb", "c"), ("[3]", None, None)]
+
+
+def test_a_reranker_notes_the_ranks_of_the_latest_retrieval(store):
+    answers = iter([[A, B, C], [C, B]])
+    twice = ragwheel.retriever(source="kb")(lambda query: next(answers))
+    with ragwheel.turn():
+        twice("q")
+        twice("q again")
+        ragwheel.reranker(lambda query, chunks: [A, B, C])("q", [A, B, C])
+    (row,) = store.rows("SELECT in_ranks FROM _retrieval WHERE kind = 1")
+    assert json.loads(row["in_ranks"]) == [1, 2, 1]  # a was in the first alone, b and c in both
+
+
 def test_citations_do_not_count_what_was_over_fetched(store):
     @ragwheel.retriever(k="k", source="kb")
     def two(query, k=2):
@@ -224,6 +277,14 @@ def test_answer_and_prompted_after_the_turn_has_ended(store):
     assert store.turn()["answer"] == "late [1]"
     assert cited(store) == [("[1]", "kb", "b")]
     assert store.turn()["duration_ns"] > 0
+
+
+@pytest.mark.parametrize("what", ["prompted", "shown"])
+def test_what_is_listed_after_the_turn_has_ended_is_written_at_once(store, what):
+    with ragwheel.turn("q") as turn:
+        search("q")
+    getattr(turn, what)([B])
+    assert exposures(store)["kb", "b"] == what
 
 
 def test_reasoning(store):
@@ -323,3 +384,12 @@ def test_start_retrieval(store):
     assert rows["partq"]["exposures"] == ["logged"]
     assert (rows["kbq2"]["error"], rows["kbq2"]["top_k"]) == ("KeyError", None)
     assert rows["kbq2"]["turn_id"] == rows["kbq"]["turn_id"]
+
+
+@pytest.mark.parametrize(
+    ("given", "n_returned"),
+    [({"returned": 5}, 2), ({"returned": 5, "total": 3}, 3), ({"returned": -1}, 0), ({}, 2)],
+)
+def test_no_more_chunks_are_returned_than_there_were(store, given, n_returned):
+    ragwheel.start_retrieval("q", source="kb").finish([A, B], **given)
+    assert store.retrieval()["n_returned"] == n_returned

@@ -19,6 +19,12 @@ def ids(text):
     return [marker.app_id for marker in markers(text, IDS)]
 
 
+def test_a_code_block_ends_with_a_fence_of_its_own_kind_and_length():
+    inside = "```\nx[1]\n~~~\ny [2]\n```\nso [3]"
+    assert positions(inside) == [3]
+    assert positions("~~~~\n[1]\n~~~\n[2]\n~~~~\n[3]") == [3]
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

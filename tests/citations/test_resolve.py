@@ -171,3 +171,20 @@ def test_whatever_is_given_the_result_is_sound(answer, citations):
     for cited in found.citations:
         assert (cited.retrieval is None) == (cited.rank is None) == (cited.chunk is None)
         assert cited.start is None or cited.end is None or 0 <= cited.start <= cited.end
+
+
+def test_a_quote_that_several_chunks_hold_leaves_the_index_as_it_is():
+    docs = [Doc("a", "Alpha."), Doc("b", "The same sentence."), Doc("c", "The same sentence.")]
+    candidates = [CitableChunk("r", n, "kb", doc.id, doc) for n, doc in enumerate(docs, 1)]
+
+    def cited(index, quote):
+        location = {
+            "type": "char_location", "document_index": index, "cited_text": quote, "document_title": None,
+            "start_char_index": 0, "end_char_index": 5,
+        }  # fmt: skip
+        return [c.chunk for c in extract("", [location], candidates).citations]
+
+    assert cited(0, "The same sentence.") == ["a"]
+    assert cited(2, "The same sentence.") == ["c"]
+    assert cited(1, "Alpha.") == ["a"]  # one chunk alone has it
+    assert cited(7, "The same sentence.") == ["b"]  # an index that names nothing: the first that has it

@@ -6,6 +6,7 @@ import pytest
 
 import ragwheel
 from ragwheel import collector
+from ragwheel.collector.limits import Buckets
 from ragwheel.collector.server import PatientProtocol
 
 
@@ -92,3 +93,16 @@ def test_a_proxy_is_not_bounded(shop, few, monkeypatch):
     assert few == []
     for connection in silent:
         connection.close()
+
+
+def test_names_share_a_fate_only_where_they_share_both_slots(monkeypatch):
+    monkeypatch.setattr(Buckets, "SLOTS", 2)
+
+    def passes(name):
+        buckets = Buckets(0.001, 1, clock=lambda: 0.0)
+        buckets._secret = b"the same for all"
+        buckets.take("flooded")
+        return buckets.take(name) == 0.0
+
+    passing = sum(passes(f"name {n}") for n in range(400))
+    assert 0.68 <= passing / 400 <= 0.82  # three of four share at most one slot with it

@@ -307,3 +307,28 @@ def test_a_vote_is_taken_back_by_its_event_and_by_nobody_else(shop):
     assert shop.results({**stranger, "handle": shop.turn, "event_id": "r2"}) == [("kept", None)]
     assert shop.rows("event_id") == []
     assert shop.rows("event_id", "retracted_signals") == [("vote",)]
+
+
+def test_whoever_holds_a_signed_handle_without_a_subject_names_none(shop):
+    item = {"handle": shop.handle(subject=None), "kind": "click", "chunk": "c1", "subject": "somebody else"}
+    assert shop.results(item) == [("kept", None)]
+    assert shop.rows("kind, subject", "_signal") == [("click", None)]
+
+
+def test_the_same_act_at_two_times_is_two_events_and_a_repeated_request_is_one(shop):
+    now = time.time()
+    first, second = (
+        {"handle": shop.turn, "kind": "copy", "chunk": "c1", "at": now - ago} for ago in (20, 10)
+    )
+    for item in (first, second, first):
+        shop.results(item)
+    assert shop.rows("kind, chunk_id") == [("copy", "c1")] * 2
+
+
+def test_nothing_happens_after_it_arrived(shop):
+    ahead = time.time() + 1.5  # a clock that is slightly off
+    assert shop.results({"handle": shop.turn, "kind": "click", "chunk": "c1", "at": ahead}) == [
+        ("kept", None)
+    ]
+    ((at_ns, received_ns),) = shop.rows("at_ns, received_ns", "_signal")
+    assert at_ns <= received_ns

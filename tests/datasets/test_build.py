@@ -198,3 +198,13 @@ def test_what_was_read_may_be_gone_afterwards(traces, tmp_path):
     report = build(copy, tmp_path / "out")
     copy.unlink()
     assert report.rows["triplets"]["train"] > 0
+
+
+def test_the_most_frequent_wording_stands_for_a_group(store, ask_many, tmp_path):
+    ask_many(3)
+    for query, times in (("HOW to brew tea?", 1), ("how to brew tea", 3), ("How to brew tea", 2)):
+        for _ in range(times):
+            store.ask(query, ["leaves", "stones"], cited=[1], prompted=[1, 2])
+    report = build(store.path, tmp_path / "out")
+    anchors = pq.read_table(report.out / "positives" / "train.parquet")["anchor"].to_pylist()
+    assert [anchor for anchor in anchors if "tea" in anchor.lower()] == ["how to brew tea"]

@@ -42,6 +42,33 @@ def test_the_newest_families_are_test_and_those_before_them_dev():
     assert [found[f"k{i:02}"] for i in range(20)] == ["train"] * 14 + ["dev"] * 2 + ["test"] * 4
 
 
+def test_a_family_is_as_old_as_its_first_question():
+    some = [*groups(20), Group("late", "k00", "text 0 again", 99), Group("old", "k19", "text 19 before", -1)]
+    found, _ = cut(some)
+    assert (found["k00"], found["late"]) == ("train", "train")
+    assert (found["k19"], found["old"]) == ("train", "train")
+    assert Counter(found.values())["test"] == 4
+
+
+@pytest.mark.parametrize("steps", [(10, 11, 12), (12, 30, 31), (15, 20, 60)])
+@pytest.mark.parametrize("joining", [False, True], ids=["new families", "families that grow"])
+def test_whatever_a_store_grows_by_nothing_trained_on_is_tested(steps, joining):
+    """Splits of one build are those of every later one, and no family is on two sides."""
+    before: dict[str, str] = {}
+    for n in steps:
+        some = groups(n)
+        if joining:
+            some += [Group(f"j{i:02}", f"k{i // 2:02}", f"joined {i}", 1000 + i) for i in range(n)]
+        found, _ = cut(some, before)
+        assert {key: found[key] for key in before if key in found} == before
+        sides: dict[str, set[str]] = {}
+        for group in some:
+            if group.key in found:
+                sides.setdefault(group.family, set()).add(found[group.key])
+        assert max(map(len, sides.values())) == 1
+        before = dict(found)
+
+
 def test_few_families_are_all_train():
     assert set(cut(groups(MIN_FAMILIES - 1))[0].values()) == {"train"}
     assert set(cut(groups(MIN_FAMILIES))[0].values()) == {"train", "dev", "test"}

@@ -135,3 +135,35 @@ def test_among_many_equal_systems_none_is_better():
         corrected = holm([one.p for one in found])
         wrong += any(judge(one, "evalset", p).word == "better" for one, p in zip(found, corrected))
     assert wrong / runs <= 0.06
+
+
+@pytest.mark.parametrize("n", [8, 15])
+def test_intervals_of_few_queries_are_as_wide_as_those_of_the_t_test(n):
+    rng, widths = np.random.default_rng(7), []
+    for _ in range(40):
+        gaps = rng.normal(0, 0.2, n)
+        found = paired_difference(
+            gaps, np.zeros(n), each_alone(n), StatisticsOptions(draws=4_000, seeds=(0,))
+        )
+        interval = ttest_1samp(gaps, 0).confidence_interval()
+        widths.append((found.high - found.low) / (interval.high - interval.low))
+    assert 0.9 <= np.mean(widths) <= 1.1
+
+
+def test_p_is_never_zero():
+    found = paired_difference(np.full(60, 0.5), np.zeros(60), each_alone(60), QUICK)
+    assert found.p == 1 / (QUICK.draws + 1)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("n", [6, 40])
+def test_comparisons_are_symmetric(seed, n):
+    """What a is against b, b is against a with the other sign."""
+    rng = np.random.default_rng(seed)
+    a, b = rng.random((2, n)).round(2)
+    clusters = [str(i // 2) for i in range(n)]
+    one, other = paired_difference(a, b, clusters, QUICK), paired_difference(b, a, clusters, QUICK)
+    assert other.mean == pytest.approx(-one.mean)
+    assert (other.low, other.high) == pytest.approx((-one.high, -one.low), abs=0.01)
+    assert other.p == pytest.approx(one.p)
+    assert (other.wins, other.losses, other.needed) == (one.losses, one.wins, one.needed)

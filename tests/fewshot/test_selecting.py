@@ -36,6 +36,12 @@ def test_facility_location_is_the_plain_greedy_and_near_the_best(seed, n):
     assert picked[0] not in later
 
 
+def test_what_is_kept_needs_nobody_else():
+    sim = np.array([[1, 0.9, 0], [1, 0.9, 0], [0, 0, 0.8]], dtype=np.float32)
+    assert facility_location(sim, 1, kept=[0]) == [2]
+    assert facility_location(sim[:, 1:], 1) == [0]  # without it, the twin of what was kept is worth most
+
+
 def test_mmr_trades_relevance_for_difference():
     vectors = np.array([[1, 0], [0.999, 0.045], [0, 1]], dtype=np.float32)
     relevance = np.array([0.9, 0.89, 0.3], dtype=np.float32)

@@ -393,3 +393,11 @@ def test_whatever_the_items_are_the_columns_are_sound(items):
     assert got.scores is None or all(s is None or math.isfinite(s) for s in got.scores)
     for item, app_id in zip(items, got.ids, strict=True):
         assert identity(item) in (app_id, None) or not isinstance(item, (str, bytes))
+
+
+def test_what_wraps_a_document_has_its_own_id_and_score_and_takes_the_rest_from_it():
+    wrapped = {"id": "inner", "text": "of the document", "score": 0.1, "metadata": {"p": 1}}
+    hits = [{"id": "outer", "document": wrapped, "score": 0.9}, {"document": {**wrapped, "id": "second"}}]
+    got = columns(hits)
+    assert (got.ids, got.texts, got.scores) == (["outer", "second"], ["of the document"] * 2, [0.9, 0.1])
+    assert got.metadata == [{"p": 1}, {"p": 1}]

@@ -84,3 +84,13 @@ def test_a_file_that_got_shorter_ends_the_reading(tmp_path):
     path.write_bytes(written())
     with path.open("rb") as file:
         assert len(list(read(file.fileno(), 0, 10**6, resync=False))) == len(RECORDS)
+
+
+def test_a_frame_of_another_format_is_not_read(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(frames, "FORMAT", frames.FORMAT + 1)
+        foreign = frames.encode(1, b"of a later ragwheel")
+    ours = frames.encode(1, b"ours")
+    assert list(frames.scan(foreign + ours, resync=False)) == []
+    (found,) = frames.scan(foreign + ours, resync=True)
+    assert (bytes(found.payload), found.skipped) == (b"ours", len(foreign))

@@ -334,3 +334,41 @@ def test_the_merger_that_cannot_be_woken_costs_nothing(db, monkeypatch):
     assert (journal.emitted, sum(journal.written.values())) == (1, 1)
     journal.close()
     guard.reset()
+
+
+def test_the_first_sync_of_a_segment_puts_its_name_on_disk_too(journal, db, monkeypatch):
+    synced = []
+    monkeypatch.setattr(files, "sync_folder", synced.append)
+    for _ in range(2):
+        journal.signal(signal())
+        journal.sync()
+    assert synced == [db]
+
+
+def test_drops_are_told_once(journal, db):
+    journal.signal(signal())
+    journal.drop("broken")
+    for _ in range(3):
+        journal.signal(signal())
+    (path,) = files.segments(db)
+    assert [kind for kind, _ in read(path)] == [OPEN, SIGNAL, SIGNAL, DROPS, SIGNAL, SIGNAL]
+
+
+def test_together_acknowledges_nothing_of_a_segment_that_was_abandoned_unsynced(db, monkeypatch):
+    class Dying(Disk):
+        def fdatasync(self, fd):
+            raise OSError(errno.EIO, "broken")
+
+    journal = Journal(db, app="", version="1", power=True, clean=clean, on_write=lambda: None)
+    with journal.together() as synced:
+        assert journal.signal(signal())
+        with monkeypatch.context() as patch:
+            patch.setattr(writer, "os", Dying(room=5, code=errno.EIO))
+            assert not journal.signal(signal())
+        assert journal.signal(signal())  # in a new segment, which can be synced
+    assert not synced()
+    with journal.together() as synced:
+        assert journal.signal(signal())
+    assert synced()
+    journal.close()
+    guard.reset()

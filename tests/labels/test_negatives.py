@@ -69,3 +69,14 @@ def test_where_somebody_looked_the_score_is_not_asked(strategy):
 
 def test_without_a_positive_nothing_is_similar():
     assert [one.chunk_version for one in vet([chunk(2, closeness=9)], (), POLICY, Counter())] == [2]
+
+
+def test_scores_are_compared_with_the_best_positive():
+    good, poor = (
+        chunk(n, "positive", closeness=c, text=f"other {n}") for n, c in ((1, 500_000), (2, 100_000))
+    )
+    below, above = chunk(3, closeness=400_000), chunk(4, closeness=490_000)
+    dropped: Counter[str] = Counter()
+    for positives in ([good, poor], [poor, good]):
+        assert [one.chunk_version for one in vet([*positives, below, above], (), POLICY, dropped)] == [3]
+    assert dropped == {CLOSE: 2}

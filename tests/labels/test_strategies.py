@@ -236,3 +236,46 @@ def test_what_stood_on_top_before_the_question_was_put_better(store, evidence):
         ("y", "u1", -1),
     ]
     assert old.retrieval_id in {span for row in found for span in row["span_ids"]}
+
+
+def graded(known, number, status):
+    chunk = known.of[number]
+    return GradedChunk(
+        chunk_version=number, source="kb", chunk_id=chunk.chunk_id, text_id=chunk.text_id,
+        text=known.text_of(chunk.text_id), status=status, grade=2.5, confidence=0.9, strategy=None,
+        closeness=None, reasons=(),
+    )  # fmt: skip
+
+
+def test_negatives_at_hand_count_against_those_to_be_mined():
+    about = "resetting the Falcon password needs the admin console and a recovery code sent by mail"
+    near = [(f"near{n}", f"the Falcon warranty number{n} covers two years", None) for n in range(6)]
+    others = [(f"off{n}", f"something else {n}", None) for n in range(3)]
+    known = corpus(*noise(90), ("good", about, None), *near, *others)
+    per_query = POLICY.mining.per_query
+    for at_hand in (0, 1, 3):
+        chunks = [graded(known, 90, "positive")]
+        chunks += [graded(known, 90 + len(near) + 1 + n, "negative") for n in range(at_hand)]
+        found = Finder(known, POLICY, Counter()).find("Falcon password recovery code", chunks, ())
+        assert len(found) == max(per_query - at_hand, 0)
+
+
+def test_the_margin_is_measured_from_the_worst_positive():
+    """The best one scores far above everything; what scores like the worst may be relevant all the same."""
+
+    def encoder(texts):
+        meaning = {
+            "question": [1.0, 0.0],
+            "best": [1.0, 0.0],
+            "worst": [0.5, 0.87],
+            "like it": [0.49, -0.87],
+            "half": [0.3, -0.95],
+        }
+        return np.array([meaning[text] for text in texts], np.float32)
+
+    known = corpus(*((name, name, None) for name in ("best", "worst", "like it", "half")), encoder=encoder)
+    dropped: Counter[str] = Counter()
+    positives = [graded(known, 0, "positive"), graded(known, 1, "positive")]
+    found = Finder(known, POLICY, dropped).find("question", positives, ())
+    assert [one.chunk_id for one in found] == ["half"]
+    assert dropped["mined: scored too close to the worst positive"] == 1

@@ -8,7 +8,7 @@ import pytest
 
 from ragwheel.errors import StoreError, StoreForeign, StoreLocked, StoreMissing
 from ragwheel.journal import files
-from ragwheel.store import backup, erase, merge_journal, open_store, prune
+from ragwheel.store import backup, connect, erase, erase_rows, merge_journal, open_store, prune
 from ragwheel.store.merge import Merger
 
 DAY = 24 * 3600
@@ -158,6 +158,36 @@ def test_signals_of_a_person_about_the_retrievals_of_another(write, db, rows):
     report = erase(db, user="person-two")
     assert (report.retrievals, report.turns, report.signals) == (0, 0, 1)
     assert rows("SELECT subject FROM signals") == [("person-one",)]
+
+
+def test_signals_name_no_erased_retrieval(write, db, rows):
+    mine, theirs = ask(write, "person-one", 1), ask(write, "person-two", 1)
+    for target, other in ((theirs, mine), (mine, theirs), (theirs, theirs)):
+        write.signal(target, kind="reformulate", rank=None, query="better", other=other, subject="person-two")
+    erase(db, user="person-one")
+    left = rows("SELECT other FROM _signal WHERE kind = 'reformulate' ORDER BY other")
+    assert left == [(None,), (theirs,)]
+
+
+def test_what_a_judge_wrote_is_among_the_erased_texts(write, db, rows):
+    ask(write, "person-one", 1)
+    merge_journal(db)
+    with contextlib.closing(sqlite3.connect(db)) as connection:
+        connection.executemany(
+            "INSERT INTO _judgment (query, source, chunk, grade, judge, judge_kind, note, reason, at_ns)"
+            " VALUES (?, 'kb', 'common', 5, ?, 'human', ?, ?, 1)",
+            [
+                (f"query of {judge}", judge, f"note of {judge}", f"reason of {judge}")
+                for judge in ("ann", "bob")
+            ],
+        )
+        connection.commit()
+    with contextlib.closing(connect(db, write=True)) as connection:
+        erase_rows.select(connection, [("user = ?", "ann")])
+        assert erase_rows.collect(connection).judged == {("query of ann", "kb", "common")}
+        erase_rows.remove(connection)
+        gone = {text for (text,) in connection.execute("SELECT text FROM gone_text")}
+    assert gone == {"query of ann", "note of ann", "reason of ann"}
 
 
 def test_a_judged_chunk_stays(write, db, rows):

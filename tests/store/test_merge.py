@@ -76,8 +76,11 @@ def test_a_merger_that_did_not_see_the_beginning_learns_the_numbers(write, db, r
 
 def test_only_the_highest_revision_of_a_turn_counts(write, db, rows):
     span = b"\x01" * 8
-    for revision, answer in ((2, "second"), (1, "first"), (3, "third")):
+    for revision, answer in ((2, "second"), (3, "third"), (1, "first")):
         write.turn(answer, span_id=span, revision=revision)
+    merge_journal(db)
+    assert rows("SELECT answer FROM turns") == [("third",)]
+    write.turn("second again", span_id=span, revision=2)
     merge_journal(db)
     assert rows("SELECT answer FROM turns") == [("third",)]
 
@@ -174,6 +177,69 @@ def test_a_damaged_definition_loses_that_chunk_and_not_the_ranking(write, db, ro
     ]
     assert rows("SELECT n_chunks FROM retrievals WHERE retrieval_id = ?", both) == [(3,)]
     assert len(files.set_aside(db)) == 1
+
+
+def test_the_same_id_and_text_in_two_sources_are_two_chunks(write, db, rows):
+    first = write.retrieval({"a": "text a"}, source="kb", metadata=[{"lang": "en"}])
+    second = write.retrieval({"a": "text a"}, source="web")
+    merge_journal(db)
+    view = (
+        "SELECT c.source, c.chunk_id FROM impressions i JOIN chunks c USING (chunk_version)"
+        " WHERE retrieval_id = ?"
+    )
+    assert rows(view, first) == [("kb", "a")]
+    assert rows(view, second) == [("web", "a")]
+    assert rows("SELECT count(*), count(DISTINCT text_id) FROM _chunk") == [(2, 1)]
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_damage_is_added_up_over_batches_and_keeps_the_file_in_a_later_run(
+    write, db, rows, monkeypatch, batch
+):
+    monkeypatch.setattr(segment, "BATCH_RECORDS", batch)
+    sizes = []
+    for n in range(9):
+        write.retrieval({str(n): f"text {n}"})
+        sizes.append(write.journal.segment.size)
+    path = write.leave()
+    with path.open("r+b") as file:
+        for place in (sizes[1], sizes[4]):
+            file.seek(place + frames.HEADER_BYTES + 3)
+            file.write(b"\xff\xff\xff")
+    breaths = iter([True] * 6 + [False])  # past the damage, then told to stop
+    report = Merger(db, breathe=lambda: next(breaths)).run(timeout_s=1)
+    assert (report.complete, report.segments) == (False, 0)
+    damaged = sizes[2] - sizes[1] + sizes[5] - sizes[4]
+    assert report.damaged_bytes == damaged
+    assert merge_journal(db).damaged_bytes == 0  # the rest is whole
+    assert rows("SELECT damaged FROM _segment WHERE name = ?", path.name) == [(damaged,)]
+    assert [kept.name for kept in files.set_aside(db)] == [path.with_suffix(files.DAMAGED).name]
+
+
+def test_a_merger_told_to_stop_goes_on_with_no_other_segment(write, db, rows):
+    for n in range(3):
+        write.retrieval({str(n): f"text {n}"})
+        write.leave()
+    report = Merger(db, breathe=lambda: False).run(timeout_s=1)
+    assert (report.complete, report.segments) == (False, 0)
+    assert rows("SELECT count(*) FROM _segment") == [(1,)]
+
+
+@pytest.mark.parametrize("how", ["moved", "deleted"])
+def test_a_segment_stays_when_the_database_went_away_during_the_merge(write, db, rows, tmp_path, how):
+    kept = write.retrieval({"a": "text a"})
+    write.leave()
+
+    def breathe():
+        if db.exists():
+            db.rename(tmp_path / "away.db") if how == "moved" else db.unlink()
+        return True
+
+    with pytest.raises(StoreError, match="was moved or deleted while"):
+        Merger(db, breathe=breathe).run(timeout_s=1)
+    assert len(files.segments(db)) == 1
+    merge_journal(db)
+    assert rows(RANKING, kept) == [(1, "a", "text a")]
 
 
 def test_a_torn_tail_is_what_a_kill_leaves_and_no_damage(write, db):

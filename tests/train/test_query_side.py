@@ -15,7 +15,7 @@ from ragwheel.models.loading import load_reranker, vectors_identity
 from ragwheel.models.towers import has_towers, join_towers, query_tower
 from ragwheel.store import open_store
 from ragwheel.train import EmbedderOptions, encode, load_embedder, read_model_card, train_embedder
-from ragwheel.train.documents import bank_loss, known_chunks, make_bank
+from ragwheel.train.documents import Bank, bank_loss, known_chunks, make_bank
 from ragwheel.train.examples import Examples
 from ragwheel.train.recipe import choose_embedder
 
@@ -208,3 +208,19 @@ def test_what_needs_documents_to_move_is_refused(given):
 def test_an_unknown_side_is_named():
     with pytest.raises(ConfigurationError, match="allowed: auto, query, both"):
         EmbedderOptions(side="left")
+
+
+def test_which_chunks_are_masked_follows_the_base_models_scores_of_each_question():
+    """Two questions whose base scores rank the chunks differently: each has other chunks masked."""
+    import torch
+
+    documents = np.eye(4, dtype=np.float32)
+    questions = np.array([[0.5, 0.8, 0.1, 0.2], [0.8, 0.5, 0.9, 0.1]], dtype=np.float32)
+    nothing = np.array([], dtype=np.int64)
+    bank = Bank(documents, questions, np.array([0, 1]), (nothing, np.array([2])), (nothing, np.array([3])))
+    loss = bank_loss(Table([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]), bank)
+    # the first masks chunk 1; the second masks 0 (nearer) and 3 (graded in between), not the rejected 2
+    one = loss([{"row": [0]}], torch.tensor([0]))
+    other = loss([{"row": [1]}], torch.tensor([1]))
+    assert float(one) == pytest.approx(np.log(3), rel=1e-4)
+    assert float(other) == pytest.approx(np.log(2), rel=1e-4)

@@ -9,6 +9,7 @@ from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.train.adapter import AdapterOptions, fit_adapter
 from ragwheel.train.adapter.closed import Form, procrustes, ridge
 from ragwheel.train.adapter.examples import collect, unit
+from ragwheel.train.adapter.fit import _Judge, _Trial
 from ragwheel.train.adapter.ranking import per_query, top
 from ragwheel.train.adapter.refine import refined
 
@@ -232,3 +233,27 @@ def test_measures_are_those_of_the_field():
     ideal = 1 + 1 / np.log2(3)
     assert per_query("ndcg@10", ranked, relevant) == pytest.approx([(1 / np.log2(3) + 0.5) / ideal, 0])
     assert per_query("mrr@10", ranked, relevant) == pytest.approx([0.5, 0])
+
+
+def test_the_interval_is_the_usual_one_of_the_mean_difference():
+    queries, documents, _ = world()
+    dev = np.arange(240) >= 160
+    fit = fit_adapter(queries, documents, dev_rows=dev, options=quick(method="ridge"))
+    asked, ranked = (unit(each.astype(np.float32)) for each in (queries[dev], documents))
+    wanted = [np.array([n]) for n in np.flatnonzero(dev)]
+    base, adapted = (
+        per_query(fit.metric, top(each, ranked), wanted) for each in (asked, fit.adapter.query(asked))
+    )
+    gaps = adapted - base
+    reach = 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    assert (fit.low, fit.high) == pytest.approx((gaps.mean() - reach, gaps.mean() + reach), abs=1e-6)
+
+
+def test_a_map_that_loses_on_documents_not_trained_on_is_refused_however_well_it_does_on_others():
+    examples = collect(*world(n=60))
+    judge = _Judge(examples, quick())
+    good, bad = np.zeros((D, D), np.float32), -2 * np.eye(D, dtype=np.float32)
+    trial = _Trial(examples, examples, judge, judge, quick())
+    assert trial.score(good, good) == judge.base
+    assert trial.score(good, bad) == -1.0
+    assert trial.score(bad, good) == judge.mean(bad) < judge.base

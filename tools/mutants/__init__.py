@@ -1,0 +1,1 @@
+"""Mutation testing: which small faults in the code do the tests notice? ``make mutants`` runs it."""
