@@ -249,8 +249,7 @@ def test_a_run_that_is_stopped_pays_nothing_twice(store, run, judgments, how):
         process.send_signal(how)
         process.communicate(timeout=60)
     paid = set(stub.answered)
-    report = run()
-    assert report.judged == 24 or len(judgments()) == 24
+    run()
     assert len(judgments()) == 24
     twice = paid & set(run.stub.answered)
     assert len(twice) <= 2  # what had been answered and not arrived

@@ -9,6 +9,8 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
+from ragwheel.guard import guard
+
 if TYPE_CHECKING:
     from ragwheel.capture.scopes import Scope
     from ragwheel.capture.turn import Turn
@@ -34,11 +36,13 @@ class _Within:
         self._scope: Scope | None = None
 
     def __enter__(self) -> None:
-        self._scope = self._turn.enter_scope(sys._getframe(1))
+        with guard("entering a turn"):
+            self._scope = self._turn.enter_scope(sys._getframe(1))
 
     def __exit__(self, *_: object) -> None:
         if self._scope is not None:
-            self._turn.leave_scope(self._scope)
+            with guard("leaving a turn"):
+                self._turn.leave_scope(self._scope)
 
 
 def bound(turn: Turn, function: Callable[..., Any]) -> Callable[..., Any]:

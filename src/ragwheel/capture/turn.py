@@ -129,7 +129,9 @@ class Turn:
         For functions, coroutine functions, generators and async generators that another thread or task will
         run: ``asyncio.create_task(turn.bind(producer)(queue))``. The signature stays.
         """
-        return bound(self, function)
+        with guard("binding a function to a turn"):
+            return bound(self, function)
+        return function
 
     def prompted(self, chunks: Iterable[object]) -> None:
         """Say which chunks the LLM saw, in prompt order: objects that a retriever returned, or app ids.
