@@ -106,8 +106,12 @@ torture: $(VENV)/.dev ## kills, forks, full disks, power cuts at full size; ARGS
 	$(BIN)/python -m tests.torture $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.dev ## every script under benchmarks/
-	for script in benchmarks/[a-z]*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+bench: $(VENV)/.dev ## every script under benchmarks/ to its end, at a small size; ARGS="scale" for one
+	$(BIN)/python tools/bench.py $(ARGS)
+
+.PHONY: mutants
+mutants: $(VENV)/.dev ## small faults put into packages that changed: which do the tests notice? ARGS="journal"
+	$(BIN)/python -m tools.mutants $(ARGS)
 
 $(VENV)-release/.release: tools/release_check.py
 	$(or $(PYTHON),python3) -m venv $(VENV)-release
