@@ -6,6 +6,7 @@ import json
 import shutil
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -143,6 +144,15 @@ def test_what_is_erased_goes_from_the_next_export(traces, tmp_path):
     report = export_parquet(tmp_path / "t.db", tmp_path / "lake")
     assert report.removed > 0
     assert users(tmp_path / "lake") == {f"u{n}" for n in range(20) if n != 7}
+
+
+def test_the_export_of_another_database_is_never_replaced(traces, tmp_path):
+    export_parquet(traces, tmp_path / "lake")
+    before = contents(tmp_path / "lake")
+    write_traces(tmp_path / "other.db", replace(SPEC, turns=20, seed=7))
+    with pytest.raises(DatasetError, match=r"holds the traces of another database \(traces\.db\)"):
+        export_parquet(tmp_path / "other.db", tmp_path / "lake")
+    assert contents(tmp_path / "lake") == before
 
 
 def test_a_url_of_fsspec_gives_the_same_rows(traces, built, tmp_path):

@@ -74,7 +74,7 @@ def export_parquet(db: str | Path, dest: str | Path, *, progress: Progress | Non
 
     Raises:
         StoreError: the database cannot be read.
-        DatasetError: ``dest`` has other files in it, or an export that cannot be read.
+        DatasetError: ``dest`` has other files in it, or an export of another database or that cannot be read.
         ConfigurationError: the URL cannot be reached.
     """
     begun = time.monotonic()
@@ -84,6 +84,8 @@ def export_parquet(db: str | Path, dest: str | Path, *, progress: Progress | Non
     if before is None:
         folder.check_new()
     with closing(open_store(db, require_traces=True)) as connection, one_state(connection):
+        if before is not None:
+            _check_same_store(connection, folder, before)
         known = before["tables"] if before is not None and before["format"] == FORMAT else {}
         tables, written = {}, 0
         for name in SCHEMAS:
@@ -105,6 +107,29 @@ def export_parquet(db: str | Path, dest: str | Path, *, progress: Progress | Non
     rows = {name: sum(part["rows"] for part in parts.values()) for name, parts in tables.items()}
     kept = sum(map(len, tables.values())) - written
     return ParquetExport(str(dest), rows, written, kept, removed, time.monotonic() - begun)
+
+
+def _check_same_store(connection: sqlite3.Connection, folder: _Folder, before: Mapping[str, Any]) -> None:
+    """Refuse to replace the partitions of another database.
+
+    They are told apart by the ids of the newest retrievals that the export has: span ids, which no two
+    databases share unless one is a copy of the other.
+    """
+    parts = before["tables"].get("retrieval", {})
+    exported = folder.some_ids(parts[max(parts)]["file"]) if parts else []
+    if not exported:
+        return
+    (shared,) = connection.execute(
+        "SELECT count(*) FROM retrievals WHERE retrieval_id IN (SELECT value FROM json_each(?))",
+        (json.dumps(exported),),
+    ).fetchone()
+    if not shared:
+        raise DatasetError(
+            f"{folder.root} holds the traces of another database ({before.get('database', 'unnamed')}): "
+            f"this one has none of its newest retrievals, and an export would remove them. Nothing was "
+            f"changed. Give each database a folder of its own, or delete {folder.root} first if all of that "
+            f"was erased: ragwheel export parquet DEST"
+        )
 
 
 def _is(part: Mapping[str, Any], wanted: Partition | None) -> bool:
@@ -201,33 +226,42 @@ class _Folder:
     def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
         protocol = filesystem.protocol
         self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
-        self._fs, self._root = filesystem, root
+        self._fs, self.root = filesystem, root
         self.finished: list[tuple[str, str]] = []
 
     def check_new(self) -> None:
         """Raise :class:`DatasetError` where something lies that no unfinished export left."""
         strange = [path for path in self._files() if not self._ours(path)]
-        if strange or (self._fs.exists(self._root) and not self._fs.isdir(self._root)):
+        if strange or (self._fs.exists(self.root) and not self._fs.isdir(self.root)):
             raise DatasetError(
-                f"{self._root} has other things in it and was left as it is. Name a new folder: "
+                f"{self.root} has other things in it and was left as it is. Name a new folder: "
                 f"ragwheel export parquet DEST"
             )
+
+    def some_ids(self, path: str) -> list[str]:
+        """Return up to 100 retrieval ids of an exported file; none where the file cannot be read."""
+        try:
+            with self._fs.open(f"{self.root}/{path}", "rb") as file:
+                batches = pq.ParquetFile(file).iter_batches(100, columns=["retrieval_id"])
+                return next((batch.column(0).to_pylist() for batch in batches), [])
+        except (OSError, pa.ArrowException):
+            return []
 
     def begin(self, path: str) -> tuple[Any, str]:
         """A file to write into, and its name for now."""
         folder, _, file = path.rpartition("/")
         name = f"{folder}/{_UNFINISHED}{file}" if self._local else path
-        self._fs.makedirs(f"{self._root}/{folder}", exist_ok=True)
-        return self._fs.open(f"{self._root}/{name}", "wb"), name
+        self._fs.makedirs(f"{self.root}/{folder}", exist_ok=True)
+        return self._fs.open(f"{self.root}/{name}", "wb"), name
 
     def finish(self, manifest: Mapping[str, Any]) -> int:
         """Give the files their names, write the manifest, remove what it does not name; how many of those."""
         for name, path in self.finished:
             if name != path:
-                Path(self._root, name).replace(Path(self._root, path))
+                Path(self.root, name).replace(Path(self.root, path))
         text = (json.dumps(manifest, indent=1) + "\n").encode()
         if self._local:
-            root = Path(self._root)
+            root = Path(self.root)
             for each in (root, *root.rglob("*")):  # texts of the app's users: for their owner only
                 each.chmod(0o700 if each.is_dir() else 0o600)
             unfinished = root / (_UNFINISHED + MANIFEST)
@@ -235,17 +269,17 @@ class _Folder:
             unfinished.chmod(0o600)
             unfinished.replace(root / MANIFEST)
         else:
-            self._fs.pipe_file(f"{self._root}/{MANIFEST}", text)
+            self._fs.pipe_file(f"{self.root}/{MANIFEST}", text)
         named = {part["file"] for parts in manifest["tables"].values() for part in parts.values()}
         gone = [path for path in self._files() if self._ours(path) and path not in named | {MANIFEST}]
         for path in gone:
-            self._fs.rm_file(f"{self._root}/{path}")
+            self._fs.rm_file(f"{self.root}/{path}")
         return len(gone)
 
     def _files(self) -> list[str]:
         """Every file below the folder, by its path inside."""
         self._fs.invalidate_cache()
-        return [str(path)[len(self._root) :].lstrip("/") for path in self._fs.find(self._root)]
+        return [str(path)[len(self.root) :].lstrip("/") for path in self._fs.find(self.root)]
 
     @staticmethod
     def _ours(path: str) -> bool:
