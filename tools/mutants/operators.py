@@ -51,7 +51,8 @@ class Mutant:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def __str__(self) -> str:
-        return f"{self.path}:{self.line} {self.function}: {_brief(self.original)}  ->  {_brief(self.replacement)}"
+        change = f"{_brief(self.original)}  ->  {_brief(self.replacement)}"
+        return f"{self.path}:{self.line} {self.function}: {change}"
 
 
 def _brief(text: str) -> str:
@@ -141,7 +142,8 @@ def _call(node: ast.AST) -> Iterator[str]:
 
 
 EXPRESSIONS: tuple[Callable[[ast.AST], Iterator[str]], ...] = (
-    _compare, _operand_dropped, _negation_dropped, _branch, _filter_dropped, _number, _end, _arithmetic, _call,
+    _compare, _operand_dropped, _negation_dropped, _branch, _filter_dropped, _number, _end, _arithmetic,
+    _call,
 )  # fmt: skip
 
 
@@ -158,11 +160,9 @@ def _condition(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
 
 def _statement(node: ast.AST) -> Iterator[tuple[ast.AST, str]]:
     """A statement left out."""
-    if isinstance(node, (ast.Continue, ast.Break, ast.AugAssign, ast.Delete)):
-        yield node, "pass"
-    elif isinstance(node, ast.Assign) and not isinstance(node.targets[0], (ast.Name, ast.Tuple)):
-        yield node, "pass"
-    elif isinstance(node, ast.Expr) and isinstance(node.value, (ast.Call, ast.Await)):
+    sets_part = isinstance(node, ast.Assign) and not isinstance(node.targets[0], (ast.Name, ast.Tuple))
+    only_calls = isinstance(node, ast.Expr) and isinstance(node.value, (ast.Call, ast.Await))
+    if isinstance(node, (ast.Continue, ast.Break, ast.AugAssign, ast.Delete)) or sets_part or only_calls:
         yield node, "pass"
 
 

@@ -23,7 +23,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-
 from tools.mutants.operators import Mutant
 
 __all__ = ["KILLED", "SURVIVED", "UNREACHED", "Reach", "reach_of", "run_mutant", "source_copy"]
@@ -38,7 +37,8 @@ WHOLE_FILES_S = 10.0
 """Files with a test that reaches the mutant are run whole, if they take no longer than this together."""
 IMPORTED_ONCE = (
     "asyncio", "hypothesis", "httpx", "msgspec", "pydantic", "sqlite_utils", "opentelemetry.sdk.trace",
-    "opentelemetry.proto.trace.v1.trace_pb2", "starlette.applications", "uvicorn", "numpy", "scipy.stats", "pyarrow",
+    "opentelemetry.proto.trace.v1.trace_pb2", "starlette.applications", "uvicorn", "numpy", "scipy.stats",
+    "pyarrow",
     "ibis", "duckdb", "ir_measures", "bm25s", "typer.testing", "rich", "langchain_core.retrievers",
 )  # fmt: skip
 PYTEST = [
@@ -103,7 +103,7 @@ class _Selection:
 
 @contextlib.contextmanager
 def source_copy() -> Iterator[Path]:
-    """A copy of ``src`` whose compiled files stay valid, first on the path of everything started from here."""
+    """A copy of ``src`` whose compiled files stay valid, first on the path of what is started from here."""
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy = Path(folder) / "src"
         shutil.copytree(ROOT / "src", copy, copy_function=shutil.copy2)
@@ -169,10 +169,8 @@ def reach_of(areas: list[str], sources: list[Path], copy: Path, scratch: Path) -
         _in_child(copy, scratch / "reach.log", "none")
         import coverage
 
-        measured = coverage.Coverage(
-            data_file=None, include=[str(copy / path.relative_to("src")) for path in sources], config_file=False,
-            concurrency="thread",
-        )  # fmt: skip
+        watched = [str(copy / path.relative_to("src")) for path in sources]
+        measured = coverage.Coverage(data_file=None, include=watched, config_file=False, concurrency="thread")
         timing = _Timing(measured)
         measured.start()
         status = pytest.main([*PYTEST, *areas], plugins=[timing])
