@@ -40,6 +40,7 @@ ELSEWHERE = {
     "capture/run.py": "needs an environment for each system that it compares with: docs/benchmarks.md",
     "criterion/run.py": "judges systems over many random crowds for hours: its docstring",
     "flywheel/run.py": "trains models for hours: docs/flywheel.md",
+    "reranking.py": "needs a trained re-ranker: its docstring",
 }
 
 
