@@ -5,7 +5,7 @@
     ragwheel train reranker demo/dataset --out demo/reranker --db demo/ragwheel.db
     python benchmarks/reranking.py --db demo/ragwheel.db --model demo/reranker
 
-Each recorded retrieval is scored once by a re-ranker that was just loaded (*cold*: it has seen no text) and once
+Each recorded retrieval is scored once by a re-ranker that was just loaded (*cold*: it has seen no text) and
 again (*warm*: its words are remembered). Time is the thread's CPU time.
 """
 
@@ -22,7 +22,8 @@ from ragwheel.store import open_store
 
 RANKED = """
     SELECT r.query, c.text, c.chunk_id, c.source, i.score FROM retrievals r
-      JOIN impressions i USING (retrieval_id) JOIN chunks c USING (chunk_version) WHERE r.retrieval_id = ? ORDER BY i.rank
+      JOIN impressions i USING (retrieval_id) JOIN chunks c USING (chunk_version)
+     WHERE r.retrieval_id = ? ORDER BY i.rank
 """
 
 
