@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from ragwheel.integration import require
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 require("ragwheel-haystack", "haystack-ai", "2.9.0")
 
