@@ -6,6 +6,7 @@ import select
 import shutil
 import signal
 import sqlite3
+import threading
 import time
 from functools import partial
 
@@ -85,9 +86,10 @@ def test_a_merger_thread_that_dies_is_replaced_by_the_next_record(db, monkeypatc
     """Nothing raises SystemExit there, but a debugger or a library may, asynchronously."""
     monkeypatch.setattr(guard, "strict", False)
     rng, real = random.Random(SEED), BackgroundMerger._merge
-    died = []
+    died, began = [], threading.Event()
 
     def merge(self, *given):
+        began.set()
         if rng.random() < 0.5:
             died.append(1)
             raise SystemExit
@@ -100,8 +102,10 @@ def test_a_merger_thread_that_dies_is_replaced_by_the_next_record(db, monkeypatc
         merger = ragwheel.configure(db, merge_interval_s=0.001)._merger
         for n in range(DEATHS):
             before, thread = len(died), merger._thread
+            began.clear()
             workload.step("dies", n, pipe)
             heard.take(os.read(reader, 4096))
+            assert began.wait(60)  # the record has woken a merger, however busy the machine is
             if thread is not None and len(died) > before:
                 thread.join(5)
             workload.counted()
