@@ -4,7 +4,7 @@
 
 The lowest release is the bound in ``integrations/NAME/pyproject.toml``, which is the only place that has
 it; the newest is what the package index gives. Each runs in a virtual environment of its own,
-``.venv-NAME-WHICH``; with the newest release the framework's page of the docs runs, too. When all of them ran,
+``.venv-NAME-WHICH``; with the newest release the framework's page of the docs runs, too. When all ran,
 the table of features in ``docs/frameworks.md`` is written from what the contract's tests said.
 """
 
