@@ -85,8 +85,8 @@ def _evidence(verdict: Verdict) -> Table:
     for reason in sorted(verdict.reasons, key=lambda reason: -abs(reason.log_odds)):
         _add(table, reason)
     if not by_person:
-        for name, value in verdict.corrections.items():
-            table.add_row("", Text(f"{name}: repeats and caps", "dim"), "", "", "", "", f"{value:+.2f}")
+        for label, value in verdict.corrections_in_words.items():
+            table.add_row("", Text(label, "dim"), "", "", "", "", f"{value:+.2f}")
         if verdict.lent:
             table.add_row("", "from questions with the same results", "", "", "", "", f"{verdict.lent:+.2f}")
         belief = f"together: believed with {verdict.belief:.0%}"

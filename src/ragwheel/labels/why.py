@@ -75,6 +75,14 @@ class Verdict:
     model: LabelModel
     examination: Examination | None
 
+    @property
+    def corrections_in_words(self) -> dict[str, float]:
+        """The ``corrections``, each with what a reader is told that it is."""
+        return {
+            "no traces are certain" if name == "certainty" else f"{name}: repeats and caps": value
+            for name, value in self.corrections.items()
+        }
+
 
 def why(
     db: str | Path, query: str, chunk_id: str, *, source: str | None = None, policy: Policy | None = None

@@ -39,9 +39,7 @@ def steps_of(verdict: Verdict) -> list[WaterfallStep]:
     for reason in sorted(verdict.reasons, key=lambda reason: -abs(reason.log_odds)):
         times = f" × {reason.n:,}" if reason.n > 1 else ""
         steps.append(WaterfallStep(f"{reason.says}{times}", reason.log_odds))
-    steps += [
-        WaterfallStep(f"{name}: repeats and caps", value) for name, value in verdict.corrections.items()
-    ]
+    steps += [WaterfallStep(label, value) for label, value in verdict.corrections_in_words.items()]
     if verdict.lent:
         steps.append(WaterfallStep("from close questions", verdict.lent))
     steps.append(WaterfallStep("belief", verdict.log_odds, level=True))
