@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import signal
@@ -56,6 +57,7 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, prin
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
+@functools.cache
 def _left_out() -> dict[Path, str]:
     """Return the folders that cannot be tested here, and what each needs."""
     needs = {folder: (f"ragwheel[{extra}]", module) for folder, (extra, module) in NEEDS_EXTRA.items()}
@@ -71,8 +73,12 @@ def _left_out() -> dict[Path, str]:
 
 
 def pytest_ignore_collect(collection_path: Path) -> bool | None:
-    """Leave out the folders whose extra or framework is not installed."""
-    return True if collection_path in _left_out() else None
+    """Leave out the folders whose extra or framework is not installed, and every file below them.
+
+    pytest does not ask about a folder that ``testpaths`` or the command names, only about what is in it.
+    """
+    left_out = _left_out()
+    return True if any(path in left_out for path in (collection_path, *collection_path.parents)) else None
 
 
 def pytest_report_header() -> list[str]:
