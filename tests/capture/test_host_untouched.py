@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import TracerProvider
 import ragwheel
 from ragwheel.capture.context import running
 from ragwheel.capture.scopes import the_scope
+from ragwheel.guard import guard
 
 RESULT = [{"id": "a", "text": "one"}, {"id": "b", "text": "two"}]
 
@@ -500,3 +501,14 @@ def test_abandoned_generators_are_recorded(store):
     gc.collect()
     row = store.retrieval()
     assert (row["ids"], row["error"]) == (["a"], None)
+
+
+@pytest.mark.parametrize("call", [ragwheel.last_retrieval, ragwheel.current_turn])
+def test_asking_for_the_turn_or_the_retrieval_never_raises_into_the_app(store, monkeypatch, call):
+    def broken():
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(guard, "strict", False)
+    monkeypatch.setattr("ragwheel.capture.context.in_force", broken)
+    assert call() is None
+    assert sum(guard.counts().values()) == 1

@@ -87,8 +87,12 @@ def use(search, flush):
         ragwheel.flush(20)
 
 
-@pytest.mark.parametrize(("handler", "error", "flush"), [(strike, Limit, True), (expire, Expired, False)])
-def test_wherever_it_strikes(store, handled, lenient, handler, error, flush):
+@pytest.mark.parametrize(
+    ("handler", "error", "flush", "growth"), [(strike, Limit, True, 20), (expire, Expired, False, 10_000)]
+)
+def test_wherever_it_strikes(store, handled, lenient, handler, error, flush, growth):
+    """Without a flush in every call; with one in calls that are further apart the later they are."""
+
     @ragwheel.retriever(source="kb")
     def search(query):
         return [{"id": f"c{n}", "text": f"text {n}"} for n in range(3)]
@@ -111,7 +115,7 @@ def test_wherever_it_strikes(store, handled, lenient, handler, error, flush):
         struck = 0
         assert ragwheel.current_turn() is None
         search(f"after {n}")
-        n += 3 + n // 20
+        n += 1 + n // growth + 2 * flush
         rounds += 1
     assert rounds > 30
     rows = store.rows("SELECT query, turn_id, outer_id FROM retrievals WHERE query LIKE 'after %'")

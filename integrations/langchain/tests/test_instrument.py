@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 from langchain_core.callbacks import CallbackManager
-from langchain_core.documents import Document
+from langchain_core.documents import BaseDocumentCompressor, Document
 from langchain_core.language_models import FakeListChatModel
 from langchain_core.retrievers import BaseRetriever
 from langchain_core.runnables import RunnableLambda, RunnablePassthrough
@@ -184,6 +184,31 @@ def test_a_graph_node_is_recorded(shelf: Any, rows: Any) -> None:
         (QUERY, 4, None),
         (QUERY + " again", 4, None),
     ]
+
+
+def test_documents_that_a_compressor_made_anew_keep_the_ids_they_were_found_by(
+    vector_store: Any, rows: Any
+) -> None:
+    """As an extractor of relevant passages does: the text and metadata are copied, the id is not."""
+    retrievers = pytest.importorskip("langchain_classic.retrievers", reason="pip install langchain-classic")
+
+    class Extractor(BaseDocumentCompressor):
+        def compress_documents(self, documents: Any, query: str, callbacks: Any = None) -> list[Document]:
+            return [Document(page_content=d.page_content, metadata=d.metadata) for d in reversed(documents)]
+
+    retriever = retrievers.ContextualCompressionRetriever(
+        base_compressor=Extractor(), base_retriever=vector_store.as_retriever(search_kwargs={"k": 3})
+    )
+    instrument()
+    assert all(document.id is None for document in retriever.invoke(QUERY))
+    ranked = rows(
+        "SELECT i.chunk_id, r.outer_id FROM impressions i JOIN retrievals r USING (retrieval_id)"
+        " ORDER BY i.rank"
+    )
+    inner = [row["chunk_id"] for row in ranked if row["outer_id"] is not None]
+    outer = [row["chunk_id"] for row in ranked if row["outer_id"] is None]
+    assert len(inner) == 3
+    assert outer == inner[::-1]
 
 
 class Failing(BaseRetriever):

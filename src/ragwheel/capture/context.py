@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from opentelemetry import trace
 
 from ragwheel.capture.scopes import in_force, the_scope
+from ragwheel.guard import guard
 from ragwheel.ids import new_trace_id
 
 if TYPE_CHECKING:
@@ -62,11 +63,13 @@ def enclosing_spans() -> tuple[Turn | None, Retrieval | None]:
     return in_force(), None
 
 
+@guard("finding the current turn")
 def current_turn() -> Turn | None:
     """Return the turn whose block this code runs in, or None."""
     return in_force()
 
 
+@guard("finding the last retrieval")
 def last_retrieval() -> Retrieval | None:
     """Return the retrieval that ended last in the current turn; outside of turns, in this thread or task."""
     turn = in_force()

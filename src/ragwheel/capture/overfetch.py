@@ -34,7 +34,7 @@ from ragwheel.capture.checks import (
     warn_of_change,
 )
 from ragwheel.capture.cut import first_k
-from ragwheel.guard import is_interrupt
+from ragwheel.guard import is_interrupt, let_interrupts_through
 
 __all__ = [
     "CHANGED_FLAG",
@@ -44,6 +44,7 @@ __all__ = [
     "extended",
     "first_k",
     "is_interrupt",
+    "let_interrupts_through",
     "may_be_about_k",
     "plan",
     "plan_object",

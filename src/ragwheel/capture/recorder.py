@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import handles, runtime
+from ragwheel.capture.adopted import adopted_ids, is_of_text
 from ragwheel.capture.context import enclosing_spans, origin, running, the_last
 from ragwheel.guard import guard
 from ragwheel.host import safe
@@ -31,6 +32,10 @@ _MAX_NAME_CHARS: Final = 200
 _NOTHING: Final = Columns([], [], None, None, ())
 _LOOK_BACK: Final = 100
 """So many retrievals of a turn are searched for the ranks before a re-ranking."""
+_TEXTS_BACK: Final = 5
+"""So many are searched for the texts of chunks that a re-ranker made anew."""
+_MOST_NESTED: Final = 50
+"""So many retrievals inside one are remembered by their texts."""
 _RECORDING: Final = guard("recording a retrieval")
 _FAILING: Final = guard("recording a failed retrieval")
 _STARTING: Final = guard("starting a retrieval")
@@ -47,9 +52,9 @@ class Retrieval:
     """
 
     __slots__ = (
-        "_before", "_filed", "_flags", "_items", "_rt", "_turn", "app_span", "capture_k", "chunk_ids",
-        "done", "kind", "n_returned", "name", "outer", "parent_id", "query", "sampled", "source",
-        "span_id", "start_ns", "started_ns", "top_k", "trace_id", "version",
+        "_adopted", "_before", "_filed", "_flags", "_items", "_nested", "_rt", "_turn", "app_span",
+        "capture_k", "chunk_ids", "done", "kind", "n_returned", "name", "outer", "parent_id", "query",
+        "sampled", "source", "span_id", "start_ns", "started_ns", "top_k", "trace_id", "version",
     )  # fmt: skip
 
     def __init__(
@@ -58,6 +63,8 @@ class Retrieval:
         self._rt = rt
         self._items: list[Any] = []
         self._before: Retrieval | None = None
+        self._nested: list[Columns] = []
+        self._adopted: dict[str, str] = {}
         self.done = False
         self.start_ns = time.time_ns()
         self.started_ns = time.perf_counter_ns()
@@ -208,9 +215,14 @@ class Retrieval:
         rank = self.holds(chunk)
         if rank is None:
             for wanted in ids_of(chunk, self._rt):
-                if wanted in self.chunk_ids:
-                    return self.chunk_ids.index(wanted) + 1
+                recorded = self.recorded_id(wanted)
+                if recorded in self.chunk_ids:
+                    return self.chunk_ids.index(recorded) + 1
         return rank
+
+    def recorded_id(self, chunk: str) -> str:
+        """Return the id of a chunk that was made anew without it; ``chunk`` itself of any other."""
+        return self._adopted.get(chunk, chunk)
 
     def item(self, rank: int) -> object:
         """The object at ``rank``, kept while the turn lives; None when it is not."""
@@ -219,7 +231,7 @@ class Retrieval:
     def _write(self, found: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
         duration_ns = time.perf_counter_ns() - self.started_ns
-        found = found._replace(ids=rt.recorded_ids(found.ids, found.texts))
+        found = found._replace(ids=rt.recorded_ids(self._own_ids(found), found.texts))
         self.chunk_ids = found.ids
         self.n_returned = n_returned
         in_ranks = self._in_ranks(found.ids) if self.kind == RERANK else None
@@ -228,6 +240,8 @@ class Retrieval:
             rt.count_unsampled()
             return
         outer = self.outer
+        if outer is not None and not outer.done and len(outer._nested) < _MOST_NESTED:
+            outer._nested.append(found)
         turn_id, session_id, user_id = self._filed
         record = records.RetrievalRecord(
             self.span_id,
@@ -255,6 +269,17 @@ class Retrieval:
             self._flags + found.flags,
         )
         rt.write_retrieval(record, found.ids, found.texts)
+
+    def _own_ids(self, columns: Columns) -> list[str]:
+        """Return the ids; a chunk that a compressor made anew without its id keeps the one it had."""
+        nested, self._nested = self._nested, []
+        if not any(map(is_of_text, columns.ids)):
+            return columns.ids
+        turn = self.turn
+        before = () if turn is None or self.kind != RERANK else turn.retrievals[-_TEXTS_BACK:]
+        kept = [(each.chunk_ids, map(_strong, each._items)) for each in before if each is not self]
+        self._adopted = adopted_ids(columns, nested, kept)
+        return [self.recorded_id(chunk) for chunk in columns.ids]
 
     def _in_ranks(self, ids: list[str]) -> list[int | None] | None:
         """Where each chunk stood in the latest retrieval that had it; no source of our own: that one's."""

@@ -187,7 +187,8 @@ class _About:
             raise _Refused("unknown chunk")
         if self._served is None:
             return wanted[0]
-        for app_id in wanted:
+        made_anew = [r.recorded_id(each) for each in wanted for r in self._retrievals]
+        for app_id in dict.fromkeys(wanted + made_anew):
             if any(app_id in ids for ids in self._served):
                 if rank is not None and not any(ids[rank - 1 : rank] == (app_id,) for ids in self._served):
                     raise _Refused("another chunk at that rank")

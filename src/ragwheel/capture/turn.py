@@ -347,9 +347,11 @@ class Turn:
                 self._open.remove(scope)
                 self.leave_scope(scope)
             except Exception as exc:
+                guard.caught("leaving a turn", exc)
+            finally:  # also when a signal handler of the app raised in there
+                scope.open = False
                 if scope in self._open:
                     self._open.remove(scope)
-                guard.caught("leaving a turn", exc)
         if self._open:
             return
         self.ended = True

@@ -23,6 +23,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from ragwheel.guard import let_interrupts_through
 from ragwheel.host import safe
 
 __all__ = ["ParsedAnswer", "Reference", "is_message", "read", "reference"]
@@ -60,7 +61,8 @@ def get(value: object, name: str) -> Any:
         if issubclass(type(value), dict):
             return dict.get(value, name)  # type: ignore[call-overload]
         return getattr(value, name, None)
-    except Exception:  # the host's own property
+    except Exception as exc:  # the host's own property
+        let_interrupts_through(exc)
         return None
 
 

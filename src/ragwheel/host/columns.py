@@ -194,7 +194,8 @@ def _opened(item: Any) -> Any:
     """An item of a known client's class as plain values; itself where that raises."""
     try:
         return opened(item, 1)
-    except Exception:  # the host's own code, or a query that has not been run
+    except Exception as exc:  # the host's own code, or a query that has not been run
+        let_interrupts_through(exc)
         return item
 
 

@@ -92,6 +92,7 @@ class RecordedComponent:
         try:
             return _plan_search(self.retriever, inputs, self._capture_k)
         except Exception as error:  # noqa: BLE001 - whatever a foreign component's attributes do
+            overfetch.let_interrupts_through(error)
             return 0, f"planning it raised {type(error).__name__}"
 
     def _begin(self, query: object, k: int, refused: str) -> Any:

@@ -14,7 +14,7 @@ from pydantic import PrivateAttr
 from typing_extensions import override
 
 import ragwheel
-from ragwheel import ConfigurationError
+from ragwheel import ConfigurationError, overfetch
 from ragwheel.deploy import Scorer, checked_scorer, fell_back, rerank
 from ragwheel_langchain.calls import enclosing
 from ragwheel_langchain.larger import with_attributes
@@ -104,7 +104,8 @@ class RerankedRetriever(BaseRetriever):
         inner = self.base.retriever
         try:
             search = plan_search(inner, query, kwargs, self.fetch_k, is_async=is_async)
-        except Exception:  # noqa: BLE001 - whatever a foreign retriever's attributes do, the app is served
+        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do
+            overfetch.let_interrupts_through(error)
             return self.base, kwargs
         if search.asked is None:
             return self.base, kwargs

@@ -141,7 +141,8 @@ class OverfetchRetriever(BaseRetriever):
         options = {name: value for name, value in kwargs.items() if name != "run_id"}
         try:
             return plan_search(self.retriever, query, options, self.capture_k, is_async=is_async)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do, the app is served
+        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do
+            overfetch.let_interrupts_through(error)
             return Search(refused=f"planning it raised {type(error).__name__}")
 
     def _call(self, query: str, config: RunnableConfig | None, search: Search) -> Call:

@@ -103,7 +103,8 @@ class RecordedRetriever(BaseRetriever):
     def _plan(self) -> tuple[int, str | None]:
         try:
             return plan_search(self.retriever, self._capture_k)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do, the app is served
+        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do
+            overfetch.let_interrupts_through(error)
             return 0, f"planning it raised {type(error).__name__}"
 
     def _begin(self, query: object, k: int, refused: str) -> Any:
