@@ -95,7 +95,11 @@ def _clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     if context := sys.modules.get("ragwheel.capture.context"):
         for variable in (context.the_scope, context.running, context.the_last):
             variable.set(None)
+    tracer = sys.gettrace()
     yield
+    if sys.gettrace() is not tracer:
+        sys.settrace(tracer)
+        pytest.fail("the test ended what traces this thread, and with it the measuring of coverage")
     if runtime := sys.modules.get("ragwheel.runtime"):
         runtime.shutdown()
 

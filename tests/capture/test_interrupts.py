@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import signal
 import sys
@@ -77,6 +78,17 @@ def after_calls(count):
     return trace, left
 
 
+@contextlib.contextmanager
+def traced(trace):
+    """Trace this thread; afterwards again with what traced it before, such as coverage."""
+    before = sys.gettrace()
+    try:
+        sys.settrace(trace)
+        yield
+    finally:
+        sys.settrace(before)
+
+
 def use(search, flush):
     with ragwheel.turn("q", user_id="u") as turn:
         chunks = search("q")
@@ -103,12 +115,10 @@ def test_wherever_it_strikes(store, handled, lenient, handler, error, flush, gro
     while True:
         trace, left = after_calls(n)
         try:
-            sys.settrace(trace)
-            use(search, flush)
+            with traced(trace):
+                use(search, flush)
         except error:
             struck += 1
-        finally:
-            sys.settrace(None)
         if left[0] > 0:
             break  # the scenario is over before call n
         assert struck, f"swallowed in call {n}"
@@ -205,11 +215,8 @@ def test_flush_within_flush(store, handled, lenient):
     search = ragwheel.retriever(lambda query: ["a"])
     search("q")
     trace, left = after_calls(20)
-    sys.settrace(trace)
-    try:
+    with traced(trace):
         answers.append(ragwheel.flush(20))
-    finally:
-        sys.settrace(None)
     assert left[0] <= 0
     assert answers == [False, True]
     thread = threading.Thread(target=lambda: answers.append(ragwheel.flush(20)))
