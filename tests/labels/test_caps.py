@@ -54,6 +54,18 @@ def test_what_the_llm_cited_is_not_the_word_of_who_asked(store, grades, fixed):
     }
 
 
+def test_one_person_who_asks_again_and_again_is_cited_to_once(store, grades, fixed, expected, policy):
+    for _repeat in range(6):
+        store.ask(QUERY, CHUNKS, prompted=[1, 2], cited=[2], user_id="ann")
+    others = [f"other {chunk}" for chunk in CHUNKS]
+    for person in range(6):
+        store.ask("another question", others, prompted=[1, 2], cited=[2], user_id=f"u{person}")
+    rows, most = grades(fixed()), max(policy.grading.subject_cap, policy.weights["cited"])
+    assert expected(2).expected < rows["c1"]["belief"] <= expected(2, most).expected + 1e-6
+    assert rows["other c1"]["belief"] > rows["c1"]["belief"], "six people are more than one, six times"
+    assert rows["other c0"]["belief"] < rows["c0"]["belief"], "so they are about what the answers left out"
+
+
 def test_no_number_of_repeats_is_certainty(store, grades, fixed, policy):
     for person in range(60):
         asked = store.ask(QUERY, CHUNKS, prompted=[1, 2], shown=[1, 2], cited=[1], user_id=f"u{person}")
@@ -66,3 +78,16 @@ def test_no_number_of_repeats_is_certainty(store, grades, fixed, policy):
     parts = [verdict.prior, *(reason.log_odds for reason in verdict.reasons), *verdict.corrections.values()]
     assert verdict.log_odds == pytest.approx(sum(parts), abs=0.01)
     assert verdict.corrections["certainty"] < 0
+
+
+def test_an_empty_answer_left_nothing_out(store, grades, fixed):
+    store.ask(QUERY, CHUNKS, prompted=[1, 2], cited=[1], user_id="ann")
+    before = grades(fixed())
+    for answer in ("", " \n"):
+        store.ask(QUERY, CHUNKS, prompted=[1, 2], answer=answer, user_id="bob")
+    after = grades(fixed())
+    assert {chunk: row["belief"] for chunk, row in after.items()} == {
+        chunk: row["belief"] for chunk, row in before.items()
+    }
+    store.ask(QUERY, CHUNKS, prompted=[1, 2], answer="An answer.", user_id="bob")
+    assert grades(fixed())["c1"]["belief"] < before["c1"]["belief"]

@@ -69,7 +69,10 @@ class SparkEngine(RelationalEngine):
         """Parquet files are read by Spark itself where it can reach them, else sent to it."""
         urls = rows.urls() if isinstance(rows, ParquetRows) else []
         if urls:
-            frame = self._spark.read.parquet(*urls).select(*rows.schema.names)
+            from pyspark.sql.pandas.types import from_arrow_schema
+
+            schema = from_arrow_schema(rows.schema)  # a column that an earlier version did not write is null
+            frame = self._spark.read.schema(schema).parquet(*urls)
         else:
             table = rows.dataset().to_table() if isinstance(rows, ParquetRows) else rows
             frame = self._spark.createDataFrame(table)

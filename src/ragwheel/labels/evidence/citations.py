@@ -53,13 +53,14 @@ def cited(facts: Facts, policy: Policy) -> ibis.Table:
 def prompted_not_cited(facts: Facts, policy: Policy) -> ibis.Table:
     """Return what was in the prompt of an answer that did not cite it: against, by place.
 
-    An answer without any citation counts as far as answers of this store cite at all
-    (:mod:`ragwheel.labels.model.response`). Near-copies of a cited chunk are left out, since the answer
-    could have cited either; so are answers that were disliked, since who is to blame for them is unknown.
+    An empty answer leaves nothing out. One without any citation counts as far as answers of this store cite
+    at all (:mod:`ragwheel.labels.model.response`). Near-copies of a cited chunk are left out, since the
+    answer could have cited either; so are answers that were disliked, since who is to blame for them is
+    unknown.
     """
     cited_turns = facts.cited.select("turn_id", "chunk_version").distinct()
     disliked = answer_scale(facts, policy).filter(_.disliked).select("turn_id")
-    answered = facts.turns.filter(_.answered).select("turn_id")
+    answered = facts.turns.filter(_.answered & _.answer_has_text.fill_null(True)).select("turn_id")
     prompted = facts.exposed.filter(_.was_prompted & _.turn_id.notnull()).semi_join(answered, "turn_id")
     prompted = prompted.mutate(subject=subject_of(prompted), place=prompt_place(prompted))
     if not facts.engine.count(cited_turns):

@@ -6,9 +6,9 @@ The belief of a pair is the logistic of the prior log-odds at its mean rank and 
 2. what one person does and says for, and against, a chunk is scaled down to ``subject_cap``, and what they
    do and say about all chunks of the query group to ``subject_query_cap``;
 3. everything one person does and says about a chunk is one reading of the channel ``people``; citations,
-   reformulations and judges are channels of their own. Of a channel the strongest reading for, and against,
-   a chunk counts in full, further ones less and less (:func:`ragwheel.labels.model.fit.saturated`), and all
-   together no more than the channel's bound.
+   reformulations and judges are channels of their own, and all answers to one person are one reading, too.
+   Of a channel the strongest reading for, and against, a chunk counts in full, further ones less and less
+   (:func:`ragwheel.labels.model.fit.saturated`), and all together no more than the channel's bound.
 
 Readings are whole millionths of a log-odds unit, so that the order of rows cannot matter. Which beliefs are
 positives and negatives follows from the precision that the policy asks for. A person's judgment is the grade
@@ -194,6 +194,25 @@ def certain_log_odds(policy: Policy) -> float:
     return math.log(policy.grading.certain / (1 - policy.grading.certain))
 
 
+def _of_askers(readings: ibis.Table, policy: Policy) -> ibis.Table:
+    """Return the readings with all answers to one person about a chunk as one reading of a sign.
+
+    Who asks one question again and again gets one answer again and again: together these weigh
+    ``subject_cap`` at most, or as much as the strongest single one of them. Another answer can only add to
+    that.
+    """
+    answers = readings.channel == "citation"
+    sums = (
+        readings.filter(answers)
+        .group_by(*_PAIR, "channel", "subject", "positive")
+        .agg(total=_.reading.sum().cast("int64"), most=_.reading.abs().max(), best=_.best.min())
+    )
+    bound = ibis.greatest(sums.most, ibis.literal(int(policy.grading.subject_cap * MICRO)))
+    sums = sums.mutate(reading=ibis.least(ibis.greatest(sums.total, -bound), bound).cast("int64"))
+    columns = [*_PAIR, "channel", "positive", "best", "reading"]
+    return sums.select(columns).union(readings.filter(~answers).select(columns), distinct=False)
+
+
 def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
     """Return pair, channel, ``net`` (what it says, in millionths of log-odds), first strategy and votes.
 
@@ -209,7 +228,7 @@ def channel_totals(readings: ibis.Table, policy: Policy, model: LabelModel) -> i
         best=_.best.min(),
     )
     persons = persons.mutate(channel=ibis.literal(PEOPLE))
-    others = readings.filter(~readings.theirs).mutate(vote=ibis.literal(0, "int64"))
+    others = _of_askers(readings.filter(~readings.theirs), policy).mutate(vote=ibis.literal(0, "int64"))
     columns = [*_PAIR, "channel", "positive", "best", "reading", "vote"]
     sums = (
         others.select(columns)

@@ -72,6 +72,7 @@ _TURN: Final = pa.schema(
         "user_id": pa.string(),
         "start_ns": pa.int64(),
         "answered": pa.bool_(),
+        "answer_has_text": pa.bool_(),
         "prompted_given": pa.bool_(),
         "prompted": _PLACES,
         "shown": _PLACES,
@@ -272,8 +273,9 @@ _RETRIEVALS: Final = """
       FROM _retrieval r JOIN _retriever v USING (retriever_id) JOIN _source s USING (source_id)
      WHERE r.id BETWEEN ? AND ? ORDER BY r.id"""
 _TURNS: Final = """
-    SELECT lower(hex(span_id)), session_id, user_id, start_ns, answer IS NOT NULL, prompted IS NOT NULL,
-           prompted, shown, citations FROM _turn WHERE id BETWEEN ? AND ? ORDER BY id"""
+    SELECT lower(hex(span_id)), session_id, user_id, start_ns, answer IS NOT NULL,
+           trim(coalesce(answer, ''), char(9, 10, 13, 32)) <> '', prompted IS NOT NULL, prompted, shown,
+           citations FROM _turn WHERE id BETWEEN ? AND ? ORDER BY id"""
 _SIGNALS: Final = """
     SELECT id, lower(hex(span_id)), kind, target = 1, lower(hex(target_id)), chunk, rank, value,
            other, subject, at_ns, CASE kind WHEN 'reformulate' THEN other END, query,
