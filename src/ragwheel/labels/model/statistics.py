@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
@@ -29,6 +30,8 @@ Ints = npt.NDArray[np.int64]
 PAIR: Final = ("query_key", "chunk_version")
 #: Kinds that say that something did not happen.
 NON_EVENTS: Final = ("prompted_not_cited", "passed_over")
+_MIDDLE: Final = 2.5  # the grade by people that leaves open whether a chunk is relevant ...
+_STEEPNESS: Final = 4.0  # ... and how fast that is settled beside it: 3 is relevant with .88
 _ROWS: Final = 1_000_000  # that rates are learned from: those of the first query groups by key, a hash
 #: Of several things that a person did to a chunk the most telling one is learned from.
 _PRIORITY: Final = tuple(kind.name for kind in sorted(BUILT_IN, key=attrgetter("telling")) if kind.attention)
@@ -162,6 +165,11 @@ def _bounded(facts: Facts, readings: ibis.Table, policy: Policy) -> ibis.Table:
     return others.select(scaled.columns).union(scaled, distinct=False)
 
 
+def _relevance(grade: float) -> float:
+    """Return the probability that a chunk is relevant of which people say this, 0-5: from 3 on it is."""
+    return 1 / (1 + math.exp(_STEEPNESS * (_MIDDLE - grade)))
+
+
 def _observations(rows: pa.Table, ranks: pa.Table, known: pa.Table) -> Observations:
     numbers: dict[tuple[str, int], int] = {}
     keys = list(zip(rows["query_key"].to_pylist(), rows["chunk_version"].to_pylist()))
@@ -179,7 +187,7 @@ def _observations(rows: pa.Table, ranks: pa.Table, known: pa.Table) -> Observati
     for query, version, grade in zip(*(known[name].to_pylist() for name in (*PAIR, "grade"))):
         number = numbers.get((query, version))
         if number is not None:
-            anchors[number] = grade / 5
+            anchors[number] = _relevance(grade)
     return Observations(
         Pairs(rank, source, anchors),
         names or [""],
