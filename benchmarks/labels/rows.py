@@ -5,6 +5,8 @@
     python benchmarks/labels/rows.py build --pythons OLD NEW --questions 400 --policy FILE --out ROWS
     python benchmarks/labels/rows.py show --out ROWS --strategy bounce          # 100 of them
     python benchmarks/labels/rows.py show --out ROWS --strategy bounce --judged # ... what people had judged
+    python benchmarks/labels/rows.py build --data FOLDER --collections noveleval --out ROWS
+    python benchmarks/labels/rows.py precision --out ROWS    # of each strategy, by the collections' judgments
 
 FOLDER holds ``noveleval/``, ``scifact/`` and ``mtrag_human_sub/``; OLD and NEW are the standard libraries
 of two Pythons (``.../lib/python3.8``). ``build`` simulates the traffic of ``users.py`` over them and keeps
@@ -18,6 +20,7 @@ import json
 import random
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from difflib import SequenceMatcher
 from itertools import groupby, zip_longest
@@ -38,6 +41,7 @@ from ragwheel.labels import load_policy
 from ragwheel.labels.engines.engine import Engine
 from ragwheel.labels.negatives import vet
 from ragwheel.labels.policy import Policy
+from ragwheel.labels.strategies import STRATEGIES
 from ragwheel.labels.traces.read_source import store_source
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
@@ -45,6 +49,11 @@ from ragwheel.store import open_store
 __all__ = ["main"]
 
 Row = dict[str, Any]
+COLLECTIONS: dict[str, Callable[[Path], World]] = {
+    "noveleval": lambda data: read_noveleval(data / "noveleval"),
+    "scifact": lambda data: read_scifact(data / "scifact"),
+    "mtrag": lambda data: read_mtrag(data / "mtrag_human_sub"),
+}
 FEW = Traffic("all three, each question eight times", 8, clicks=True, cites=True, lazy=True)
 OFTEN = Traffic("all three, each question sixty times", 60, clicks=True, cites=True, lazy=True)
 
@@ -52,10 +61,7 @@ OFTEN = Traffic("all three, each question sixty times", 60, clicks=True, cites=T
 def main(arguments: list[str] | None = None) -> None:
     """Run the command."""
     asked = _parser().parse_args(arguments)
-    if asked.command == "build":
-        _build(asked)
-    else:
-        _show(asked)
+    {"build": _build, "show": _show, "precision": _precision}[asked.command](asked)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -63,7 +69,8 @@ def _parser() -> argparse.ArgumentParser:
     commands = made.add_subparsers(dest="command", required=True)
     build = commands.add_parser("build", help="simulate, label, write rows.jsonl")
     build.add_argument("--data", type=Path, help="folder with the collections; without it: the Pythons alone")
-    build.add_argument("--pythons", type=Path, nargs=2, required=True, metavar=("OLD", "NEW"))
+    build.add_argument("--pythons", type=Path, nargs=2, metavar=("OLD", "NEW"))
+    build.add_argument("--collections", nargs="+", choices=list(COLLECTIONS), default=list(COLLECTIONS))
     build.add_argument("--questions", type=int, default=200, help="as many changed, and others, of NEW")
     build.add_argument("--policy", type=Path, help="another policy than the packaged one")
     build.add_argument("--seed", type=int, default=2000)
@@ -74,21 +81,24 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("--count", type=int, default=100, help="print so many")
     show.add_argument("--chars", type=int, default=600, help="of a text")
     show.add_argument("--judged", action="store_true", help="print what people judged, instead of the texts")
-    for command in (build, show):
+    precision = commands.add_parser("precision", help="how many rows of each strategy people judged relevant")
+    precision.add_argument("--n", type=int, default=100, help="rows of a strategy (default: 100)")
+    for command in (build, show, precision):
         command.add_argument("--out", type=Path, required=True, help="folder of rows.jsonl")
     return made
 
 
 def _build(asked: argparse.Namespace) -> None:
     asked.out.mkdir(parents=True, exist_ok=True)
-    old, new = asked.pythons
-    pythons = read_python(old, new, asked.questions)
     policy = load_policy(asked.policy)
     found: list[Row] = []
-    stores = _collections(asked.data) if asked.data else []
-    if asked.data:
+    stores = _collections(asked.data, asked.collections) if asked.data else []
+    if asked.data and "noveleval" in asked.collections:
         found += _judged(asked, policy)
-    for worlds, traffic in [*stores, (pythons, FEW)]:
+    if asked.pythons:
+        old, new = asked.pythons
+        stores.append((read_python(old, new, asked.questions), FEW))
+    for worlds, traffic in stores:
         with tempfile.TemporaryDirectory(prefix="ragwheel-rows-") as folder:
             db = Path(folder) / "traces.db"
             for place, world in enumerate(worlds):
@@ -100,13 +110,13 @@ def _build(asked: argparse.Namespace) -> None:
     (asked.out / "rows.jsonl").write_text(text, "utf-8")
 
 
-def _collections(data: Path) -> list[tuple[tuple[World, ...], Traffic]]:
-    scifact, mtrag = read_scifact(data / "scifact"), read_mtrag(data / "mtrag_human_sub")
-    return [
-        *(((read_noveleval(data / "noveleval"),), traffic) for traffic in TRAFFIC.values()),
-        *(((world,), TRAFFIC[name]) for world in (scifact, mtrag) for name in ("together", "little")),
-        *(((world,), OFTEN) for world in (scifact, mtrag)),
-    ]
+def _collections(data: Path, names: Sequence[str]) -> list[tuple[tuple[World, ...], Traffic]]:
+    worlds = {name: COLLECTIONS[name](data) for name in names}
+    stores: list[tuple[tuple[World, ...], Traffic]] = []
+    for name, world in worlds.items():
+        often = TRAFFIC.values() if name == "noveleval" else (TRAFFIC["together"], TRAFFIC["little"], OFTEN)
+        stores += [((world,), traffic) for traffic in often]
+    return stores
 
 
 def _judged(asked: argparse.Namespace, policy: Policy) -> list[Row]:
@@ -172,8 +182,33 @@ def _sample(rows: list[Row], n: int) -> list[Row]:
     return sorted(taken, key=lambda row: (row["world"], row["need"], row["chunk"]))
 
 
+def _read(asked: argparse.Namespace) -> list[Row]:
+    return [json.loads(line) for line in (asked.out / "rows.jsonl").read_text("utf-8").splitlines()]
+
+
+def _precision(asked: argparse.Namespace) -> None:
+    """Print a Markdown table: how many of each strategy's rows the collection's judges found relevant."""
+    every = _read(asked)
+    print("| strategy | rows | relevant, so wrong | irrelevant | not judged | precision, 95 % |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for strategy in STRATEGIES:
+        sample = _sample([row for row in every if row["strategy"] == strategy], asked.n)
+        judged = [row["judged"] for row in sample if row["judged"] is not None]
+        wrong = sum(grade > 0 for grade in judged)
+        low, high = _wilson(len(sample) - wrong, len(sample)) if sample else (0.0, 1.0)
+        counts = f"{len(sample)} | {wrong} | {len(judged) - wrong} | {len(sample) - len(judged)}"
+        print(f"| `{strategy}` | {counts} | {f'{low:.2f} to {high:.2f}' if sample else '–'} |")
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share."""
+    z, share = 1.96, hits / n
+    middle, width = share + z * z / (2 * n), z * (share * (1 - share) / n + z * z / (4 * n * n)) ** 0.5
+    return (middle - width) / (1 + z * z / n), (middle + width) / (1 + z * z / n)
+
+
 def _show(asked: argparse.Namespace) -> None:
-    every = [json.loads(line) for line in (asked.out / "rows.jsonl").read_text("utf-8").splitlines()]
+    every = _read(asked)
     strategies = sorted({row["strategy"] for row in every})
     if asked.strategy not in strategies:
         raise SystemExit(f"--strategy {asked.strategy}: no row. There are: {', '.join(strategies)}")
