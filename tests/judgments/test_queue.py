@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from ragwheel import offline
 from ragwheel.judgments import candidates
+from ragwheel.judgments.queue import open_pairs
+from ragwheel.labels import load_policy
+from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.pipeline import grade_store
+from ragwheel.labels.traces.read import TextReader, read_store
+from ragwheel.store import open_store
+from ragwheel.testing import TraceStore
 
 QUERY = "how do I reset it?"
 
@@ -60,3 +69,26 @@ def test_what_ranked_high_and_nobody_was_exposed_to_is_there_for_who_asks_for_it
     offline.judge(store.path, "how deep?", "deep2", 1, judge="bob")
     again = {one.chunk_id: one.why for one in candidates(store.path, judge="ann", unexposed=True)}
     assert again["deep2"] not in ("never exposed", "nothing known")
+
+
+def test_pairs_for_a_check_are_of_every_degree_of_belief_and_of_many_questions(tmp_path):
+    with TraceStore(tmp_path / "traces.db") as store:
+        for n in range(12):
+            asked = store.ask(f"question {n}", [f"a{n}", f"b{n}", f"c{n}"], shown=[1, 2, 3], cited=[1])
+            if n % 2:
+                store.signal(asked, "click", f"a{n}", subject=f"u{n}")
+            store.signal(asked, "delete", f"c{n}", subject=f"u{n}")
+    every = candidates(store.path, judge="ann", check=True)
+    check = candidates(store.path, judge="ann", limit=8, check=True)
+    assert named(check) == named(every)[:8]
+    assert len({pair.query for pair in check}) == 8
+    assert {pair.chunk_id[0] for pair in check} == {"a", "b", "c"}
+    assert len(every) == 36
+    offline.judge(store.path, check[0].query, check[0].chunk_id, 3, judge="bob")
+    again = [pair[:2] for pair in named(candidates(store.path, judge="ann", check=True))]
+    assert (check[0].query, check[0].chunk_id) not in again, "somebody has judged it"
+    with closing(open_store(store.path)) as connection, Engine(threads=1) as engine:
+        graded = grade_store(engine, read_store(connection), TextReader(connection), load_policy())
+        pairs, usual = open_pairs(graded, check=True), open_pairs(graded)
+    assert [(pair.query, pair.chunk_id) for pair in pairs[:35]] == again
+    assert sorted(pairs, key=str) == sorted(usual, key=str), "the rest comes after them"

@@ -32,6 +32,10 @@ def grade(
     db: DbOption = Path("ragwheel.db"),
     judge: Annotated[str | None, typer.Option(help="Who you are; default: your login name.")] = None,
     n: Annotated[int, typer.Option("-n", min=1, help="At most so many in this sitting.")] = 50,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Pairs of every degree of belief, to see whether beliefs are right."),
+    ] = False,
     show_grades: Annotated[
         bool, typer.Option("--show-grades", help="Also say why it is asked; default: blind.")
     ] = False,
@@ -42,8 +46,11 @@ def grade(
 
     name = judge or _login()
     console = screen.stdout()
-    asked = candidates(db, judge=name, limit=n)
+    asked = candidates(db, judge=name, limit=n, check=check)
     if not asked:
+        if check:
+            console.print("  People have judged every chunk that traces say something about.")
+            return
         console.print(
             f"  {name} has judged every chunk that was retrieved. More traffic brings more to judge."
         )

@@ -38,6 +38,12 @@ def review(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         bool, typer.Option("--not-blind", help="Show ranks and the grades of others before you grade.")
     ] = False,
     dataset: Annotated[Path | None, typer.Option(help="Folder of a build; default: the newest one.")] = None,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="First pairs of every degree of belief, to see whether beliefs are right."
+        ),
+    ] = False,
     run: Annotated[
         list[Path] | None, typer.Option(help="TREC run file to compare with another one; give it twice.")
     ] = None,
@@ -59,7 +65,9 @@ def review(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         raise ConfigurationError(f"--run: got {len(runs)}, allowed: two run files to compare, or none")
     open_store(db).close()
     access = _access(db, keys, password)
-    options = ReviewOptions(db=db, rater=rater or _login(), blind=not not_blind, dataset=dataset, runs=runs)
+    options = ReviewOptions(
+        db=db, rater=rater or _login(), blind=not not_blind, dataset=dataset, check=check, runs=runs
+    )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host.strip("[]"), port))

@@ -4,13 +4,17 @@ First where people or kinds of evidence contradict each other, then where the po
 is least sure of, then what was retrieved and nothing is known of; for who asks for it, also what ranked high
 and never left the log: no behaviour can ever say anything of that. Within each, the best ranked of every
 query before the second best of any, so that a few grades reach many queries.
+
+To check whether beliefs are right other pairs tell more: some of every degree of belief, each of another
+question (``check``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,6 +35,7 @@ _WHY: Final = ("contradictory", "abstained", "unsure", "nothing known", "never e
 _NEVER: Final = _WHY.index("never exposed")
 _SURELY: Final = _WHY.index("sure")
 _SURE: Final = 0.9
+_DEGREES: Final = 5  # of belief, that pairs for a check are spread over
 _HIGH_RANK: Final = 10  # down to where a chunk that nobody was exposed to is worth a grade
 _PAIR: Final = ["query_key", "chunk_version"]
 
@@ -74,17 +79,25 @@ class OpenPair:
     belief: float | None
 
 
-def open_pairs(store: GradedStore) -> list[OpenPair]:
-    """Return every pair that anybody or the LLM was exposed to, what tells most first, whoever judged it."""
+def open_pairs(store: GradedStore, *, check: bool = False) -> list[OpenPair]:
+    """Return every pair that anybody or the LLM was exposed to, what tells most first, whoever judged it.
+
+    With ``check`` the pairs that :func:`candidates` gives for a check come before all others.
+    """
     known = store.facts
     seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
     rows = known.engine.arrow(_open(known, seen, store.grades, None)).to_pylist()
+    ordered = _in_order(rows)
+    if check:
+        first = _spread(rows)
+        among = {id(row) for row in first}
+        ordered = first + [row for row in ordered if id(row) not in among]
     return [
         OpenPair(
             row["query_key"], row["query"], row["chunk_version"], row["source"], row["chunk_id"],
             row["best_rank"], _WHY[row["tier"]], row["belief"],
         )
-        for row in _in_order(rows)
+        for row in ordered
     ]  # fmt: skip
 
 
@@ -95,6 +108,7 @@ def candidates(
     limit: int | None = None,
     policy: str | Path | None = None,
     unexposed: bool = False,
+    check: bool = False,
 ) -> list[Candidate]:
     """What ``judge`` has not judged yet, what tells most first; the same store gives the same order.
 
@@ -104,6 +118,8 @@ def candidates(
         limit: at most so many.
         policy: as for a build.
         unexposed: also chunks that were ranked 1-10 and that neither the app, the LLM nor a person was given.
+        check: instead, pairs that no person has judged, spread evenly over all degrees of belief, each of
+            another question as far as there are enough: beliefs are compared with these grades.
 
     Raises:
         StoreError: the database cannot be read.
@@ -119,15 +135,17 @@ def candidates(
             ranked = engine.register("retrieval", tables.retrieval).filter(_.query_key != "")
             seen = engine.keep("seen", seen.union(_high(ranked).anti_join(seen, _PAIR)))
         rows = engine.arrow(_open(known, seen, graded, judge)).to_pylist()
-        found = []
-        for row in _in_order(rows)[:limit]:
+        chosen: list[Candidate] = []
+        for row in _spread(rows) if check else _in_order(rows)[:limit]:
+            if len(chosen) == limit:
+                break
             text = known.text_of(row["text_id"])
             if text.strip():
                 why = _WHY[row["tier"]]
-                found.append(
+                chosen.append(
                     Candidate(row["query"], row["source"], row["chunk_id"], text, row["best_rank"], why)
                 )
-    return found
+    return chosen
 
 
 def _high(retrievals: ibis.Table) -> ibis.Table:
@@ -152,6 +170,9 @@ def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None)
     first = ibis.row_number().over(group_by=worded.query_key, order_by=order)
     texts = worded.mutate(place=first).filter(_.place == 0).select("query_key", "query")
     rows = rows.join(texts, "query_key")
+    human = known.judgments.filter(_.human).select("query_key", "source", "chunk_id").distinct()
+    rows = rows.left_join(human.mutate(judged=True), ["query_key", "source", "chunk_id"])
+    rows = rows.drop("query_key_right", "source_right", "chunk_id_right")
     reason = rows.reason.fill_null("")
     tier = ibis.cases(
         (reason.isin(CONTRADICTIONS), 0),
@@ -162,8 +183,9 @@ def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None)
     )
     doubt = 1 - (rows.belief.fill_null(0.5) * 2 - 1).abs()
     return rows.mutate(tier=tier, doubt=doubt.round(6)).select(
-        *_PAIR, "query", "source", "chunk_id", "text_id", "best_rank", "tier", "doubt", "belief"
-    )
+        *_PAIR, "query", "source", "chunk_id", "text_id", "best_rank", "tier", "doubt", "belief",
+        judged=rows.judged.fill_null(False),
+    )  # fmt: skip
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -182,3 +204,32 @@ def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         row["turn"] = turns[row["tier"], row["query_key"]]
         turns[row["tier"], row["query_key"]] += 1
     return sorted(rows, key=lambda row: (row["tier"], row["turn"]))
+
+
+def _spread(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return pairs with traces and without a person's judgment, one of every degree of belief in turn.
+
+    Within a degree the order is that of a hash, and questions that were not asked about yet come first.
+    """
+    degrees: list[deque[dict[str, Any]]] = [deque() for _degree in range(_DEGREES)]
+    for row in sorted(rows, key=_hash_of):
+        if row["belief"] is not None and not row["judged"]:
+            degrees[min(int(row["belief"] * _DEGREES), _DEGREES - 1)].append(row)
+    first: list[dict[str, Any]] = []
+    later: list[dict[str, Any]] = []
+    asked: set[str] = set()
+    while any(degrees):
+        for degree in degrees:
+            while degree:
+                row = degree.popleft()
+                if row["query_key"] not in asked:
+                    asked.add(row["query_key"])
+                    first.append(row)
+                    break
+                later.append(row)
+    return first + later
+
+
+def _hash_of(row: dict[str, Any]) -> bytes:
+    name = f"{row['query_key']} {row['source']} {row['chunk_id']} {row['chunk_version']}"
+    return blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest()

@@ -35,10 +35,11 @@ class StoreAnalysis:
     Args:
         db: the database.
         policy: as for a build.
+        check: the order of the queue, see :func:`ragwheel.judgments.queue.open_pairs`.
     """
 
-    def __init__(self, db: Path, policy: Path | None = None) -> None:
-        self._db, self._policy_path = db, policy
+    def __init__(self, db: Path, policy: Path | None = None, *, check: bool = False) -> None:
+        self._db, self._policy_path, self._check = db, policy, check
         self._lock = threading.Lock()  # of the engine: one query at a time
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -96,7 +97,7 @@ class StoreAnalysis:
                     engine, read_store(connection), TextReader(connection), self.policy, stage
                 )
                 stage("queue")
-                pairs = open_pairs(store)
+                pairs = open_pairs(store, check=self._check)
         except BaseException:
             engine.close()
             raise

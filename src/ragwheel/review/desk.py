@@ -20,7 +20,7 @@ class ReviewDesk:
 
     def __init__(self, options: ReviewOptions) -> None:
         self.options = options
-        self.analysis = StoreAnalysis(options.db, options.policy)
+        self.analysis = StoreAnalysis(options.db, options.policy, check=options.check)
         self._lock = threading.Lock()
         self._queue = ReviewQueue((), options.per_question)
         self._generation = 0
@@ -40,7 +40,8 @@ class ReviewDesk:
         with self._lock:
             if self.analysis.generation != self._generation:
                 self._generation = self.analysis.generation
-                self._queue = ReviewQueue(self.analysis.pairs, self.options.per_question)
+                together = 1 if self.options.check else self.options.per_question
+                self._queue = ReviewQueue(self.analysis.pairs, together)
             queue = self._queue
             if rater is not None and not queue.knows(rater):
                 with reading_rows(self.options.db) as connection:

@@ -19,6 +19,8 @@ class ReviewOptions:
         per_question: chunks of one question that are graded in one go.
         policy: the label policy, as for a build.
         dataset: the folder of a build whose triplets are browsed; None: the newest one of the database.
+        check: ask first about pairs of every degree of belief, each of another question: whether beliefs are
+            right is seen by these.
         runs: two TREC run files whose rankings are compared; empty: versions of retrievers in the traces.
     """
 
@@ -28,4 +30,5 @@ class ReviewOptions:
     per_question: int = 5
     policy: Path | None = None
     dataset: Path | None = None
+    check: bool = False
     runs: tuple[Path, ...] = ()
