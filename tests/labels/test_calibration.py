@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
 from ragwheel.datasets import build
 from ragwheel.labels import load_policy, why
-from ragwheel.labels.calibration import ENOUGH, reliability_of
+from ragwheel.labels.calibration import ENOUGH, error_by_chance, reliability_of
 from ragwheel.labels.model.learned import ChannelSummary, LabelModel, Thresholds
 from ragwheel.labels.model.wording import channel_sentence, model_warnings, summary_of
+from ragwheel.labels.recalibration import Recalibration, fit_recalibration
 from ragwheel.testing import TraceStore
 
 ASKED = {"positives": 0.95, "negatives": 0.98}
@@ -133,3 +135,94 @@ def test_a_build_names_clicks_that_are_thrown_by_dice_or_inverted_as_weak(tmp_pa
     card = (tmp_path / "data" / "README.md").read_text()
     assert "\n* cited: learned " in card
     assert "from your traces; found to say little\n" in card
+
+
+def test_a_recalibration_finds_the_shift_and_the_slope_of_beliefs_that_are_off():
+    chance = np.random.default_rng(1)
+    log_odds = chance.uniform(-5, 5, 4_000)
+    relevant = chance.random(4_000) < 1 / (1 + np.exp(-(0.8 + 0.6 * log_odds)))
+    fitted = fit_recalibration(1 / (1 + np.exp(-log_odds)), relevant.astype(float))
+    assert fitted.intercept == pytest.approx(0.8, abs=0.15)
+    assert fitted.slope == pytest.approx(0.6, abs=0.06)
+    assert fitted.judged == 4_000
+
+
+def test_few_judgments_move_a_recalibration_little_and_never_turn_the_order_round():
+    few = fit_recalibration(np.array([0.9, 0.1]), np.array([0.0, 1.0]))
+    assert few.slope > 0.5
+    wrong = fit_recalibration(np.tile([0.99, 0.01], 200), np.tile([0.0, 1.0], 200))
+    assert wrong.slope > 0
+    assert np.all(np.diff(wrong.of(np.linspace(0, 1, 50))) >= 0)
+
+
+def test_no_judgments_change_no_belief():
+    belief = np.array([0.01, 0.5, 0.99])
+    assert Recalibration().of(belief) == pytest.approx(belief)
+    assert fit_recalibration(np.zeros(0), np.zeros(0)) == Recalibration()
+
+
+def test_right_beliefs_show_the_error_that_chance_explains_and_more_pairs_less():
+    chance = np.random.default_rng(2)
+    belief = chance.random(4_000)
+    fifty = np.mean(
+        [
+            reliability_of(part.tolist(), (chance.random(50) < part).tolist())["calibration_error"]
+            for part in belief.reshape(80, 50)
+        ]
+    )
+    assert error_by_chance(belief[:50]) == pytest.approx(fifty, abs=0.02)
+    assert error_by_chance(belief) < fifty / 4
+
+
+def shifted(path, judged: int, *, evalset: bool = False) -> None:
+    """Write 150 questions whose answers cite two of three chunks, few of which people find relevant."""
+    chance = random.Random(7)
+    with TraceStore(path) as store:
+        for turn in range(150):
+            chunks = [f"{letter}{turn}" for letter in "abc"]
+            store.ask(f"question {turn}", chunks, prompted=[1, 2, 3], cited=[1, 2])
+            for chunk in chunks[:2]:
+                grade = 5 if chance.random() < 0.3 else 0
+                if turn < judged // 2:
+                    judge = "evalset:gold" if evalset else "ann"
+                    store.judge(f"question {turn}", chunk, grade, judge=judge)
+
+
+@pytest.fixture(scope="module")
+def judged_build(tmp_path_factory):
+    """A build of a store whose cited chunks are relevant in three of ten cases, of which 120 were judged."""
+    folder = tmp_path_factory.mktemp("shifted")
+    shifted(folder / "traces.db", 120)
+    return folder, build(folder / "traces.db", folder / "data")
+
+
+def test_beliefs_of_chunks_that_were_not_judged_follow_the_judgments_of_others(judged_build):
+    folder, report = judged_build
+    after = report.reliability["recalibrated"]
+    assert after["calibration_error"] < report.reliability["calibration_error"]
+    (verdict,) = why(folder / "traces.db", "question 140", "a140")
+    used = verdict.model.recalibration
+    assert used is not None
+    assert used.judged == 120
+    parts = [verdict.prior, *(reason.log_odds for reason in verdict.reasons), *verdict.corrections.values()]
+    assert verdict.log_odds == pytest.approx(sum(parts) + verdict.lent, abs=0.01)
+    assert verdict.belief == pytest.approx(1 / (1 + math.exp(-verdict.log_odds)), abs=1e-3)
+    words = "as people's judgments of other chunks say"
+    assert verdict.corrections_in_words[words] == verdict.corrections["calibration"] != 0
+
+
+def test_a_policy_can_leave_beliefs_as_they_are(judged_build):
+    folder, _report = judged_build
+    policy = load_policy()
+    learning = policy.learning.model_copy(update={"recalibrate": False})
+    (verdict,) = why(
+        folder / "traces.db", "question 140", "a140", policy=policy.model_copy(update={"learning": learning})
+    )
+    assert verdict.model.recalibration is None
+    assert "calibration" not in verdict.corrections
+
+
+def test_evaluation_sets_say_nothing_about_how_often_a_belief_is_right(tmp_path):
+    """They list what is relevant and are silent about the rest."""
+    shifted(tmp_path / "traces.db", 120, evalset=True)
+    assert build(tmp_path / "traces.db", tmp_path / "data").reliability == {"judged": 0}

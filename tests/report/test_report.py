@@ -235,7 +235,10 @@ def test_an_estimated_curve_is_drawn_with_its_interval(folder, tmp_path, options
     ratios = {"log_likelihood_ratio": 0.2, "prior_log_likelihood_ratio": 2.8}
     manifest["trust"] = {"citation": numbers | ratios}
     bins = [{"from": 0.8, "to": 1.0, "pairs": 60, "belief": 0.9, "relevant": 0.85}]
-    manifest["reliability"] = {"judged": 60, "calibration_error": 0.05, "bins": bins}
+    after = {"slope": 0.8, "intercept": -0.4, "calibration_error": 0.03, "bins": bins}
+    manifest["reliability"] = {
+        "judged": 60, "calibration_error": 0.05, "error_by_chance": 0.04, "bins": bins, "recalibrated": after,
+    }  # fmt: skip
     path.write_text(json.dumps(manifest))
     made = make_report(folder / "app.db", replace(options, dataset=tmp_path / "dataset"))
     words = Outline(made.html()).words
@@ -243,7 +246,9 @@ def test_an_estimated_curve_is_drawn_with_its_interval(folder, tmp_path, options
     assert "citation120cited: +0.2+2.875%0.10" in words
     assert "Found to say little about relevance in these traces: citation." in words
     assert "80% to 100%6090%85%" in words
-    assert "calibration error 0.050" in words
+    assert "calibration error 0.050, of which chance alone explains 0.040." in words
+    assert "log-odds become -0.40 +0.80 × log-odds" in words
+    assert "calibration error 0.030" in words
 
 
 def test_without_enough_judgments_the_report_says_how_many_would_settle_it(made):

@@ -116,6 +116,10 @@ class Units:
         relevant = self.relevant
         return BeliefQuality(recall_at_precision(beliefs, relevant), calibration_error(beliefs, relevant))
 
+    def calibration_error(self, beliefs: Floats, where: Bools) -> float:
+        """Expected calibration error of the beliefs of some pairs."""
+        return calibration_error(beliefs[where], self.relevant[where])
+
     def row_quality(self, labels: Labels) -> RowQuality:
         """How right positives and negatives by (wording, chunk id) are."""
         world, needs, exposed = self._rows.world, self._rows.world.needs, set(self.names)

@@ -124,7 +124,7 @@ def label(given: Inputs) -> Labelled:
         policy=policy,
         strikes=strikes,
         model=model,
-        reliability=reliability(store, policy),
+        reliability=reliability(store.judged),
         dropped=dropped,
     )
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import ibis
 
+from ragwheel.labels.calibration import JudgedBeliefs, cross_fitted, recalibrated
 from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.model.beliefs import beliefs, decided, thresholds
@@ -22,12 +23,16 @@ __all__ = ["GradedStore", "grade_rows", "grade_store"]
 
 @dataclass(frozen=True)
 class GradedStore:
-    """Facts, evidence, the fitted model (with thresholds) and the grades of a store, kept in the engine."""
+    """Facts, evidence, the fitted model (with thresholds) and the grades of a store, kept in the engine.
+
+    ``judged`` compares beliefs with people's judgments.
+    """
 
     facts: Facts
     evidence: ibis.Table
     model: LabelModel
     grades: ibis.Table
+    judged: JudgedBeliefs
 
 
 def grade_store(
@@ -53,11 +58,13 @@ def grade_store(
     evidence = collect(known, policy)
     stage("grades")
     model = learn(known, evidence, policy)
-    believed = engine.keep("beliefs", beliefs(known, evidence, policy, model))
+    judged = cross_fitted(known, evidence, policy)
+    model = replace(model, recalibration=judged.recalibration)
+    believed = engine.keep("beliefs", recalibrated(beliefs(known, evidence, policy, model), policy, model))
     limits = thresholds(engine, believed, policy)
     grades = engine.keep("grades", decided(believed, policy, limits))
     model = replace(model, thresholds=limits)
-    return GradedStore(known, evidence, model, grades)
+    return GradedStore(known, evidence, model, grades, judged)
 
 
 def grade_rows(known: Facts, evidence: ibis.Table, policy: Policy, model: LabelModel) -> ibis.Table:
@@ -65,6 +72,6 @@ def grade_rows(known: Facts, evidence: ibis.Table, policy: Policy, model: LabelM
 
     Where the model has no thresholds yet, those of this evidence.
     """
-    believed = beliefs(known, evidence, policy, model)
+    believed = recalibrated(beliefs(known, evidence, policy, model), policy, model)
     limits = model.thresholds or thresholds(known.engine, believed, policy)
     return decided(believed, policy, limits)

@@ -124,6 +124,7 @@ class Learning(_Section):
     """How strongly the rates of the label model are held to the policy."""
 
     enabled: bool
+    recalibrate: bool
     prior_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     place_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     informed: Annotated[float, Field(gt=0, allow_inf_nan=False)]

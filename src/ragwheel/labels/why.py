@@ -35,6 +35,10 @@ from ragwheel.store import open_store
 __all__ = ["Verdict", "verdicts_of", "why"]
 
 _PAIR: Final = ["query_key", "chunk_version"]
+_CORRECTIONS: Final = {
+    "calibration": "as people's judgments of other chunks say",
+    "certainty": "no traces are certain",
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +54,8 @@ class Verdict:
         belief: the probability that the chunk is relevant, 0-1; ``grade`` is five times that.
         prior: log-odds at the mean rank of the chunk, before any evidence.
         corrections: by instrument, how much less its readings count because they repeat each other, or
-            because one person may only say so much; ``certainty``: no traces are believed more than
-            ``certain`` in the policy.
+            because one person may only say so much; ``calibration``: what people's judgments make of
+            beliefs like this one; ``certainty``: no traces are believed more than ``certain`` in the policy.
         lent: what close questions say about the chunk, as far as they agree.
         model: the rates by which evidence was weighed, learned or from the policy.
         examination: how much people look at each rank, and whether that was estimated; None: not estimated.
@@ -79,7 +83,7 @@ class Verdict:
     def corrections_in_words(self) -> dict[str, float]:
         """The ``corrections``, each with what a reader is told that it is."""
         return {
-            "no traces are certain" if name == "certainty" else f"{name}: repeats and caps": value
+            _CORRECTIONS.get(name, f"{name}: repeats and caps"): value
             for name, value in self.corrections.items()
         }
 
@@ -189,9 +193,12 @@ def _verdict(
     own = sum(float(part["net"]) for part in nets) / MICRO
     lent = float(row["said"]) - own
     most = certain_log_odds(policy)
-    log_odds = min(max(prior + own + lent, -most), most)
-    if abs(log_odds - (prior + own + lent)) >= 0.001:
-        corrections["certainty"] = round(log_odds - (prior + own + lent), 3)
+    traces = min(max(prior + own + lent, -most), most)
+    recalibration = store.model.recalibration
+    people = traces if recalibration is None else recalibration.log_odds(traces)
+    log_odds = min(max(people, -most), most)
+    corrections["calibration"] = round(people - traces, 3)
+    corrections["certainty"] = round(traces - (prior + own + lent) + log_odds - people, 3)
     return Verdict(
         query=query,
         source=row["source"],

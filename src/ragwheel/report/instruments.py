@@ -56,16 +56,41 @@ def reliability_blocks(reliability: Mapping[str, Any], db: Path) -> Iterator[Blo
     if not bins:
         yield Missing(
             f"Whether beliefs are right can be checked once people have judged {ENOUGH} query and chunk "
-            f"pairs that have traces; so far {judged:,}, so {ENOUGH - judged:,} more would settle it:",
-            f"ragwheel grade --db {db}",
+            f"pairs that have traces; so far {judged:,}, so {ENOUGH - judged:,} more would settle it: they "
+            f"show a calibration error of 0.1 ({4 * ENOUGH - judged:,} more one of 0.05), and beliefs are "
+            "recalibrated on them. This asks about the pairs that tell most:",
+            f"ragwheel grade --db {db} --check",
         )
         return
-    points = [(float(row["belief"]), float(row["relevant"]), int(row["pairs"])) for row in bins]
-    error = float(reliability["calibration_error"])
-    yield diagonal(
+    yield from _diagram(
+        reliability,
         "reliability",
-        f"Beliefs from traces alone, beside what people said of {judged:,} pairs (3 or more is relevant). "
-        f"Points on the diagonal are right; calibration error {error:.3f}.",
+        f"Beliefs beside what people said of {judged:,} pairs (3 or more is relevant). Each belief is of a "
+        "model that has not seen people's grades for its question.",
+    )
+    after = reliability.get("recalibrated")
+    if after is None:
+        yield Note("Beliefs are used as they are: recalibrating them on these grades made none better.")
+        return
+    yield from _diagram(
+        {**after, "error_by_chance": reliability.get("error_by_chance")},
+        "recalibrated",
+        f"The same pairs after recalibration, which the grades of this dataset use: log-odds become "
+        f"{after['intercept']:+.2f} {after['slope']:+.2f} × log-odds. Here each pair is shown as the other "
+        f"pairs teach it.",
+    )
+
+
+def _diagram(reliability: Mapping[str, Any], name: str, caption: str) -> Iterator[Block]:
+    """Yield a reliability diagram, and its numbers as a table."""
+    bins = reliability["bins"]
+    points = [(float(row["belief"]), float(row["relevant"]), int(row["pairs"])) for row in bins]
+    chance = reliability.get("error_by_chance")
+    yield diagonal(
+        name,
+        f"{caption} Points on the diagonal are right; calibration error "
+        f"{float(reliability['calibration_error']):.3f}"
+        + (f", of which chance alone explains {float(chance):.3f}." if chance is not None else "."),
         points,
     )
     rows = [

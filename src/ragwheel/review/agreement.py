@@ -128,5 +128,5 @@ def _calibration(desk: ReviewDesk) -> dict[str, Any] | None:
             return None
         cached = desk.remembered("calibration")
         if cached is None:
-            cached = desk.remember("calibration", reliability(store, desk.analysis.policy))
+            cached = desk.remember("calibration", reliability(store.judged))
         return dict(cached)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from ragwheel.labels.recalibration import Recalibration
+
 __all__ = ["ChannelSummary", "LabelModel", "Thresholds"]
 
 
@@ -66,6 +68,7 @@ class LabelModel:
         thresholds: None until beliefs are there.
         pairs: how many (query group, chunk version) were learned from.
         anchors: how many of them a person had judged.
+        recalibration: what people's judgments make of the beliefs; None: nothing.
     """
 
     weights: Mapping[tuple[str, int], float]
@@ -75,6 +78,7 @@ class LabelModel:
     thresholds: Thresholds | None = None
     pairs: int = 0
     anchors: int = 0
+    recalibration: Recalibration | None = None
 
     @property
     def learned(self) -> tuple[str, ...]:
