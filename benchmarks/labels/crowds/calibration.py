@@ -144,7 +144,7 @@ def _judge(db: Path, rows: Exposures, count: int) -> None:
 
 def _of_five(grade: int, top: int) -> float:
     """What a person says of a chunk with this grade of the collection: 3 to 5 where it is relevant."""
-    return 0.0 if grade <= 0 else 3.0 + 2.0 * (grade - 1) / max(top - 1, 1)
+    return 0.0 if grade <= 0 else 5.0 - 2.0 * (top - grade) / max(top - 1, 1)
 
 
 def _errors(units: Units, held: np.ndarray, db: Path) -> tuple[float, float]:
