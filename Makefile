@@ -82,16 +82,24 @@ test-clients: $(VENV)-clients/.clients ## real clients, in an environment of the
 test-integrations: $(VENV)/.dev ## LangChain, LlamaIndex, Haystack, DSPy at their lowest and newest release; ARGS=dspy-lowest
 	$(BIN)/python tools/integrations.py $(ARGS)
 
-# UI frameworks pin much of what constraints.txt pins otherwise: they have an environment of their own.
-$(VENV)-ui/.ui: pyproject.toml
-	$(or $(PYTHON),python3) -m venv $(VENV)-ui
-	$(VENV)-ui/bin/pip install -q -e '.[serve,streamlit,gradio,chainlit]' playwright pytest pytest-asyncio hypothesis
+# UI frameworks pin what constraints.txt and each other pin otherwise: every one has an environment of its own.
+UIS := streamlit gradio chainlit
+UI_TESTS_gradio := tests/browser/test_react.py tests/browser/test_size.py# these need no framework of Python
+$(UIS:%=$(VENV)-ui-%/.ui): $(VENV)-ui-%/.ui: pyproject.toml
+	$(or $(PYTHON),python3) -m venv $(VENV)-ui-$*
+	$(VENV)-ui-$*/bin/python -m pip install -q uv
+	$(VENV)-ui-$*/bin/uv pip install -q --python $(VENV)-ui-$*/bin/python -e '.[serve,$*]' \
+	    playwright pytest pytest-asyncio hypothesis
+	touch $@
+
+integrations/browser/node_modules/.ui: integrations/browser/package-lock.json
 	for folder in . tests/react18 tests/react19; do (cd integrations/browser/$$folder && npm ci --silent); done
 	touch $@
 
-.PHONY: test-ui
-test-ui: $(VENV)-ui/.ui ## Streamlit, Gradio, Chainlit and React in a real browser; needs Chromium and Node.js
-	$(VENV)-ui/bin/python -m pytest tests/ui tests/browser/test_react.py $(ARGS)
+.PHONY: test-ui $(UIS:%=test-ui-%)
+test-ui: $(UIS:%=test-ui-%) ## Streamlit, Gradio, Chainlit and React in a real browser; needs Chromium and Node.js
+$(UIS:%=test-ui-%): test-ui-%: $(VENV)-ui-%/.ui integrations/browser/node_modules/.ui
+	$(VENV)-ui-$*/bin/python -m pytest tests/ui $(UI_TESTS_$*) -k "not (streamlit or gradio or chainlit) or $*" $(ARGS)
 
 .PHONY: docs
 docs: $(VENV)/.dev ## the documentation as a site in build/site; a warning is an error
@@ -135,7 +143,7 @@ lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to i
 
 .PHONY: clean
 clean: ## remove environments, caches and build products (never a database)
-	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui $(VENV)-release $(VENV)-*-lowest $(VENV)-*-newest \
+	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui-* $(VENV)-release $(VENV)-*-lowest $(VENV)-*-newest \
 	    build dist .coverage .coverage.* htmlcov \
 	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -133,6 +133,50 @@ def test_a_conversation(chat, tabs, make):
     assert shown[0][0] >= 6
 
 
+def test_a_source_read_here_a_comment_and_what_is_undone(chat, tabs, make):
+    page = tabs.open(chat.url)
+    turn = ask(page, "Which arguments of subprocess.run capture the output?")
+    cards = turn.locator(".found > .cards > .card")
+    ids = [cards.nth(at).get_attribute("data-ragwheel-chunk") for at in range(cards.count())]
+
+    cards.nth(3).get_by_role("button", name="Read").click()
+    reader = page.get_by_role("dialog", name="Source")
+    assert len(reader.locator(".text").inner_text()) > 50
+    page.evaluate("() => new Promise((done) => setTimeout(done, 1500))")
+    reader.get_by_role("button", name="Close").click()
+    reader.wait_for(state="detached")
+
+    cards.nth(4).get_by_role("button", name="Remove").click()
+    cards.nth(5).wait_for(state="detached")
+    page.get_by_role("button", name="Undo").click()
+    cards.nth(5).wait_for()
+    assert cards.nth(4).get_attribute("data-ragwheel-chunk") == ids[4], "back where it was"
+
+    turn.get_by_role("button", name="Good answer").click()
+    turn.get_by_role("button", name="Bad answer").click()
+    turn.get_by_role("button", name="Incomplete").click()
+    turn.get_by_role("textbox", name="Comment").fill("What about stderr?")
+    turn.get_by_role("button", name="Send").click()
+    page.reload()
+
+    columns = "s.kind, s.chunk_id, s.reason, s.comment, s.value"
+    sql = (
+        f"SELECT {columns} FROM signals s JOIN turns t USING (turn_id) WHERE t.query LIKE 'Which arguments%'"
+    )
+
+    def signals():
+        rows = [row[:4] for row in chat.rows(sql) if row[0] not in {"dwell", "impression"}]
+        read = [row[4] for row in chat.rows(sql) if row[:2] == ("dwell", ids[3])]
+        return (rows, read) if len(rows) >= 2 and read else None
+
+    rows, read = make.eventually(signals)
+    assert sorted(rows) == [
+        ("click", ids[3], None, None),
+        ("thumbs_down", None, "incomplete", "What about stderr?"),
+    ], "one vote, and nothing of what was undone"
+    assert max(read) > 1.4
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pictures(chat, chromium, make, tmp_path, scheme):
     context = chromium.browser.new_context(color_scheme=scheme, viewport={"width": 1280, "height": 860})
@@ -151,6 +195,14 @@ def test_pictures(chat, chromium, make, tmp_path, scheme):
     cards.nth(1).get_by_role("button", name="Compare").click()
     page.get_by_role("dialog").wait_for()
     picture(page, tmp_path, f"chat-compare-{scheme}")
+    page.keyboard.press("Escape")
+    cards.nth(0).get_by_role("button", name="Read").click()
+    picture(page, tmp_path, f"chat-read-{scheme}")
+    page.keyboard.press("Escape")
+    turn.get_by_role("button", name="Bad answer").click()
+    cards.nth(1).get_by_role("button", name="Remove").click()
+    page.get_by_role("button", name="Undo").wait_for()
+    picture(page, tmp_path, f"chat-comment-{scheme}")
     context.close()
 
 
@@ -167,6 +219,11 @@ def test_on_a_phone(chat, chromium, tmp_path, scheme):
     helpful = turn.locator(".card").first.get_by_role("button", name="Helpful", exact=True)
     helpful.tap()
     assert helpful.get_attribute("aria-pressed") == "true"
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
+    turn.get_by_role("button", name="Bad answer").tap()
+    picture(page, tmp_path, f"chat-phone-comment-{scheme}")
+    turn.get_by_role("button", name="Read").first.tap()
+    picture(page, tmp_path, f"chat-phone-read-{scheme}")
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "nothing sticks out"
     context.close()
 

@@ -57,7 +57,7 @@ def test_offline_and_closed_then_another_visit(site, tabs, page, turn, make):
     close(page)
     tabs.context.set_offline(False)
     again = tabs.open(site.page("again", "<p>Another page of the same site.</p>"))
-    assert again.evaluate("beacon.stats().adopted") >= 1
+    again.wait_for_function("() => beacon.stats().adopted >= 1")
     again.evaluate("beacon.flush()")
     assert len(site.wait_for(turn, "thumbs_up")) == 1
     assert again.evaluate("beacon.stats().queued") == stored(again) == 0

@@ -1,6 +1,7 @@
-// The page. Everything that people do is heard by the beacon through data-ragwheel-* attributes; only what
-// no element can say (a question that follows, or replaces, another) is sent by hand.
-import { attach, signal, stats } from "/beacon/ragwheel.js";
+// The page. Everything that people do is heard by the beacon through data-ragwheel-* attributes; only what no element
+// can say (a question that follows, or replaces, another; a source that is read here; an undo) is told by hand.
+import "/beacon/feedback.js";
+import { attach, closed, opened, retract, signal, stats } from "/beacon/ragwheel.js";
 
 attach(document, { endpoint: "/ragwheel/v1/signals" });
 
@@ -37,6 +38,7 @@ async function ask(text) {
   $(".welcome")?.remove();
   const before = { handle: latest, rephrased: rephrasing };
   startRephrasing(undefined);
+  $(".removed").hidden = true;
   const turn = conversation.appendChild(stamp("turn"));
   $("h2", turn).textContent = text;
   turn.scrollIntoView({ behavior: "smooth", block: "start" });
@@ -151,12 +153,14 @@ function fill(element, { id, text, metadata }) {
 document.addEventListener("click", (event) => {
   const button = event.target.closest("button");
   const own = button?.closest("[data-ragwheel-chunk]");
-  const does = button?.dataset.ragwheelAction ?? button?.dataset.do;
+  const does = button?.dataset.do ?? button?.dataset.ragwheelAction;
   if (button?.closest(".suggestions")) ask(button.textContent);
   else if (does === "thumbs_up" || does === "thumbs_down") vote(button);
   else if (does === "expand") expand(button, own);
   else if (does === "delete") remove(own);
   else if (does === "more_like_this") showSimilar(own);
+  else if (does === "read") read(own);
+  else if (does === "undo") undo();
   else if (does === "compare") compare(button, own);
   else if (does === "prefer") button.closest("dialog").close(own.dataset.ragwheelChunk);
   else if (does === "rephrase") startRephrasing(button.closest(".turn"));
@@ -177,14 +181,52 @@ function expand(button, own) {
   button.textContent = open ? "Show less" : "Show all";
 }
 
+const handleOf = (element) => element.closest("[data-ragwheel-handle]").dataset.ragwheelHandle;
+
+let removed; // the card that was removed last, and where it was
+
 function remove(own) {
   const next = own.nextElementSibling ?? own.previousElementSibling;
+  removed = { own, list: own.parentElement, before: own.nextElementSibling, handle: handleOf(own) };
   own.classList.add("leaving");
-  const gone = () => own.remove();
+  const gone = () => own.classList.contains("leaving") && own.remove();
   own.addEventListener("transitionend", gone, { once: true });
   setTimeout(gone, 400);
   next?.focus({ preventScroll: true });
+  $(".removed span").textContent = `Removed ${$(".title", own).textContent}.`;
+  $(".removed").hidden = false;
   say(`Removed ${$(".title", own).textContent}.`);
+}
+
+/** Put the card back, and take the signal back. */
+function undo() {
+  const { own, list, before, handle } = removed;
+  own.classList.remove("leaving");
+  list.insertBefore(own, before?.isConnected ? before : null);
+  own.focus({ preventScroll: true });
+  retract(handle, "delete", { chunk: own.dataset.ragwheelChunk });
+  $(".removed").hidden = true;
+  say(`${$(".title", own).textContent} is back.`);
+}
+
+/** The whole passage in a dialog: the beacon is told, so that the time counts as time with this source. */
+function read(own) {
+  const reader = stamp("reader");
+  copyPassage(own, reader);
+  $(".elsewhere", reader).href = $("a.title", own).href;
+  reader.addEventListener("close", () => {
+    closed();
+    reader.remove();
+  });
+  document.body.append(reader);
+  reader.showModal();
+  opened(handleOf(own), own.dataset.ragwheelChunk);
+}
+
+function copyPassage(from, to) {
+  for (const part of [".title", ".signature", ".text"]) {
+    $(part, to).replaceChildren(...$(part, from).cloneNode(true).childNodes);
+  }
 }
 
 async function showSimilar(own) {
@@ -213,9 +255,7 @@ function compare(button, own) {
   const pair = [marked.closest(".card"), own].map((chosen) => {
     const article = stamp("contender");
     article.dataset.ragwheelChunk = chosen.dataset.ragwheelChunk;
-    for (const part of [".title", ".signature", ".text"]) {
-      $(part, article).replaceChildren(...$(part, chosen).cloneNode(true).childNodes);
-    }
+    copyPassage(chosen, article);
     return article;
   });
   $(".pair", dialog).append(...pair);

@@ -58,7 +58,7 @@ export function newActions(say, retract, safely) {
   /** A press begins: a switch may change before the click does. */
   function press(target) {
     const element = closest(target, STATE);
-    pressed = element && closest(target, named("action")) ? { element, was: stateOf(element) } : undefined;
+    pressed = element && { element, was: stateOf(element) };
   }
 
   /** Everything that a signal of this action will need, read now: its card may be gone in a moment. */
@@ -104,8 +104,7 @@ export function newActions(say, retract, safely) {
   }
 
   /** `by` was used: forms act on submit, fields and switches by what they became, everything else on click. */
-  function act(by, event) {
-    const [target] = event.composedPath();
+  function act(by, event, target) {
     const field = fieldOf(by);
     if (by.matches("form")) {
       if (event.type === "submit") read(by)(true);

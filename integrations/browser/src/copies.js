@@ -1,8 +1,8 @@
 /** Copied text: which chunks it came from, or the answer. */
-import { cardOf, handleOf, named } from "./page.js";
+import { attribute, cardOf, handleOf, named } from "./page.js";
 
 /** The cards that a selection took text from; [] when it is the whole page; null outside of any card. */
-export function copiedCards(root, target) {
+function copiedCards(root, target) {
   const selection = getSelection();
   if (target?.closest?.("input, textarea") || !selection || selection.isCollapsed || !selection.rangeCount) {
     const field = target?.closest?.("input, textarea") ?? target;
@@ -30,7 +30,11 @@ function textWithin(range, card) {
 }
 
 /** The handle of the answer that the selection lies in. */
-export const answerOf = () => {
-  const { commonAncestorContainer: node } = getSelection().getRangeAt(0);
-  return handleOf(node);
-};
+const answerOf = () => handleOf(getSelection().getRangeAt(0).commonAncestorContainer);
+
+/** Text was copied: from cards, or from the answer beside them. */
+export function copied(root, target, say) {
+  const from = copiedCards(root, target);
+  if (from === null && answerOf()) say(answerOf(), "copy", {});
+  for (const card of from ?? []) say(handleOf(card), "copy", { chunk: attribute(card, "chunk") });
+}

@@ -4,17 +4,18 @@
  * Nothing here throws into the page.
  */
 import { newLooks } from "./looks.js";
-import { newOutbox } from "./outbox.js";
+import { COUNTS, newOutbox } from "./outbox.js";
+import { listen } from "./page.js";
 import { watch } from "./watch.js";
 
-const GROUPS = { thumbs_up: "thumbs", thumbs_down: "thumbs", rating: "rating" }; // one of a group counts, the last
-const EMPTY = { recorded: 0, adopted: 0, kept: 0, refused: 0, dropped: 0, requests: 0, failures: 0, queued: 0 };
+/** Kinds of a group take each other's place: only the last one counts. */
+const groupOf = (kind) => /^(thumbs_(up|down)|rating)$/.test(kind) && kind[0];
 
 const outboxes = new Map(); // URL of a collector -> its outbox
 const votes = new Map(); // collector, handle, chunk and group -> event id of the vote that counts
 const observers = new Set();
-const warnings = new Set();
-const waiting = new Map(); // watchers that wait for consent, or go on with it -> how to stop them
+const history = []; // what happened in debug mode, for observers that come later
+const watchers = new Set(); // { start, stop }: without `stop` where one waits for consent
 const settings = { idleMs: 60_000, storage: true, safely };
 let current = "/v1/signals"; // the endpoint of the latest `attach`
 let errors = 0; // exceptions that did not reach the page
@@ -35,149 +36,146 @@ function safely(run, otherwise) {
   };
 }
 
+/** A part that only some pages need: `use(run)` runs at once where it is loaded, else as soon as it is. */
+function lazily(load, make = (module) => module) {
+  let loading;
+  const use = (run = () => {}) => {
+    const go = safely(() => run(use.part));
+    if (use.part) return go();
+    loading ??= load().then((module) => {
+      use.part = make(module);
+    }).catch((error) => {
+      loading = undefined; // the next need tries again
+      errors++;
+      warn("part", error.message);
+    });
+    loading.then(() => use.part && go());
+  };
+  return use;
+}
+
 function tell(event) {
+  if (debug && history.length < 500) history.push(event);
   for (const observer of observers) safely(observer)(event);
-  if (event.type === "verdict" && event.status === "refused") warn(`refused ${event.reason}`, `a signal was refused: ${event.reason}`);
-  else if (event.type === "warning") warn(event.code, event.message);
 }
 
-/** Say something once, in debug mode. */
-function warn(code, message, element) {
-  if (!debug || warnings.has(code)) return;
-  warnings.add(code);
-  console.warn(`ragwheel: ${message}`, element ?? "");
-  for (const observer of observers) safely(observer)({ type: "warned", code, message, element });
-}
+/** Something is wrong: debug mode has the words for it. */
+const warn = (code, detail, element) => tell({ type: "warning", code, detail, element });
 
-function newId() {
-  if (globalThis.crypto?.randomUUID) return crypto.randomUUID(); // not on pages without HTTPS
-  const random = globalThis.crypto?.getRandomValues
-    ? crypto.getRandomValues(new Uint8Array(16))
-    : Uint8Array.from({ length: 16 }, () => Math.random() * 256);
-  return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
+const debugging = lazily(() => import("./debug.js"), ({ newDebug }) => observe(newDebug(tell)));
 
-function outboxFor(endpoint, options) {
+/** A random id, also on pages without HTTPS. */
+const newId = () => crypto.randomUUID?.() ?? crypto.getRandomValues(new Uint32Array(4)).join("-");
+
+function outboxFor(endpoint = current, options) {
   const url = new URL(endpoint, globalThis.document?.baseURI).href;
-  if (!outboxes.has(url)) outboxes.set(url, newOutbox(url, options, tell));
+  if (!outboxes.has(url)) outboxes.set(url, newOutbox(url, options, { tell, lazily, warn }));
   return outboxes.get(url);
 }
 
-export const signal = safely((handle, kind, options = {}) => {
-  if (!allowed) return false;
-  const { chunk, rank, value, query, other, comment, reason, at = new Date(), endpoint = current } = options;
-  const about = { chunk, rank, value, query, other, comment, reason };
-  const seconds = at instanceof Date ? at / 1000 : at;
-  return outboxFor(endpoint).put({ handle, kind, ...about, event_id: options.eventId ?? newId(), at: seconds });
-}, false);
+const each = (method) => outboxes.forEach((box) => box[method]());
 
-const voteKey = (handle, kind, { chunk, endpoint = current }) => JSON.stringify([endpoint, handle, chunk, GROUPS[kind]]);
+const signal = safely((handle, kind, { at = new Date(), endpoint, eventId = newId(), replace, ...about } = {}) =>
+  allowed && outboxFor(endpoint).put({ ...about, handle, kind, event_id: eventId, at: at instanceof Date ? at / 1000 : at }),
+false);
+
+const voteKey = (handle, kind, { chunk, endpoint = current }) => JSON.stringify([endpoint, handle, chunk, groupOf(kind)]);
 
 /** A signal that takes the place of an earlier one where only one can count: thumbs, ratings. */
-export const vote = safely((handle, kind, options = {}) => {
-  const key = GROUPS[kind] && voteKey(handle, kind, options);
+const vote = safely((handle, kind, options = {}) => {
   const eventId = options.eventId ?? newId();
-  const former = key && votes.get(key);
-  if (former && (former.kind !== kind || kind === "rating" || options.replace)) {
-    signal(handle, "retract", { endpoint: options.endpoint, other: former.eventId });
+  if (groupOf(kind)) {
+    const key = voteKey(handle, kind, options);
+    const former = votes.get(key);
+    if (former && (former.kind !== kind || kind === "rating" || options.replace)) {
+      signal(handle, "retract", { endpoint: options.endpoint, other: former.eventId });
+    }
+    votes.set(key, { kind, eventId });
   }
-  if (key) votes.set(key, { kind, eventId });
   return signal(handle, kind, { ...options, eventId });
 }, false);
 
 /** Take back every earlier signal of a kind about a chunk, or about the answer. */
-export const retract = safely((handle, kind, { chunk, endpoint } = {}) => {
+const retract = safely((handle, kind, { chunk, endpoint } = {}) => {
   votes.delete(voteKey(handle, kind, { chunk, endpoint }));
   return signal(handle, "retract", { chunk, endpoint, other: kind });
 }, false);
 
-export const flush = safely((endpoint = current) => outboxFor(endpoint).send(), Promise.resolve(false));
+const flush = safely((endpoint) => outboxFor(endpoint).send(), Promise.resolve(false));
 
-export const stats = (endpoint = current) => {
+const stats = (endpoint) => {
   const box = safely(outboxFor)(endpoint); // undefined where there is no page: rendering on a server
-  return { ...EMPTY, ...box?.counts, queued: box?.size() ?? 0, errors };
+  return { ...COUNTS, ...box?.counts(), errors };
 };
 
-export const observe = (observer) => {
+const observe = (observer) => {
   observers.add(observer);
+  history.forEach(safely(observer));
   return () => observers.delete(observer);
 };
 
-export const opened = safely((handle, chunk, { endpoint = current } = {}) => {
+const opened = safely((handle, chunk, { endpoint = current } = {}) => {
   if (allowed) clocks().open(clocks().of(endpoint, handle, `${chunk}`));
 });
 
-export const closed = safely(() => looks?.close());
+const closed = safely(() => looks?.close());
 
-export const consent = safely((given) => {
+const consent = safely((given) => {
   allowed = given === true;
-  for (const [start, stop] of waiting) {
-    if (allowed && !stop) waiting.set(start, start());
-    else if (!allowed && stop) {
-      stop();
-      waiting.set(start, undefined);
-    }
+  for (const watcher of watchers) {
+    watcher.stop?.();
+    watcher.stop = allowed ? watcher.start() : undefined;
   }
-  if (allowed) return;
-  for (const box of outboxes.values()) box.clear();
-  looks?.clear();
+  if (!allowed) {
+    each("clear");
+    looks?.clear();
+  }
 });
 
-export const attach = safely((container = document, options = {}) => {
-  const { endpoint = current, idleMs, storage, gpc, consent: asked, debug: loud, ...sending } = options;
+const attach = safely((container = document, options = {}) => {
+  const { endpoint = current, idleMs, storage, gpc } = options;
   current = endpoint;
-  if (idleMs !== undefined) settings.idleMs = idleMs;
-  if (storage !== undefined) settings.storage = storage;
-  if (loud !== undefined) debug = Boolean(loud);
-  if (asked === false || (gpc && navigator.globalPrivacyControl)) allowed = false;
+  settings.idleMs = idleMs ?? settings.idleMs;
+  settings.storage = storage ?? settings.storage;
+  debug = options.debug ?? debug;
+  if (debug) debugging();
+  if (options.consent === false || (gpc && navigator.globalPrivacyControl)) allowed = false;
   const start = () => {
-    outboxFor(endpoint, { storage, ...sending });
-    return watch(container, endpoint, { looks: clocks(), safely, warn, vote, retract, check: debug ? check : undefined });
+    outboxFor(endpoint, options);
+    return watch(container, endpoint, { looks: clocks(), safely, lazily, warn, vote, retract });
   };
-  waiting.set(start, allowed ? start() : undefined);
+  const watcher = { start, stop: allowed ? start() : undefined };
+  watchers.add(watcher);
   return safely(() => {
-    waiting.get(start)?.();
-    waiting.delete(start);
-    outboxes.get(new URL(endpoint, document.baseURI).href)?.send();
+    watcher.stop?.();
+    watchers.delete(watcher);
+    outboxFor(endpoint).send();
   });
 }, () => {});
-
-const KNOWN = "handle chunk action for value other query compare answer".split(" ");
-
-/** In debug mode: attributes with a slip of the pen in them. */
-function check(element) {
-  for (const name of element.getAttributeNames?.() ?? []) {
-    const [, rest] = name.match(/^data-ragwheel-?(.*)$/) ?? [];
-    if (rest !== undefined && !KNOWN.includes(rest)) {
-      warn(name, `there is no attribute ${name}; known: data-ragwheel-${KNOWN.join(", -")}`, element);
-    }
-  }
-}
 
 /** The clocks of the document, and what starts and stops them all. */
 function clocks() {
   if (looks) return looks;
   looks = newLooks(({ endpoint, handle, chunk }, kind, value) => signal(handle, kind, { chunk, value, endpoint }), settings);
   let left = false; // pagehide comes before the visibilitychange that goes with it
-  const listen = (target, types, run) => {
-    for (const type of types.split(" ")) target.addEventListener(type, safely(run), { capture: true, passive: true });
-  };
-  listen(document, "pointermove pointerdown keydown wheel scroll touchmove", looks.active);
-  listen(document, "visibilitychange", () => {
+  const hear = (target, types, run) => listen(target, types, safely(run));
+  hear(document, "pointermove pointerdown keydown wheel scroll touchmove", looks.active);
+  hear(document, "visibilitychange", () => {
     looks.refresh(left);
-    if (document.visibilityState === "hidden" && !left) {
+    if (document.hidden && !left) {
       looks.reportAll();
-      for (const box of outboxes.values()) box.send();
+      each("send");
     }
   });
-  listen(globalThis, "pageshow", (event) => {
-    looks.refresh((left = false));
-    if (event.persisted) for (const box of outboxes.values()) box.send(); // back from the browser's memory
-  });
-  listen(globalThis, "pagehide", () => {
-    looks.refresh((left = true));
-    looks.reportAll();
-    for (const box of outboxes.values()) box.leave();
+  hear(globalThis, "pageshow pagehide", ({ type }) => {
+    left = type === "pagehide";
+    looks.refresh(left);
+    if (left) {
+      looks.reportAll();
+      each("leave");
+    } else each("send"); // the page may be back from the browser's memory
   });
   return looks;
 }
+
+export const beacon = { attach, closed, consent, flush, observe, opened, retract, signal, stats, vote };

@@ -19,8 +19,12 @@ button, textarea { font: inherit; color: inherit; background: var(--ragwheel-bac
 button[aria-pressed=true] { background: var(--ragwheel-accent, #1d4ed8); color: var(--ragwheel-on-accent, #fff); border-color: transparent; }
 :focus-visible { outline: 2px solid var(--ragwheel-accent, #1d4ed8); outline-offset: 2px; }
 textarea { flex: 1 1 180px; min-height: 36px; cursor: text; resize: vertical; }
-output { font-size: .9em; }`;
-const ICONS = { thumbs_up: "👍", thumbs_down: "👎" };
+output { font-size: .9em; }
+svg { display: block; width: 1.25em; height: 1.25em; fill: none; stroke: currentColor; stroke-width: 1.7; stroke-linejoin: round; }
+[value=thumbs_down] svg { rotate: 180deg; }`;
+const ICON = "M7 10v11M7 10l4.5-8a2.4 2.4 0 0 1 2.4 2.9L13 9h5.8a2 2 0 0 1 2 2.4l-1.6 8a2 2 0 0 1-2 1.6H3V10z"; // a thumb
+const SVG = "http://www.w3.org/2000/svg";
+const KINDS = ["thumbs_up", "thumbs_down"];
 const REASONS = "wrong:Wrong,outdated:Outdated,incomplete:Incomplete,off_topic:Off topic";
 const LABELS = { up: "Helpful", down: "Not helpful", why: "Why?", comment: "Comment", send: "Send", thanks: "Thank you" };
 
@@ -75,9 +79,14 @@ class RagwheelFeedback extends (globalThis.HTMLElement ?? Object) {
     this.root.adoptedStyleSheets = [styles];
     const name = this.getAttribute("label") ?? "Feedback";
     const bar = this.make(this.root, "div", "", { role: "group", "aria-label": name, part: "bar" });
-    this.thumbs = Object.keys(ICONS).map((kind) => {
+    this.thumbs = KINDS.map((kind) => {
       const label = this.label(kind === "thumbs_up" ? "up" : "down");
-      const button = this.make(bar, "button", ICONS[kind], { type: "button", "aria-label": label, title: label, part: "thumb", value: kind });
+      const button = this.make(bar, "button", "", { type: "button", "aria-label": label, title: label, part: "thumb", value: kind });
+      // drawn, since many machines have no font with thumbs
+      const icon = button.appendChild(document.createElementNS(SVG, "svg"));
+      icon.setAttribute("viewBox", "0 0 24 24");
+      icon.setAttribute("aria-hidden", "true");
+      icon.appendChild(document.createElementNS(SVG, "path")).setAttribute("d", ICON);
       button.addEventListener("click", () => this.choose(this.state.kind === kind ? undefined : kind));
       return button;
     });

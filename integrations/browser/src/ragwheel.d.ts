@@ -101,7 +101,9 @@ export function consent(given: boolean): void;
 export type BeaconEvent =
   | { type: "signal"; handle: string; kind: Kind; event_id: string; [field: string]: unknown }
   | { type: "verdict"; event_id: string; status: "kept" | "refused" | "dropped"; reason?: string }
-  | { type: "warning" | "warned"; code: string; message: string; element?: Element };
+  | { type: "warning"; code: string; detail?: unknown; element?: Element }
+  /** In debug mode: a warning in words, once for each cause. */
+  | { type: "warned"; code: string; message: string; element?: Element };
 
 /** Call `observer` with every signal, its verdict and every warning; returns what stops that. */
 export function observe(observer: (event: BeaconEvent) => void): () => void;

@@ -1,0 +1,1 @@
+../../../../integrations/browser/src/stored.js
