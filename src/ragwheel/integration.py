@@ -5,6 +5,8 @@
 * :data:`guard`: swallows and counts what breaks in an integration.
 * :func:`require`: says which release of the framework to install.
 * :func:`recorded_stream`: hands a streamed answer on and records it at its end.
+* :func:`passages_of`: what a turn has retrieved, by its texts.
+* :func:`text_id`: the id of a chunk that has none of its own.
 * :func:`raise_after`: lets the app's interrupts through a framework that swallows what a handler raises.
 
 :class:`ragwheel.testing.IntegrationContract` has the tests that an integration inherits.
@@ -26,6 +28,8 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from ragwheel.capture.context import current_turn
 from ragwheel.capture.turn import turn
 from ragwheel.guard import guard, is_interrupt
+from ragwheel.host import safe
+from ragwheel.host.columns import row, text_id
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -41,7 +45,16 @@ if TYPE_CHECKING:
     from ragwheel.capture.scopes import Scope
     from ragwheel.capture.turn import Turn
 
-__all__ = ["Engine", "OpenCalls", "guard", "raise_after", "recorded_stream", "require"]
+__all__ = [
+    "Engine",
+    "OpenCalls",
+    "guard",
+    "passages_of",
+    "raise_after",
+    "recorded_stream",
+    "require",
+    "text_id",
+]
 
 T = TypeVar("T")
 
@@ -161,6 +174,18 @@ class OpenCalls(Generic[T]):
     def _after_fork(self) -> None:
         """In a forked child: another thread of the parent may have held the lock."""
         self._lock = threading.Lock()
+
+
+def passages_of(of: Turn) -> dict[str, object]:
+    """Return the app's objects that a turn has retrieved, by their texts; only while the turn keeps them."""
+    passages: dict[str, object] = {}
+    for retrieval in of.retrievals:
+        for rank in range(1, min(retrieval.n_returned, len(retrieval.chunk_ids)) + 1):
+            item = retrieval.item(rank)
+            if item is not None:
+                passages.setdefault(safe.text(row(item, {}).text)[0], item)
+    passages.pop("", None)
+    return passages
 
 
 def recorded_stream(

@@ -14,6 +14,7 @@ CALLED_BY_THE_APP = (
     "src/ragwheel/capture", "src/ragwheel/host", "src/ragwheel/citations", "src/ragwheel/journal",
     "src/ragwheel/redaction", "src/ragwheel/deploy", "src/ragwheel/runtime.py", "src/ragwheel/integration.py",
     "integrations/langchain/src", "integrations/llamaindex/src", "integrations/haystack/src",
+    "integrations/dspy/src",
 )  # fmt: skip
 #: Functions that let through what a signal handler of the app raised, or raise everything.
 ASKING = {

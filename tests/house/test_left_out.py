@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("name", ["llamaindex", "haystack"])
+@pytest.mark.parametrize("name", ["llamaindex", "haystack", "dspy"])
 def test_the_tests_of_a_framework_that_is_not_installed_are_left_out(name: str) -> None:
     """pytest does not ask about a folder that ``testpaths`` names: its files are refused one by one."""
     if importlib.util.find_spec(f"ragwheel_{name}"):

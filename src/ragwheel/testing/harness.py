@@ -43,6 +43,7 @@ class IntegrationHarness:
         unsupported: why a feature cannot be had in this framework, by the feature's name in
             ``ragwheel.testing.FEATURES``.
         has_ids, has_scores, has_metadata: whether the framework's retrievers give these.
+        wrapped_is_traced: whether the framework traces what :meth:`overfetching` wraps.
         searches_are_turns: whether each search outside of the app's turns is a turn of its own.
     """
 
@@ -51,6 +52,7 @@ class IntegrationHarness:
     has_ids: ClassVar[bool] = True
     has_scores: ClassVar[bool] = True
     has_metadata: ClassVar[bool] = True
+    wrapped_is_traced: ClassVar[bool] = True
     searches_are_turns: ClassVar[bool] = False
 
     def instrument(self) -> None:
