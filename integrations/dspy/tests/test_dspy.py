@@ -53,7 +53,10 @@ def test_passages_of_an_index_have_its_indices_as_ids_and_its_scores(rows: Any) 
     assert [chunk for chunk, _, _ in stored[:3]] == [str(index) for index in plain.indices]
     assert [exposure for _, _, exposure in stored] == ["returned"] * 3 + ["logged"] * 2
     scores = [score for _, score, _ in stored]
-    assert scores == sorted(scores, reverse=True)
+    if len(embeddings().search_fn(QUESTION)) == 2:  # DSPy 3.0 keeps them to itself
+        assert scores == [None] * 5
+    else:
+        assert scores == sorted(scores, reverse=True)
 
 
 def test_a_wrapped_index_in_a_program_is_in_its_prompt_and_cited(rows: Any) -> None:
