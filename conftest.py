@@ -34,7 +34,6 @@ NEEDS_EXTRA = {
     "tests/demo": ("demo", "bm25s"),
     "tests/deploy": ("deploy", "safetensors"),
     "tests/evaluate": ("evaluate", "ir_measures"),
-    "tests/examples": ("demo", "bm25s"),
     "tests/experiments": ("evaluate", "ir_measures"),
     "tests/exporting": ("build", "ibis"),
     "tests/fewshot": ("fewshot", "jinja2"),

@@ -85,13 +85,15 @@ def install(run: Run) -> None:
 
 def run_tests(run: Run) -> bool:
     """Run the integration's tests and those of its page; return whether they passed."""
-    selected = f"integrations or {_pages(run.name)}" if run.which == "newest" else "integrations"
+    selected = f"integrations or quickstart_{run.name}"
+    if run.which == "newest":
+        selected += f" or {_pages(run.name)}"
     done = subprocess.run(
         [
             str(run.environment / "bin" / "python"), "-m", "pytest", "-q", "-p", "no:cacheprovider",
             "-o", "filterwarnings=default", "--disable-warnings", f"--junit-xml={run.report}",
             f"integrations/{run.name}/tests",
-            "tests/house/test_documents.py", "-k", selected,
+            "tests/house/test_documents.py", "tests/examples/test_quickstarts.py", "-k", selected,
         ],
         cwd=ROOT, check=False,
     )  # fmt: skip

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +20,24 @@ def in_folder(folder: Path, *command: str) -> str:
     return done.stdout
 
 
+def missing(script: Path) -> list[str]:
+    """The packages that a script imports and that are not installed here."""
+    imports = [
+        node
+        for node in ast.walk(ast.parse(script.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+    ]
+    modules = {
+        node.module or "" if isinstance(node, ast.ImportFrom) else node.names[0].name for node in imports
+    }
+    packages = sorted({module.partition(".")[0] for module in modules})
+    return [package for package in packages if importlib.util.find_spec(package) is None]
+
+
 @pytest.mark.parametrize("script", EXAMPLES, ids=lambda path: path.name)
 def test_example_runs_and_is_kept(script, tmp_path):
+    if packages := missing(script):
+        pytest.skip(f"needs {', '.join(packages)}: make test-integrations")
     printed = in_folder(tmp_path, sys.executable, str(script))
     assert printed.endswith("Next: ragwheel show\n")
     shown = in_folder(tmp_path, str(Path(sys.executable).with_name("ragwheel")), "show")
