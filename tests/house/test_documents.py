@@ -115,7 +115,7 @@ def test_document_runs(path, tmp_path, monkeypatch, quick_collection):
     try:
         run(path, blocks)
     except ImportError as exc:
-        if exc.name in FRAMEWORKS:  # make test-integrations installs it and runs the page
+        if exc.name in {*FRAMEWORKS, "dspy"}:  # make test-integrations installs it and runs the page
             pytest.skip(f"needs {exc.name}: make test-integrations")
         if importlib.util.find_spec("ragwheel_langchain"):  # everything is installed here
             raise
