@@ -53,7 +53,7 @@ def graded_metric(grades: str | Path, *, k: int = 5, question: str = "question")
     """Return a metric for programs that retrieve: how much of what is relevant stands among the first `k`.
 
     It is the sum of the beliefs of the first `k` passages, divided by the largest such sum that the graded
-    passages of the question allow: 1 is the best order that is known, 0 none of it. Passages that nobody
+    passages of the question allow: 1 is the best order that is graded, 0 none of it. Passages that nobody
     graded count 0, and so does a question without a grade: keep to ``metric.questions``.
 
     Args:
@@ -83,21 +83,21 @@ def graded_metric(grades: str | Path, *, k: int = 5, question: str = "question")
             beliefs[query][chunk] = float(belief)
 
     def metric(example: Any, prediction: Any, trace: object = None) -> float:  # noqa: ARG001 - DSPy's protocol
-        known = beliefs.get(example[question], {})
-        best = sum(sorted(known.values(), reverse=True)[:k])
+        graded = beliefs.get(example[question], {})
+        best = sum(sorted(graded.values(), reverse=True)[:k])
         return (
-            sum(known.get(chunk, 0.0) for chunk in _chunk_ids(prediction, known)[:k]) / best if best else 0.0
+            sum(graded.get(chunk, 0.0) for chunk in _chunk_ids(prediction, graded)[:k]) / best if best else 0.0
         )
 
     metric.questions = frozenset(beliefs)  # type: ignore[attr-defined]
     return metric
 
 
-def _chunk_ids(prediction: Any, known: Mapping[str, float]) -> list[str]:
+def _chunk_ids(prediction: Any, graded: Mapping[str, float]) -> list[str]:
     passages = list(getattr(prediction, "passages", None) or ())
     indices = [str(index) for index in getattr(prediction, "indices", None) or ()]
     own = indices if len(indices) == len(passages) else [""] * len(passages)
-    return [chunk if chunk in known else text_id(text) for chunk, text in zip(own, passages, strict=True)]
+    return [chunk if chunk in graded else text_id(text) for chunk, text in zip(own, passages, strict=True)]
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

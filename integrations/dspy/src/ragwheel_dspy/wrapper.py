@@ -68,8 +68,8 @@ def _asking_for(retriever: Any, k: int) -> Any:
 
 def _hits(retriever: Any, query: str, *, own: bool) -> list[dict[str, Any]]:
     """Search as the app's retriever does; a larger search is not put into the batches of the app's."""
-    found = retriever.search_fn(query) if own else retriever._batch_forward([query])[0]
-    passages, indices, *scores = found
+    result = retriever.search_fn(query) if own else retriever._batch_forward([query])[0]
+    passages, indices, *scores = result
     if not scores:  # before DSPy gave them
         return [{"text": text, "id": index} for text, index in zip(passages, indices, strict=True)]
     return [dict(zip(_RESULT, hit, strict=True)) for hit in zip(passages, indices, scores[0], strict=True)]
