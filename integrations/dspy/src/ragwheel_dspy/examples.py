@@ -85,9 +85,8 @@ def graded_metric(grades: str | Path, *, k: int = 5, question: str = "question")
     def metric(example: Any, prediction: Any, trace: object = None) -> float:  # noqa: ARG001 - DSPy's protocol
         graded = beliefs.get(example[question], {})
         best = sum(sorted(graded.values(), reverse=True)[:k])
-        return (
-            sum(graded.get(chunk, 0.0) for chunk in _chunk_ids(prediction, graded)[:k]) / best if best else 0.0
-        )
+        reached = sum(graded.get(chunk, 0.0) for chunk in _chunk_ids(prediction, graded)[:k])
+        return reached / best if best else 0.0
 
     metric.questions = frozenset(beliefs)  # type: ignore[attr-defined]
     return metric
