@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
 
+import ragwheel
+from ragwheel.store import open_store
 from ragwheel.ui.cards import cards, identity
+from ragwheel.ui.votes import vote
 
 
 def no_vote(apps, tools):
@@ -97,6 +101,22 @@ def test_chainlit(apps, page, tools):
 def test_importing_ragwheel_imports_no_framework(module):
     code = f"import sys, ragwheel, ragwheel.ui; assert {module!r} not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_thumb_counts_and_nothing_is_taken_back_that_was_not_said(tmp_path):
+    ragwheel.configure(tmp_path / "votes.db", app="notes")
+    try:
+        with ragwheel.turn("How?", user_id="ada") as turn:
+            pass
+        for thumb in ("thumbs_up", "thumbs_down", "thumbs_down", None, "thumbs_up"):
+            assert vote(turn.handle, thumb, comment="words" if thumb == "thumbs_down" else None)
+        assert ragwheel.flush()
+    finally:
+        ragwheel.shutdown()
+    with contextlib.closing(open_store(tmp_path / "votes.db")) as connection:
+        assert connection.execute("SELECT kind FROM signals").fetchall() == [("thumbs_up",)]
+        assert connection.execute("SELECT count(*) FROM unmatched_signals").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM retracted_signals").fetchone() == (3,)
 
 
 def test_cards_escape_what_chunks_hold():
