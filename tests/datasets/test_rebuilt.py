@@ -1,11 +1,13 @@
 """``load_dataset`` gives the rows that are in the folder now, whatever its cache remembers."""
 
+import json
 import shutil
 import subprocess
 import sys
 
 import datasets as hub
 import pytest
+import yaml
 
 from ragwheel import offline
 from ragwheel.datasets import build
@@ -54,6 +56,34 @@ def test_after_an_erasure(store, ask_many, tmp_path):
     assert queries(tmp_path / "dataset") == sorted(kept + erased)
     offline.erase(store.path, offline.Selection(user="ada"))
     assert queries(tmp_path / "dataset") == sorted(kept)
+
+
+def test_the_card_shows_a_row_its_size_and_what_evidence_means_and_no_row_that_was_erased(
+    store, ask_many, tmp_path
+):
+    kept = ask_many(3, "kept", user_id="bob")
+    erased = ask_many(2, "erased", user_id="ada")
+    out = build(store.path, tmp_path / "dataset").out
+    path = out / "README.md"
+    card = path.read_text("utf-8")
+    head = yaml.safe_load(card.split("---\n")[1])
+    assert head["size_categories"] == ["n<1K"]
+    assert (head["license"], head["language"]) == ("other", "und")
+    assert "| the answer cited the chunk |" in card
+    assert any(query in shown(card)["anchor"] for query in kept + erased)
+    path.write_text(card.replace("license: other", "license: mit"), "utf-8")
+    offline.erase(store.path, offline.Selection(user="ada"))
+    card = path.read_text("utf-8")
+    assert "license: mit" in card, "what a person wrote stays"
+    assert shown(card)["anchor"] in kept
+    assert "erased" not in card
+    offline.erase(store.path, offline.Selection(user="bob"))
+    assert "There is no row." in path.read_text("utf-8")
+
+
+def shown(card):
+    """The example row of a card."""
+    return json.loads(card.split("<!-- example row -->\n```json\n")[1].split("```")[0])
 
 
 def test_the_same_rows_have_the_same_card(store, ask_many, tmp_path):

@@ -11,6 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
 
+from ragwheel.datasets.card_details import evidence_rows, example_row, renewed, size_category
 from ragwheel.datasets.formats import ALWAYS_BUILT
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums
@@ -104,6 +105,9 @@ def write_card(folder: Path, tables: StoreTables, report: BuildReport) -> None:
     card = f"""---
 {_infos(folder, report.rows)}configs:
 {configs}
+{size_category(report.rows)}license: other
+license_name: that-of-the-sources
+language: und
 tags:
 - ragwheel
 - retrieval
@@ -124,6 +128,9 @@ from datasets import load_dataset
 train = load_dataset("path/to/this/folder", "{default_config(report.rows)}", split="train")
 ```
 
+The first row:
+
+{example_row(folder, default_config(report.rows))}
 **Labels** are beliefs drawn from what an answer cited and what people did, not ground truth:
 `provenance.parquet` says for every chunk of every row (`config`, `split`, `row`) why, with span ids.
 
@@ -133,7 +140,7 @@ them for later builds.
 
 ## Evidence
 
-{_table(("kind", "rows"), report.evidence)}
+{_table(("kind", "times | what it means"), evidence_rows(report.evidence))}
 
 ## Learned trust
 
@@ -147,7 +154,11 @@ them for later builds.
 
 {_table(("rule", "times"), report.dropped)}
 
-The texts are those of the app's own sources: whoever shares this folder shares them.
+## Sharing
+
+The texts are those of the app's own sources, and questions that people asked: whoever shares this folder
+shares them, under the licence of the sources. Write that licence, and the languages of the texts, into the
+head of this card.
 """
     (folder / "README.md").write_text(card, "utf-8")
 
@@ -165,6 +176,7 @@ def recount_card(folder: Path, before: Rows, after: Rows) -> None:
     card = path.read_text("utf-8")
     for old, new in zip(_counts(before), _counts(after), strict=True):
         card = card.replace(old, new, 1)
+    card = renewed(card, folder, default_config(after), after)
     card = _INFOS.sub("", card, count=1).replace("\nconfigs:", f"\n{_infos(folder, after)}configs:", 1)
     path.write_text(card, "utf-8")
 
@@ -217,5 +229,8 @@ def _trust(trust: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _table(head: tuple[str, str], rows: Mapping[str, Any]) -> str:
-    body = [f"| {name} | {value} |" for name, value in rows.items()] or ["| none | 0 |"]
-    return "\n".join([f"| {head[0]} | {head[1]} |", "|---|---|", *body])
+    columns = 1 + len(head[1].split(" | "))
+    body = [f"| {name} | {value} |" for name, value in rows.items()] or [
+        "| none | 0 |" + " |" * (columns - 2)
+    ]
+    return "\n".join([f"| {head[0]} | {head[1]} |", "|---" * columns + "|", *body])
