@@ -120,6 +120,27 @@ def test_people_anchor_what_is_learned_and_why_tells(store, learned):
     assert verdict.model.anchors == 60
 
 
+def test_which_chunks_people_judge_does_not_move_the_share_of_relevant_ones(store, learned):
+    """They judge what was cited, which is mostly right; the share of relevant chunks is no lower for it."""
+    rng, right = random.Random(4), {}
+    for n in range(300):
+        question = n % 100
+        place = right.setdefault(question, rng.randrange(3))
+        cited = [at + 1 for at in range(3) if rng.random() < (0.9 if at == place else 0.05)]
+        chunks = [f"q{question}{letter}" for letter in "abc"]
+        store.ask(f"question number {question}", chunks, prompted=[1, 2, 3], cited=cited)
+    before = learned(store.path)
+    for question in range(60):
+        store.judge(f"question number {question}", f"q{question}{'abc'[right[question]]}", 5)
+    after = learned(store.path)
+    assert after.anchors == 60
+    shares = [
+        sum(1 / (1 + math.exp(-model.priors["kb", rank])) for rank in (1, 2, 3)) / 3
+        for model in (before, after)
+    ]
+    assert shares[1] == pytest.approx(shares[0], abs=0.03)
+
+
 def test_judgments_of_a_test_set_teach_nothing(store, learned, tmp_path):
     _answered(store, None)
     before = learned(store.path)

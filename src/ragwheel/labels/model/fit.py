@@ -126,13 +126,14 @@ def fit(
         log_odds = np.log(before / (1 - before))
         for channel in channels:
             log_odds += _summed(channel, len(belief))
-        now = _logistic_of(log_odds)
+        traced = _logistic_of(log_odds)
+        now = traced.copy()
         now[anchored] = np.clip(pairs.known[anchored], 1 - _CERTAIN, _CERTAIN)
         moved = float(np.abs(now - belief).max(initial=0.0))
         belief = now
         if moved < _CONVERGED or not learn:
             break
-        free = np.where(anchored, before, belief)
+        free = np.where(anchored, traced, belief)  # what people choose to judge says nothing of the share
         shares = _towards(prior.table(len(shares)), prior.learned(pairs, free), _told_apart(channels))
         for channel in channels:
             own = np.where(anchored[channel.rows.pair], 0.0, channel.readings())
