@@ -88,7 +88,7 @@ def traces(tmp_path_factory):
             store.signal(asked, "reformulate", query=detail)
             again = store.ask(detail, ids[::-1], cited=[2], **who)
             store.signal(again, "click", ids[5])
-            if n % 10 == 0:
+            if n % 25 == 0:
                 store.judge(question, ids[2], rng.choice([0, 2, 5]), judge=f"ann{n}")
                 store.judge(question, ids[3], rng.choice([0, 1, 4]), judge=f"model{n}", human=False)
         store._run("COMMIT")

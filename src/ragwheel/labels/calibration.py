@@ -3,12 +3,16 @@
 The pairs that people judged are dealt into folds by query group. The beliefs of a fold come from a model
 that has not seen its judgments, and so does the :class:`~ragwheel.labels.recalibration.Recalibration` that
 they are shown with. What is used for the store's grades is fitted to all folds.
+
+Judgments are anchors of the label model, too. That helps where traces alone cannot tell the rates, and hurts
+where two classes describe the traces badly. So the model without anchors is compared with the anchored ones
+on judgments that neither has seen, and the better one is used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -37,8 +41,10 @@ Bools = npt.NDArray[np.bool_]
 ENOUGH: Final = 50
 #: The mean grade by people from which a chunk counts as relevant.
 RELEVANT: Final = 3.0
-_FOLDS: Final = 5
+_FOLDS: Final = 6  # of the recalibration
+_PARTS: Final = 2  # of the label model, which costs more: it is fitted once for every part
 _LEAST_OF_A_KIND: Final = 5  # relevant, and irrelevant, judged pairs
+_CLEARLY: Final = 2.0  # by how much the judgments have to be more probable, in log-likelihood
 _BINS: Final = 5
 _DRAWS: Final = 200
 _PAIR: Final = ["query_key", "chunk_version"]
@@ -52,8 +58,11 @@ class JudgedBeliefs:
         count: how many there are.
         belief: (pairs,) of a model that has not seen the judgments of the pair's query group.
         relevant: (pairs,) whether people say that it is.
-        afterwards: (pairs,) the beliefs recalibrated on the judgments of other query groups.
+        afterwards: (pairs,) the beliefs recalibrated on the judgments of other query groups; ``belief`` where
+            nothing is recalibrated.
         recalibration: fitted to all of them; None where it does not make unseen pairs more probable.
+        unanchored: the label model without anchors, where it makes unseen pairs clearly more
+            probable; else None.
     """
 
     count: int
@@ -61,6 +70,7 @@ class JudgedBeliefs:
     relevant: Bools = field(default_factory=lambda: np.zeros(0, np.bool_))
     afterwards: Floats = field(default_factory=lambda: np.zeros(0))
     recalibration: Recalibration | None = None
+    unanchored: LabelModel | None = None
 
 
 def cross_fitted(facts: Facts, evidence: ibis.Table, policy: Policy) -> JudgedBeliefs:
@@ -85,10 +95,13 @@ def cross_fitted(facts: Facts, evidence: ibis.Table, policy: Policy) -> JudgedBe
     fold = np.array([_fold(key) for key in table["query_key"].to_pylist()])
     table = table.append_column("fold", pa.array(fold, pa.int64()))
     judged = engine.register("judged_pairs", table)
-    parts = [_beliefs_of(facts, evidence, policy, judged, number) for number in range(_FOLDS)]
-    rows = pa.concat_tables(parts).sort_by([(name, "ascending") for name in _PAIR])
-    belief = rows["belief"].to_numpy().astype(float)
-    return _compared(belief, rows["grade"].to_numpy() >= RELEVANT, rows["fold"].to_numpy(), policy)
+    alone = learn(facts, traces, policy)
+    without = _compared([_of_pairs(facts, beliefs(facts, traces, policy, alone), judged)], policy)
+    parts = [_of_part(facts, evidence, policy, judged, number) for number in range(_PARTS)]
+    anchored = _compared(parts, policy)
+    losses = [_log_loss(one.afterwards, one.relevant) for one in (without, anchored)]
+    better = (losses[1] - losses[0]) * count > _CLEARLY
+    return replace(without, unanchored=alone) if better and _varied(without.relevant) else anchored
 
 
 def _fold(query_key: str) -> int:
@@ -96,35 +109,44 @@ def _fold(query_key: str) -> int:
     return int.from_bytes(digest.digest(), "big") % _FOLDS
 
 
-def _beliefs_of(
-    facts: Facts, evidence: ibis.Table, policy: Policy, judged: ibis.Table, number: int
-) -> pa.Table:
-    """Return pair, grade, fold and belief of one fold, by a model without the judgments of its questions."""
-    fold = judged.filter(_.fold == number)
+def _of_part(facts: Facts, evidence: ibis.Table, policy: Policy, judged: ibis.Table, number: int) -> pa.Table:
+    """Return pair, grade, fold and belief of some folds, by a model without their judgments."""
+    fold = judged.filter(_.fold % _PARTS == number)
     people = evidence.filter(_.kind == "judged_human")
     traces = evidence.filter(_.kind != "judged_human")
     others = traces.union(people.anti_join(fold, "query_key"), distinct=False)
-    believed = beliefs(facts, traces, policy, learn(facts, others, policy))
-    rows = believed.select(*_PAIR, "belief").join(fold, _PAIR).select(*_PAIR, "grade", "fold", "belief")
-    return facts.engine.arrow(rows)
+    return _of_pairs(facts, beliefs(facts, traces, policy, learn(facts, others, policy)), fold)
 
 
-def _compared(belief: Floats, relevant: Bools, fold: npt.NDArray[Any], policy: Policy) -> JudgedBeliefs:
+def _of_pairs(facts: Facts, believed: ibis.Table, judged: ibis.Table) -> pa.Table:
+    rows = believed.select(*_PAIR, "belief").join(judged, _PAIR)
+    return facts.engine.arrow(rows.select(*_PAIR, "grade", "fold", "belief"))
+
+
+def _varied(relevant: Bools) -> bool:
+    """Whether there are enough relevant and irrelevant pairs to learn something from the difference."""
+    return min(int(relevant.sum()), int((~relevant).sum())) >= _LEAST_OF_A_KIND
+
+
+def _compared(parts: Sequence[pa.Table], policy: Policy) -> JudgedBeliefs:
+    """Compare the beliefs of some tables with people, and recalibrate each fold by the others."""
+    rows = pa.concat_tables(parts).sort_by([(name, "ascending") for name in _PAIR])
+    belief, fold = rows["belief"].to_numpy().astype(float), rows["fold"].to_numpy()
+    relevant = rows["grade"].to_numpy() >= RELEVANT
     truth = relevant.astype(float)
     afterwards = belief.copy()
     for number in range(_FOLDS):
         held = fold == number
         if held.any() and not held.all():
             afterwards[held] = fit_recalibration(belief[~held], truth[~held]).of(belief[held])
-    fitted: Recalibration | None = fit_recalibration(belief, truth)
-    few = min(int(relevant.sum()), int((~relevant).sum())) < _LEAST_OF_A_KIND
-    worse = _log_loss(afterwards, truth) >= _log_loss(belief, truth)
-    if few or worse or not (policy.learning.enabled and policy.learning.recalibrate):
-        fitted = None
-    return JudgedBeliefs(len(belief), belief, relevant, afterwards, fitted)
+    better = _varied(relevant) and _log_loss(afterwards, relevant) < _log_loss(belief, relevant)
+    if not (better and policy.learning.enabled and policy.learning.recalibrate):
+        return JudgedBeliefs(len(belief), belief, relevant, belief)
+    return JudgedBeliefs(len(belief), belief, relevant, afterwards, fit_recalibration(belief, truth))
 
 
-def _log_loss(belief: Floats, truth: Floats) -> float:
+def _log_loss(belief: Floats, relevant: Bools) -> float:
+    truth = relevant.astype(float)
     inside = np.clip(belief, 1e-6, 1 - 1e-6)
     return float(-(truth * np.log(inside) + (1 - truth) * np.log(1 - inside)).mean())
 

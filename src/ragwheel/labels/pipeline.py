@@ -59,7 +59,7 @@ def grade_store(
     stage("grades")
     model = learn(known, evidence, policy)
     judged = cross_fitted(known, evidence, policy)
-    model = replace(model, recalibration=judged.recalibration)
+    model = replace(judged.unanchored or model, recalibration=judged.recalibration)
     believed = engine.keep("beliefs", recalibrated(beliefs(known, evidence, policy, model), policy, model))
     limits = thresholds(engine, believed, policy)
     grades = engine.keep("grades", decided(believed, policy, limits))
