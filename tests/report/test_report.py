@@ -110,7 +110,12 @@ def test_tables_and_pictures_say_what_they_are(made):
     for tag, attributes in tags:
         if tag == "svg":
             assert attributes["role"] == "img"
-            assert attributes["aria-label"]
+            label, *readings = attributes["aria-label"].split("; ")
+            assert label
+            assert readings, "a screen reader says the values, too"
+            assert all(
+                any(sign.isdigit() for sign in reading) for reading in readings if reading != "and more"
+            )
         if tag == "progress":
             assert attributes["aria-label"]
         if tag == "th":
