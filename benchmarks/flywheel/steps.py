@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -121,12 +121,18 @@ def train(turn: Turn) -> None:
 
 def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
     data, out, plan = turn.path(labels, "data"), turn.path(labels, step), turn.plan
+    db = turn.folder / "traces.db"
+    origin: Literal["model", "dataset"] = "model" if labels == "traces" else "dataset"
     if step == "adapter":
-        fit = train_adapter(data, out, BASE, options=AdapterOptions(seed=turn.seed)).fit
-        return {"dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s}
+        adapting = AdapterOptions(seed=turn.seed, labels=origin)
+        fit = train_adapter(data, out, BASE, options=adapting, db=db).fit
+        gain = {} if fit.gain is None else {"expected_gain": asdict(fit.gain)}
+        return {
+            "dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s, **gain,
+        }  # fmt: skip
     if step == "features":
-        options = FeatureOptions(seed=turn.seed, labels="model" if labels == "traces" else "dataset")
-        ranker = train_feature_reranker(data, out, options=options, db=turn.folder / "traces.db")
+        ranking = FeatureOptions(seed=turn.seed, labels=origin)
+        ranker = train_feature_reranker(data, out, options=ranking, db=db)
         return {
             "recipe": ranker.recipe,
             "why": ranker.why,
@@ -137,11 +143,10 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
         "base": BASE, "max_tokens": plan.max_tokens, "device": plan.device, "seed": turn.seed,
         **({} if plan.epochs is None else {"epochs": plan.epochs}),
     }  # fmt: skip
-    db = turn.folder / "traces.db"
-    made = (
-        train_embedder(data, out, options=EmbedderOptions(side=plan.side, **common), db=db)
+    model = (
+        train_embedder(data, out, options=EmbedderOptions(side=plan.side, labels=origin, **common), db=db)
         if step == "embedder"
         else train_reranker(data, out, options=RerankerOptions(**common), db=db)
     )
-    dev = {} if made.dev is None else {"dev_base": made.dev.base, "dev": made.dev.tuned}
-    return {**dev, "recipe": made.recipe, **made.figures, "chosen": made.facts.configuration["chosen"]}
+    dev = {} if model.dev is None else {"dev_base": model.dev.base, "dev": model.dev.tuned}
+    return {**dev, "recipe": model.recipe, **model.figures, "chosen": model.facts.configuration["chosen"]}

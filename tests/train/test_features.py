@@ -17,8 +17,9 @@ from ragwheel.errors import ConfigurationError, DatasetError, ModelError, Traini
 from ragwheel.evaluate import evaluate, read_traces, reranked
 from ragwheel.evaluate.systems import captured
 from ragwheel.train import FeatureOptions, choose_kind, read_model_card, train_feature_reranker
+from ragwheel.train.beliefs import beliefs
 from ragwheel.train.features.choose import cross_fitted, gain_on, recipes
-from ragwheel.train.features.lists import beliefs, read_traffic
+from ragwheel.train.features.lists import read_traffic
 from ragwheel.train.features.matrix import fill_by_rank, matrix_of
 from ragwheel.train.features.remember import remember
 from ragwheel.train.features.train import without_gaps

@@ -217,10 +217,56 @@ def test_which_chunks_are_masked_follows_the_base_models_scores_of_each_question
     documents = np.eye(4, dtype=np.float32)
     questions = np.array([[0.5, 0.8, 0.1, 0.2], [0.8, 0.5, 0.9, 0.1]], dtype=np.float32)
     nothing = np.array([], dtype=np.int64)
-    bank = Bank(documents, questions, np.array([0, 1]), (nothing, np.array([2])), (nothing, np.array([3])))
+    bank = Bank(
+        documents, questions, np.array([0, 1]), np.ones(2, np.float32),
+        (nothing, np.array([2])), (nothing, np.array([3])),
+    )  # fmt: skip
     loss = bank_loss(Table([[0.0, 0.0, 0.0, 0.0], [0.0, 0.0, 0.0, 0.0]]), bank)
     # the first masks chunk 1; the second masks 0 (nearer) and 3 (graded in between), not the rejected 2
     one = loss([{"row": [0]}], torch.tensor([0]))
     other = loss([{"row": [1]}], torch.tensor([1]))
     assert float(one) == pytest.approx(np.log(3), rel=1e-4)
     assert float(other) == pytest.approx(np.log(2), rel=1e-4)
+
+
+def test_a_row_counts_as_far_as_its_chunk_is_believed_and_doubtful_chunks_are_masked():
+    import torch
+
+    from ragwheel.train.beliefs import Belief, Believed
+
+    vectors = np.eye(4, dtype=np.float32)
+    texts = {n: f"chunk {n}" for n in range(4)}
+    rows = [Belief("k", "k", "q", "kb", str(n), n, belief, 1.0) for n, belief in enumerate((0.9, 0.3, 0.2))]
+    believed = Believed(rows, [], texts)
+
+    class Unjudged:
+        def rows(self, config, split):
+            import pyarrow as pa
+
+            return pa.table({"query": ["q"], "document": ["chunk 3"], "label": [0.0]})
+
+    examples = Examples("beliefs", {"anchor": ["q", "q"], "positive": ["chunk 0", "chunk 1"]}, [0.9, 0.3])
+    bank = make_bank(
+        Unjudged(), examples, list(texts.values()),
+        lambda some, role: vectors if role == "document" else np.zeros((len(some), 4), np.float32),
+        believed,
+    )  # fmt: skip
+    assert bank.weight == pytest.approx([1.5, 0.5])
+    loss = bank_loss(Table([[0.0, 0.0, 0.0, 0.0]]), bank)
+    # of the four chunks the other believed ones are masked, chunk 3 is rejected: two are left
+    assert float(loss([{"row": [0]}], torch.tensor([0]))) == pytest.approx(1.5 * np.log(2), rel=1e-4)
+    assert float(loss([{"row": [0]}], torch.tensor([1]))) == pytest.approx(0.5 * np.log(2), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"confidence": "weight", "side": "both"}, "Allowed: resample, ignore; side query"),
+        ({"confidence": "weight", "loss": "gist"}, "Allowed: resample, ignore; side query"),
+        ({"confidence": "some"}, "allowed: auto, weight, resample, ignore"),
+        ({"labels": "people"}, "allowed: model, dataset"),
+    ],
+)
+def test_what_a_side_cannot_do_with_its_labels_is_refused(given, message):
+    with pytest.raises(ConfigurationError, match=message):
+        EmbedderOptions(**given)

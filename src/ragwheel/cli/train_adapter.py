@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
@@ -34,7 +35,7 @@ METHOD_HELP = "ridge and procrustes take seconds and no torch."
 SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or source (of the relevant chunk)."
 GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
 TWO_SIDED_HELP = "Adapt documents too: writes a SentenceTransformer, and the index has to be made again."
-DEV_HELP = "Hold questions of train out where the data set has no dev split."
+DEV_HELP = "Hold questions of train out and leave dev alone; done anyway where dev has fewer than 10."
 
 
 def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -113,6 +114,10 @@ def _report(console: Console, trained: TrainedAdapter, *, two_sided: bool) -> No
         ),
         ("map", fit.chosen),
     ]
+    if (gain := fit.gain) is not None:
+        interval = f"95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
+        told = f"{gain.mean:+.4f}   {interval}, {gain.queries:,} questions held out in turn"
+        lines.insert(3, ("expected nDCG@10", told))
     if not two_sided:
         lines.append(("id", fit.adapter.version))
     console.print(screen.facts(lines))
@@ -139,7 +144,9 @@ def _report(console: Console, trained: TrainedAdapter, *, two_sided: bool) -> No
         )
     else:
         screen.next_command(
-            console, evaluate_command(trained.facts, f"adapter:{trained.folder}"), "dev flatters: test it"
+            console,
+            evaluate_command(trained.facts, f"adapter:{trained.folder}"),
+            "proof on questions that it never saw",
         )
 
 
@@ -163,6 +170,7 @@ def _summary(trained: TrainedAdapter) -> dict[str, Any]:
         "adapted": fit.adapted,
         "low": fit.low,
         "high": fit.high,
+        "expected_gain": None if fit.gain is None else asdict(fit.gain),
         "chosen": fit.chosen,
         "train_questions": fit.n_train,
         "dev_questions": fit.n_dev,

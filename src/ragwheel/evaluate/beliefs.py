@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import closing
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,9 +11,8 @@ from ragwheel.datasets import BuiltDataset
 from ragwheel.evaluate.ids import document_id
 from ragwheel.labels import graded
 from ragwheel.labels.policy import Policy
-from ragwheel.store import open_store
 
-__all__ = ["beliefs_by_document", "beliefs_by_text", "policy_of"]
+__all__ = ["beliefs_by_document", "policy_of"]
 
 Beliefs = dict[str, dict[str, float]]
 
@@ -33,19 +31,6 @@ def beliefs_by_document(db: str | Path, queries: Collection[str], *, policy: Pol
     found: Beliefs = {}
     for row in _rows(db, queries, policy):  # by version, ascending: the newest stays
         found.setdefault(row[0], {})[document_id(row[1], row[2])] = row[4]
-    return found
-
-
-def beliefs_by_text(db: str | Path, queries: Collection[str], *, policy: Policy | None = None) -> Beliefs:
-    """:func:`beliefs_by_document` by the text of the chunk; of equal texts the highest belief."""
-    rows = _rows(db, queries, policy)
-    with closing(open_store(Path(db))) as connection:
-        texts = dict(connection.execute("SELECT chunk_version, text FROM chunks"))
-    found: Beliefs = {}
-    for key, _, _, version, belief in rows:
-        if text := texts.get(version):
-            own = found.setdefault(key, {})
-            own[text] = max(belief, own.get(text, 0.0))
     return found
 
 

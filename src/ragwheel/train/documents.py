@@ -9,7 +9,7 @@ a question and that the base finds closer than the relevant one may be relevant 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,15 +23,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ragwheel.datasets import BuiltDataset
+    from ragwheel.train.beliefs import Believed
     from ragwheel.train.examples import Examples
 
     Vectors = NDArray[np.float32]
 
-__all__ = ["IRRELEVANT", "Bank", "bank_loss", "known_chunks", "make_bank"]
+__all__ = ["IRRELEVANT", "Bank", "Encode", "bank_loss", "known_chunks", "make_bank"]
 
 #: Labels of pairs are grade / 5; up to grade 1 a chunk is irrelevant.
 IRRELEVANT: Final = 0.2
 _TEMPERATURE: Final = 0.05
+_DOUBTFUL: Final = 0.1  # a chunk that is believed more than this is no certain negative
 
 Encode = Callable[[Sequence[str], Any], "Vectors"]
 
@@ -44,6 +46,7 @@ class Bank:
         documents: (chunks, dimension), of length 1.
         questions: (rows, dimension), the base's vector of each row's question.
         positive: (rows,), which chunk is the relevant one.
+        weight: (rows,), how much each row counts, 1 on average.
         against: per row, the chunks that are irrelevant for certain.
         aside: per row, the chunks that are neither: relevant to the question as well, or judged in between.
     """
@@ -51,11 +54,14 @@ class Bank:
     documents: Vectors
     questions: Vectors
     positive: NDArray[np.int64]
+    weight: Vectors
     against: tuple[NDArray[np.int64], ...]
     aside: tuple[NDArray[np.int64], ...]
 
 
-def known_chunks(dataset: BuiltDataset, db: Path | None, *, most: int, seed: int) -> list[str]:
+def known_chunks(
+    dataset: BuiltDataset, db: Path | None, *, most: int, seed: int, rows: Collection[str] = ()
+) -> list[str]:
     """Texts of the chunks that the training rows name, and of others in the store, drawn by the seed.
 
     Args:
@@ -63,16 +69,17 @@ def known_chunks(dataset: BuiltDataset, db: Path | None, *, most: int, seed: int
         db: the store that it was built from, if known.
         most: how many texts altogether; fewer where the store has no more.
         seed: of the draw.
+        rows: other texts that are taken in any case.
     """
-    named = sorted(set(dataset.rows("pairs", "train")["document"].to_pylist()))
+    named = sorted({*dataset.rows("pairs", "train")["document"].to_pylist(), *rows})
     room = most - len(named)
     if db is None or not db.is_file() or room <= 0:
         return named
     taken, draw = set(named), random.Random(seed)
     others: list[str] = []
     with closing(open_store(db)) as connection:
-        rows = connection.execute("SELECT DISTINCT text FROM chunks WHERE text <> '' ORDER BY content_hash")
-        for number, text in enumerate(text for (text,) in rows if text not in taken):
+        texts = connection.execute("SELECT DISTINCT text FROM chunks WHERE text <> '' ORDER BY content_hash")
+        for number, text in enumerate(text for (text,) in texts if text not in taken):
             if len(others) < room:
                 others.append(text)
             elif (place := draw.randrange(number + 1)) < room:  # each is kept as likely (Vitter 1985, R)
@@ -80,7 +87,13 @@ def known_chunks(dataset: BuiltDataset, db: Path | None, *, most: int, seed: int
     return [*named, *others]
 
 
-def make_bank(dataset: BuiltDataset, examples: Examples, chunks: Sequence[str], encode: Encode) -> Bank:
+def make_bank(
+    dataset: BuiltDataset,
+    examples: Examples,
+    chunks: Sequence[str],
+    encode: Encode,
+    believed: Believed | None = None,
+) -> Bank:
     """The bank of these rows.
 
     Args:
@@ -88,6 +101,7 @@ def make_bank(dataset: BuiltDataset, examples: Examples, chunks: Sequence[str], 
         examples: rows of a question and a relevant chunk, columns ``anchor`` and ``positive``.
         chunks: every ``positive`` is among them.
         encode: texts and their role to vectors of length 1, by the model that the index was made with.
+        believed: chunks that may be relevant by it stand aside as well, unless the dataset rejects them.
     """
     place = {text: number for number, text in enumerate(chunks)}
     against: dict[str, list[int]] = {}
@@ -95,11 +109,17 @@ def make_bank(dataset: BuiltDataset, examples: Examples, chunks: Sequence[str], 
     pairs = dataset.rows("pairs", "train").to_pydict()
     for question, text, label in zip(pairs["query"], pairs["document"], pairs["label"]):
         (against if label <= IRRELEVANT else aside).setdefault(question, []).append(place[text])
+    for row in () if believed is None else believed.train:
+        number = place.get(believed.texts[row.version]) if row.belief > _DOUBTFUL else None  # type: ignore[union-attr]
+        if number is not None and number not in against.get(row.query, ()):
+            aside.setdefault(row.query, []).append(number)
     anchors = examples.columns["anchor"]
+    weight = np.array(examples.confidence, np.float32)
     return Bank(
         encode(chunks, "document"),
         encode(anchors, "query"),
         np.array([place[text] for text in examples.columns["positive"]], dtype=np.int64),
+        weight / weight.mean(),
         tuple(np.array(against.get(one, ()), dtype=np.int64) for one in anchors),
         tuple(np.array(aside.get(one, ()), dtype=np.int64) for one in anchors),
     )
@@ -107,6 +127,8 @@ def make_bank(dataset: BuiltDataset, examples: Examples, chunks: Sequence[str], 
 
 def bank_loss(model: Any, bank: Bank) -> Any:
     """A module: softmax cross-entropy of each question over all chunks, but those that stand aside (InfoNCE).
+
+    Each row counts by its weight.
 
     Takes the features of the questions and, as labels, the numbers of their rows.
     """
@@ -117,9 +139,9 @@ def bank_loss(model: Any, bank: Bank) -> Any:
         def __init__(self) -> None:
             super().__init__()
             self.model = model
-            self.documents, self.questions, self.positive = (
-                torch.nn.Buffer(torch.from_numpy(one), persistent=False)
-                for one in (bank.documents, bank.questions, bank.positive)
+            self.documents, self.questions, self.positive, self.weight = (
+                torch.nn.Buffer(torch.from_numpy(column), persistent=False)
+                for column in (bank.documents, bank.questions, bank.positive, bank.weight)
             )
 
         def forward(self, features: Any, rows: Any) -> Any:
@@ -127,7 +149,7 @@ def bank_loss(model: Any, bank: Bank) -> Any:
             target = self.positive[rows]
             aside = self._aside(rows.tolist(), rows, target)
             scores = (found @ self.documents.T / _TEMPERATURE).masked_fill(aside, float("-inf"))
-            return cross_entropy(scores, target)
+            return (cross_entropy(scores, target, reduction="none") * self.weight[rows]).mean()
 
         def _aside(self, numbers: list[int], rows: Any, target: Any) -> Any:
             """(questions, chunks): true where a chunk stands aside."""

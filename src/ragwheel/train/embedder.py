@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.models.loading import load_embedder
 from ragwheel.train import run
+from ragwheel.train.beliefs import read_believed
 from ragwheel.train.examples import resample
 from ragwheel.train.finish import pick_share
 from ragwheel.train.loop import Loop
@@ -47,7 +48,9 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
         options: see :class:`EmbedderOptions`.
         db: the store that the dataset was built from: the card then knows whose data it was, the store
             knows of the model, so that ``ragwheel erase`` finds it, and chunks of the store stand against
-            each question, not those of the dataset alone (see ``known_chunks``).
+            each question, not those of the dataset alone (see ``known_chunks``). ``query`` then learns from
+            every exposed chunk as far as it is believed to be relevant, and ``dev`` is looked at by the
+            expected gain (see ``labels``).
         restart: throw away an unfinished training of ``out``.
         cache: keep the base's vectors on disk, for the next training and for evaluations.
         progress: called as ``("train", step, steps)`` and, while ``dev`` is looked at, ``("encode", …)``.
@@ -64,16 +67,23 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
     """
     options, out, db = (options or EmbedderOptions()).decided(), Path(out), None if db is None else Path(db)
     started = run.prepare(dataset, options)
-    recipe = choose_embedder(started.dataset, options)
+    believed = None
+    if db is not None and db.is_file() and options.side == "query" and options.labels == "model":
+        believed = read_believed(started.dataset, db)
+    recipe = choose_embedder(started.dataset, options, believed)
+    examples = recipe.examples
     if options.confidence == "resample":
-        recipe = replace(recipe, examples=resample(recipe.examples, options.seed))
+        examples = resample(examples, options.seed)
+    if options.confidence != "weight":
+        examples = replace(examples, confidence=[1.0] * len(examples))
+    recipe = replace(recipe, examples=examples)
     asked = run.asked_for("embedder", started.dataset, options)
     with Work(out, asked, restart=restart) as work, run.seeded(options.seed):
         base = load_embedder(options.base, device=options.device)
         _check_dimensions(base, options)
         run.check_disk(work.folder, base)
         bfloat16 = run.bfloat16_for(options, on_cpu=base.device.type == "cpu")
-        given = Given(started, recipe, options, db, bfloat16, cache, progress)
+        given = Given(started, recipe, options, db, bfloat16, cache, progress, believed)
         return _train(side_of(base, given), given, out, work)
 
 
@@ -82,7 +92,7 @@ def _train(side: Side, given: Given, out: Path, work: Work) -> TrainedModel:
     on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
     model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
     started = replace(given.started, notes=(*given.started.notes, *(told if recipe.side == "both" else ())))
-    this = run.Run("embedder", started, options, out, given.db, model, side.score)
+    this = run.Run("embedder", started, options, out, given.db, model, side.measure)
     base = {name: value.detach().clone() for name, value in model.state_dict().items()}
     if options.lora_rank:
         _add_lora(model, options.lora_rank)

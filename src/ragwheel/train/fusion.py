@@ -19,7 +19,8 @@ from ragwheel.evaluate.systems import Searcher, fused_by
 from ragwheel.files import replace_folder
 from ragwheel.models.card import MANIFEST, ModelFacts, write_model_card
 from ragwheel.store.artifacts import register_artifact
-from ragwheel.train.features.lists import Belief, beliefs, read_traffic
+from ragwheel.train.beliefs import Belief, beliefs
+from ragwheel.train.features.lists import read_traffic
 from ragwheel.train.features.train import database_of
 from ragwheel.train.finish import subjects_of, traces_of
 from ragwheel.train.options import DevFigures, TrainedModel

@@ -24,6 +24,7 @@ __all__ = [
 EMBEDDER_LOSSES: Final = ("auto", "infonce", "mnrl", "gist", "triplet", "marginmse")
 RERANKER_LOSSES: Final = ("auto", "bce", "lambda")
 _NEED_BOTH: Final = ("gist", "triplet", "marginmse")
+_CONFIDENCE: Final[Mapping[str, Literal["weight", "resample"]]] = {"query": "weight", "both": "resample"}
 _PRECISIONS: Final = ("auto", "float32", "bfloat16")
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -52,7 +53,10 @@ class EmbedderOptions:
         lora_rank: train low-rank additions of this rank instead of all weights; 0: all weights.
         merge_with_base: how much of the tuned weights the result holds (0.5: the mean of both, against
             forgetting); None: the share that does best on ``dev``.
-        confidence: ``resample`` draws rows in proportion to the confidence of their labels.
+        confidence: ``weight`` weights the loss of each row by its confidence, ``resample`` draws rows in
+            proportion to it; ``auto``: weight for ``query``, resample for ``both``.
+        labels: of ``query``: ``model`` trains on every chunk that was exposed and is believed to be relevant,
+            where the database is named; ``dataset`` on the relevant pairs of the dataset alone.
         evaluations: how often ``dev`` is looked at during training.
         dev_documents: the most chunks that are searched in such a look; None: 1,000, for ``query`` all.
         min_examples: training questions below which nothing is trained.
@@ -78,7 +82,8 @@ class EmbedderOptions:
     matryoshka: tuple[int, ...] = ()
     lora_rank: int = 0
     merge_with_base: float | None = None
-    confidence: Literal["resample", "ignore"] = "resample"
+    confidence: Literal["auto", "weight", "resample", "ignore"] = "auto"
+    labels: Literal["model", "dataset"] = "model"
     evaluations: int = 4
     dev_documents: int | None = None
     min_examples: int = 100
@@ -88,11 +93,15 @@ class EmbedderOptions:
     device: str | None = None
     precision: Precision = "auto"
 
+    @property
+    def _trained_side(self) -> Literal["query", "both"]:
+        if self.side != "auto":
+            return self.side
+        return "both" if self.loss in _NEED_BOTH or self.matryoshka else "query"
+
     def decided(self) -> EmbedderOptions:
         """The same with ``auto`` and None replaced where that depends on the other options alone."""
-        side = self.side
-        if side == "auto":
-            side = "both" if self.loss in _NEED_BOTH or self.matryoshka else "query"
+        side = self._trained_side
         epochs, rate, documents = (8.0, 3e-5, self.known_chunks) if side == "query" else (3.0, 2e-5, 1000)
         return replace(
             self,
@@ -100,12 +109,23 @@ class EmbedderOptions:
             epochs=self.epochs or epochs,
             learning_rate=self.learning_rate or rate,
             dev_documents=self.dev_documents or documents,
+            confidence=self.confidence if self.confidence != "auto" else _CONFIDENCE[side],
         )
 
     def __post_init__(self) -> None:
         _check_common(self, EMBEDDER_LOSSES)
-        if self.side not in ("auto", "query", "both"):
-            raise ConfigurationError(f"side is {self.side!r}; allowed: auto, query, both.")
+        for name, got, allowed in (
+            ("side", self.side, ("auto", "query", "both")),
+            ("labels", self.labels, ("model", "dataset")),
+            ("confidence", self.confidence, ("auto", "weight", "resample", "ignore")),
+        ):
+            if got not in allowed:
+                raise ConfigurationError(f"{name} is {got!r}; allowed: {', '.join(allowed)}.")
+        if self.confidence == "weight" and self._trained_side == "both":
+            raise ConfigurationError(
+                "confidence is 'weight', which the losses of side 'both' do not take. "
+                "Allowed: resample, ignore; side query."
+            )
         if self.side == "query" and (self.loss in _NEED_BOTH or self.matryoshka):
             what = "matryoshka" if self.matryoshka else f"the loss {self.loss}"
             raise ConfigurationError(
@@ -155,6 +175,8 @@ class RerankerOptions:
 
     def __post_init__(self) -> None:
         _check_common(self, RERANKER_LOSSES)
+        if self.confidence not in ("resample", "ignore"):
+            raise ConfigurationError(f"confidence is {self.confidence!r}; allowed: resample, ignore.")
         if self.positive_weight is not None and not 0 < self.positive_weight <= 1000:
             raise ConfigurationError(f"positive_weight is {self.positive_weight}; allowed: above 0, to 1000.")
 
@@ -163,7 +185,6 @@ def _check_common(options: EmbedderOptions | RerankerOptions, losses: tuple[str,
     for name, got, allowed in (
         ("loss", options.loss, losses),
         ("precision", options.precision, _PRECISIONS),
-        ("confidence", options.confidence, ("resample", "ignore")),
     ):
         if got not in allowed:
             raise ConfigurationError(f"{name} is {got!r}; allowed: {', '.join(allowed)}.")

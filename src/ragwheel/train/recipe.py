@@ -8,10 +8,12 @@ from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ragwheel.errors import TrainingError
+from ragwheel.train.beliefs import LEAST
 from ragwheel.train.examples import USEFUL, Examples, read_examples
 
 if TYPE_CHECKING:
     from ragwheel.datasets import BuiltDataset
+    from ragwheel.train.beliefs import Believed
     from ragwheel.train.options import EmbedderOptions, RerankerOptions
 
 __all__ = ["Recipe", "choose_embedder", "choose_reranker", "embedder_loss", "reranker_loss"]
@@ -37,15 +39,24 @@ class Recipe:
         return self.loss in _IN_BATCH and self.side == "both"
 
 
-def choose_embedder(dataset: BuiltDataset, options: EmbedderOptions) -> Recipe:
-    """The recipe for an embedding model.
+def choose_embedder(
+    dataset: BuiltDataset, options: EmbedderOptions, believed: Believed | None = None
+) -> Recipe:
+    """The recipe for an embedding model; ``believed``: what side ``query`` learns from, instead of labels.
 
     Raises:
         TrainingError: the dataset has no rows for the loss that was asked for.
     """
     loss = {"mnrl": "infonce"}.get(options.loss, options.loss)
     if options.decided().side == "query":
-        return Recipe("infonce", _relevant(dataset), (_QUERY_WHY,), "query")
+        if believed is None:
+            return Recipe("infonce", _relevant(dataset), (_QUERY_WHY,), "query")
+        examples = _believed(believed)
+        told = (
+            f"{len(examples):,} chunks of {examples.questions:,} questions, each weighted by the belief that "
+            "it is relevant"
+        )
+        return Recipe("infonce", examples, (_QUERY_WHY, told), "query")
     if loss == "auto" and dataset.manifest["rows"].get("triplets", {}).get("train"):
         examples = _one_negative(read_examples(dataset, "triplets"), options.seed)
         told = f"triplets: {len(examples):,} relevant chunks, each with one of its checked negatives"
@@ -65,6 +76,16 @@ def _relevant(dataset: BuiltDataset) -> Examples:
     useful = pairs.take([row for row, label in enumerate(pairs.columns["label"]) if label >= USEFUL])
     columns = {"anchor": useful.columns["query"], "positive": useful.columns["document"]}
     return Examples("pairs", columns, useful.confidence)
+
+
+def _believed(believed: Believed) -> Examples:
+    """Training questions with every chunk that is believed to be relevant; the belief is the confidence."""
+    rows = [row for row in believed.train if row.belief >= LEAST]
+    columns = {
+        "anchor": [row.query for row in rows],
+        "positive": [believed.texts[row.version] for row in rows],
+    }
+    return Examples("beliefs", columns, [row.belief for row in rows])
 
 
 def _one_negative(triplets: Examples, seed: int) -> Examples:

@@ -11,6 +11,7 @@ from ragwheel.train import run
 from ragwheel.train.dev import score_reranker
 from ragwheel.train.examples import resample
 from ragwheel.train.loop import Loop
+from ragwheel.train.measure import LabelMeasure
 from ragwheel.train.options import RerankerOptions, TrainedModel
 from ragwheel.train.recipe import choose_reranker, reranker_loss
 from ragwheel.train.work import Work
@@ -52,7 +53,7 @@ def train_reranker(
         told = (*told, *_about_head(model, options.base))
         this = run.Run(
             "reranker", replace(started, notes=(*started.notes, *told)), options, out, db, model,
-            _scorer(model, started, bfloat16, progress),
+            _measure(model, started, options.seed, bfloat16, progress),
         )  # fmt: skip
         size = run.batch_size_for(options.batch_size, len(recipe.examples), on_cpu=on_cpu)
         if recipe.loss == "lambda" and options.batch_size is None:
@@ -84,8 +85,10 @@ def _about_head(model: Any, base: str) -> tuple[str, ...]:
     return (note,)
 
 
-def _scorer(model: Any, started: run.Started, bfloat16: bool, progress: Progress | None) -> run.Score | None:
+def _measure(
+    model: Any, started: run.Started, seed: int, bfloat16: bool, progress: Progress | None
+) -> LabelMeasure | None:
     dev = started.dev
     if dev is None:
         return None
-    return lambda: score_reranker(model, dev, bfloat16=bfloat16, progress=progress)
+    return LabelMeasure(lambda: score_reranker(model, dev, bfloat16=bfloat16, progress=progress), seed)

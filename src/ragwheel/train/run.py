@@ -7,23 +7,21 @@ import random
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.errors import MissingExtra, TrainingError
 from ragwheel.models.encoding import has_fast_bfloat16
-from ragwheel.train.dev import DevSet, compare, read_dev
+from ragwheel.train.dev import DevSet, read_dev
 from ragwheel.train.examples import check_amount
 from ragwheel.train.finish import gather_facts, save
-from ragwheel.train.options import DevFigures, EmbedderOptions, RerankerOptions, TrainedModel
+from ragwheel.train.measure import Measure
+from ragwheel.train.options import EmbedderOptions, RerankerOptions, TrainedModel
 from ragwheel.train.work import Work, is_main_process
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from ragwheel.train.loop import LoopFigures
     from ragwheel.train.recipe import Recipe
 
@@ -32,8 +30,6 @@ __all__ = ["Run", "Started", "batch_size_for", "prepare", "seeded"]
 _NEEDED: Final = ("torch", "sentence_transformers", "accelerate", "datasets", "safetensors", "ir_measures")
 _CPU_TOKENS: Final = 128
 _FEWEST_STEPS: Final = 8
-
-Score = Callable[[], "npt.NDArray[np.float64]"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +80,7 @@ class Run:
         options: what was asked for.
         out, db: where the model goes, and the store that the dataset was built from, if known.
         model: as it was loaded.
-        score: nDCG@10 of the model as it is now, by ``dev`` question; None: there is no ``dev``.
+        measure: compares the model as it is now with the base on ``dev``; None: there is no ``dev``.
     """
 
     kind: str
@@ -93,19 +89,12 @@ class Run:
     out: Path
     db: Path | None
     model: Any
-    score: Score | None
-    before: npt.NDArray[np.float64] | None = field(init=False, default=None)
-
-    def __post_init__(self) -> None:
-        self.before = None if self.score is None else self.score()
+    measure: Measure | None
 
     @property
     def evaluate(self) -> Callable[[], float] | None:
-        """The mean of ``score``; None without ``dev``."""
-        if self.score is None:
-            return None
-        score = self.score
-        return lambda: float(score().mean())
+        """What checkpoints are chosen by; None without ``dev``."""
+        return None if self.measure is None else self.measure.value
 
     def load_best(self, work: Work) -> float | None:
         """Bring back the weights that did best on ``dev``; returns how well. Without ``dev``: the last."""
@@ -121,9 +110,7 @@ class Run:
         self, recipe: Recipe, done: LoopFigures, chosen: Mapping[str, Any], work: Work, model: Any = None
     ) -> TrainedModel:
         """Compare with the base on ``dev``, write the folder of ``model`` (None: of what was trained)."""
-        dev: DevFigures | None = None
-        if self.score is not None and self.before is not None:
-            dev = compare(self.before, self.score(), self.options.seed)
+        dev = None if self.measure is None else self.measure.figures()
         notes = [*self.started.notes, *done.notes]
         if dev is not None and dev.high < 0:
             notes.append("worse than its base on dev: do not use it; more or surer labels are needed")

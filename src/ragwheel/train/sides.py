@@ -5,28 +5,38 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
+from ragwheel.models.encoding import encode
 from ragwheel.models.loading import load_embedder, vectors_identity
 from ragwheel.models.towers import join_towers, query_tower
 from ragwheel.train.adapter.embedding import embedding
 from ragwheel.train.dev import ndcg_of_vectors, score_embedder
-from ragwheel.train.documents import bank_loss, known_chunks, make_bank
+from ragwheel.train.documents import Encode, bank_loss, known_chunks, make_bank
+from ragwheel.train.held_out import HeldOut
+from ragwheel.train.measure import GainMeasure, LabelMeasure, Measure
 from ragwheel.train.recipe import embedder_loss
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from ragwheel.datasets import Progress
+    from ragwheel.train.beliefs import Believed
     from ragwheel.train.options import EmbedderOptions
     from ragwheel.train.recipe import Recipe
-    from ragwheel.train.run import Score, Started
+    from ragwheel.train.run import Started
 
 __all__ = ["Given", "Side", "side_of"]
 
 
 @dataclass(frozen=True)
 class Given:
-    """What a training works with; ``cache``: whether vectors of the base are kept on disk."""
+    """What a training works with.
+
+    ``believed``: what side ``query`` learns from and is chosen by, instead of labels; ``cache``: whether
+    vectors of the base are kept on disk.
+    """
 
     started: Started
     recipe: Recipe
@@ -35,6 +45,7 @@ class Given:
     bfloat16: bool
     cache: bool
     progress: Progress | None
+    believed: Believed | None = None
 
 
 class Side(Protocol):
@@ -49,8 +60,8 @@ class Side(Protocol):
     facts: Mapping[str, Any]
     """What the card tells of it."""
 
-    score: Score | None
-    """nDCG@10 on ``dev``, one number a question; None: there is no such split."""
+    measure: Measure | None
+    """Compares it with the base on ``dev``; None: there is no such split."""
 
     def loss(self, *, cached: bool) -> Any:
         """The loss module; ``cached``: one that needs less memory, where there is one."""
@@ -74,9 +85,11 @@ class _Both:
         guided, options = given.recipe.loss == "gist", given.options
         self._guide = load_embedder(options.base, device=options.device) if guided else None
         dev, bfloat16, progress = given.started.dev, given.bfloat16, given.progress
-        self.score: Score | None = (
-            None if dev is None else lambda: score_embedder(base, dev, bfloat16=bfloat16, progress=progress)
-        )
+        self.measure: Measure | None = None
+        if dev is not None:
+            self.measure = LabelMeasure(
+                lambda: score_embedder(base, dev, bfloat16=bfloat16, progress=progress), options.seed
+            )
 
     def loss(self, *, cached: bool) -> Any:
         given = self._given
@@ -98,12 +111,21 @@ class _Query:
         def vectors(texts: Any, role: Any) -> Any:
             return embed(texts, role, cache=given.cache, progress=given.progress)
 
-        chunks = known_chunks(started.dataset, given.db, most=options.known_chunks, seed=options.seed)
-        self._bank = make_bank(started.dataset, examples, chunks, vectors)
-        self.score: Score | None = None
-        if (dev := started.dev) is not None:
+        believed = given.believed
+        exposed = () if believed is None else {believed.texts[row.version] for row in believed.dev}
+        named = {*examples.columns["positive"], *exposed}
+        chunks = known_chunks(
+            started.dataset, given.db, most=options.known_chunks, seed=options.seed, rows=named
+        )
+        self._bank = make_bank(started.dataset, examples, chunks, vectors, believed)
+        self.measure: Measure | None = None
+        if believed is not None and believed.dev and not options.without_dev:
+            self.measure = self._gain(believed, chunks, vectors, given)
+        elif (dev := started.dev) is not None:
             documents = vectors(dev.documents, "document")
-            self.score = lambda: ndcg_of_vectors(self.model, dev, documents, bfloat16=given.bfloat16)
+            self.measure = LabelMeasure(
+                lambda: ndcg_of_vectors(self.model, dev, documents, bfloat16=given.bfloat16), options.seed
+            )
         self.columns: Mapping[str, list[Any]] = {
             "anchor": examples.columns["anchor"],
             "label": [*range(len(examples))],
@@ -113,6 +135,23 @@ class _Query:
             "chunks_against_each_question": len(chunks),
             "documents": vectors_identity(options.base, "document"),
         }
+
+    def _gain(self, believed: Believed, chunks: Sequence[str], vectors: Encode, given: Given) -> GainMeasure:
+        """By what was exposed for the questions of ``dev``, among all known chunks."""
+        questions = sorted({row.query for row in believed.dev})
+        number = {text: place for place, text in enumerate(chunks)}
+        position = {text: place for place, text in enumerate(questions)}
+        held = HeldOut(
+            vectors(questions, "query"), self._bank.documents,
+            np.array([position[row.query] for row in believed.dev]),
+            np.array([number[believed.texts[row.version]] for row in believed.dev]),
+            np.array([row.belief for row in believed.dev]),
+        )  # fmt: skip
+        return GainMeasure(
+            held,
+            lambda: encode(self.model, questions, role="query", bfloat16=given.bfloat16),
+            given.options.seed,
+        )
 
     def loss(self, *, cached: bool) -> Any:
         del cached  # questions are short, and documents need no gradient

@@ -10,12 +10,15 @@ import pytest
 from typer.testing import CliRunner
 
 from ragwheel.cli.app import app
+from ragwheel.datasets import BuildOptions, build, open_dataset
 from ragwheel.deploy import Adapter
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.testing.serving import served
 from ragwheel.train import read_model_card
 from ragwheel.train.adapter import AdapterOptions, EmbeddingEndpoint, train_adapter
 from ragwheel.train.adapter.embedding import embedding
+from ragwheel.train.adapter.rows import rows_of_beliefs
+from ragwheel.train.beliefs import LEAST, Believed, beliefs, read_believed
 
 RIDGE = AdapterOptions(method="ridge")
 
@@ -58,8 +61,59 @@ def test_from_a_function_to_a_folder(dataset, traces, tmp_path):
         "README.md", "adapter.json", "adapter.safetensors", "ragwheel-model.json",
     }  # fmt: skip
     assert "embedding documents" in told
-    again = train_adapter(dataset, tmp_path / "adapter", words, options=RIDGE)
+    again = train_adapter(dataset, tmp_path / "adapter", words, options=RIDGE, db=traces)
     assert again.fit.adapter.id == adapter.id
+
+
+def test_with_the_database_every_question_is_held_out_and_beliefs_choose(dataset, traces, tmp_path):
+    made = train_adapter(dataset, tmp_path / "a", words, options=RIDGE, db=traces)
+    rows = beliefs(dataset, traces)
+    asked = {row.query for split in rows.values() for row in split}
+    assert made.fit.gain.queries == len(asked)
+    assert read_model_card(made.folder).figures["expected gain nDCG@10"]["queries"] == len(asked)
+
+
+def test_without_the_database_the_labels_of_every_question_choose(dataset, traces, tmp_path):
+    by_labels = AdapterOptions(method="ridge", labels="dataset")
+    fits = [
+        train_adapter(dataset, tmp_path / "a", words, options=by_labels, db=traces).fit,
+        train_adapter(dataset, tmp_path / "b", words, options=RIDGE).fit,
+    ]
+    graded = {q for split in ("train", "dev") for q in dataset.rows("pairs", split)["query"].to_pylist()}
+    assert [fit.gain.queries for fit in fits] == [len(graded)] * 2
+    assert fits[0].adapter.id == fits[1].adapter.id
+
+
+def test_a_row_is_a_chunk_that_is_believed_in_with_a_negative_or_without(dataset, traces):
+    believed = read_believed(dataset, traces)
+    rows = rows_of_beliefs(dataset, believed, dev_from_train=False)
+    wanted = [row for split in ("train", "dev") for row in believed.split(split) if row.belief >= LEAST]
+    assert rows.weights == [row.belief for row in wanted]
+    assert rows.positives == [believed.texts[row.version] for row in wanted]
+    assert sum(rows.dev) == sum(row.belief >= LEAST for row in believed.dev) > 0
+    assert {len(texts) for texts in rows.negatives} >= {0, 4}
+    without_dev = rows_of_beliefs(dataset, believed, dev_from_train=True)
+    assert not any(without_dev.dev)
+    assert len(without_dev.weights) == len(rows.weights) - sum(rows.dev)
+
+
+def test_an_adapter_needs_no_dev_split_of_its_own(traces, tmp_path):
+    few = tmp_path / "few"
+    build(traces, few, options=BuildOptions(dev=0.03, test=0.05))
+    questions = open_dataset(few).examples["dev"]
+    assert questions < 10
+    for db in (None, traces):
+        fit = train_adapter(few, tmp_path / "adapter", words, options=RIDGE, db=db).fit
+        assert fit.n_dev >= 10
+
+
+def test_too_few_questions_are_counted_whatever_they_are_learned_from(dataset, traces, tmp_path):
+    believed = read_believed(dataset, traces)
+    three = {row.query for row in believed.train if row.belief >= LEAST}
+    some = sorted(three)[:3]
+    left = Believed([row for row in believed.train if row.query in some], [], believed.texts)
+    with pytest.raises(ModelError, match="3 training questions with a chunk that is believed"):
+        rows_of_beliefs(dataset, left, dev_from_train=False)
 
 
 def test_langchain_embeddings_do(dataset, tmp_path):

@@ -179,6 +179,20 @@ def test_dev_rows_can_be_given():
     assert (fit.n_train, fit.n_dev) == (200, 40)
 
 
+@pytest.mark.parametrize("marked", [0, 3, 9])
+def test_where_too_few_queries_are_marked_others_are_held_out_beside_them(marked):
+    queries, documents, _ = world()
+    dev = np.arange(240) < marked
+    fit = fit_adapter(queries, documents, dev_rows=dev, options=quick(method="ridge"))
+    assert (fit.n_train, fit.n_dev) == (180, 60)
+    assert not fit.adapter.is_identity
+
+
+def test_thirty_queries_suffice_twenty_to_learn_and_ten_to_choose():
+    fit = fit_adapter(Q[:30], P[:30], options=quick(method="ridge"))
+    assert (fit.n_train, fit.n_dev) == (20, 10)
+
+
 def test_progress_is_told():
     told = []
     fit_adapter(*world(), options=quick(), progress=lambda *args: told.append(args))
@@ -201,9 +215,9 @@ WITH_NAN = np.where(np.arange(60)[:, None] == 3, np.nan, Q)
         ((WITH_NAN, P), {}, "query_vectors: 1 of 60 vectors hold NaN"),
         ((Q, P), {"weights": np.ones(3)}, "weights"),
         ((Q, P), {"weights": -np.ones(60)}, "weights: allowed"),
-        ((Q[:15], P[:15]), {}, "11 training queries, needed: 20"),
-        ((Q[:30], P[:30]), {}, "8 dev queries, needed: 10"),
-        ((Q, P), {"dev_rows": np.zeros(60)}, "0 dev queries"),
+        ((Q[:15], P[:15]), {}, "5 training queries beside 10 dev queries, needed: 20"),
+        ((Q[:29], P[:29]), {}, "19 training queries beside 10 dev queries"),
+        ((Q, P), {"dev_rows": np.arange(60) >= 15}, "15 training queries beside 45 dev queries"),
         ((Q, P), {"dev_rows": np.zeros(3)}, "dev_rows"),
         ((Q, P), {"options": AdapterOptions(segments="column")}, "without names"),
         ((Q, P), {"options": AdapterOptions(segments=9)}, "make no 9 clusters"),
@@ -257,3 +271,49 @@ def test_a_map_that_loses_on_documents_not_trained_on_is_refused_however_well_it
     assert trial.score(good, good) == judge.base
     assert trial.score(good, bad) == -1.0
     assert trial.score(bad, good) == judge.mean(bad) < judge.base
+
+
+def exposed_world(n=160, seed=3):
+    """A world whose base showed eight documents per query, of which the labels know the relevant ones."""
+    queries, documents, _ = world(n, seed=seed)
+    near = top(unit(queries.astype(np.float32)), unit(documents.astype(np.float32)), 8)
+    asked = np.repeat(np.arange(n), 8)
+    shown = near.ravel()
+    belief = np.where(asked == shown, 0.95, 0.03)
+    known = np.flatnonzero((near == np.arange(n)[:, None]).any(axis=1))
+    return queries, documents, known, (queries[asked], documents[shown], belief)
+
+
+def test_what_was_exposed_decides_and_questions_without_a_label_count():
+    queries, documents, known, exposures = exposed_world()
+    fit = fit_adapter(queries[known], documents[known], exposures=exposures, options=quick(method="ridge"))
+    assert fit.gain is not None
+    assert fit.gain.queries == 160 > fit.n_train + fit.n_dev == len(known)
+    assert fit.gain.mean > 0
+    assert fit.gain.rise > 0
+    assert not fit.adapter.is_identity
+
+
+def test_where_relevant_chunks_would_sink_the_base_stays():
+    draw = np.random.default_rng(0)
+    documents = draw.normal(size=(120, D))
+    near = top(unit(documents.astype(np.float32)), unit(documents.astype(np.float32)), 8)
+    asked = np.repeat(np.arange(120), 8)
+    belief = np.where(asked == near.ravel(), 1.0, 0.0)  # already perfect
+    fit = fit_adapter(
+        documents,
+        documents,
+        exposures=(documents[asked], documents[near.ravel()], belief),
+        options=quick(method="ridge"),
+    )
+    assert fit.adapter.is_identity
+    assert "120 questions that were held out in turn" in fit.note
+
+
+@pytest.mark.parametrize(
+    ("belief", "message"),
+    [(np.full(60, 1.5), "beliefs: allowed"), (np.ones(59), "exposures: queries: got shape")],
+)
+def test_exposures_that_cannot_be_used_are_refused(belief, message):
+    with pytest.raises(ModelError, match=message):
+        fit_adapter(Q, P, exposures=(Q, P, belief), options=quick(method="ridge"))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Callable
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 
@@ -16,11 +17,19 @@ from ragwheel.files import replace_folder
 from ragwheel.models.card import MANIFEST, ModelFacts, write_model_card
 from ragwheel.models.loading import licence_of
 from ragwheel.store.artifacts import register_artifact
-from ragwheel.train.adapter.embedding import Embedding, embedding
+from ragwheel.train.adapter.embedding import embedding
+from ragwheel.train.adapter.examples import Exposures
 from ragwheel.train.adapter.fit import AdapterFit, Progress, fit_adapter
-from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES, AdapterOptions
+from ragwheel.train.adapter.options import AdapterOptions
+from ragwheel.train.adapter.rows import (
+    AdapterRows,
+    believed_chunks,
+    labelled_chunks,
+    rows_of_beliefs,
+    rows_of_labels,
+)
 from ragwheel.train.adapter.two_sided import save_two_sided
-from ragwheel.train.examples import Examples, read_examples
+from ragwheel.train.beliefs import read_believed
 from ragwheel.train.finish import subjects_of, traces_of
 
 if TYPE_CHECKING:
@@ -28,7 +37,9 @@ if TYPE_CHECKING:
 
 __all__ = ["TrainedAdapter", "train_adapter"]
 
-_KEPT: Final = 0.95  # share of the questions that n-tuples must keep to be preferred to triplets
+_MOST_QUESTIONS: Final = 2_000
+
+Encode = Callable[[Sequence[str], Literal["query", "document"]], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
     cache: bool = True,
     progress: Progress | None = None,
 ) -> TrainedAdapter:
-    """Train an adapter on a data set's triplets and write its folder, whole or not at all.
+    """Train an adapter on a data set and write its folder, whole or not at all.
 
     Args:
         dataset: a folder that ``ragwheel build`` wrote.
@@ -61,8 +72,11 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
         options: how to train.
         segment_of: names the type of a question, for ``AdapterOptions(segments="column")``; by default the
             source of its relevant chunk.
-        dev_from_train: hold out queries of ``train`` where the data set has no ``dev`` split.
-        db: the database that the data set was built from; it remembers the folder, so that ``ragwheel
+        dev_from_train: hold out queries of ``train``, and leave the ``dev`` split alone. Where ``dev`` has
+            fewer than ten questions, some of ``train`` are held out in any case.
+        db: the database that the data set was built from: then the adapter learns from every chunk that was
+            exposed, as far as it is believed to be relevant. Without it there are only the labels of the data
+            set. The database remembers the folder, so that ``ragwheel
             erase`` finds the adapters that a person's data went into.
         cache: keep vectors on disk, by model and text. False: nothing is written outside of `out`.
         progress: called as work goes on.
@@ -73,30 +87,32 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
             else, or a model that does not exist.
         MissingExtra: a package that is needed is not installed.
     """
-    options = options or AdapterOptions()
+    options, out = options or AdapterOptions(), Path(out)
     _require(options)
-    out = Path(out)
-    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())):
-        raise ModelError(f"{out} exists and is no adapter of ragwheel's; name a new folder with --out DIR")
-    if options.side == "both" and not isinstance(embed, (str, Path)):
-        raise ModelError(
-            "a two-sided adapter is saved as a SentenceTransformer: give embed as a model's name"
-        )
+    _check_folder(out, embed, options)
     opened = dataset if not isinstance(dataset, (str, Path)) else open_dataset(dataset)
+    store = None if db is None else Path(db)
     encoder = embedding(embed)
-    rows, n_train = _rows(opened, dev_from_train=dev_from_train)
-    queries, positives, negatives = _columns(rows)
-    asked = encoder(queries, "query", cache=cache, progress=progress)
-    found = encoder(positives, "document", cache=cache, progress=progress)
-    hard = _hard(negatives, encoder, cache, progress)
+
+    def vectors(texts: Sequence[str], role: Literal["query", "document"]) -> Any:
+        return encoder(texts, role, cache=cache, progress=progress)
+
+    if store is None or options.labels == "dataset":
+        rows = rows_of_labels(opened, dev_from_train=dev_from_train)
+        exposures = _exposures(labelled_chunks(opened, dev_from_train=dev_from_train), vectors)
+    else:
+        believed = read_believed(opened, store)
+        rows = rows_of_beliefs(opened, believed, dev_from_train=dev_from_train)
+        exposures = _exposures(believed_chunks(believed, dev_from_train=dev_from_train), vectors)
+    names = None
+    if options.segments == "column":
+        names = list(map(segment_of, rows.questions)) if segment_of is not None else rows.sources
     fit = fit_adapter(
-        asked, found, hard,
-        weights=rows.confidence,
-        segments=_segments(opened, rows, n_train, segment_of) if options.segments == "column" else None,
-        dev_rows=None if n_train == len(rows) else np.arange(len(rows)) >= n_train,
+        vectors(rows.questions, "query"), vectors(rows.positives, "document"), _hard(rows, vectors),
+        weights=rows.weights, segments=names, exposures=exposures, dev_rows=rows.dev,
         options=options, base=encoder.name, progress=progress,
     )  # fmt: skip
-    facts = _facts(opened, fit, options, encoder.name, Path(db) if db is not None else None)
+    facts = _facts(opened, fit, options, encoder.name, store)
     with replace_folder(out) as folder:
         if options.side == "both":
             save_two_sided(folder, str(embed), fit.adapter.maps[0])
@@ -106,6 +122,15 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
     if db is not None:
         register_artifact(db, "model", out, parents=[opened.folder], subjects=facts.subjects.count)
     return TrainedAdapter(out, fit, facts)
+
+
+def _check_folder(out: Path, embed: Any, options: AdapterOptions) -> None:
+    if out.exists() and not (out.is_dir() and (not any(out.iterdir()) or (out / MANIFEST).is_file())):
+        raise ModelError(f"{out} exists and is no adapter of ragwheel's; name a new folder with --out DIR")
+    if options.side == "both" and not isinstance(embed, (str, Path)):
+        raise ModelError(
+            "a two-sided adapter is saved as a SentenceTransformer: give embed as a model's name"
+        )
 
 
 def _require(options: AdapterOptions) -> None:
@@ -118,64 +143,32 @@ def _require(options: AdapterOptions) -> None:
         )
 
 
-def _rows(dataset: BuiltDataset, *, dev_from_train: bool) -> tuple[Examples, int]:
-    """Rows of train, then of dev (none when it is held out of train), and how many of them are train."""
-    config = "ntuples" if _all_there(dataset) else "triplets"
-    train, dev = (read_examples(dataset, config, split) for split in ("train", "dev"))
-    if train.questions < MIN_QUERIES:
-        raise ModelError(
-            f"{dataset.folder} has {train.questions} training questions with a positive and a negative, an "
-            f"adapter needs {MIN_QUERIES}, better 200. Until then: examples in prompts (ragwheel fewshot). "
-            "Next: ragwheel status"
-        )
-    if dev.questions < MIN_DEV_QUERIES:
-        if not dev_from_train:
-            raise ModelError(
-                f"{dataset.folder} has {dev.questions} dev questions, {MIN_DEV_QUERIES} are needed to tell a "
-                "better adapter from a worse one. Build again with more traces or a larger dev share, or "
-                "hold questions of train out with --dev-from-train"
-            )
-        return train, len(train)
-    columns = {name: [*values, *dev.columns[name]] for name, values in train.columns.items()}
-    return Examples(config, columns, [*train.confidence, *dev.confidence]), len(train)
+def _hard(rows: AdapterRows, vectors: Encode) -> Any:
+    """Vectors (rows, negatives, d) of the negatives, NaN where a row has fewer; None: there are none."""
+    distinct = list(dict.fromkeys(text for texts in rows.negatives for text in texts))
+    most = max(map(len, rows.negatives), default=0)
+    if not distinct:
+        return None
+    found = vectors(distinct, "document")
+    number = {text: place for place, text in enumerate(distinct)}
+    hard = np.full((len(rows.negatives), most, found.shape[1]), np.nan, np.float32)
+    for row, texts in enumerate(rows.negatives):
+        if texts:
+            hard[row, : len(texts)] = found[[number[text] for text in texts]]
+    return hard
 
 
-def _all_there(dataset: BuiltDataset) -> bool:
-    """Whether n-tuples are written, and hardly a question is missing for having too few negatives for one."""
-    if "ntuples" not in dataset.configs:
-        return False
-    tuples, triplets = (
-        set(dataset.rows(name, "train")["anchor"].to_pylist()) for name in ("ntuples", "triplets")
-    )
-    return len(tuples) >= _KEPT * len(triplets)
-
-
-def _columns(rows: Examples) -> tuple[list[str], list[str], list[list[str]]]:
-    negatives = [values for name, values in rows.columns.items() if name.startswith("negative")]
-    return rows.columns["anchor"], rows.columns["positive"], negatives
-
-
-def _hard(negatives: list[list[str]], encoder: Embedding, cache: bool, progress: Progress | None) -> Any:
-    """Vectors (rows, negatives, d) of the columns of negatives."""
-    found = [encoder(column, "document", cache=cache, progress=progress) for column in negatives]
-    return np.stack(found, axis=1) if found else None
-
-
-def _segments(
-    dataset: BuiltDataset, rows: Examples, n_train: int, segment_of: Callable[[str], str] | None
-) -> list[str]:
-    if segment_of is not None:
-        return [segment_of(question) for question in rows.columns["anchor"]]
-    names: list[str] = []
-    for split, count in (("train", n_train), ("dev", len(rows) - n_train)):
-        table = dataset.provenance(rows.config, split)
-        source = {
-            row: name
-            for row, role, name in zip(*(table[c].to_pylist() for c in ("row", "role", "source")))
-            if role == "positive"
-        }
-        names += [source.get(row, "") for row in range(count)]
-    return names
+def _exposures(chunks: Sequence[tuple[str, str, float]], vectors: Encode) -> Exposures | None:
+    """Vectors of questions and chunks, and the beliefs; of 2,000 questions at most."""
+    asked = sorted({question for question, _, _ in chunks})
+    if len(asked) > _MOST_QUESTIONS:
+        asked = random.Random(0).sample(asked, _MOST_QUESTIONS)
+    kept = frozenset(asked)
+    rows = [row for row in chunks if row[0] in kept]
+    if not rows:
+        return None
+    questions, texts, belief = zip(*rows)
+    return vectors(questions, "query"), vectors(texts, "document"), belief
 
 
 def _facts(
@@ -184,6 +177,7 @@ def _facts(
     subjects, told = subjects_of(dataset, db)
     named = bool(base) and "#" not in base
     figures = {"base": fit.base, "adapted": fit.adapted, "low": fit.low, "high": fit.high}
+    expected = {} if fit.gain is None else {"expected gain nDCG@10": asdict(fit.gain)}
     loader = (
         "from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer('this/folder')"
         if options.side == "both"
@@ -200,7 +194,12 @@ def _facts(
         subjects=subjects,
         configuration={**asdict(options), "chosen": fit.chosen},
         seeds=(options.seed,),
-        figures={f"dev {fit.metric}": figures, "training questions": fit.n_train, "dev questions": fit.n_dev},
+        figures={
+            f"dev {fit.metric}": figures,
+            **expected,
+            "training questions": fit.n_train,
+            "dev questions": fit.n_dev,
+        },
         notes=tuple(note for note in (fit.note, told) if note),
         recommended=not fit.adapter.is_identity,
         usage=loader,

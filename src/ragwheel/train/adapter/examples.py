@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +16,23 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
 
-__all__ = ["Examples", "collect", "unit"]
+__all__ = ["Examples", "Exposed", "Exposures", "collect", "unit"]
+
+Exposures = tuple["ArrayLike", "ArrayLike", "ArrayLike"]
+"""Vectors of queries and of chunks exposed for them, row by row, and P(relevant) of each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Exposed:
+    """Chunks that were exposed for queries: indices of both, and P(relevant), 0-1."""
+
+    query: Ints
+    document: Ints
+    belief: NDArray[np.float64]
+
+
+def _nothing() -> Exposed:
+    return Exposed(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,11 +40,12 @@ class Examples:
     """n distinct queries, m distinct documents, r rows.
 
     Attributes:
-        queries, documents: (n, d) and (m, d), of unit length.
+        queries, documents: (n, d) and (m, d), of unit length. A query may have no row, only exposed chunks.
         query, positive: (r,) indices of a row's query and relevant document.
         negatives: (r, h) indices of documents, -1 where a row has fewer.
         weight: (r,) of each row, 1 on average.
         segment: (n,) names of the queries' segments, or None.
+        exposed: what was exposed for the queries, if that is known.
     """
 
     queries: Floats
@@ -38,17 +55,29 @@ class Examples:
     negatives: Ints
     weight: Floats
     segment: NDArray[np.str_] | None = None
+    exposed: Exposed = field(default_factory=_nothing)
 
     def only(self, queries: Ints) -> Examples:
-        """The rows of these queries (indices); documents keep their numbers."""
-        return self.rows(np.flatnonzero(np.isin(self.query, queries)))
+        """These queries (indices), with their rows and what was exposed; documents keep their numbers."""
+        left = np.unique(queries)
+        return self._part(left, np.flatnonzero(np.isin(self.query, left)))
 
     def rows(self, rows: Ints) -> Examples:
         """Only these rows (indices), and the queries that they leave."""
-        left = np.unique(self.query[rows])
+        return self._part(np.unique(self.query[rows]), rows)
+
+    @property
+    def taught(self) -> Examples:
+        """Only the queries that have a row."""
+        return self.only(np.unique(self.query))
+
+    def _part(self, left: Ints, rows: Ints) -> Examples:
+        found, seen = self.exposed, np.isin(self.exposed.query, left)
+        exposed = Exposed(np.searchsorted(left, found.query[seen]), found.document[seen], found.belief[seen])
+        segment = None if self.segment is None else self.segment[left]
         return Examples(
             self.queries[left], self.documents, np.searchsorted(left, self.query[rows]), self.positive[rows],
-            self.negatives[rows], self.weight[rows], None if self.segment is None else self.segment[left],
+            self.negatives[rows], self.weight[rows], segment, exposed,
         )  # fmt: skip
 
     def relevant(self) -> list[Ints]:
@@ -71,6 +100,7 @@ def collect(
     *,
     weights: ArrayLike | None = None,
     segments: Sequence[str] | None = None,
+    exposures: Exposures | None = None,
 ) -> Examples:
     """Check the vectors of r rows and find the distinct ones among them.
 
@@ -79,6 +109,7 @@ def collect(
         negative_vectors: (r, d) or (r, h, d); a vector of NaN stands for no negative.
         weights: (r,) confidence of each row, from 0.
         segments: (r,) name of the segment of each row's query.
+        exposures: (e, d) vectors of queries, (e, d) of chunks that were exposed for them, (e,) P(relevant).
 
     Raises:
         ModelError: shapes that do not match, no rows, or values that are not finite.
@@ -110,19 +141,40 @@ def collect(
     _same("weights", weight.shape, (rows,))
     if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.sum() > 0):
         raise ModelError("weights: allowed: numbers from 0, not all 0")
-    distinct, query = _distinct(unit(queries))
+    asked, shown, belief = _exposures(exposures, dimension)
+    distinct, query = _distinct(unit(np.concatenate([queries, asked])))
     n_documents = rows + int((~missing).sum())
-    documents, number = _distinct(unit(np.concatenate([positives, negatives[~missing]])))
+    documents, number = _distinct(unit(np.concatenate([positives, negatives[~missing], shown])))
     hard = np.full(missing.shape, -1)
     hard[~missing] = number[rows:n_documents]
     named = None
     if segments is not None:
         _same("segments", (len(segments),), (rows,))
         named = np.empty(len(distinct), dtype=object)
-        named[query] = list(map(str, segments))
+        named[:] = ""
+        named[query[:rows]] = list(map(str, segments))
         named = named.astype(str)
     scaled = (weight / weight.mean()).astype(np.float32)
-    return Examples(distinct, documents, query, number[:rows], hard, scaled, named)
+    exposed = Exposed(query[rows:], number[n_documents:], belief)
+    return Examples(distinct, documents, query[:rows], number[:rows], hard, scaled, named, exposed)
+
+
+def _exposures(given: Exposures | None, dimension: int) -> tuple[Floats, Floats, NDArray[np.float64]]:
+    """Checked vectors and beliefs; none of them where nothing was exposed."""
+    if given is None:
+        none = np.empty((0, dimension), np.float32)
+        return none, none, np.empty(0)
+    queries, chunks = _matrix("exposures: queries", given[0]), _matrix("exposures: chunks", given[1])
+    belief = np.asarray(given[2], dtype=np.float64)
+    for name, vectors in (("queries", queries), ("chunks", chunks)):
+        if vectors.shape != (len(belief), dimension) or not np.isfinite(vectors).all():
+            raise ModelError(
+                f"exposures: {name}: got shape {vectors.shape} or values that are not finite, allowed: "
+                f"{(len(belief), dimension)}, finite"
+            )
+    if not ((belief >= 0) & (belief <= 1)).all():
+        raise ModelError("exposures: beliefs: allowed: numbers from 0 to 1")
+    return queries, chunks, belief
 
 
 def _matrix(name: str, vectors: Any) -> Floats:

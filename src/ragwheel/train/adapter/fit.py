@@ -12,8 +12,10 @@ import numpy as np
 
 from ragwheel.deploy import Adapter
 from ragwheel.errors import ModelError
+from ragwheel.evaluate.criterion import Gain
 from ragwheel.train.adapter import closed, ranking
-from ragwheel.train.adapter.examples import Examples, collect, unit
+from ragwheel.train.adapter.choosing import CrossFit, Recipe
+from ragwheel.train.adapter.examples import Examples, Exposures, collect, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES, AdapterOptions
 from ragwheel.train.adapter.refine import refined
 from ragwheel.train.adapter.segments import route
@@ -57,6 +59,8 @@ class AdapterFit:
             queries, so it flatters: prove the adapter on test.
         chosen: how the map was made.
         epochs: of refinement that went into it.
+        gain: where exposures were given: the expected gain of the maps that were chosen by, on questions that
+            each of them was not trained on. A better guess than dev, and no proof either.
         note: why it is the identity, or empty.
     """
 
@@ -74,6 +78,7 @@ class AdapterFit:
     segments: tuple[SegmentFit, ...]
     elapsed_s: float
     note: str = ""
+    gain: Gain | None = None
 
 
 def fit_adapter(  # noqa: PLR0913 - all but three by keyword
@@ -83,6 +88,7 @@ def fit_adapter(  # noqa: PLR0913 - all but three by keyword
     *,
     weights: ArrayLike | None = None,
     segments: Sequence[str] | None = None,
+    exposures: Exposures | None = None,
     dev_rows: ArrayLike | None = None,
     options: AdapterOptions | None = None,
     base: str = "",
@@ -95,8 +101,11 @@ def fit_adapter(  # noqa: PLR0913 - all but three by keyword
         negative_vectors: (r, d) or (r, h, d) documents that look alike and are not relevant; NaN for none.
         weights: (r,) confidence of each row, from 0.
         segments: (r,) names of the queries' types, for ``AdapterOptions(segments="column")``.
-        dev_rows: (r,) true for the rows that training must not see and choices are made on; by default
-            those of a random ``options.dev_share`` of the queries.
+        exposures: (e, d) vectors of queries, (e, d) of chunks that were exposed for them, and (e,) the belief
+            that each is relevant, 0-1. Then that is chosen which is expected to bring relevant chunks higher
+            on questions held out in turn (:mod:`ragwheel.evaluate.criterion`); else what ranks dev best.
+        dev_rows: (r,) true for the rows that training must not see and choices are made on. Where these are
+            of fewer than ten queries, others are drawn, up to ``options.dev_share`` of all queries.
         options: how; see :class:`AdapterOptions`.
         base: name of the embedding model, kept with the adapter.
         progress: called as training goes on.
@@ -106,19 +115,16 @@ def fit_adapter(  # noqa: PLR0913 - all but three by keyword
         MissingExtra: torch (contrastive) or scikit-learn (clusters) is not installed.
     """
     options = options or AdapterOptions()
-    examples = collect(query_vectors, positive_vectors, negative_vectors, weights=weights, segments=segments)
-    if dev_rows is None:
-        order = np.random.default_rng(options.seed).permutation(len(examples.queries))
-        dev = order[: min(_MOST_DEV_QUERIES, round(options.dev_share * len(order)))]
-    else:
-        marked = np.asarray(dev_rows, dtype=bool)
-        if marked.shape != examples.query.shape:
-            raise ModelError(f"dev_rows: got shape {marked.shape}, allowed: {examples.query.shape}")
-        dev = np.unique(examples.query[marked])
+    examples = collect(
+        query_vectors, positive_vectors, negative_vectors,
+        weights=weights, segments=segments, exposures=exposures,
+    )  # fmt: skip
+    dev = _held_out(examples, dev_rows, options)
     train = np.setdiff1d(np.arange(len(examples.queries)), dev)
     return fit_examples(
-        examples.only(train), examples.only(np.sort(dev)), options, base=base, progress=progress
-    )
+        examples.only(train), examples.only(np.sort(dev)), options,
+        exposed=exposures is not None, base=base, progress=progress,
+    )  # fmt: skip
 
 
 def fit_examples(
@@ -126,14 +132,18 @@ def fit_examples(
     dev: Examples,
     options: AdapterOptions,
     *,
+    exposed: bool = False,
     base: str = "",
     progress: Progress | None = None,
 ) -> AdapterFit:
-    """:func:`fit_adapter` for examples whose split is made; both number the same documents."""
+    """:func:`fit_adapter` for examples whose split is made; both number the same documents.
+
+    ``exposed``: choose by what was exposed for the queries, not by dev's rows.
+    """
     began = time.perf_counter()
-    _enough(train, dev)
-    trial = _Trial.of(train, dev, options)
-    recipe, whole = trial.best("all queries", progress)
+    choice = (_by_gain if exposed else _by_dev)(train, dev, options, progress)
+    train, dev = train.taught, dev.taught
+    recipe, note, whole = choice.recipe, choice.note, choice.whole
     maps, parts, routing = [whole], [], route(train, options)
     map_of: list[int] = []
     for number, name in enumerate(routing[0] if routing else ()):
@@ -144,23 +154,44 @@ def fit_examples(
         parts.append(part)
     names, router = routing or ((), None)
     adapter = Adapter(np.stack(maps), names, tuple(map_of), router, base)
-    judge, note = _Judge(dev, options), trial.note
+    judge, gain = _Judge(dev, options), choice.gain
     unadapted, scores = (judge.scores_of(each) for each in (_identity(whole, base), adapter))
-    if adapter.is_identity or scores.mean() <= unadapted.mean():
-        adapter, scores, recipe = _identity(whole, base), unadapted, _Recipe(closed.IDENTITY)
-        note = (
-            f"no map ranked the {len(dev.queries)} dev queries better than the base model "
-            f"({options.metric} {unadapted.mean():.4f}) without losing on documents that it was not trained "
-            "on: the adapter changes nothing"
-        )
+    worse = scores.mean() <= unadapted.mean() if gain is None else gain.high < 0
+    if adapter.is_identity or worse:
+        adapter, scores, recipe = _identity(whole, base), unadapted, Recipe(closed.IDENTITY)
+        note = _nothing_better(judge, options) if gain is None else _nothing_gained(gain.queries)
     difference = scores - unadapted
     margin = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
     return AdapterFit(
         adapter, options.metric, float(unadapted.mean()), float(scores.mean()),
         float(difference.mean() - margin), float(difference.mean() + margin), str(recipe), recipe.epochs,
         len(train.queries), len(dev.queries), len(train.documents), tuple(parts),
-        time.perf_counter() - began, note,
+        time.perf_counter() - began, note, gain,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """A recipe, its map of all training rows, what is expected of it, and what there is to say."""
+
+    recipe: Recipe
+    whole: Floats
+    gain: Gain | None = None
+    note: str = ""
+
+
+def _by_gain(train: Examples, dev: Examples, options: AdapterOptions, progress: Progress | None) -> _Choice:
+    """Choose by the expected gain on all questions, each held out once."""
+    crossed = CrossFit.of(train, dev, _ranked_documents(train, dev, options), options)
+    recipe, whole, held_out = crossed.best("all queries", progress)
+    return _Choice(recipe, whole, crossed.gain(held_out))
+
+
+def _by_dev(train: Examples, dev: Examples, options: AdapterOptions, progress: Progress | None) -> _Choice:
+    """Choose by what the labels of dev say."""
+    trial = _Trial.of(train, dev, options)
+    recipe, whole = trial.best("all queries", progress)
+    return _Choice(recipe, whole, note=trial.note)
 
 
 class _Judge:
@@ -197,17 +228,6 @@ class _Judge:
 
     def _of(self, queries: Floats, documents: Floats) -> NDArray[np.float64]:
         return ranking.per_query(self.options.metric, ranking.top(queries, documents), self.relevant)
-
-
-@dataclass(frozen=True, slots=True)
-class _Recipe:
-    """How a map is made of examples: a closed form, then so many epochs of refinement."""
-
-    form: closed.Form
-    epochs: int = 0
-
-    def __str__(self) -> str:
-        return f"{self.form}" + (f", then contrastive for {self.epochs} epochs" if self.epochs else "")
 
 
 @dataclass(frozen=True)
@@ -250,7 +270,7 @@ class _Trial:
             return -1.0
         return self.all.mean(change)
 
-    def best(self, what: str, progress: Progress | None) -> tuple[_Recipe, Floats]:
+    def best(self, what: str, progress: Progress | None) -> tuple[Recipe, Floats]:
         """The best recipe and its map of all training rows; the identity when none is better."""
         best = closed.IDENTITY.of(self.train)
         lean, form, score = best, closed.IDENTITY, self.all.base
@@ -259,7 +279,7 @@ class _Trial:
             if (found := self.score(*made)) > score:
                 (best, lean), form, score = made, each, found
         if self.options.method != "contrastive":
-            return _Recipe(form), best
+            return Recipe(form), best
         epochs = 0
         refinements = zip(*(refined(rows, begin, self.options)
                             for rows, begin in ((self.train, best), (self.lean, lean))))  # fmt: skip
@@ -270,7 +290,7 @@ class _Trial:
                 best, score, epochs = made[0], found, epoch
             if epoch - epochs >= self.options.patience:
                 break
-        return _Recipe(form, epochs), best
+        return Recipe(form, epochs), best
 
 
 def _segment(  # noqa: PLR0913, PLR0917 - all of what a segment is chosen from
@@ -296,18 +316,57 @@ def _segment(  # noqa: PLR0913, PLR0917 - all of what a segment is chosen from
     return SegmentFit(*sizes, chosen, base, max(base, of_all)), None
 
 
+def _ranked_documents(train: Examples, dev: Examples, options: AdapterOptions) -> Ints:
+    """Numbers of the documents that are ranked: all exposed ones, and others at random, 10,000 in all."""
+    kept = np.arange(len(train.documents))
+    if len(kept) <= _MOST_DOCUMENTS:
+        return kept
+    needed = np.union1d(train.exposed.document, dev.exposed.document)
+    others = np.random.default_rng(options.seed).permutation(np.setdiff1d(kept, needed))
+    return np.sort(np.concatenate([needed, others[: max(0, _MOST_DOCUMENTS - len(needed))]]))
+
+
+def _nothing_better(judge: _Judge, options: AdapterOptions) -> str:
+    return (
+        f"no map ranked the {len(judge.dev.queries)} dev queries better than the base model "
+        f"({options.metric} {judge.base:.4f}) without losing on documents that it was not trained "
+        "on: the adapter changes nothing"
+    )
+
+
+def _nothing_gained(queries: int) -> str:
+    return (
+        f"no map is expected to bring relevant chunks higher than the base model does, by {queries:,} "
+        "questions that were held out in turn, without losing on documents that it was not trained on: the "
+        "adapter changes nothing"
+    )
+
+
 def _identity(like: Floats, base: str) -> Adapter:
     return Adapter(np.zeros_like(like)[None], base=base)
 
 
-def _enough(train: Examples, dev: Examples) -> None:
-    if len(train.queries) < MIN_QUERIES:
+def _held_out(examples: Examples, dev_rows: ArrayLike | None, options: AdapterOptions) -> Ints:
+    """Numbers of the dev queries, sorted: those of the marked rows, and others where these are too few.
+
+    Raises:
+        ModelError: there are not enough queries to train and to choose.
+    """
+    taught, marked = np.unique(examples.query), np.empty(0, np.int64)
+    if dev_rows is not None:
+        rows = np.asarray(dev_rows, dtype=bool)
+        if rows.shape != examples.query.shape:
+            raise ModelError(f"dev_rows: got shape {rows.shape}, allowed: {examples.query.shape}")
+        marked = np.unique(examples.query[rows])
+    if len(marked) < MIN_DEV_QUERIES:
+        wanted = min(_MOST_DEV_QUERIES, max(MIN_DEV_QUERIES, round(options.dev_share * len(taught))))
+        others = np.random.default_rng(options.seed).permutation(np.setdiff1d(taught, marked))
+        marked = np.union1d(marked, others[: wanted - len(marked)])
+    left = len(np.setdiff1d(taught, marked))
+    if left < MIN_QUERIES:
         raise ModelError(
-            f"training an adapter: {len(train.queries)} training queries, needed: {MIN_QUERIES}, better 200. "
-            "Collect more turns (`ragwheel status` says how far), or use few-shot examples until then."
+            f"training an adapter: {left} training queries beside {len(marked)} dev queries, needed: "
+            f"{MIN_QUERIES}, better 200. Collect more turns (`ragwheel status` says how far), or use "
+            "few-shot examples until then."
         )
-    if len(dev.queries) < MIN_DEV_QUERIES:
-        raise ModelError(
-            f"training an adapter: {len(dev.queries)} dev queries, needed: {MIN_DEV_QUERIES}: without them "
-            "nothing tells a better adapter from a worse one. Next: ragwheel build with more traces"
-        )
+    return marked

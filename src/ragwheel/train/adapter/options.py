@@ -28,15 +28,18 @@ class AdapterOptions:
             by the number of queries), ``"column"`` (the names given with the rows), or None: one for all.
         gate: share of training queries that the router would hand to the base model: queries further
             from all training queries than these are not adapted. 0 adapts every query.
-        metric: what is watched on dev: ``ndcg@10`` or ``mrr@10``.
-        epochs: at most this many passes; training stops when dev has not improved for ``patience``.
+        metric: what is reported of dev, and chosen by where no exposures are given: ``ndcg@10`` or
+            ``mrr@10``.
+        epochs: at most this many passes; training stops when nothing has improved for ``patience``.
         batch_size: queries per step.
         learning_rate: of Adam.
         temperature: of the softmax over cosines.
         pull: strength of the pull towards identity (weight of ``|D|²/d`` in the loss).
         random_negatives: documents of the training set that every batch is contrasted with.
         rank: of the refined part; 0: full.
-        dev_share: of the queries, where no dev split is given.
+        dev_share: of the queries that are held out, where fewer than ten are marked as dev.
+        labels: ``model``: what the label model believes of every exposed chunk, where the database is named;
+            ``dataset``: the rows of the data set alone.
         seed: of every draw.
     """
 
@@ -54,6 +57,7 @@ class AdapterOptions:
     random_negatives: int = 1024
     rank: int = 0
     dev_share: float = 0.25
+    labels: Literal["model", "dataset"] = "model"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -62,6 +66,7 @@ class AdapterOptions:
             ("method", ("contrastive", "ridge", "procrustes")),
             ("side", ("query", "both")),
             ("metric", ("ndcg@10", "mrr@10")),
+            ("labels", ("model", "dataset")),
         ):
             if getattr(self, name) not in allowed:
                 raise self._wrong(name, ", ".join(allowed))

@@ -11,11 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ragwheel.deploy.features import CandidateChunk
 from ragwheel.errors import DatasetError
-from ragwheel.labels import graded
 from ragwheel.labels.traces.read import read_batches
 from ragwheel.store import open_store
 
@@ -24,33 +22,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from ragwheel.datasets import BuiltDataset
+    from ragwheel.train.beliefs import Belief
 
-__all__ = ["Belief", "RankedList", "Traffic", "beliefs", "beliefs_of_rows", "read_traffic"]
+__all__ = ["RankedList", "Traffic", "read_traffic"]
 
 _DEPTH: Final = 40
-_TOP_GRADE: Final = 5.0
-
-
-@dataclass(frozen=True)
-class Belief:
-    """What is believed about a question and a chunk.
-
-    Attributes:
-        query_key, family: of the question.
-        query: its text.
-        source, chunk_id: of the chunk.
-        belief: P(the chunk answers the question).
-        confidence: how sure the label is, 0-1.
-    """
-
-    query_key: str
-    family: str
-    query: str
-    source: str
-    chunk_id: str
-    belief: float
-    confidence: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,66 +91,6 @@ class Traffic:
                 )
             )  # fmt: skip
         return lists
-
-
-def beliefs(dataset: BuiltDataset, db: str | Path) -> dict[str, list[Belief]]:
-    """What the label model believes of every exposed chunk, by split: ``train`` and ``dev``.
-
-    The rows of the dataset are those that are sure enough to train an embedder on. A re-ranker also learns
-    from doubtful chunks, as far as they are believed, and the criterion would be misled without them.
-
-    Args:
-        dataset: whose questions, in whose splits. The questions of ``test`` are left out here.
-        db: the store that it was built from.
-
-    Raises:
-        StoreError: the database cannot be read.
-        DatasetError: the dataset's splits cannot be read.
-    """
-    placed = _splits(dataset)
-    rows: dict[tuple[str, str, str], Belief] = {}
-    table = graded(db)
-    names = ("query_key", "query", "source", "chunk_id", "belief", "confidence")
-    for key, query, source, chunk, belief, confidence in zip(
-        *(table[name].to_pylist() for name in names)
-    ):  # by version, ascending: the newest stays
-        if key in placed and belief is not None:
-            rows[key, source, chunk] = Belief(
-                key, placed[key][1], query, source, chunk, float(belief), float(confidence or 0.0)
-            )
-    found: dict[str, list[Belief]] = {"train": [], "dev": []}
-    for row in rows.values():
-        found[placed[row.query_key][0]].append(row)
-    return found
-
-
-def beliefs_of_rows(dataset: BuiltDataset) -> dict[str, list[Belief]]:
-    """The same from the grades of the dataset's own pairs, for datasets that other labels were put into."""
-    found: dict[str, list[Belief]] = {}
-    for split in ("train", "dev"):
-        texts = dataset.rows("pairs", split)["query"].to_pylist()
-        rows: dict[tuple[str, str, str], Belief] = {}
-        pairs = dataset.provenance("pairs", split).to_pylist()
-        for row in sorted(pairs, key=lambda row: int(row["chunk_version"])):
-            belief = 0.0 if row["strategy"] else min(1.0, max(0.0, row["grade"] / _TOP_GRADE))
-            rows[row["query_key"], row["source"], row["chunk_id"]] = Belief(
-                row["query_key"], row["family"], texts[row["row"]], row["source"], row["chunk_id"],
-                belief, float(row["confidence"]),
-            )  # fmt: skip
-        found[split] = list(rows.values())
-    return found
-
-
-def _splits(dataset: BuiltDataset) -> dict[str, tuple[str, str]]:
-    """Split and family of the questions of train and dev, by query key."""
-    path = dataset.folder / "splits.parquet"
-    try:
-        rows = pq.read_table(path, columns=["query_key", "split", "family"]).to_pylist()
-    except (OSError, ValueError) as error:
-        raise DatasetError(f"{path} cannot be read: {error}. Build again: ragwheel build") from error
-    return {
-        row["query_key"]: (row["split"], row["family"]) for row in rows if row["split"] in ("train", "dev")
-    }
 
 
 def read_traffic(db: str | Path, queries: frozenset[str]) -> Traffic:

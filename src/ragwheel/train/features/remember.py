@@ -13,7 +13,7 @@ from ragwheel.deploy.features import CandidateChunk, Tables, chunk_key
 from ragwheel.deploy.features.words import hashed, profile, words_in
 
 if TYPE_CHECKING:
-    from ragwheel.train.features.lists import Belief
+    from ragwheel.train.beliefs import Belief
 
 __all__ = ["remember"]
 

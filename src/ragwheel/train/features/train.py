@@ -14,8 +14,9 @@ from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.deploy.features import FeatureReranker
 from ragwheel.errors import ModelError, TrainingError
 from ragwheel.models.card import MANIFEST
+from ragwheel.train.beliefs import beliefs, beliefs_of_rows
 from ragwheel.train.features.choose import ablate, choose, fitted, gain_on, recipes
-from ragwheel.train.features.lists import RankedList, beliefs, beliefs_of_rows, read_traffic
+from ragwheel.train.features.lists import RankedList, read_traffic
 from ragwheel.train.features.matrix import ListMatrix, fill_by_rank, filled, matrix_of
 from ragwheel.train.features.outcome import FeatureOptions, FeatureTraining, finish
 from ragwheel.train.features.remember import remember

@@ -1,0 +1,93 @@
+"""What a training goes by on ``dev``: nDCG@10 of its labels, or the gain that beliefs let expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of, rise_of
+from ragwheel.train.adapter.ranking import top
+from ragwheel.train.dev import compare
+from ragwheel.train.held_out import DEPTH, joint_moves
+from ragwheel.train.options import DevFigures
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ragwheel.train.held_out import HeldOut
+
+__all__ = ["GainMeasure", "LabelMeasure", "Measure"]
+
+
+class Measure(Protocol):
+    """Compares a model as it is now with what it was before the training."""
+
+    def value(self) -> float:
+        """What checkpoints are chosen by; higher is better."""
+
+    def figures(self) -> DevFigures:
+        """nDCG@10 before and now."""
+
+
+class LabelMeasure:
+    """nDCG@10 by the labels of ``dev``.
+
+    Args:
+        score: nDCG@10 of the model as it is now, one number for each question.
+        seed: of the interval.
+    """
+
+    def __init__(self, score: Callable[[], NDArray[np.float64]], seed: int) -> None:
+        self._score, self._seed = score, seed
+        self._before = score()
+
+    def value(self) -> float:
+        """The mean over questions."""
+        return float(self._score().mean())
+
+    def figures(self) -> DevFigures:
+        """Both means, and the interval of their difference."""
+        return compare(self._before, self._score(), self._seed)
+
+
+class GainMeasure:
+    """How much higher relevant chunks are expected to come (:mod:`ragwheel.evaluate.criterion`).
+
+    Labels of ``dev`` are few, and they favour the model that showed what they speak about. Beliefs are there
+    for every exposed chunk of every question.
+
+    Args:
+        held: the questions of ``dev``.
+        queries: (n, d) their vectors by the model as it is now, of unit length.
+        seed: of the interval.
+    """
+
+    def __init__(self, held: HeldOut, queries: Callable[[], NDArray[np.float32]], seed: int) -> None:
+        self._held, self._queries = held, queries
+        self._options = CriterionOptions(seed=seed)
+
+    def value(self) -> float:
+        """The expected rise; 0 for the base."""
+        return rise_of(self._moves(), self._options)
+
+    def figures(self) -> DevFigures:
+        """nDCG@10 of the base by beliefs, the same with the expected gain, and the interval of the gain."""
+        moves = self._moves()
+        gain, base = gain_of(moves, self._options), _ndcg_of_base(moves)
+        return DevFigures(gain.queries, base, base + gain.mean, gain.low, gain.high)
+
+    def _moves(self) -> Moves:
+        ranked = top(self._queries(), self._held.documents, DEPTH)
+        return joint_moves([self._held], [ranked], [np.ones(len(self._held), bool)])
+
+
+def _ndcg_of_base(moves: Moves) -> float:
+    """Mean nDCG@10 of the base, each exposed chunk counting as far as it is believed."""
+    discounts = 1 / np.log2(np.arange(2, 12))
+    worth = np.where(moves.before <= len(discounts), discounts[np.minimum(moves.before, 10) - 1], 0.0)
+    n = moves.queries
+    total = np.bincount(moves.query, moves.belief, n)
+    ideal = np.interp(np.maximum(total, 1.0), np.arange(11), np.cumsum([0.0, *discounts]))
+    return float((np.bincount(moves.query, moves.belief * worth, n) / ideal).mean())
