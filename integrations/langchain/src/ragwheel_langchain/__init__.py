@@ -2,12 +2,13 @@
 
 :func:`instrument` records every retriever of the process; :func:`wrap_retriever` makes one retriever
 that also records the chunks beyond the app's ``k``. The app gets the results, exceptions and callback
-events it always got. :class:`AdaptedEmbeddings` and :class:`RerankedRetriever` put what was trained on the
-records back into the app.
+events it always got. :class:`AdaptedEmbeddings`, :class:`RerankedRetriever`, :class:`RerankingCompressor` and
+:class:`FusedRetriever` put what was trained on the records back into the app.
 """
 
 from __future__ import annotations
 
+from ragwheel_langchain.compressor import RerankingCompressor
 from ragwheel_langchain.embeddings import AdaptedEmbeddings
 from ragwheel_langchain.examples import FewShotSelector
 from ragwheel_langchain.fused import FusedRetriever
@@ -21,6 +22,7 @@ __all__ = [
     "FusedRetriever",
     "OverfetchRetriever",
     "RerankedRetriever",
+    "RerankingCompressor",
     "__version__",
     "instrument",
     "uninstrument",

@@ -1,0 +1,79 @@
+"""A re-ranker as a LangChain document compressor, for chains that have a place for one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from langchain_core.documents import BaseDocumentCompressor, Document
+from pydantic import PrivateAttr
+from typing_extensions import override
+
+import ragwheel
+from ragwheel import ConfigurationError
+from ragwheel.deploy import Scorer, checked_scorer, fell_back, rerank
+from ragwheel_langchain.calls import enclosing
+
+if TYPE_CHECKING:
+    from langchain_core.callbacks import Callbacks
+
+__all__ = ["RerankingCompressor"]
+
+
+class RerankingCompressor(BaseDocumentCompressor):
+    """Orders the documents that a retriever found, and gives the best `k` of them.
+
+    For ``ContextualCompressionRetriever(base_compressor=..., base_retriever=...)`` and everything else that
+    takes a ``BaseDocumentCompressor``. :class:`RerankedRetriever` also asks the retriever for more documents;
+    a compressor gets what its chain passes on.
+
+    Args:
+        reranker: a re-ranker on features (``FeatureReranker.load("reranker")``), a function
+            ``(query, texts) -> scores``, or an object with ``predict(pairs)``.
+        k: how many documents to give; None: all of them.
+        reranker_name, version: of the re-ranker, on its span.
+
+    The documents are given unchanged, in another order. A re-ranker that fails costs the app nothing: the
+    retriever's order stands, the span is flagged ``rerank_failed`` and the failure counted.
+
+    Raises:
+        ragwheel.ConfigurationError: `reranker` is something else, or `k` is below 1.
+    """
+
+    reranker: Any
+    k: int | None = None
+    reranker_name: str = "reranker"
+    version: str | None = None
+    _scorer: Scorer = PrivateAttr()
+
+    def __init__(self, reranker: Any, *, k: int | None = None, **options: Any) -> None:
+        if k is not None and k < 1:
+            raise ConfigurationError(f"RerankingCompressor(k={k}): allowed: a number from 1, or None for all")
+        scorer = checked_scorer(reranker)
+        given: dict[str, Any] = {"reranker": reranker, "k": k}
+        super().__init__(**given, **options)
+        self._scorer = scorer
+
+    @override
+    def compress_documents(
+        self, documents: Sequence[Document], query: str, callbacks: Callbacks | None = None
+    ) -> Sequence[Document]:
+        before = list(documents)
+        count = len(before) if self.k is None else min(self.k, len(before))
+        span = ragwheel.start_retrieval(
+            query,
+            source="",  # that of the documents
+            name=self.reranker_name,
+            version=self.version,
+            top_k=count,
+            outer=enclosing(),
+            kind="rerank",
+        )
+        try:
+            scored = rerank(query, before, self._scorer)
+        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the retriever's own order stands
+            span.flag(fell_back(error))
+            span.finish(before, returned=count)
+            return before[:count]
+        span.finish(scored, returned=count)
+        return [document for document, _ in scored[:count]]
