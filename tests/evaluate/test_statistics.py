@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
 from ragwheel.evaluate import StatisticsOptions, paired_difference
+from ragwheel.evaluate.criterion import Gain
 from ragwheel.evaluate.statistics import holm
-from ragwheel.evaluate.verdict import judge
+from ragwheel.evaluate.verdict import judge, judge_expected
 
 QUICK = StatisticsOptions(draws=1_000, seeds=(0,))
 
@@ -64,6 +66,26 @@ def test_equal_systems_and_single_clusters_prove_nothing():
     assert math.isnan(one.low)
     assert one.p == 1
     assert "too few" in judge(one, "evalset", one.p).why
+
+
+@pytest.mark.parametrize(
+    ("queries", "words"), [(1, "1 query is too few"), (3, "3 queries are too few"), (9, "9 ")]
+)
+@pytest.mark.parametrize("gap", [0.4, -0.4])
+def test_of_fewer_than_ten_queries_nothing_is_said(queries, words, gap):
+    found = paired_difference([0.5 + gap] * queries, [0.5] * queries, each_alone(queries))
+    verdict = judge(found, "evalset", found.p)
+    assert verdict.word == "can't tell"
+    assert verdict.why.startswith(words)
+    assert verdict.why.endswith("needed: 10")
+    ten = paired_difference([0.5 + gap] * 10, [0.5] * 10, each_alone(10))
+    assert judge(ten, "evalset", ten.p).word == ("better" if gap > 0 else "worse")
+
+
+def test_no_gain_is_expected_of_fewer_than_ten_questions():
+    gain = Gain(-0.1, -0.2, -0.05, 1.0, -0.1, -0.1, 9)
+    assert judge_expected(gain, StatisticsOptions()).word == "can't tell"
+    assert judge_expected(replace(gain, queries=10), StatisticsOptions()).word == "worse"
 
 
 def test_every_seed_gives_the_same_again():

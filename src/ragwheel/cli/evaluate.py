@@ -139,7 +139,7 @@ def _installed(name: str) -> bool:
 @contextmanager
 def on_screen(what: str) -> Iterator[Progress]:
     """A progress callback that draws two bars on standard error: all of it, and the present step."""
-    with screen.progress(screen.stderr()) as bar:
+    with screen.progress(screen.stderr(), piped=True) as bar:
         whole, step = bar.add_task(what, total=None), bar.add_task("", total=None, visible=False)
 
         def tell(stage: str, done: int, total: int) -> None:
@@ -156,15 +156,15 @@ def print_evaluation(
     console: Console, found: Evaluation, advice: Recommendation, missing: list[str] | None = None
 ) -> None:
     """A table for each kind of label and slice, then the recommendation and what to know."""
-    from ragwheel.evaluate.table import LABELS_SAY, slice_says, summary
+    from ragwheel.evaluate.table import LABELS_SAY, count_queries, shown_slices, summary
 
     rows = summary(found)
     name = found.collection[0]
     screen.heading(console, name, f"{found.documents:,} documents; {found.elapsed_s:.0f} s")
     for labels in found.labels:
-        for part in found.slices(labels):
+        for part, words in shown_slices(found, labels):
             some = [row for row in rows if (row["labels"], row["slice"]) == (labels, part)]
-            screen.heading(console, f"{some[0]['queries']:,} queries, {slice_says(part)}", LABELS_SAY[labels])
+            screen.heading(console, f"{count_queries(some[0]['queries'])}, {words}", LABELS_SAY[labels])
             console.print(screen.indented(_means(some)))
             compared = [row for row in some if row["compared"] is not None]
             if compared:
@@ -191,7 +191,7 @@ def _means(rows: list[dict[str, Any]]) -> Table:
     from ragwheel.evaluate.table import figure
 
     heads = [_SHORT.get(one, one) for one in MEASURES]
-    table = screen.columns("system", *heads, right=tuple(heads))
+    table = screen.columns("system", *heads, right=tuple(heads), wide=("system",))
     for row in rows:
         table.add_row(Text(screen.clean(str(row["system"]))), *(figure(row[one]) for one in MEASURES))
     return table
@@ -201,7 +201,7 @@ def _gaps(rows: list[dict[str, Any]], found: Evaluation) -> Table:
     from ragwheel.evaluate.table import figure, gap
 
     head = f"{found.measure} against {found.reference}"
-    table = screen.columns("system", head, "p", "d", "verdict", right=("p", "d"), wide=("verdict",))
+    table = screen.columns("system", head, "p", "d", "verdict", right=("p", "d"), wide=("system", "verdict"))
     styles = {"better": "green", "worse": "red"}
     for row in rows:
         one = row["compared"]

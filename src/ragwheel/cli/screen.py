@@ -10,16 +10,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+import time
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
 __all__ = [
+    "LINES_EVERY_S",
     "clean",
     "columns",
     "facts",
@@ -33,6 +42,10 @@ __all__ = [
     "stderr",
     "stdout",
 ]
+
+
+LINES_EVERY_S: Final = 5.0
+"""Between two lines of progress where there is no terminal."""
 
 
 def stdout() -> Console:
@@ -83,9 +96,31 @@ def next_command(console: Console, command: str, why: str = "") -> None:
     )
 
 
-def progress(console: Console) -> Progress:
-    """A progress bar on standard error that leaves no trace when it is done; silent when piped."""
-    return Progress(
+class _Lines(Progress):
+    """Prints a line every few seconds, for a log or a pipe, where a bar cannot move."""
+
+    _printed_s: float | None = None
+
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        now, task = time.monotonic(), self.tasks[self.task_ids.index(task_id)]
+        if self._printed_s is None:
+            self._printed_s = now
+        if not task.visible or now - self._printed_s < LINES_EVERY_S:
+            return
+        self._printed_s = now
+        count = "" if task.total is None else f": {task.completed:,.0f} of {task.total:,.0f}"
+        elapsed = f", {task.elapsed:.0f} s" if task.elapsed is not None else ""
+        self.console.print(f"{clean(task.description)}{count}{elapsed}", soft_wrap=True)
+
+
+def progress(console: Console, *, piped: bool = False) -> Progress:
+    """A progress bar on standard error that leaves no trace when it is done.
+
+    Where there is no terminal it is silent, or with ``piped`` prints a line every few seconds.
+    """
+    lines = piped and not console.is_terminal
+    return (_Lines if lines else Progress)(
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),

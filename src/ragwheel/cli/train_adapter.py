@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -71,11 +72,12 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
         else EmbeddingEndpoint(embed_url, base, embed_key_env, allow_private=embed_allow_private or None)
     )
     choices = {"dev_from_train": dev_from_train, "cache": not no_cache, "db": db}
+    started = time.monotonic()
     trained = _trained(dataset, out, embed, options, choices)
     if json:
         screen.print_json(_summary(trained))
     else:
-        _report(screen.stdout(), trained, two_sided=two_sided)
+        _report(screen.stdout(), trained, time.monotonic() - started, two_sided=two_sided)
 
 
 def _segments(given: str | None) -> int | Literal["auto", "column"] | None:
@@ -93,7 +95,7 @@ def _trained(
 ) -> TrainedAdapter:
     from ragwheel.train.adapter import train_adapter
 
-    with screen.progress(screen.stderr()) as bar:
+    with screen.progress(screen.stderr(), piped=True) as bar:
         task = bar.add_task("training an adapter", total=None)
 
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -102,9 +104,9 @@ def _trained(
         return train_adapter(dataset, out, embed, options=options, progress=on_progress, **choices)
 
 
-def _report(console: Console, trained: TrainedAdapter, *, two_sided: bool) -> None:
+def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sided: bool) -> None:
     fit = trained.fit
-    screen.heading(console, str(trained.folder), f"trained in {fit.elapsed_s:.1f} s")
+    screen.heading(console, str(trained.folder), f"trained in {wall_s:.1f} s")
     lines: list[tuple[str, Text | str]] = [
         ("base", trained.facts.base),
         ("questions", f"{fit.n_train:,} train, {fit.n_dev:,} dev"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 from rich.text import Text
@@ -29,8 +30,8 @@ def train_on_screen(
     """Run with a bar; print what came out, and `because`. Only the first of several processes prints."""
     from ragwheel.train.work import is_main_process
 
-    errors = screen.stderr()
-    with screen.progress(errors) as bar:
+    errors, started = screen.stderr(), time.monotonic()
+    with screen.progress(errors, piped=is_main_process()) as bar:
         whole = bar.add_task(f"training the {kind}", total=None, visible=is_main_process())
 
         def on_progress(stage: str, done: int, total: int) -> None:
@@ -51,16 +52,17 @@ def train_on_screen(
     if json:
         screen.print_json(made)
         return
-    print_model(made, because)
+    print_model(made, time.monotonic() - started, because)
 
 
-def print_model(made: TrainedModel, because: tuple[str, ...] = ()) -> None:
-    """What was chosen and why, the gain on ``dev``, and the next command."""
+def print_model(made: TrainedModel, wall_s: float, because: tuple[str, ...] = ()) -> None:
+    """What was chosen and why, the gain on ``dev``, and the next command; ``wall_s``: of all of it."""
     console = screen.stdout()
-    seconds, steps = made.figures["training_s"], made.figures.get("steps")
-    took = f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"
-    counted = "" if steps is None else f", {steps:,.0f} steps"
-    screen.heading(console, str(made.folder), f"trained in {took}{counted}")
+    steps = made.figures.get("steps")
+    counted = (
+        "" if steps is None else f", {_duration(made.figures['training_s'])} of it in {steps:,.0f} steps"
+    )
+    screen.heading(console, str(made.folder), f"trained in {_duration(wall_s)}{counted}")
     lines: list[tuple[str, Text | str]] = [("recipe", made.recipe)]
     lines += [("because" if first == 0 else "", why) for first, why in enumerate((*because, *made.why))]
     if made.dev is not None:
@@ -75,3 +77,7 @@ def print_model(made: TrainedModel, because: tuple[str, ...] = ()) -> None:
     facts = made.facts
     system = f"{facts.kind}:{made.folder}" + (" over captured" if facts.kind == "reranker" else "")
     screen.next_command(console, evaluate_command(facts, system), "proof on questions that it never saw")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} min" if seconds >= 60 else f"{seconds:.0f} s"

@@ -5,10 +5,20 @@ from __future__ import annotations
 import math
 from typing import Any, Final
 
+from ragwheel.evaluate.collection import Labels
 from ragwheel.evaluate.evaluation import Evaluation
 from ragwheel.evaluate.measures import MEASURES
 
-__all__ = ["LABELS_SAY", "figure", "gap", "markdown", "slice_says", "summary"]
+__all__ = [
+    "LABELS_SAY",
+    "count_queries",
+    "figure",
+    "gap",
+    "markdown",
+    "shown_slices",
+    "slice_says",
+    "summary",
+]
 
 LABELS_SAY: Final = {
     "explicit": "labels: explicit, what people said about chunks",
@@ -79,14 +89,32 @@ def markdown(evaluation: Evaluation) -> str:
     ]
     rows = summary(evaluation)
     for labels in evaluation.labels:
-        for part in evaluation.slices(labels):
+        for part, words in shown_slices(evaluation, labels):
             some = [row for row in rows if (row["labels"], row["slice"]) == (labels, part)]
-            lines += ["", f"## {LABELS_SAY[labels]}; {slice_says(part)}; {some[0]['queries']:,} queries", ""]
+            lines += ["", f"## {LABELS_SAY[labels]}; {words}; {count_queries(some[0]['queries'])}", ""]
             head = ["system", *MEASURES, "difference", "p", "effect", "verdict"]
             lines += [f"| {' | '.join(head)} |", f"|---|{'---:|' * (len(head) - 2)}---|"]
             lines += [f"| {' | '.join(_cells(row))} |" for row in some]
     lines += ["", *(f"- {note}" for note in evaluation.notes)]
     return "\n".join(lines).rstrip()
+
+
+def count_queries(n: int) -> str:
+    """The number with its noun: ``1 query``, ``300 queries``."""
+    return f"{n:,} {'query' if n == 1 else 'queries'}"
+
+
+def shown_slices(evaluation: Evaluation, labels: Labels) -> list[tuple[str, str]]:
+    """The slices that have a table of their own, with what each is in words.
+
+    Where all queries are unseen, or all are seen, that slice is the whole, and the whole says so.
+    """
+    parts = evaluation.slices(labels)
+    judged = evaluation.measured[evaluation.reference].judged[labels]
+    whole = [part for part in parts if part != "all" and len(judged.slice(part)) == len(judged.slice("all"))]
+    if whole:
+        return [("all", f"all queries: {slice_says(whole[0])}")]
+    return [(part, slice_says(part)) for part in parts]
 
 
 def slice_says(part: str) -> str:

@@ -7,7 +7,7 @@ from typing import Final, Literal
 
 from ragwheel.evaluate.collection import Labels
 from ragwheel.evaluate.criterion import Gain, judgments_needed
-from ragwheel.evaluate.statistics import Difference, StatisticsOptions
+from ragwheel.evaluate.statistics import LEAST_QUERIES, Difference, StatisticsOptions
 
 __all__ = ["Verdict", "judge", "judge_expected"]
 
@@ -31,8 +31,8 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
 
     *Better* needs an interval above zero, a test that agrees, and labels that say so in their own right:
     those inferred from clicks and citations favour what was shown, and what was trained on their like.
-    *Worse* needs the
-    same but holds with any labels: a warning should not wait for proof.
+    *Worse* needs the same but holds with any labels: a warning should not wait for proof. Of fewer than ten
+    queries nothing is said.
 
     Args:
         found: the difference of a system and what it is compared with.
@@ -42,6 +42,8 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
     """
     if found.wins == found.losses == 0:
         return Verdict("can't tell", "equal on every query")
+    if found.queries < LEAST_QUERIES:
+        return Verdict("can't tell", _too_few(found.queries))
     certain = p <= 1 - level
     if certain and found.high < 0:
         return Verdict(
@@ -55,13 +57,19 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
             "ahead, but labels inferred from clicks and citations prove nothing by themselves: judge some "
             "queries, use an evaluation set, or interleave",
         )
+    return Verdict("can't tell", _what_is_missing(found))
+
+
+def _what_is_missing(found: Difference) -> str:
+    """Why a difference cannot be told, and how many queries would tell it."""
     if found.clusters < 2 or found.needed is None:
-        return Verdict("can't tell", f"{found.queries} queries in {found.clusters} groups are too few")
+        groups = f"{found.clusters} group{'' if found.clusters == 1 else 's'}"
+        return f"{found.queries} queries in {groups} are too few"
     if found.needed >= _ENOUGH:
-        return Verdict("can't tell", "more than a million queries needed")
+        return "more than a million queries needed"
     if found.needed == 0:
-        return Verdict("can't tell", "too close to the edge; more queries needed")
-    return Verdict("can't tell", f"about {_rounded(found.needed):,} more queries needed")
+        return "too close to the edge; more queries needed"
+    return f"about {_rounded(found.needed):,} more queries needed"
 
 
 def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
@@ -71,6 +79,8 @@ def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
         gain: what the traces let us expect, see :mod:`ragwheel.evaluate.criterion`.
         statistics: how sure a proof has to be.
     """
+    if gain.queries < LEAST_QUERIES:
+        return Verdict("can't tell", _too_few(gain.queries))
     told = f"expected {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nDCG@10 by the traces"
     if gain.high < 0:
         return Verdict("worse", told)
@@ -78,6 +88,11 @@ def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
         return Verdict("can't tell", "ranked as the reference ranks")
     proof = f"about {judgments_needed(gain, statistics):,} judged questions would prove it"
     return Verdict("can't tell", f"{told}; {proof if gain.low > 0 else 'too close to tell'}")
+
+
+def _too_few(queries: int) -> str:
+    count = "1 query is" if queries == 1 else f"{queries} queries are"
+    return f"{count} too few for a verdict, needed: {LEAST_QUERIES}"
 
 
 def _rounded(n: int) -> int:
