@@ -234,6 +234,53 @@ def test_scores_of_another_retriever_version_are_not_used(tmp_path, caplog):
     assert "learned from the retriever 'search 1'" in caplog.text
 
 
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        lambda query, candidates: 1 / 0,
+        lambda query, candidates: [0.5],
+        lambda query, candidates: None,
+        lambda query, candidates: ["near", "far"],
+    ],
+    ids=["raises", "too few", "none", "words"],
+)
+def test_an_encoder_that_breaks_costs_the_app_nothing(encoder, tmp_path):
+    ragwheel.configure(str(tmp_path / "ragwheel.db"))
+    reranker = reranker_by(score_z=-1.0).with_encoder(encoder)
+
+    def search(query, k=40):
+        return [{"id": entry.id, "text": entry.text, "score": entry.score} for entry in (OTHER, ZEBRA)][:k]
+
+    assert [chunk["id"] for chunk in Reranked(search, reranker, k=2)("anything")] == ["bike", "zebra"]
+
+
+@pytest.mark.parametrize("similarities", [[math.nan, math.inf], [-1e300, 1e300], [0.0, 0.0]])
+def test_similarities_that_say_nothing_are_filled_in(similarities):
+    reranker = reranker_by(score_z=1.0).with_encoder(lambda query, candidates: similarities)
+    scores = reranker.score_candidates("anything", [OTHER, ZEBRA])
+    assert np.isfinite(scores).all()
+    assert scores[0] > scores[1]
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [{"id": "new", "text": "never seen before"}, {"id": "newer", "text": "nor this"}],
+        [{"id": "a", "text": "x", "score": 9.5e9}, {"id": "b", "text": "y", "score": -3}],
+        [{"id": "a", "text": "x", "score": math.nan}, {"id": "b", "text": "", "score": None}],
+        [{"text": "without an id"}, {"text": "nor one here", "metadata": {"title": 3}}],
+        ["plain text", "another one"],
+    ],
+    ids=["never seen", "another scale", "no scores", "no ids", "texts"],
+)
+def test_chunks_of_any_kind_are_ordered_and_none_is_lost(chunks, tmp_path):
+    ragwheel.configure(str(tmp_path / "ragwheel.db"))
+    answered = [("zebra", "what keeps flies from zebras", 1.0)]
+    reranker = reranker_by(score_z=1.0, popularity=1.0, answered=answered)
+    best = Reranked(lambda query, k: list(chunks), reranker, k=2)(QUESTION)
+    assert sorted(map(str, best)) == sorted(map(str, chunks))
+
+
 def test_forty_chunks_take_less_than_five_milliseconds_of_one_core():
     rng = np.random.default_rng(1)
     words = [f"word{n}" for n in range(3000)]

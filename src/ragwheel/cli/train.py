@@ -39,6 +39,7 @@ train = typer.Typer(
 SIDE_HELP = "query: what embeds questions, the index stays; both: documents are indexed again."
 LOSS_HELP = "auto, infonce (also mnrl), gist, triplet or marginmse."
 MATRYOSHKA_HELP = "Dimensions that prefixes of the vectors shall be good at: 384,192,96."
+PROMPT_HELP = "Put before each {what}, where the base's own configuration has no prompt: E5, BGE, nomic."
 MERGE_HELP = "Share of the tuned weights in the result, the rest is the base's."
 
 
@@ -47,6 +48,10 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     dataset: DatasetArgument,
     out: OutOption,
     base: BaseOption = "minilm",
+    query_prompt: Annotated[str | None, typer.Option(help=PROMPT_HELP.format(what="question"))] = None,
+    document_prompt: Annotated[
+        str | None, typer.Option(help=PROMPT_HELP.format(what="chunk; the index was made with it"))
+    ] = None,
     side: Annotated[Side, typer.Option(help=SIDE_HELP)] = "auto",
     loss: Annotated[str, typer.Option(help=LOSS_HELP)] = "auto",
     epochs: Annotated[
@@ -76,10 +81,10 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.train import EmbedderOptions, train_embedder
 
     options = EmbedderOptions(
-        base=base, side=side, loss=loss, epochs=epochs, learning_rate=learning_rate, batch_size=batch_size,
-        max_tokens=max_tokens, matryoshka=_dimensions(matryoshka), lora_rank=lora_rank,
-        merge_with_base=merge_with_base, min_examples=min_examples, without_dev=without_dev, seed=seed,
-        device=device, precision=precision,
+        base=base, query_prompt=query_prompt, document_prompt=document_prompt, side=side, loss=loss,
+        epochs=epochs, learning_rate=learning_rate, batch_size=batch_size, max_tokens=max_tokens,
+        matryoshka=_dimensions(matryoshka), lora_rank=lora_rank, merge_with_base=merge_with_base,
+        min_examples=min_examples, without_dev=without_dev, seed=seed, device=device, precision=precision,
     )  # fmt: skip
     train_on_screen(
         "embedder", json,

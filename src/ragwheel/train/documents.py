@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ragwheel.models.encoding import lengths_count
 from ragwheel.store import open_store
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class Bank:
     """All known chunks, and what each training row makes of them.
 
     Args:
-        documents: (chunks, dimension), of length 1.
+        documents: (chunks, dimension), to be compared by inner product.
         questions: (rows, dimension), the base's vector of each row's question.
         positive: (rows,), which chunk is the relevant one.
         weight: (rows,), how much each row counts, 1 on average.
@@ -100,7 +101,7 @@ def make_bank(
         dataset: its pairs say what is irrelevant to a question, and what is in between.
         examples: rows of a question and a relevant chunk, columns ``anchor`` and ``positive``.
         chunks: every ``positive`` is among them.
-        encode: texts and their role to vectors of length 1, by the model that the index was made with.
+        encode: texts and their role to vectors, by the model that the index was made with.
         believed: chunks that may be relevant by it stand aside as well, unless the dataset rejects them.
     """
     place = {text: number for number, text in enumerate(chunks)}
@@ -128,12 +129,16 @@ def make_bank(
 def bank_loss(model: Any, bank: Bank) -> Any:
     """A module: softmax cross-entropy of each question over all chunks, but those that stand aside (InfoNCE).
 
-    Each row counts by its weight.
+    Each row counts by its weight. Cosines are divided by a temperature of .05; dot products, of a model whose
+    own similarity that is, are taken as they are.
 
     Takes the features of the questions and, as labels, the numbers of their rows.
     """
     import torch
     from torch.nn.functional import cross_entropy, normalize
+
+    by_dot = lengths_count(model)
+    temperature = 1.0 if by_dot else _TEMPERATURE
 
     class BankLoss(torch.nn.Module):
         def __init__(self) -> None:
@@ -145,10 +150,11 @@ def bank_loss(model: Any, bank: Bank) -> Any:
             )
 
         def forward(self, features: Any, rows: Any) -> Any:
-            found = normalize(self.model(next(iter(features)))["sentence_embedding"].float(), dim=1)
+            found = self.model(next(iter(features)))["sentence_embedding"].float()
+            found = found if by_dot else normalize(found, dim=1)
             target = self.positive[rows]
             aside = self._aside(rows.tolist(), rows, target)
-            scores = (found @ self.documents.T / _TEMPERATURE).masked_fill(aside, float("-inf"))
+            scores = (found @ self.documents.T / temperature).masked_fill(aside, float("-inf"))
             return (cross_entropy(scores, target, reduction="none") * self.weight[rows]).mean()
 
         def _aside(self, numbers: list[int], rows: Any, target: Any) -> Any:

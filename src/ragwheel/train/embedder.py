@@ -79,7 +79,7 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
     recipe = replace(recipe, examples=examples)
     asked = run.asked_for("embedder", started.dataset, options)
     with Work(out, asked, restart=restart) as work, run.seeded(options.seed):
-        base = load_embedder(options.base, device=options.device)
+        base = load_embedder(options.base, device=options.device, prompts=options.prompts)
         _check_dimensions(base, options)
         run.check_disk(work.folder, base)
         bfloat16 = run.bfloat16_for(options, on_cpu=base.device.type == "cpu")

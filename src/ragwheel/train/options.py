@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from ragwheel.errors import ConfigurationError
 from ragwheel.models.card import ModelFacts
-from ragwheel.models.loading import MINILM
+from ragwheel.models.loading import MINILM, Prompts
 
 __all__ = [
     "EMBEDDER_LOSSES",
@@ -36,6 +36,8 @@ class EmbedderOptions:
 
     Args:
         base: a folder, a hub id or ``minilm``.
+        query_prompt, document_prompt: what is put before questions and chunks, instead of the base's own
+            prompts; the trained model keeps them. An index must have been made with the same one.
         side: ``query`` trains what embeds questions; documents keep their vectors, so the index stays, and
             every known chunk is a negative. ``both`` trains all of the model: documents are indexed again.
             ``auto``: query, unless ``loss`` or ``matryoshka`` need both.
@@ -71,6 +73,8 @@ class EmbedderOptions:
     """
 
     base: str = MINILM
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     side: Literal["auto", "query", "both"] = "auto"
     loss: str = "auto"
     epochs: float | None = None
@@ -92,6 +96,16 @@ class EmbedderOptions:
     seed: int = 0
     device: str | None = None
     precision: Precision = "auto"
+
+    @property
+    def prompts(self) -> Prompts:
+        """The prompts that were asked for, by role."""
+        prompts: dict[Literal["query", "document"], str] = {}
+        if self.query_prompt is not None:
+            prompts["query"] = self.query_prompt
+        if self.document_prompt is not None:
+            prompts["document"] = self.document_prompt
+        return prompts
 
     @property
     def _trained_side(self) -> Literal["query", "both"]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from ragwheel.errors import TrainingError
+from ragwheel.errors import ConfigurationError, TrainingError
+from ragwheel.models.encoding import lengths_count
 from ragwheel.train.beliefs import LEAST
 from ragwheel.train.examples import USEFUL, Examples, read_examples
 
@@ -137,25 +138,39 @@ def _margins(dataset: BuiltDataset) -> list[float]:
 
 
 def embedder_loss(model: Any, recipe: Recipe, options: EmbedderOptions, *, guide: Any, cached: bool) -> Any:
-    """The loss module; ``cached`` bounds the memory of in-batch losses at a third more time."""
+    """The loss module, by the model's own similarity.
+
+    ``cached`` bounds the memory of in-batch losses at a third more time.
+
+    Raises:
+        ConfigurationError: the loss compares by cosine alone, and the model by dot product.
+    """
+    from sentence_transformers import util
     from sentence_transformers.sentence_transformer import losses
 
-    size = options.mini_batch_size
+    size, by_dot = options.mini_batch_size, lengths_count(model)
+    if by_dot and recipe.loss in ("gist", "triplet"):
+        raise ConfigurationError(
+            f"The loss {recipe.loss} compares by cosine, and the own similarity of {options.base} is the dot "
+            "product. Allowed: infonce, marginmse."
+        )
     if recipe.loss == "gist" and cached:
         return losses.CachedGISTEmbedLoss(model, guide, temperature=0.05, mini_batch_size=size)
     if recipe.loss == "gist":
         return losses.GISTEmbedLoss(model, guide, temperature=0.05)
-    if recipe.loss == "infonce" and cached:
-        loss: Any = losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=size)
-    elif recipe.loss == "infonce":
-        loss = losses.MultipleNegativesRankingLoss(model)
+    if recipe.loss == "infonce":
+        how: dict[str, Any] = {"scale": 1.0, "similarity_fct": util.dot_score} if by_dot else {}
+        loss: Any = (
+            losses.CachedMultipleNegativesRankingLoss(model, mini_batch_size=size, **how)
+            if cached
+            else losses.MultipleNegativesRankingLoss(model, **how)
+        )
     elif recipe.loss == "triplet":
         cosine = losses.TripletDistanceMetric.COSINE
         loss = losses.TripletLoss(model, distance_metric=cosine, triplet_margin=0.2)
     else:
-        from sentence_transformers.util import pairwise_cos_sim
-
-        loss = losses.MarginMSELoss(model, similarity_fct=pairwise_cos_sim)
+        pairwise = util.pairwise_dot_score if by_dot else util.pairwise_cos_sim
+        loss = losses.MarginMSELoss(model, similarity_fct=pairwise)
     if options.matryoshka:
         return losses.MatryoshkaLoss(model, loss, matryoshka_dims=list(options.matryoshka))
     return loss

@@ -83,7 +83,9 @@ class _Both:
         self.columns: Mapping[str, list[Any]] = given.recipe.examples.columns
         self.facts: Mapping[str, Any] = {"side": "both"}
         guided, options = given.recipe.loss == "gist", given.options
-        self._guide = load_embedder(options.base, device=options.device) if guided else None
+        self._guide = None
+        if guided:
+            self._guide = load_embedder(options.base, device=options.device, prompts=options.prompts)
         dev, bfloat16, progress = given.started.dev, given.bfloat16, given.progress
         self.measure: Measure | None = None
         if dev is not None:
@@ -106,7 +108,7 @@ class _Query:
         started, options, examples = given.started, given.options, given.recipe.examples
         self.model: Any = query_tower(base)
         self._base = base
-        embed = embedding(options.base, device=options.device)
+        embed = embedding(options.base, device=options.device, prompts=options.prompts)
 
         def vectors(texts: Any, role: Any) -> Any:
             return embed(texts, role, cache=given.cache, progress=given.progress)
@@ -133,7 +135,7 @@ class _Query:
         self.facts: Mapping[str, Any] = {
             "side": "query",
             "chunks_against_each_question": len(chunks),
-            "documents": vectors_identity(options.base, "document"),
+            "documents": vectors_identity(options.base, "document", options.prompts),
         }
 
     def _gain(self, believed: Believed, chunks: Sequence[str], vectors: Encode, given: Given) -> GainMeasure:

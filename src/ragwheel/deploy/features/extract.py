@@ -25,6 +25,7 @@ __all__ = ["CandidateChunk", "features"]
 _HEAD: Final = (
     10  # scores are compared with those of the first ten, so that the list's length does not matter
 )
+_LARGEST: Final = 1e150
 _CLIP: Final = 4.0
 _K1, _B = 1.5, 0.75
 _COPY: Final = 12  # of 16 words of a sketch
@@ -98,9 +99,9 @@ def features(
 
 
 def _numbers(values: Sequence[float | None]) -> Floats:
-    """Values as an array; all NaN where one is missing, not finite, or all are equal."""
+    """Values as an array; all NaN where one is missing, not finite, too large to square, or all are equal."""
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
-    if not np.isfinite(numbers).all() or (len(numbers) > 1 and np.ptp(numbers) == 0):
+    if not (np.abs(numbers) < _LARGEST).all() or (len(numbers) > 1 and np.ptp(numbers) == 0):
         return np.full(len(numbers), math.nan)
     return numbers
 

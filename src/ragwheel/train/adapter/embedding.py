@@ -18,7 +18,7 @@ from ragwheel.endpoints import Connection, Endpoint, HttpReply, RequestFailed, R
 from ragwheel.errors import ConfigurationError, EndpointError, ModelError
 from ragwheel.evaluate.cache import VectorCache, cache_folder
 from ragwheel.models.encoding import encode as encode_texts
-from ragwheel.models.loading import load_embedder, vectors_identity
+from ragwheel.models.loading import Prompts, load_embedder, vectors_identity
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -167,7 +167,7 @@ def _embeddings(reply: HttpReply, count: int) -> list[Any]:
     return vectors
 
 
-def embedding(embed: Any, *, device: str | None = None) -> Embedding:
+def embedding(embed: Any, *, device: str | None = None, prompts: Prompts | None = None) -> Embedding:
     """What embeds, from whatever names it.
 
     Args:
@@ -175,13 +175,14 @@ def embedding(embed: Any, *, device: str | None = None) -> Embedding:
             ``embed_query`` and ``embed_documents`` (LangChain's Embeddings); or a function
             ``(texts, role) -> vectors``.
         device: of a model with a name, as torch names it; None: the GPU if there is one.
+        prompts: of a model with a name, by role, instead of its own.
 
     Raises:
         ModelError: there is no such model.
         ConfigurationError: it is none of these.
     """
     if isinstance(embed, (str, Path)):
-        return _model(str(embed), device)
+        return _model(str(embed), device, prompts)
     if isinstance(embed, EmbeddingEndpoint):
         return Embedding(f"{embed.url.rstrip('/')}#{embed.model}", embed)
     if hasattr(embed, "embed_query") and hasattr(embed, "embed_documents"):
@@ -198,14 +199,14 @@ def embedding(embed: Any, *, device: str | None = None) -> Embedding:
     )
 
 
-def _model(name: str, device: str | None) -> Embedding:
+def _model(name: str, device: str | None, prompts: Prompts | None) -> Embedding:
     # read once; a wrong name is said before anything heavy is loaded
-    identities = {role: vectors_identity(name, role) for role in get_args(Role)}
+    identities = {role: vectors_identity(name, role, prompts) for role in get_args(Role)}
     loaded: list[Any] = []
 
     def encode(texts: list[str], role: Role) -> Any:
         if not loaded:
-            loaded.append(load_embedder(name, device=device))
+            loaded.append(load_embedder(name, device=device, prompts=prompts))
         return encode_texts(loaded[0], texts, role=role)
 
     return Embedding(name, encode, identities.__getitem__)
