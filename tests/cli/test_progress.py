@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from rich.console import Console
@@ -21,7 +22,7 @@ def written(pipe):
 
 def test_a_pipe_gets_a_line_every_few_seconds_with_how_far_it_is(pipe, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(screen.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with screen.progress(pipe, piped=True) as bar:
         task = bar.add_task("training the embedder", total=None)
         for second in range(31):
