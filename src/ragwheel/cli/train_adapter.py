@@ -118,8 +118,8 @@ def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sid
     ]
     if (gain := fit.gain) is not None:
         interval = f"95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
-        told = f"{gain.mean:+.4f}   {interval}, {gain.queries:,} questions held out in turn"
-        lines.insert(3, ("expected nDCG@10", told))
+        expected = f"{gain.mean:+.4f}   {interval}, {gain.queries:,} questions held out in turn"
+        lines.insert(3, ("expected nDCG@10", expected))
     if not two_sided:
         lines.append(("id", fit.adapter.version))
     console.print(screen.facts(lines))

@@ -104,14 +104,14 @@ def make_bank(
         encode: texts and their role to vectors, by the model that the index was made with.
         believed: chunks that may be relevant by it stand aside as well, unless the dataset rejects them.
     """
-    place = {text: number for number, text in enumerate(chunks)}
+    row_of = {text: number for number, text in enumerate(chunks)}
     against: dict[str, list[int]] = {}
     aside: dict[str, list[int]] = {}
     pairs = dataset.rows("pairs", "train").to_pydict()
     for question, text, label in zip(pairs["query"], pairs["document"], pairs["label"]):
-        (against if label <= IRRELEVANT else aside).setdefault(question, []).append(place[text])
+        (against if label <= IRRELEVANT else aside).setdefault(question, []).append(row_of[text])
     for row in () if believed is None else believed.train:
-        number = place.get(believed.texts[row.version]) if row.belief > _DOUBTFUL else None  # type: ignore[union-attr]
+        number = row_of.get(believed.texts[row.version]) if row.belief > _DOUBTFUL else None  # type: ignore[union-attr]
         if number is not None and number not in against.get(row.query, ()):
             aside.setdefault(row.query, []).append(number)
     anchors = examples.columns["anchor"]
@@ -119,7 +119,7 @@ def make_bank(
     return Bank(
         encode(chunks, "document"),
         encode(anchors, "query"),
-        np.array([place[text] for text in examples.columns["positive"]], dtype=np.int64),
+        np.array([row_of[text] for text in examples.columns["positive"]], dtype=np.int64),
         weight / weight.mean(),
         tuple(np.array(against.get(one, ()), dtype=np.int64) for one in anchors),
         tuple(np.array(aside.get(one, ()), dtype=np.int64) for one in anchors),

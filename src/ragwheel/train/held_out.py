@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["DEPTH", "HeldOut", "joint_moves"]
+__all__ = ["DEPTH", "HeldOutQuestions", "joint_moves"]
 
 #: How many ranks the criterion looks at.
 DEPTH: Final = 100
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutQuestions:
     """Held-out questions, the documents that are ranked for them, and the belief in what was exposed.
 
     Attributes:
@@ -77,7 +77,7 @@ class HeldOut:
         return drift
 
 
-def joint_moves(parts: Sequence[HeldOut], rankings: Sequence[Ints], kept: Sequence[Flags]) -> Moves:
+def joint_moves(parts: Sequence[HeldOutQuestions], rankings: Sequence[Ints], kept: Sequence[Flags]) -> Moves:
     """What rankings do to the exposed chunks of several sets of held-out questions.
 
     Args:

@@ -16,7 +16,7 @@ from ragwheel.train.options import DevFigures
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.held_out import HeldOut
+    from ragwheel.train.held_out import HeldOutQuestions
 
 __all__ = ["GainMeasure", "LabelMeasure", "Measure"]
 
@@ -64,7 +64,7 @@ class GainMeasure:
         seed: of the interval.
     """
 
-    def __init__(self, held: HeldOut, queries: Callable[[], NDArray[np.float32]], seed: int) -> None:
+    def __init__(self, held: HeldOutQuestions, queries: Callable[[], NDArray[np.float32]], seed: int) -> None:
         self._held, self._queries = held, queries
         self._options = CriterionOptions(seed=seed)
 

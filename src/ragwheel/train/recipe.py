@@ -53,11 +53,11 @@ def choose_embedder(
         if believed is None:
             return Recipe("infonce", _relevant(dataset), (_QUERY_WHY,), "query")
         examples = _believed(believed)
-        told = (
+        weighting = (
             f"{len(examples):,} chunks of {examples.questions:,} questions, each weighted by the belief that "
             "it is relevant"
         )
-        return Recipe("infonce", examples, (_QUERY_WHY, told), "query")
+        return Recipe("infonce", examples, (_QUERY_WHY, weighting), "query")
     if loss == "auto" and dataset.manifest["rows"].get("triplets", {}).get("train"):
         examples = _one_negative(read_examples(dataset, "triplets"), options.seed)
         told = f"triplets: {len(examples):,} relevant chunks, each with one of its checked negatives"

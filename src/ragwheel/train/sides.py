@@ -13,7 +13,7 @@ from ragwheel.models.towers import join_towers, query_tower
 from ragwheel.train.adapter.embedding import embedding
 from ragwheel.train.dev import ndcg_of_vectors, score_embedder
 from ragwheel.train.documents import Encode, bank_loss, known_chunks, make_bank
-from ragwheel.train.held_out import HeldOut
+from ragwheel.train.held_out import HeldOutQuestions
 from ragwheel.train.measure import GainMeasure, LabelMeasure, Measure
 from ragwheel.train.recipe import embedder_loss
 
@@ -94,8 +94,8 @@ class _Both:
             )
 
     def loss(self, *, cached: bool) -> Any:
-        given = self._given
-        return embedder_loss(self.model, given.recipe, given.options, guide=self._guide, cached=cached)
+        training = self._given
+        return embedder_loss(self.model, training.recipe, training.options, guide=self._guide, cached=cached)
 
     def whole(self) -> Any:
         return self.model
@@ -138,12 +138,14 @@ class _Query:
             "documents": vectors_identity(options.base, "document", options.prompts),
         }
 
-    def _gain(self, believed: Believed, chunks: Sequence[str], vectors: Encode, given: Given) -> GainMeasure:
+    def _gain(
+        self, believed: Believed, chunks: Sequence[str], vectors: Encode, training: Given
+    ) -> GainMeasure:
         """By what was exposed for the questions of ``dev``, among all known chunks."""
         questions = sorted({row.query for row in believed.dev})
-        number = {text: place for place, text in enumerate(chunks)}
-        position = {text: place for place, text in enumerate(questions)}
-        held = HeldOut(
+        number = {text: row for row, text in enumerate(chunks)}
+        position = {text: row for row, text in enumerate(questions)}
+        held = HeldOutQuestions(
             vectors(questions, "query"), self._bank.documents,
             np.array([position[row.query] for row in believed.dev]),
             np.array([number[believed.texts[row.version]] for row in believed.dev]),
@@ -151,8 +153,8 @@ class _Query:
         )  # fmt: skip
         return GainMeasure(
             held,
-            lambda: encode(self.model, questions, role="query", bfloat16=given.bfloat16),
-            given.options.seed,
+            lambda: encode(self.model, questions, role="query", bfloat16=training.bfloat16),
+            training.options.seed,
         )
 
     def loss(self, *, cached: bool) -> Any:

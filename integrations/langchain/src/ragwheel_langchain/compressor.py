@@ -50,8 +50,8 @@ class RerankingCompressor(BaseDocumentCompressor):
         if k is not None and k < 1:
             raise ConfigurationError(f"RerankingCompressor(k={k}): allowed: a number from 1, or None for all")
         scorer = checked_scorer(reranker)
-        given: dict[str, Any] = {"reranker": reranker, "k": k}
-        super().__init__(**given, **options)
+        fields: dict[str, Any] = {"reranker": reranker, "k": k}
+        super().__init__(**fields, **options)
         self._scorer = scorer
 
     @override

@@ -18,7 +18,7 @@ from ragwheel.train.adapter import closed, ranking
 from ragwheel.train.adapter.examples import Examples, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES
 from ragwheel.train.adapter.refine import refined
-from ragwheel.train.held_out import DEPTH, HeldOut, joint_moves
+from ragwheel.train.held_out import DEPTH, HeldOutQuestions, joint_moves
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
 
-__all__ = ["CrossFit", "Recipe"]
+__all__ = ["CrossFit", "MapRecipe"]
 
 _FOLDS: Final = 4
 _MANY: Final = 2_000  # questions; from here on two folds say enough
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class MapRecipe:
     """How a map is made of examples: a closed form, then so many epochs of refinement."""
 
     form: closed.Form
@@ -54,7 +54,7 @@ class _Part:
     """
 
     taught: Examples
-    held: HeldOut
+    held: HeldOutQuestions
     new: NDArray[np.bool_]
 
     @classmethod
@@ -63,7 +63,7 @@ class _Part:
         new[held.query[np.isin(held.positive, taught.positive)]] = False
         exposed = held.exposed
         shown = np.searchsorted(kept, exposed.document)
-        questions = HeldOut(held.queries, held.documents[kept], exposed.query, shown, exposed.belief)
+        questions = HeldOutQuestions(held.queries, held.documents[kept], exposed.query, shown, exposed.belief)
         return cls(taught, questions, new)
 
     def ranked(self, change: Floats, *, both: bool) -> Ints:
@@ -138,18 +138,18 @@ class CrossFit:
             return -1.0
         return rise_of(self.moves(changes), options)
 
-    def best(self, what: str, progress: Progress | None) -> tuple[Recipe, Floats, list[Floats]]:
+    def best(self, what: str, progress: Progress | None) -> tuple[MapRecipe, Floats, list[Floats]]:
         """The best recipe, its map of all training rows, and its map for each part.
 
         The identity where none is expected to gain.
         """
         whole = closed.IDENTITY.of(self.train)
         maps = [whole for _ in self.parts]
-        recipe, score = Recipe(closed.IDENTITY), 0.0
+        recipe, score = MapRecipe(closed.IDENTITY), 0.0
         for form in closed.grid(self.options.method) if self.options.side == "query" else ():
             tried = [form.of(part.taught) for part in self.parts]
             if (found := self.score(tried)) > score:
-                recipe, score, whole, maps = Recipe(form), found, tried[0], tried
+                recipe, score, whole, maps = MapRecipe(form), found, tried[0], tried
         if self.options.method != "contrastive":
             return recipe, whole, maps
         form = recipe.form
@@ -157,7 +157,7 @@ class CrossFit:
             if progress is not None:
                 progress(what, epoch, self.options.epochs)
             if (found := self.score(tried)) > score:
-                recipe, score, whole, maps = Recipe(form, epoch), found, tried[0], tried
+                recipe, score, whole, maps = MapRecipe(form, epoch), found, tried[0], tried
             if epoch - recipe.epochs >= self.options.patience:
                 break
         return recipe, whole, maps

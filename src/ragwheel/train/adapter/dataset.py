@@ -150,7 +150,7 @@ def _hard(rows: AdapterRows, vectors: Encode) -> Any:
     if not distinct:
         return None
     found = vectors(distinct, "document")
-    number = {text: place for place, text in enumerate(distinct)}
+    number = {text: position for position, text in enumerate(distinct)}
     hard = np.full((len(rows.negatives), most, found.shape[1]), np.nan, np.float32)
     for row, texts in enumerate(rows.negatives):
         if texts:

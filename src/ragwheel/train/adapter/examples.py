@@ -159,13 +159,13 @@ def collect(
     return Examples(distinct, documents, query[:rows], number[:rows], hard, scaled, named, exposed)
 
 
-def _exposures(given: Exposures | None, dimension: int) -> tuple[Floats, Floats, NDArray[np.float64]]:
+def _exposures(exposures: Exposures | None, dimension: int) -> tuple[Floats, Floats, NDArray[np.float64]]:
     """Checked vectors and beliefs; none of them where nothing was exposed."""
-    if given is None:
+    if exposures is None:
         none = np.empty((0, dimension), np.float32)
         return none, none, np.empty(0)
-    queries, chunks = _matrix("exposures: queries", given[0]), _matrix("exposures: chunks", given[1])
-    belief = np.asarray(given[2], dtype=np.float64)
+    queries, chunks = _matrix("exposures: queries", exposures[0]), _matrix("exposures: chunks", exposures[1])
+    belief = np.asarray(exposures[2], dtype=np.float64)
     for name, vectors in (("queries", queries), ("chunks", chunks)):
         if vectors.shape != (len(belief), dimension) or not np.isfinite(vectors).all():
             raise ModelError(

@@ -14,7 +14,7 @@ from ragwheel.deploy import Adapter
 from ragwheel.errors import ModelError
 from ragwheel.evaluate.criterion import Gain
 from ragwheel.train.adapter import closed, ranking
-from ragwheel.train.adapter.choosing import CrossFit, Recipe
+from ragwheel.train.adapter.choosing import CrossFit, MapRecipe
 from ragwheel.train.adapter.examples import Examples, Exposures, collect, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES, AdapterOptions
 from ragwheel.train.adapter.refine import refined
@@ -158,7 +158,7 @@ def fit_examples(
     unadapted, scores = (judge.scores_of(each) for each in (_identity(whole, base), adapter))
     worse = scores.mean() <= unadapted.mean() if gain is None else gain.high < 0
     if adapter.is_identity or worse:
-        adapter, scores, recipe = _identity(whole, base), unadapted, Recipe(closed.IDENTITY)
+        adapter, scores, recipe = _identity(whole, base), unadapted, MapRecipe(closed.IDENTITY)
         note = _nothing_better(judge, options) if gain is None else _nothing_gained(gain.queries)
     difference = scores - unadapted
     margin = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
@@ -174,7 +174,7 @@ def fit_examples(
 class _Choice:
     """A recipe, its map of all training rows, what is expected of it, and what there is to say."""
 
-    recipe: Recipe
+    recipe: MapRecipe
     whole: Floats
     gain: Gain | None = None
     note: str = ""
@@ -270,7 +270,7 @@ class _Trial:
             return -1.0
         return self.all.mean(change)
 
-    def best(self, what: str, progress: Progress | None) -> tuple[Recipe, Floats]:
+    def best(self, what: str, progress: Progress | None) -> tuple[MapRecipe, Floats]:
         """The best recipe and its map of all training rows; the identity when none is better."""
         best = closed.IDENTITY.of(self.train)
         lean, form, score = best, closed.IDENTITY, self.all.base
@@ -279,7 +279,7 @@ class _Trial:
             if (found := self.score(*made)) > score:
                 (best, lean), form, score = made, each, found
         if self.options.method != "contrastive":
-            return Recipe(form), best
+            return MapRecipe(form), best
         epochs = 0
         refinements = zip(*(refined(rows, begin, self.options)
                             for rows, begin in ((self.train, best), (self.lean, lean))))  # fmt: skip
@@ -290,7 +290,7 @@ class _Trial:
                 best, score, epochs = made[0], found, epoch
             if epoch - epochs >= self.options.patience:
                 break
-        return Recipe(form, epochs), best
+        return MapRecipe(form, epochs), best
 
 
 def _segment(  # noqa: PLR0913, PLR0917 - all of what a segment is chosen from
