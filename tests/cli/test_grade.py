@@ -44,7 +44,7 @@ def test_keys_grade_skip_undo_and_quit_and_the_next_sitting_goes_on(ragwheel, db
     assert "2 graded" in done.stdout
     assert "\x1b" not in done.stdout
     assert "abstained" not in done.stdout
-    again = ragwheel("grade", "--db", db, "--judge", "ann", "--show-grades", typed="")
+    again = ragwheel("grade", "--db", db, "--judge", "ann", "--not-blind", typed="")
     assert again.returncode == 0
     assert "0 graded" in again.stdout
     assert judged(db) == first
@@ -99,10 +99,11 @@ def test_import_takes_judgments_and_evaluation_sets(ragwheel, db, tmp_path):
         (("import", "x.csv"), "There is no file x.csv"),
         (("import", "x.csv", "--evalset", "--kind", "judgments"), "contradict each other"),
         (("import", "x.csv", "--evalset"), "There is no x.csv"),
-        (("export", "data"), "got --format None --out None; expected a format of flagembedding"),
-        (("export", "--format", "beir", "--out", "o"), "beir is written from a dataset folder"),
-        (("export", "--push-to-hub", "a/b"), "Nothing to push"),
-        (("export", "data", "--format", "beir", "--out", "o"), "is not a dataset folder"),
+        (
+            ("export", "dataset", "data", "--format", "b", "--out", "o"),
+            "got --format b; expected one of",
+        ),
+        (("export", "dataset", "data", "--format", "beir", "--out", "o"), "is not a dataset folder"),
         (("grade", "--db", "none.db"), "none.db. Name yours with --db"),
     ],
 )
@@ -118,7 +119,7 @@ def test_export_writes_datasets_and_traces(ragwheel, db, tmp_path):
     built = ragwheel("build", "--db", db, "--out", tmp_path / "data", "--format", "trec")
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "data" / "exports" / "trec" / "train.qrels").is_file()
-    done = ragwheel("export", tmp_path / "data", "--format", "beir", "--out", tmp_path / "beir")
+    done = ragwheel("export", "dataset", tmp_path / "data", "--format", "beir", "--out", tmp_path / "beir")
     assert "queries.jsonl" in done.stdout
-    found = ragwheel("export", "--format", "ubi", "--db", db, "--out", tmp_path / "ubi", "--json")
+    found = ragwheel("export", "traces", "--format", "ubi", "--db", db, "--out", tmp_path / "ubi", "--json")
     assert json.loads(found.stdout)["ubi_queries.jsonl"] == 3

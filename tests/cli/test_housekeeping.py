@@ -101,7 +101,7 @@ def test_erase_names_files_that_still_have_it_and_exits_with_1(db):
         (["erase", "--query-matching", "("], 1, "no regular expression"),
         (["erase", "--older-than", "soon"], 2, "90d"),
         (["erase", "--older-than", "2026-13-01"], 2, "2026-13-01"),
-        (["erase", "--user", "x", "--datasets", "."], 1, "not a dataset folder"),
+        (["erase", "--user", "x", "--dataset", "."], 1, "not a dataset folder"),
         (["prune", "--yes"], 1, "Nothing to prune by"),
         (["prune", "--max-size", "big"], 2, "2GB"),
         (["backup"], 2, "FILE"),
@@ -187,7 +187,7 @@ def test_no_size(typed):
 
 
 @pytest.mark.parametrize(
-    "command", [("backup",), ("export", "--format", "ubi", "--out")], ids=["backup", "export"]
+    "command", [("backup",), ("export", "traces", "--format", "ubi", "--out")], ids=["backup", "export"]
 )
 @pytest.mark.parametrize("place", ["n" * 300, "file/below"])
 def test_a_file_that_cannot_be_made_is_one_sentence(db, tmp_path, command, place):

@@ -26,12 +26,12 @@ def type_in(monkeypatch, tmp_path):
 
 @pytest.fixture
 def results(type_in, dataset, traces, tmp_path):
-    type_in("evaluate", "--dataset", dataset, "--db", traces, "--base", "none", "--out", tmp_path / "res")
+    type_in("evaluate", dataset, "--db", traces, "--base", "none", "--out", tmp_path / "res")
     return tmp_path / "res"
 
 
 def test_evaluate_prints_tables_and_a_recommendation(type_in, dataset, traces):
-    said = type_in("evaluate", "--dataset", dataset, "--db", traces, "--base", "none").stdout
+    said = type_in("evaluate", dataset, "--db", traces, "--base", "none").stdout
     assert "labels: inferred from clicks and citations" in said
     assert "labels: explicit, what people said about chunks" in said
     assert "no relevant document was a positive in training" in said
@@ -41,7 +41,7 @@ def test_evaluate_prints_tables_and_a_recommendation(type_in, dataset, traces):
 
 
 def test_evaluate_for_scripts_and_documents(type_in, dataset, traces):
-    args = ("evaluate", "--dataset", dataset, "--db", traces, "--base", "none", "--reference", "bm25")
+    args = ("evaluate", dataset, "--db", traces, "--base", "none", "--reference", "bm25")
     found = json.loads(type_in(*args, "--json", "--metric", "recall@10").stdout)
     assert found["reference"] == "bm25"
     assert found["recommendation"]["system"] in ("bm25", "captured")
@@ -62,8 +62,24 @@ def test_compare_reads_results(type_in, results):
     )
 
 
+def test_the_tables_fit_80_columns_whatever_the_systems_are_called(
+    type_in, dataset, traces, results, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "80")
+    named = "the-embedder-of-last-week=bm25"
+    printed = [
+        type_in("evaluate", dataset, "--db", traces, "--base", "none", "--system", named).stdout,
+        type_in("compare", f"{results}:captured", f"{results}:bm25").stdout,
+    ]
+    for text in printed:
+        tables = [line for line in text.splitlines() if not line.startswith("next ")]
+        assert max(map(len, tables)) <= 80
+        assert "…" not in text
+    assert "recall@5" in printed[1]
+
+
 def test_compare_can_evaluate_first(type_in, dataset, traces):
-    args = ("--dataset", dataset, "--db", traces, "--json")
+    args = (dataset, "--db", traces, "--json")
     found = json.loads(type_in("compare", "captured", "bm25", *args).stdout)
     assert (found["a"], found["b"]) == ("captured", "bm25")
 
@@ -79,12 +95,12 @@ def test_an_evaluation_set(type_in, write_beir):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ((), "Name what to measure on: --dataset DIR"),
-        (("--dataset", "a", "--beir", "b"), "Name what to measure on"),
-        (("--dataset", "nowhere"), "not a dataset folder of ragwheel's"),
+        ((), "Name what to measure on: the folder that"),
+        (("a", "--beir", "b"), "Name what to measure on"),
+        (("nowhere",), "not a dataset folder of ragwheel's"),
         (("--beir", "nowhere"), "corpus.jsonl cannot be read"),
         (("--beir", "x", "--metric", "F1"), "There is no measure 'F1'"),
-        (("--dataset", "x", "--cluster", "user"), "--cluster is 'user'; allowed: family, session"),
+        (("x", "--cluster", "user"), "--cluster is 'user'; allowed: family, session"),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(type_in, words, said):

@@ -70,7 +70,7 @@ def test_an_empty_folder_says_what_to_type(type_in):
         ),
         (("experiment", "run", "x"), "has no experiment 'x'"),
         (("experiment", "run", "x", "--labels", "mine"), "--labels is 'mine'; allowed"),
-        (("experiment", "roadmap", "--dataset", "nowhere"), "not a dataset folder"),
+        (("experiment", "roadmap", "nowhere"), "not a dataset folder"),
     ],
 )
 def test_wrong_words_are_answered_in_one_line(type_in, words, said):
@@ -81,12 +81,10 @@ def test_wrong_words_are_answered_in_one_line(type_in, words, said):
 
 
 def test_the_roadmap_is_a_two_by_two(type_in, dataset, traces):
-    said = type_in("experiment", "roadmap", "--dataset", dataset, "--db", traces).stdout
+    said = type_in("experiment", "roadmap", dataset, "--db", traces).stdout
     assert "high impact, low effort" in said
     assert "in perfect order" in said
     assert "type" in said
-    found = json.loads(
-        type_in("experiment", "roadmap", "--dataset", dataset, "--db", traces, "--json").stdout
-    )
+    found = json.loads(type_in("experiment", "roadmap", dataset, "--db", traces, "--json").stdout)
     assert found["steps"][0]["command"].startswith("ragwheel ")
     assert found["quadrants"][found["steps"][0]["name"]] in ("do first", "plan")

@@ -240,10 +240,10 @@ def test_chunks_lost_with_a_damaged_segment_are_stepped_over(tmp_path):
 
 def test_the_commands(traces, built, tmp_path):
     run = CliRunner().invoke
-    result = run(app, ["export", "parquet", str(tmp_path / "lake"), "--db", str(traces), "--json"])
+    result = run(app, ["export", "traces", "--out", str(tmp_path / "lake"), "--db", str(traces), "--json"])
     assert result.exit_code == 0, result.output
     assert json.loads(result.stdout)["rows"]["retrieval"] == 300
-    result = run(app, ["export", "parquet", str(tmp_path / "lake"), "--db", str(traces)])
+    result = run(app, ["export", "traces", "--out", str(tmp_path / "lake"), "--db", str(traces)])
     assert "0 written" in result.stdout
     arguments = ["build", "--out", str(tmp_path / "set"), "--from-parquet", str(tmp_path / "lake"), "--json"]
     result = run(app, arguments)

@@ -98,10 +98,10 @@ def test_rotate_and_show(built):
     items = json.loads(fewshot_("show", "lib.json", "--json").stdout)["items"]
     assert items[0]["usage"] == {"used": 0, "liked": 0, "disliked": 0, "last_ns": None}
     before = Library.load("lib.json")
-    dry = fewshot_("rotate", "lib.json", "--max-age-days", "1", "--dry-run")
+    dry = fewshot_("rotate", "lib.json", "--older-than", "1d", "--dry-run")
     assert "10 retired" in dry.output
     assert Library.load("lib.json") == before
-    told = json.loads(fewshot_("rotate", "lib.json", "--max-age-days", "1", "--json").stdout)
+    told = json.loads(fewshot_("rotate", "lib.json", "--older-than", "1d", "--json").stdout)
     assert len(told["retired"]) == 10
     assert len(Library.load("lib.json").retired) == 10
     assert "10 before" in fewshot_("show", "lib.json").output
@@ -112,11 +112,11 @@ def test_what_was_erased_is_not_rotated_on(built):
     gone = run(app, ["erase", "--user", "u1", "--yes"])
     assert gone.exit_code == 0, gone.output
     assert "lib.json: a fewshot made from it" in gone.output.replace("\n", "")
-    refused = fewshot_("rotate", "lib.json", "--max-age-days", "1")
+    refused = fewshot_("rotate", "lib.json", "--older-than", "1d")
     assert refused.exit_code == 1
     assert "Build it again: ragwheel fewshot build --out lib.json" in refused.stderr
     assert fewshot_("build", "--out", "lib.json", "-n", "6").exit_code == 0
-    assert fewshot_("rotate", "lib.json", "--max-age-days", "1").exit_code == 0
+    assert fewshot_("rotate", "lib.json", "--older-than", "1d").exit_code == 0
 
 
 def test_what_is_not_there(built, tmp_path):

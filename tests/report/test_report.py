@@ -268,6 +268,6 @@ def test_the_command(folder, tmp_path, monkeypatch):
     assert done.exit_code == 0, done.output
     assert done.stdout == "r.html\n"
     assert "without texts" in (tmp_path / "r.html").read_text()
-    done = CliRunner().invoke(app, ["report", "--db", "x.db", "--dataset", "nowhere"])
+    done = CliRunner().invoke(app, ["report", "--db", "x.db", "nowhere"])
     assert done.exit_code == 1
     assert done.stderr.startswith("ragwheel: ")

@@ -71,7 +71,7 @@ class PageProcess(RunningPage):
 
     def start(self, port):
         self.process = subprocess.Popen(
-            [*COMMAND, "review", "--db", str(self.db), "--port", str(port), "--rater", "ann", *self.options],
+            [*COMMAND, "review", "--db", str(self.db), "--port", str(port), "--judge", "ann", *self.options],
             stdout=subprocess.PIPE, text=True, env={**os.environ, **self.env},
         )  # fmt: skip
         for line in self.process.stdout:

@@ -24,10 +24,10 @@ def days(text: str) -> float:
     Raises:
         typer.BadParameter: it is none.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([hdw])", text.strip(), re.IGNORECASE)
-    if found is None:
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([hdw])", text.strip(), re.IGNORECASE)
+    if match is None:
         raise typer.BadParameter(f"got {text!r}, expected {_AGE}")
-    return float(found[1]) * _HOURS[found[2].lower()] / 24
+    return float(match[1]) * _HOURS[match[2].lower()] / 24
 
 
 def moment_before(text: str) -> datetime:
@@ -53,8 +53,8 @@ def n_bytes(text: str) -> int:
     Raises:
         typer.BadParameter: it is none.
     """
-    found = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?i?B?)", text.strip(), re.IGNORECASE)
-    factor = None if found is None else _BYTES.get(found[2].upper())
-    if found is None or factor is None:
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d+)?)\s*([KMGT]?i?B?)", text.strip(), re.IGNORECASE)
+    factor = None if match is None else _BYTES.get(match[2].upper())
+    if match is None or factor is None:
         raise typer.BadParameter(f"got {text!r}, expected a size such as 500MB, 2GB or 2GiB")
-    return int(float(found[1]) * factor)
+    return int(float(match[1]) * factor)

@@ -9,6 +9,7 @@ import typer
 import ragwheel
 from ragwheel.cli.backup import backup
 from ragwheel.cli.build import build
+from ragwheel.cli.command import add_command
 from ragwheel.cli.compare import compare
 from ragwheel.cli.demo import demo
 from ragwheel.cli.doctor import doctor
@@ -64,33 +65,34 @@ def _version(asked: bool) -> None:
 @app.callback()
 def _ragwheel(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+        bool,
+        typer.Option("--version", metavar="", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     """Turn what your RAG app retrieved, and what people did with it, into training data."""
 
 
-app.command()(demo)
-app.command()(probe)
-app.command()(status)
-app.command()(doctor)
-app.command()(show)
-app.command()(build)
-app.command()(review)
-app.command()(grade)
-app.command()(judge)
+add_command(app, demo)
+add_command(app, probe)
+add_command(app, status)
+add_command(app, doctor)
+add_command(app, show)
+add_command(app, build)
+add_command(app, review)
+add_command(app, grade)
+add_command(app, judge)
 app.add_typer(train, name="train")
-app.command()(evaluate)
-app.command()(compare)
+add_command(app, evaluate)
+add_command(app, compare)
 app.add_typer(experiment, name="experiment")
 app.add_typer(fewshot, name="fewshot")
-app.command()(report)
-app.command()(serve)
-app.command("import")(import_)
-app.command()(export)
-app.command()(erase)
-app.command()(prune)
-app.command()(backup)
+add_command(app, report)
+add_command(app, serve)
+add_command(app, import_, "import")
+app.add_typer(export, name="export")
+add_command(app, erase)
+add_command(app, prune)
+add_command(app, backup)
 
 
 def main() -> None:

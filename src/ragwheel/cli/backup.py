@@ -21,16 +21,13 @@ def backup(
     """Copy the database as of one moment, the journal merged in, checked and synced, while apps write."""
     from ragwheel import offline
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("copying pages", total=None)
-        found = offline.backup(
-            db, to, progress=lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with screen.reporting("copying pages") as report:
+        copied = offline.backup(db, to, progress=lambda done, total: report("", done, total))
     if json:
-        screen.print_json(found)
+        screen.print_json(copied)
         return
     console = screen.stdout()
-    screen.heading(console, str(found.to), "checked: no damage")
+    screen.heading(console, str(copied.to), "checked: no damage")
     console.print(
-        screen.facts([("holds", f"{found.retrievals:,} retrievals"), ("file", f"{found.n_bytes:,} bytes")])
+        screen.facts([("holds", f"{copied.retrievals:,} retrievals"), ("file", f"{copied.n_bytes:,} bytes")])
     )

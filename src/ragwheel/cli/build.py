@@ -1,4 +1,4 @@
-"""``ragwheel build``: from the traces to a data-set folder that trainers open."""
+"""``ragwheel build``: from the traces to a dataset folder that trainers open."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ def build(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
     from_parquet: Annotated[
         str | None,
-        typer.Option(metavar="DEST", help="Read what ragwheel export parquet DEST wrote, not --db."),
+        typer.Option(metavar="DEST", help="Read what ragwheel export traces --out DEST wrote, not --db."),
     ] = None,
     engine: Annotated[
-        str, typer.Option(help="duckdb, or spark (needs ragwheel[spark] and Java).")
+        str, typer.Option(help="duckdb, or spark (needs the extra spark and Java).")
     ] = "duckdb",
     memory_limit: Annotated[str | None, typer.Option(help="Of the engine, for example 4GB.")] = None,
     json: JsonOption = False,
 ) -> None:
-    """Write triplets, graded pairs and lists, with splits, provenance and a data-set card."""
+    """Write triplets, graded pairs and lists, with splits, provenance and a dataset card."""
     require_packages("build")
     from ragwheel.datasets import BuildOptions
 
@@ -106,16 +106,8 @@ def build_and_print(console: Console, db: Path, out: Path, *, seed: int = 0) -> 
 def _built(db: str | Path, out: Path, options: BuildOptions) -> BuildReport:
     from ragwheel import datasets
 
-    with screen.progress(screen.stderr()) as bar:
-        whole = bar.add_task("building the data set", total=None)
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage == "build":
-                bar.update(whole, completed=done, total=total)
-            else:
-                bar.update(whole, description=f"building the data set: {stage} {done:,} of {total:,}")
-
-        return datasets.build(db, out, options=options, progress=on_progress)
+    with screen.reporting("building the dataset", whole="build") as report:
+        return datasets.build(db, out, options=options, progress=report)
 
 
 def print_report(console: Console, report: BuildReport) -> None:
@@ -183,9 +175,9 @@ def _chunk(
         text, reasons, confidence = triplet.positive, triplet.why_positive, triplet.confidence_positive
     else:
         text, reasons, confidence = triplet.negative, triplet.why_negative, triplet.confidence_negative
-    told = "" if relevant is None else f", in truth {'relevant' if relevant else 'not relevant'}"
+    truth_note = "" if relevant is None else f", in truth {'relevant' if relevant else 'not relevant'}"
     head = Text.assemble(
-        (screen.clean(_chunk_id(triplet, sign)), style), (f"  {confidence:.0%} sure{told}", "dim")
+        (screen.clean(_chunk_id(triplet, sign)), style), (f"  {confidence:.0%} sure{truth_note}", "dim")
     )
     lines: list[tuple[str, Text | str]] = [(sign, head), ("", screen.one_line(text, 2 * console.width - 30))]
     lines += [("because" if first == 0 else "", why) for first, why in enumerate(reasons)]
@@ -197,8 +189,8 @@ def _varied(triplets: list[TripletExplanation], n: int) -> list[TripletExplanati
     chosen: list[TripletExplanation] = []
     for rule in ("strategy and question", "question", "any"):
         for triplet in triplets:
-            strategy_is_new = triplet.strategy not in {one.strategy for one in chosen}
-            question_is_new = triplet.anchor not in {one.anchor for one in chosen}
+            strategy_is_new = triplet.strategy not in {explanation.strategy for explanation in chosen}
+            question_is_new = triplet.anchor not in {explanation.anchor for explanation in chosen}
             fits = rule == "any" or (question_is_new and (strategy_is_new or rule == "question"))
             if fits and triplet not in chosen and len(chosen) < n:
                 chosen.append(triplet)

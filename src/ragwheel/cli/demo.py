@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 
     from ragwheel.demo import Corpus
     from ragwheel.demo.run import DemoFolder, DemoOptions
-    from ragwheel.demo.truth import Agreement
+    from ragwheel.demo.truth import TruthCheck
     from ragwheel.demo.visitors import Visitors
 
 __all__ = ["demo"]
 
-RETRIEVER_HELP = "bm25, or with ragwheel[train]: minilm, the folder of a model or an adapter, or a hub id."
+RETRIEVER_HELP = "bm25, or with the extra train: minilm, the folder of a model or an adapter, or a hub id."
 DATA_HELP = "A folder in the BEIR layout. Default: this Python's own documentation."
 
 
 def demo(
-    out: Annotated[Path, typer.Option(help="The folder for the database and the data set.")] = Path(
+    out: Annotated[Path, typer.Option(help="The folder for the database and the dataset.")] = Path(
         "ragwheel-demo"
     ),
     data: Annotated[Path | None, typer.Option(help=DATA_HELP)] = None,
@@ -49,33 +49,29 @@ def demo(
     options = DemoOptions(out, data, turns, retriever, seed)
     console = screen.stdout()
     corpus = _corpus(options)
-    found = _retriever(options, corpus)
+    wrapped = _retriever(options, corpus)
     folder = prepare(options, interactive=interactive)
     _print_setting(console, options, corpus)
     if interactive:
         from ragwheel.cli.visit import visit
 
-        visit(console, folder, found)
+        visit(console, folder, wrapped)
     else:
-        _simulate(console, options, corpus, folder, found)
+        _simulate(console, options, corpus, folder, wrapped)
 
 
 def _corpus(options: DemoOptions) -> Corpus:
     from ragwheel.demo.run import load_corpus
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("reading the documentation", total=None)
-        return load_corpus(options.data, lambda done, total: bar.update(task, completed=done, total=total))
+    with screen.reporting("reading the documentation") as report:
+        return load_corpus(options.data, lambda done, total: report("", done, total))
 
 
 def _retriever(options: DemoOptions, corpus: Corpus) -> BaseRetriever:
     from ragwheel.demo.run import wrapped_retriever
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("indexing the passages", total=None)
-        return wrapped_retriever(
-            options, corpus, lambda done, total: bar.update(task, completed=done, total=total)
-        )
+    with screen.reporting("indexing the passages") as report:
+        return wrapped_retriever(options, corpus, lambda done, total: report("", done, total))
 
 
 def _print_setting(console: Console, options: DemoOptions, corpus: Corpus) -> None:
@@ -124,10 +120,9 @@ def _simulate(
 
 
 def _visit(visitors: Visitors, turns: int) -> None:
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("visitors ask and click", total=turns)
-        for report in visitors.visits(turns):
-            bar.update(task, completed=report.turns)
+    with screen.reporting("visitors ask and click") as report:
+        for visits in visitors.visits(turns):
+            report("", visits.turns, turns)
 
 
 def _print_visits(console: Console, visitors: Visitors, seconds: float) -> None:
@@ -150,7 +145,7 @@ def _print_stopped(visitors: Visitors, folder: DemoFolder) -> None:
     )
 
 
-def _print_agreement(console: Console, visitors: Visitors, found: Agreement) -> None:
+def _print_agreement(console: Console, visitors: Visitors, check: TruthCheck) -> None:
     report = visitors.report
     screen.heading(console, "are they right?", "only a simulation can know")
     console.print(
@@ -160,8 +155,8 @@ def _print_agreement(console: Console, visitors: Visitors, found: Agreement) -> 
                     "citations",
                     _share(sum(report.cited.values()), len(report.cited)) + " (the noise that went in)",
                 ),
-                ("positives", _share(found.positives_right, found.positives)),
-                ("negatives", _share(found.negatives_right, found.negatives)),
+                ("positives", _share(check.positives_right, check.positives)),
+                ("negatives", _share(check.negatives_right, check.negatives)),
             ]
         )
     )
@@ -187,7 +182,7 @@ def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
     lines: list[tuple[str, Text | str]] = [
         ("database", str(folder.db)),
         ("one turn", f"ragwheel show --db {folder.db}"),
-        ("data set", str(folder.dataset)),
+        ("dataset", str(folder.dataset)),
         ("its card", str(folder.dataset / "README.md")),
         ("test", f"{folder.evalset}: {held_out:,} questions that nobody asked, with their true answers"),
     ]

@@ -12,39 +12,33 @@ if TYPE_CHECKING:
     from ragwheel.fewshot import ChatEndpoint
 
 __all__ = [
-    "JudgeMaxTokens",
-    "JudgeTemperature",
     "LlmKeyEnv",
     "LlmMaxTokens",
     "LlmModel",
-    "LlmPrivate",
     "LlmTemperature",
     "LlmTimeout",
     "LlmUrl",
+    "PrivateOption",
     "chat_endpoint",
     "number_or_none",
     "whole_or_none",
 ]
 
-_URL_HELP = "An endpoint that speaks OpenAI's chat API, up to and without /chat/completions."
-_KEY_HELP = (
-    "Environment variable with its key. [default: RAGWHEEL_LLM_KEY; OPENAI_API_KEY for api.openai.com]"
-)
-_PRIVATE_HELP = "Allow an address in a private network; RAGWHEEL_LLM_ALLOW_PRIVATE=1 does the same."
+URL_HELP = "An endpoint that speaks OpenAI's chat API, up to and without /chat/completions."
+_KEY_HELP = "Name of the environment variable that holds its key."
+_KEY_DEFAULT = "RAGWHEEL_LLM_KEY, or OPENAI_API_KEY for api.openai.com"
+_PRIVATE_HELP = "Allow an endpoint in a private network."
+_MODEL_HELP = "The name of the model at the endpoint."
 _TOKENS_HELP = "Longest reply in tokens; none sends no limit."
 _TEMPERATURE_HELP = "0 to 2; none leaves it to the server."
 
-LlmUrl = Annotated[str | None, typer.Option("--llm-url", envvar="RAGWHEEL_LLM_URL", help=_URL_HELP)]
-LlmModel = Annotated[str, typer.Option("--llm-model", envvar="RAGWHEEL_LLM_MODEL", help="Its model.")]
-LlmKeyEnv = Annotated[str | None, typer.Option("--llm-key-env", help=_KEY_HELP)]
-LlmTimeout = Annotated[
-    float, typer.Option("--llm-timeout", min=1, help="Seconds that one answer of it may take.")
-]
-LlmPrivate = Annotated[bool, typer.Option("--llm-allow-private", help=_PRIVATE_HELP)]
+LlmUrl = Annotated[str | None, typer.Option("--llm-url", envvar="RAGWHEEL_LLM_URL", help=URL_HELP)]
+LlmModel = Annotated[str, typer.Option("--llm-model", envvar="RAGWHEEL_LLM_MODEL", help=_MODEL_HELP)]
+LlmKeyEnv = Annotated[str | None, typer.Option("--llm-key-env", help=_KEY_HELP, show_default=_KEY_DEFAULT)]
+LlmTimeout = Annotated[float, typer.Option("--llm-timeout", min=1, help="Seconds that one answer may take.")]
+PrivateOption = Annotated[bool, typer.Option("--allow-private", help=_PRIVATE_HELP)]
 LlmMaxTokens = Annotated[str, typer.Option("--llm-max-tokens", metavar="N|none", help=_TOKENS_HELP)]
 LlmTemperature = Annotated[str, typer.Option("--llm-temperature", metavar="X|none", help=_TEMPERATURE_HELP)]
-JudgeMaxTokens = Annotated[str, typer.Option("--max-tokens", metavar="N|none", help=_TOKENS_HELP)]
-JudgeTemperature = Annotated[str, typer.Option("--temperature", metavar="X|none", help=_TEMPERATURE_HELP)]
 
 
 def number_or_none(text: str, option: str) -> float | None:

@@ -39,7 +39,7 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     ] = None,
     datasets: Annotated[
         list[Path] | None,
-        typer.Option("--datasets", help="A dataset folder that was moved or copied; may be given again."),
+        typer.Option("--dataset", help="A dataset folder that was moved or copied; may be given again."),
     ] = None,
     outboxes: Annotated[
         list[Path] | None,
@@ -63,12 +63,12 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         _print(screen.stderr(), db, planned)
         if any(getattr(planned.store, name) for name in _ROWS):
             permitted("Erase this for good?", "ragwheel erase … --yes")
-    found = _erased(db, selection, datasets, outboxes, dry_run=dry_run)
+    erasure = _erased(db, selection, datasets, outboxes, dry_run=dry_run)
     if json:
-        screen.print_json(found)
+        screen.print_json(erasure)
     else:
-        _print(console, db, found)
-    if found.still_in:
+        _print(console, db, erasure)
+    if erasure.still_in:
         raise typer.Exit(1)
 
 
@@ -82,15 +82,14 @@ def _erased(
 ) -> Erasure:
     from ragwheel import offline
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("erasing", total=None)
+    with screen.reporting("erasing") as report:
         return offline.erase(
             db,
             selection,
             datasets=datasets or (),
             outboxes=outboxes or (),
             dry_run=dry_run,
-            progress=lambda stage: bar.update(task, description=stage),
+            progress=lambda stage: report(stage, 0, 0),
         )
 
 
@@ -116,36 +115,37 @@ def counted(rows: object) -> str:
     return ", ".join(f"{n:,} {name[:-1] if n == 1 else name}" for n, name in counts if n) or "nothing"
 
 
-def _print(console: Console, db: Path, found: Erasure) -> None:
-    would = "would go" if found.dry_run else "removed"
+def _print(console: Console, db: Path, erasure: Erasure) -> None:
+    would = "would go" if erasure.dry_run else "removed"
     screen.heading(console, str(db), would)
-    lines: list[tuple[str, Text | str]] = [("rows", counted(found.store))]
-    for folder in found.datasets:
+    lines: list[tuple[str, Text | str]] = [("rows", counted(erasure.store))]
+    for folder in erasure.datasets:
         rows = ", ".join(f"{n:,} of {folder.of[name]:,} {name}" for name, n in folder.rows.items() if n)
         lines.append(("dataset", f"{folder.folder}: {rows or 'no row is from it'}"))
     lines += [
-        ("not found", f"{gone.path}: a dataset built from it; copies may exist") for gone in found.missing
+        ("not found", f"{gone.path}: a dataset built from it; copies may exist") for gone in erasure.missing
     ]
     lines += [
-        ("retrain", f"{made.path}: a {made.kind} made from it, and only making it again takes it out")
-        for made in found.retrain
+        ("retrain", f"{artifact.path}: a {artifact.kind} made from it, and only making it again takes it out")
+        for artifact in erasure.retrain
     ]
-    if found.outbox_signals:
-        lines.append(("outbox", f"{found.outbox_signals:,} signals that waited to be sent"))
-    if found.store.echoes:
-        shown = ", ".join(map(screen.clean, found.store.echoes[:5]))
-        more = "" if len(found.store.echoes) <= 5 else f" and {len(found.store.echoes) - 5:,} more"
+    if erasure.outbox_signals:
+        lines.append(("outbox", f"{erasure.outbox_signals:,} signals that waited to be sent"))
+    if erasure.store.echoes:
+        shown = ", ".join(map(screen.clean, erasure.store.echoes[:5]))
+        more = "" if len(erasure.store.echoes) <= 5 else f" and {len(erasure.store.echoes) - 5:,} more"
         lines.append(("echoed in", f"{shown}{more}: others were shown these chunks with the same words"))
     lines += [
-        ("still in", Text(f"{path}: delete it, or keep it knowingly", "bold red")) for path in found.still_in
+        ("still in", Text(f"{path}: delete it, or keep it knowingly", "bold red"))
+        for path in erasure.still_in
     ]
-    if not found.dry_run and not found.still_in:
-        n = found.store.looked_for
+    if not erasure.dry_run and not erasure.still_in:
+        n = erasure.store.looked_for
         looked = f"{n:,} of the erased texts and ids looked for in the bytes of all files: none"
         lines.append(("proof", looked if n else "nothing to look for: others have the same texts"))
     console.print(screen.facts(lines))
-    short = [folder.folder for folder in found.datasets if folder.n]
-    if short and not found.dry_run:
+    short = [folder.folder for folder in erasure.datasets if folder.n]
+    if short and not erasure.dry_run:
         screen.next_command(
             console,
             f"ragwheel build --db {db} --out {short[0]}",

@@ -20,6 +20,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from ragwheel.cli.command import as_flag
 from ragwheel.errors import RagwheelError
 
 __all__ = ["CommandGroup"]
@@ -31,6 +32,10 @@ class CommandGroup(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order in which they were added, not of the alphabet."""
         return list(self.commands)
+
+    def get_help_option(self, ctx: Any) -> Any:
+        """Return the option ``--help``, a flag as the others are."""
+        return as_flag(super().get_help_option(ctx))
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command; see the module's table for how it may end."""

@@ -9,8 +9,9 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
+from ragwheel.cli.command import add_command
 from ragwheel.cli.errors import CommandGroup
-from ragwheel.cli.evaluate import on_screen, open_collection
+from ragwheel.cli.evaluate import open_collection
 from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ experiment = typer.Typer(
 )
 
 FolderOption = Annotated[
-    Path, typer.Option(help="Where experiments are kept.", envvar="RAGWHEEL_EXPERIMENTS")
+    Path,
+    typer.Option("--experiments", help="The folder of experiments.", envvar="RAGWHEEL_EXPERIMENTS"),
 ]
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="Of the experiment, or how it begins.")]
 HYPOTHESIS_HELP = "Why the change should help, in a sentence."
@@ -46,7 +48,6 @@ DOCUMENTS_HELP = "A folder of the source documents (.txt, .md), to cut them anew
 LABELS_HELP = "Which judgments decide: explicit, evalset or inferred."
 
 
-@experiment.command()
 def new(
     hypothesis: Annotated[str, typer.Option(help=HYPOTHESIS_HELP)],
     change: Annotated[list[str], typer.Option(help=CHANGE_HELP)],
@@ -64,23 +65,20 @@ def new(
 
     variants = variants_of(change, parse_settings(set_ or []), allow_many=allow_many)
     plan = Plan(hypothesis, " and ".join(change), check_measure(metric), expect, variants)
-    found = plan_experiment(folder, plan)
+    planned = plan_experiment(folder, plan)
     if json:
-        screen.print_json(found)
+        screen.print_json(planned)
         return
     console = screen.stdout()
-    print_experiment(console, found)
-    where = "" if folder == Path("experiments") else f" --folder {folder}"
-    cut = " --documents FOLDER" if any("_words=" in one for one in change) else ""
-    screen.next_command(
-        console, f"ragwheel experiment run {found.id}{where} --dataset dataset --db ragwheel.db{cut}"
-    )
+    print_experiment(console, planned)
+    where = "" if folder == Path("experiments") else f" --experiments {folder}"
+    cut = " --documents FOLDER" if any("_words=" in setting for setting in change) else ""
+    screen.next_command(console, f"ragwheel experiment run {planned.id} dataset{where} --db ragwheel.db{cut}")
 
 
-@experiment.command()
 def run(
     id: IdArgument,
-    dataset: Annotated[Path | None, typer.Option(help=DATASET_HELP)] = None,
+    dataset: Annotated[Path | None, typer.Argument(help=DATASET_HELP)] = None,
     beir: Annotated[Path | None, typer.Option(help="Instead: an evaluation set in BEIR's layout.")] = None,
     db: DbOption = Path("ragwheel.db"),
     split: Annotated[str, typer.Option(help="test, or dev while trying things out.")] = "test",
@@ -95,151 +93,167 @@ def run(
     from ragwheel.experiments import read_experiment
     from ragwheel.experiments.run import RunOptions, run_experiment
 
-    chosen = next((one for one in LABELS if one == labels), None)
+    chosen = next((kind for kind in LABELS if kind == labels), None)
     if labels is not None and chosen is None:
         raise ConfigurationError(f"--labels is {labels!r}; allowed: {', '.join(LABELS)}.")
     planned = read_experiment(folder, id)
     collection = open_collection(dataset, beir, db, split=split)
-    with on_screen("experiment") as tell:
-
-        def progress(stage: str, done: int, total: int) -> None:
-            tell("evaluate" if stage == "experiment" else stage, done, total)
-
+    with screen.reporting("experiment", whole="experiment") as progress:
         options = RunOptions(documents=documents, labels=chosen, progress=progress)
-        found = run_experiment(folder, planned.id, collection, options)
+        finished = run_experiment(folder, planned.id, collection, options)
     if json:
-        screen.print_json(found)
+        screen.print_json(finished)
     else:
-        print_experiment(screen.stdout(), found)
+        print_experiment(screen.stdout(), finished)
 
 
-@experiment.command("list")
 def list_(folder: FolderOption = Path("experiments"), json: JsonOption = False) -> None:
     """All experiments, what was expected of them and what came out, good or bad."""
     from ragwheel.experiments import scan_experiments
 
-    found, errors = scan_experiments(folder)
+    stored, errors = scan_experiments(folder)
     for error in errors:
         screen.stderr().print(Text(f"not listed: {error}", "yellow"))
     console = screen.stdout()
     if json:
-        screen.print_json(found)
-    elif not found:
+        screen.print_json(stored)
+    elif not stored:
         console.print(f"No experiments in {folder}.")
-        screen.next_command(console, "ragwheel experiment roadmap --dataset dataset", "what is worth trying")
+        screen.next_command(console, "ragwheel experiment roadmap dataset", "what is worth trying")
     else:
-        table = screen.columns("id", "planned", "metric", "expected", "found", "verdict", wide=("verdict",))
-        for one in found:
-            told = str(one.verdict) if one.verdict else one.status
-            table.add_row(one.id, one.created_at[:10], one.metric, one.expect, _found(one), _word(one, told))
+        table = screen.columns(
+            "id", "planned", "metric", "expected", "found", "verdict", folded=("id", "verdict")
+        )
+        for listed in stored:
+            status = str(listed.verdict) if listed.verdict else listed.status
+            table.add_row(
+                listed.id,
+                listed.created_at[:10],
+                listed.metric,
+                listed.expect,
+                _found(listed),
+                _word(listed, status),
+            )
         console.print(table)
 
 
-@experiment.command()
 def show(id: IdArgument, folder: FolderOption = Path("experiments"), json: JsonOption = False) -> None:
     """One experiment: what was written down before, and every variant's figures."""
     from ragwheel.experiments import read_experiment
 
-    found = read_experiment(folder, id)
+    stored = read_experiment(folder, id)
     if json:
-        screen.print_json(found)
+        screen.print_json(stored)
     else:
-        print_experiment(screen.stdout(), found)
+        print_experiment(screen.stdout(), stored)
 
 
-@experiment.command("roadmap")
 def roadmap_(
-    dataset: Annotated[Path, typer.Option(help=DATASET_HELP)],
+    dataset: Annotated[Path, typer.Argument(help=DATASET_HELP)],
     db: DbOption = Path("ragwheel.db"),
     json: JsonOption = False,
 ) -> None:
     """What to try next, by measured headroom against cost, dependencies and risk."""
     from ragwheel.experiments.roadmap import roadmap
 
-    found = roadmap(dataset, db)
+    plan = roadmap(dataset, db)
     if json:
-        screen.print_json({"quadrants": {s.name: s.quadrant for s in found.steps}, **vars(found)})
+        screen.print_json({"quadrants": {s.name: s.quadrant for s in plan.steps}, **vars(plan)})
     else:
-        print_roadmap(screen.stdout(), found)
+        print_roadmap(screen.stdout(), plan)
 
 
-def print_experiment(console: Console, found: Experiment) -> None:
+add_command(experiment, new)
+add_command(experiment, run)
+add_command(experiment, list_, "list")
+add_command(experiment, show)
+add_command(experiment, roadmap_, "roadmap")
+
+
+def print_experiment(console: Console, stored: Experiment) -> None:
     """What was decided before the run, then the results and the verdict."""
-    screen.heading(console, found.id, found.status)
+    screen.heading(console, stored.id, stored.status)
     console.print(
         screen.facts(
             [
-                ("hypothesis", found.hypothesis),
-                ("change", found.change),
-                ("expected", f"{found.expect} {found.metric}"),
-                ("criterion", found.criterion),
-                ("written down", f"{found.created_at[:16].replace('T', ' ')} UTC, seal {found.sealed[:12]}"),
+                ("hypothesis", stored.hypothesis),
+                ("change", stored.change),
+                ("expected", f"{stored.expect} {stored.metric}"),
+                ("criterion", stored.criterion),
+                (
+                    "written down",
+                    f"{stored.created_at[:16].replace('T', ' ')} UTC, seal {stored.sealed[:12]}",
+                ),
             ]
         )
     )
     screen.heading(console, "variants")
-    if not found.results:
-        first = found.variants[0].settings if found.variants else {}
-        for one in found.variants:
-            own = {field: value for field, value in one.settings.items() if first.get(field) != value}
-            told = ", ".join(f"{field} {value}" for field, value in (own or one.settings).items())
-            console.print(screen.indented(Text(screen.clean(f"{one.name}: {told}"))))
+    if not stored.results:
+        first = stored.variants[0].settings if stored.variants else {}
+        for variant_planned in stored.variants:
+            own = {
+                field: value for field, value in variant_planned.settings.items() if first.get(field) != value
+            }
+            text = ", ".join(f"{field} {value}" for field, value in (own or variant_planned.settings).items())
+            console.print(screen.indented(Text(screen.clean(f"{variant_planned.name}: {text}"))))
         return
     table = screen.columns(
-        "variant", found.metric, "difference", "p", "ms/query", "verdict",
-        right=(found.metric, "p", "ms/query"), wide=("verdict",),
+        "variant", stored.metric, "difference", "p", "ms/query", "verdict",
+        right=(stored.metric, "p", "ms/query"), folded=("variant", "verdict"),
     )  # fmt: skip
-    for variant in found.variants:
-        result = found.result(variant.name)
-        table.add_row(Text(screen.clean(variant.name)), *_cells(found, result))
+    for variant in stored.variants:
+        result = stored.result(variant.name)
+        table.add_row(Text(screen.clean(variant.name)), *_cells(stored, result))
     console.print(screen.indented(table))
-    good = [one for one in found.results if not one.error]
+    good = [result_of_variant for result_of_variant in stored.results if not result_of_variant.error]
     if good:
         console.print(screen.indented(Text(f"{good[0].queries:,} queries, {good[0].labels} labels", "dim")))
-    for note in dict.fromkeys(note for one in good for note in one.facts.get("notes", ())):
+    for note in dict.fromkeys(
+        note for result_of_variant in good for note in result_of_variant.facts.get("notes", ())
+    ):
         console.print(screen.indented(Text(screen.clean(str(note)), "dim")))
-    if found.verdict is not None:
-        screen.heading(console, f"expectation {found.verdict.word}")
-        if found.verdict.why:
-            console.print(screen.indented(Text(screen.clean(found.verdict.why))))
+    if stored.verdict is not None:
+        screen.heading(console, f"expectation {stored.verdict.word}")
+        if stored.verdict.why:
+            console.print(screen.indented(Text(screen.clean(stored.verdict.why))))
 
 
-def _cells(found: Experiment, result: Result | None) -> list[str | Text]:
+def _cells(stored: Experiment, result: Result | None) -> list[str | Text]:
     from ragwheel.evaluate.table import figure, gap
 
     if result is None:
         return ["", "", "", "", Text("not run yet", "dim")]
     if result.error:
         return ["", "", "", "", Text(screen.clean(f"failed: {result.error}"), "red")]
-    told = result.gap
+    gap_of_result = result.gap
     verdict = str(result.verdict) if result.verdict else "the baseline"
     return [
-        figure(result.means.get(found.metric)),
-        gap(told.low, told.mean, told.high) if told else "",
-        figure(told.p) if told and told.p is not None else "",
+        figure(result.means.get(stored.metric)),
+        gap(gap_of_result.low, gap_of_result.mean, gap_of_result.high) if gap_of_result else "",
+        figure(gap_of_result.p) if gap_of_result and gap_of_result.p is not None else "",
         f"{result.facts.get('ms_per_query', 0):.1f}",
         Text(screen.clean(verdict)),
     ]
 
 
-def _found(one: Experiment) -> str:
+def _found(stored: Experiment) -> str:
     """The best variant's difference, in the unit of what was expected."""
-    gaps = [(result.gap.mean, result) for result in one.results if result.gap]
+    gaps = [(result.gap.mean, result) for result in stored.results if result.gap]
     if not gaps:
         return ""
     mean = max(gaps, key=lambda item: item[0])[0]
-    if not one.expectation.relative:
+    if not stored.expectation.relative:
         return f"{mean:+.3f}"
-    base = one.results[0].means.get(one.metric) or float("nan")
+    base = stored.results[0].means.get(stored.metric) or float("nan")
     return f"{mean / base:+.1%}"
 
 
-def _word(one: Experiment, told: str) -> Text:
+def _word(stored: Experiment, word: str) -> Text:
     styles = {"met": "green", "not met": "red"}
-    return Text(screen.clean(told), styles.get(one.verdict.word, "") if one.verdict else "dim")
+    return Text(screen.clean(word), styles.get(stored.verdict.word, "") if stored.verdict else "dim")
 
 
-def print_roadmap(console: Console, found: Roadmap) -> None:
+def print_roadmap(console: Console, roadmap: Roadmap) -> None:
     """The four quadrants, each step with its number and its command; then where it fails."""
     says = {
         "do first": "high impact, low effort",
@@ -248,7 +262,7 @@ def print_roadmap(console: Console, found: Roadmap) -> None:
         "leave": "low impact, high effort",
     }
     for name in ("do first", "plan", "fill in", "leave"):
-        steps = found.quadrant(name)
+        steps = roadmap.quadrant(name)
         if not steps:
             continue
         screen.heading(console, name, says[name])
@@ -261,13 +275,15 @@ def print_roadmap(console: Console, found: Roadmap) -> None:
                 ("risk", step.risk),
             ]
             console.print(screen.indented(screen.facts([*rows, ("type", step.command)])))
-    failing = [one for one in found.segments if one.failing]
+    failing = [segment for segment in roadmap.segments if segment.failing]
     if failing:
         screen.heading(console, "where it fails", "no relevant chunk in the first five")
-        table = screen.columns("questions about", "failing", "of", right=("failing", "of"))
+        table = screen.columns(
+            "questions about", "failing", "of", right=("failing", "of"), folded=("questions about",)
+        )
         for one in failing:
             table.add_row(Text(screen.clean(one.name)), f"{one.failing:,}", f"{len(one.members):,}")
         console.print(screen.indented(table))
     screen.heading(console, "note")
-    for note in found.notes:
+    for note in roadmap.notes:
         console.print(screen.indented(Text(note)))

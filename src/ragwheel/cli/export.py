@@ -1,117 +1,105 @@
-"""``ragwheel export``: a dataset, or the traces themselves, in another tool's format."""
+"""``ragwheel export``: a dataset, every grade, or the traces themselves, in another tool's format."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from ragwheel.cli import screen
 from ragwheel.cli.build import require_packages
+from ragwheel.cli.command import add_command
+from ragwheel.cli.errors import CommandGroup
 from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.cli.spelling import export_as_typed_today
 from ragwheel.errors import ConfigurationError
 
 __all__ = ["export"]
 
 
-def export(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
-    dataset: Annotated[
-        str | None,
-        typer.Argument(
-            help="A folder that ragwheel build wrote; or the word parquet, then DEST; or one of the words "
-            "grades, openinference, langfuse-scores."
-        ),
-    ] = None,
-    dest: Annotated[
-        str | None, typer.Argument(help="Of parquet: a folder or URL for partitions of the traces.")
-    ] = None,
-    format: Annotated[str | None, typer.Option(help="See docs/exports.md.")] = None,  # noqa: A002
-    out: Annotated[
-        Path | None, typer.Option(help="A new folder; of grades: a .parquet, .csv or .jsonl file.")
-    ] = None,
-    push_to_hub: Annotated[str | None, typer.Option(metavar="OWNER/NAME", help="Push to the hub.")] = None,
-    public: Annotated[bool, typer.Option("--public", help="A new repository is for everyone.")] = False,
-    policy: Annotated[Path | None, typer.Option(help="Of grades: a label policy of your own (TOML).")] = None,
-    db: DbOption = Path("ragwheel.db"),
+class _ExportGroup(CommandGroup):
+    """The commands below ``export``; what earlier releases took in their place is still understood."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words behind ``export``, those of earlier releases too."""
+        return super().parse_args(ctx, export_as_typed_today(args, tuple(self.commands)))
+
+
+export = typer.Typer(
+    cls=_ExportGroup,
+    no_args_is_help=True,
+    help="Write a dataset, every grade, or the traces for another tool.",
+)
+
+DatasetArgument = Annotated[Path, typer.Argument(help="A folder that ragwheel build wrote.")]
+DATASET_FORMAT_HELP = (
+    "flagembedding, tevatron, beir, trec, llamaindex, jsonl, parquet, or a config of sentence-transformers "
+    "such as st-triplet."
+)
+TRACES_OUT_HELP = "Of parquet: a folder or URL for partitions. Of the others: a new folder."
+TRACES_FORMAT_HELP = "parquet, ubi (search events) or trec-run (the latest ranking of each query)."
+GRADES_OUT_HELP = "A file; of a table .parquet, .csv or .jsonl, of the other formats .json."
+GRADES_FORMAT_HELP = "table, or what Phoenix (openinference) and Langfuse (langfuse-scores) take."
+POLICY_HELP = "A label policy of your own (TOML)."
+
+
+def dataset(
+    dataset: DatasetArgument,
+    out: Annotated[Path, typer.Option(help="A new folder.")],
+    format: Annotated[str, typer.Option(help=DATASET_FORMAT_HELP)],  # noqa: A002
     json: JsonOption = False,
 ) -> None:
-    """Write a dataset, every grade, or (as parquet, ubi or trec-run) the traces for another tool."""
+    """Write a dataset in the format of a training or evaluation tool."""
     require_packages("export")
     from ragwheel import exporting
 
-    if dest is not None:
-        if dataset != "parquet":
-            raise ConfigurationError(
-                f"ragwheel export got {dataset} {dest}; expected one folder, or: ragwheel export parquet DEST"
-            )
-        _export_parquet(db, dest, json=json)
-        return
-    if dataset == "grades" and format is None and push_to_hub is None:
-        if out is None:
-            raise ConfigurationError(
-                f"The grades need a file: ragwheel export grades --db {db} --out grades.parquet"
-            )
-        _export_grades(db, out, policy, json=json)
-        return
-    if dataset is not None and dataset in exporting.ANNOTATION_FORMATS and format is None:
-        if out is None:
-            raise ConfigurationError(
-                f"{dataset} needs a file: ragwheel export {dataset} --db {db} --out grades.json"
-            )
-        _tell(exporting.export_annotations(db, dataset, out, policy=policy), json=json)
-        return
-    if push_to_hub is not None:
-        if dataset is None:
-            raise ConfigurationError("Nothing to push: ragwheel export DATASET --push-to-hub OWNER/NAME")
-        address = exporting.push_to_hub(dataset, push_to_hub, private=not public)
-        _tell({"pushed_to": address}, json=json)
-        return
-    known = (*exporting.DATASET_FORMATS, *exporting.TRACE_WRITERS)
-    if format is None or out is None or format not in known:
+    if format not in exporting.DATASET_FORMATS:
         raise ConfigurationError(
-            f"ragwheel export got --format {format} --out {out}; expected a format of {', '.join(known)} "
-            f"and a new folder: ragwheel export DATASET --format beir --out DIR"
+            f"ragwheel export dataset got --format {format}; expected one of "
+            f"{', '.join(exporting.DATASET_FORMATS)}. "
+            "Traces have formats of their own: ragwheel export traces -h"
         )
-    if format in exporting.TRACE_WRITERS:  # from the store
-        _tell(exporting.export_traces(db, format, out), json=json)
+    _print_files(exporting.export_dataset(dataset, format, out), json=json)
+
+
+def hub(
+    dataset: DatasetArgument,
+    repository: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="The repository on the hub.")],
+    public: Annotated[bool, typer.Option("--public", help="A new repository is for everyone.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Push a dataset to a hub, as a private repository unless told otherwise."""
+    require_packages("export")
+    from ragwheel import exporting
+
+    address = exporting.push_to_hub(dataset, repository, private=not public)
+    _print_files({"pushed_to": address}, json=json)
+
+
+def grades(
+    out: Annotated[Path, typer.Option(help=GRADES_OUT_HELP)],
+    format: Annotated[str, typer.Option(help=GRADES_FORMAT_HELP)] = "table",  # noqa: A002
+    policy: Annotated[Path | None, typer.Option(help=POLICY_HELP)] = None,
+    db: DbOption = Path("ragwheel.db"),
+    json: JsonOption = False,
+) -> None:
+    """Write what is believed about every chunk, abstentions too."""
+    require_packages("export")
+    from ragwheel import exporting
+
+    if format in exporting.ANNOTATION_FORMATS:
+        _print_files(exporting.export_annotations(db, format, out, policy=policy), json=json)
         return
-    if dataset is None:
+    if format != "table":
         raise ConfigurationError(
-            f"{format} is written from a dataset folder: "
-            f"ragwheel export DATASET --format {format} --out {out}"
+            f"ragwheel export grades got --format {format}; expected one of "
+            f"{', '.join(('table', *exporting.ANNOTATION_FORMATS))}. "
+            f"Next: ragwheel export grades --db {db} --out grades.parquet"
         )
-    _tell(exporting.export_dataset(dataset, format, out), json=json)
-
-
-def _export_parquet(db: Path, dest: str, *, json: bool) -> None:
-    from ragwheel.exporting import export_parquet
-
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("exporting traces", total=None)
-
-        def on_progress(table: str, done: int, total: int) -> None:
-            bar.update(task, description=f"exporting traces: {table}", completed=done, total=total)
-
-        report = export_parquet(db, dest, progress=on_progress)
-    if json:
-        screen.print_json(report)
-        return
-    partitions = f"{report.written:,} written, {report.kept:,} as they were, {report.removed:,} removed"
-    facts = [(name, f"{n:,}") for name, n in report.rows.items()]
-    screen.stdout().print(screen.facts([*facts, ("partitions", partitions)]))
-
-
-def _export_grades(db: Path, out: Path, policy: Path | None, *, json: bool) -> None:
-    from ragwheel.exporting import export_grades
-
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("exporting grades", total=None)
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=f"exporting grades: {stage}", completed=done, total=total)
-
-        report = export_grades(db, out, policy=policy, progress=on_progress)
+    with screen.reporting("exporting grades") as report_progress:
+        report = exporting.export_grades(db, out, policy=policy, progress=report_progress)
     if json:
         screen.print_json(report)
         return
@@ -122,7 +110,42 @@ def _export_grades(db: Path, out: Path, policy: Path | None, *, json: bool) -> N
     )
 
 
-def _tell(written: dict[str, int] | dict[str, str], *, json: bool) -> None:
+def traces(
+    out: Annotated[str, typer.Option(metavar="DEST", help=TRACES_OUT_HELP)],
+    format: Annotated[str, typer.Option(help=TRACES_FORMAT_HELP)] = "parquet",  # noqa: A002
+    db: DbOption = Path("ragwheel.db"),
+    json: JsonOption = False,
+) -> None:
+    """Write the traces: as Parquet partitions for builds elsewhere, as search events, or as rankings."""
+    require_packages("export")
+    from ragwheel import exporting
+
+    if format in exporting.TRACE_WRITERS:
+        _print_files(exporting.export_traces(db, format, Path(out)), json=json)
+        return
+    if format != "parquet":
+        raise ConfigurationError(
+            f"ragwheel export traces got --format {format}; expected one of "
+            f"{', '.join(('parquet', *exporting.TRACE_WRITERS))}. Datasets have formats of their own: "
+            f"ragwheel export dataset -h"
+        )
+    with screen.reporting("exporting traces") as report_progress:
+        report = exporting.export_parquet(db, out, progress=report_progress)
+    if json:
+        screen.print_json(report)
+        return
+    partitions = f"{report.written:,} written, {report.kept:,} as they were, {report.removed:,} removed"
+    facts = [(name, f"{n:,}") for name, n in report.rows.items()]
+    screen.stdout().print(screen.facts([*facts, ("partitions", partitions)]))
+
+
+add_command(export, dataset)
+add_command(export, grades)
+add_command(export, traces)
+add_command(export, hub)
+
+
+def _print_files(written: Mapping[str, int] | Mapping[str, str], *, json: bool) -> None:
     if json:
         screen.print_json(written)
         return

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from ragwheel.cli import screen
+from ragwheel.cli.amounts import days
+from ragwheel.cli.command import add_command
 from ragwheel.cli.endpoints import (
     LlmKeyEnv,
     LlmMaxTokens,
     LlmModel,
-    LlmPrivate,
     LlmTemperature,
     LlmTimeout,
     LlmUrl,
+    PrivateOption,
     chat_endpoint,
 )
 from ragwheel.cli.errors import CommandGroup
 from ragwheel.cli.fewshot_report import library_summary, print_library, print_trial, trial_summary
 from ragwheel.cli.options import DbOption, JsonOption
 from ragwheel.errors import ConfigurationError, DatasetError
-
-if TYPE_CHECKING:
-    from ragwheel.fewshot.options import Progress
 
 __all__ = ["fewshot"]
 
@@ -37,11 +35,10 @@ fewshot = typer.Typer(
 LibraryArgument = Annotated[Path, typer.Argument(help="A library that `ragwheel fewshot build` wrote.")]
 
 
-@fewshot.command()
 def build(  # noqa: PLR0913, PLR0917 - the options of a command
     out: Annotated[Path, typer.Option(help="A .json file, or a folder for library.json.")],
     db: DbOption = Path("ragwheel.db"),
-    n: Annotated[int, typer.Option("-n", min=1, help="How many examples.")] = 30,
+    n: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many examples.")] = 30,
     per_group: Annotated[
         bool, typer.Option("--per-group", help="That many for every type of question.")
     ] = False,
@@ -49,7 +46,9 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
     label_key: Annotated[
         str | None, typer.Option(help="Metadata key of chunks that names the type, such as category.")
     ] = None,
-    embed: Annotated[str, typer.Option(help="lexical (no model), minilm, a folder or a hub id.")] = "lexical",
+    encoder: Annotated[
+        str, typer.Option(help="lexical (no model), minilm, a folder or a hub id.")
+    ] = "lexical",
     max_answer_chars: Annotated[int, typer.Option(min=1, help="Longer answers are left out.")] = 4_000,
     write_reasoning: Annotated[
         bool, typer.Option("--write-reasoning", help="Have the LLM write the reasoning where there is none.")
@@ -58,7 +57,7 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
     llm_model: LlmModel = "default",
     llm_key_env: LlmKeyEnv = None,
     llm_timeout: LlmTimeout = 60,
-    llm_allow_private: LlmPrivate = False,
+    allow_private: PrivateOption = False,
     llm_max_tokens: LlmMaxTokens = "1000",
     llm_temperature: LlmTemperature = "0",
     seed: Annotated[int, typer.Option(help="The same store and seed give the same examples.")] = 0,
@@ -70,32 +69,33 @@ def build(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.fewshot.reasoning import carried
 
     options = FewshotOptions(
-        n=n, per_group=per_group, groups=groups, label_key=label_key, embed=embed,
+        n=n, per_group=per_group, groups=groups, label_key=label_key, embed=encoder,
         max_answer_chars=max_answer_chars, seed=seed,
     )  # fmt: skip
     endpoint = None
     if write_reasoning:
         endpoint = chat_endpoint(
-            llm_url, llm_model, llm_key_env, llm_timeout, llm_allow_private, llm_max_tokens, llm_temperature
+            llm_url, llm_model, llm_key_env, llm_timeout, allow_private, llm_max_tokens, llm_temperature
         )
-    with _progress("building examples") as on_progress:
-        library = build_library(db, options, progress=on_progress)
+    with screen.reporting("building examples") as report:
+        library = build_library(db, options, progress=report)
     if endpoint is not None:
         with suppress(DatasetError):  # there is none yet, or none to go on from
             library = carried(library, Library.load(out))
-    place = save(library, out, db=db)
+    file = save(library, out, db=db)
     if endpoint is not None:
-        with _progress("writing reasoning") as on_progress:
-            library = with_reasoning(library, endpoint, progress=on_progress, keep=lambda one: one.save(out))
+        with screen.reporting("writing reasoning") as report:
+            library = with_reasoning(
+                library, endpoint, progress=report, keep=lambda partial: partial.save(out)
+            )
     if json:
-        screen.print_json({"library": str(place), **library_summary(library)})
+        screen.print_json({"library": str(file), **library_summary(library)})
         return
     console = screen.stdout()
-    print_library(console, library, str(place))
+    print_library(console, library, str(file))
     screen.next_command(console, f"ragwheel fewshot test {out} --db {db} --pipeline module:function")
 
 
-@fewshot.command()
 def render(  # noqa: PLR0913, PLR0917 - the options of a command
     library: LibraryArgument,
     question: Annotated[
@@ -135,15 +135,14 @@ def render(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.echo(dump(picked, form or "json"), nl=False)
         return
     options = RenderOptions(template, chat=chat, thinking=thinking, system=system, budget_tokens=budget)
-    made = render_prompt(picked, question, options)
-    typer.echo(dump(made, form or ("json" if chat else "text")), nl=False)
-    if made.left_out:
+    prompt = render_prompt(picked, question, options)
+    typer.echo(dump(prompt, form or ("json" if chat else "text")), nl=False)
+    if prompt.left_out:
         typer.echo(
-            f"left out, over the budget of {budget} tokens: {len(made.left_out)} of {len(picked)}", err=True
+            f"left out, over the budget of {budget} tokens: {len(prompt.left_out)} of {len(picked)}", err=True
         )
 
 
-@fewshot.command("test")
 def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     library: LibraryArgument,
     db: DbOption = Path("ragwheel.db"),
@@ -154,7 +153,7 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     llm_model: LlmModel = "default",
     llm_key_env: LlmKeyEnv = None,
     llm_timeout: LlmTimeout = 60,
-    llm_allow_private: LlmPrivate = False,
+    allow_private: PrivateOption = False,
     llm_max_tokens: LlmMaxTokens = "1000",
     llm_temperature: LlmTemperature = "0",
     k: Annotated[int, typer.Option("-k", min=1, help="Examples in a prompt.")] = 4,
@@ -185,7 +184,7 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
     else:
         answer = through_endpoint(
             chat_endpoint(
-                llm_url, llm_model, llm_key_env, llm_timeout, llm_allow_private, llm_max_tokens,
+                llm_url, llm_model, llm_key_env, llm_timeout, allow_private, llm_max_tokens,
                 llm_temperature,
             )
         )  # fmt: skip
@@ -195,19 +194,20 @@ def try_(  # noqa: PLR0913, PLR0917 - the options of a command
         name=pipeline or f"{llm_model} at {llm_url}", keep=experiments / f".answers-{loaded.id}.jsonl",
     )  # fmt: skip
     asked = held_out(db, loaded, options)
-    with _progress("asking") as on_progress:
-        trial = measure(loaded, asked, answer, options, progress=on_progress)
+    with screen.reporting("asking") as report:
+        trial = measure(loaded, asked, answer, options, progress=report)
     if json:
         screen.print_json(trial_summary(trial))
         return
     print_trial(screen.stdout(), trial, metric)
 
 
-@fewshot.command()
 def rotate(  # noqa: PLR0913, PLR0917 - the options of a command
     library: LibraryArgument,
     db: DbOption = Path("ragwheel.db"),
-    max_age_days: Annotated[float, typer.Option(help="Older examples are stale.")] = 365,
+    older_than: Annotated[
+        str, typer.Option(metavar="AGE", help="Examples beyond this age are stale: 12h, 90d, 8w.")
+    ] = "365d",
     max_share: Annotated[float, typer.Option(help="Of turns with examples that one may be in.")] = 0.5,
     no_refill: Annotated[bool, typer.Option("--no-refill", help="Retire only.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would go and come.")] = False,
@@ -218,16 +218,18 @@ def rotate(  # noqa: PLR0913, PLR0917 - the options of a command
     from ragwheel.fewshot import rotate as rotate_library
 
     _check_not_stale(db, library)
-    options = RotationOptions(max_age_days, max_share, refill=not no_refill)
-    with _progress("rotating") as on_progress:
-        done = rotate_library(db, Library.load(library), options, progress=on_progress)
+    options = RotationOptions(days(older_than), max_share, refill=not no_refill)
+    with screen.reporting("rotating") as report:
+        done = rotate_library(db, Library.load(library), options, progress=report)
     if not dry_run and done.retired:
         save(done.library, library, db=db)
     if json:
         screen.print_json(
             {
-                "retired": [{"id": one.example.id, "reason": one.reason} for one in done.retired],
-                "added": [one.id for one in done.added],
+                "retired": [
+                    {"id": retirement.example.id, "reason": retirement.reason} for retirement in done.retired
+                ],
+                "added": [example.id for example in done.added],
                 "examples": len(done.library.examples),
                 "dry_run": dry_run,
             }
@@ -239,16 +241,17 @@ def rotate(  # noqa: PLR0913, PLR0917 - the options of a command
         f"{len(done.retired)} retired, {len(done.added)} added",
         "nothing was changed" if dry_run else "",
     )
-    rows = [(one.example.id, one.reason, one.example.question) for one in done.retired]
-    rows += [(one.id, "new", one.question) for one in done.added]
+    rows = [
+        (retirement.example.id, retirement.reason, retirement.example.question) for retirement in done.retired
+    ]
+    rows += [(example.id, "new", example.question) for example in done.added]
     if rows:
-        table = screen.columns("example", "", "question", wide=("question",))
+        table = screen.columns("example", "", "question", wide=("question",), folded=("",))
         for id, why, question in rows:
             table.add_row(id, why, screen.one_line(question))
         console.print(screen.indented(table))
 
 
-@fewshot.command()
 def show(
     library: LibraryArgument,
     db: Annotated[
@@ -260,14 +263,19 @@ def show(
     from ragwheel.fewshot import Library, Usage, usage
 
     loaded = Library.load(library)
-    used = usage(db, loaded) if db is not None else {one.id: Usage() for one in loaded.examples}
+    used = usage(db, loaded) if db is not None else {example.id: Usage() for example in loaded.examples}
     if json:
         screen.print_json(
             {
                 **library_summary(loaded),
                 "items": [
-                    {"id": one.id, "group": one.group, "question": one.question, "usage": used[one.id]}
-                    for one in loaded.examples
+                    {
+                        "id": example.id,
+                        "group": example.group,
+                        "question": example.question,
+                        "usage": used[example.id],
+                    }
+                    for example in loaded.examples
                 ],
             }
         )
@@ -283,6 +291,7 @@ def show(
         "question",
         right=("used", "liked", "disliked"),
         wide=("question",),
+        folded=("group",),
     )
     for one in loaded.examples:
         its = used[one.id]
@@ -298,24 +307,20 @@ def show(
     console.print(screen.indented(table))
 
 
+add_command(fewshot, build)
+add_command(fewshot, render)
+add_command(fewshot, try_, "test")
+add_command(fewshot, rotate)
+add_command(fewshot, show)
+
+
 def _check_not_stale(db: Path, library: Path) -> None:
     """Raise DatasetError where something was erased that the library may hold: rotating would keep it."""
     from ragwheel.store.artifacts import list_artifacts
 
-    inside = {place.expanduser().resolve() for place in (library, library / "library.json")}
-    if any(one.stale for one in list_artifacts(db) if one.path in inside):
+    inside = {path.expanduser().resolve() for path in (library, library / "library.json")}
+    if any(artifact.stale for artifact in list_artifacts(db) if artifact.path in inside):
         raise DatasetError(
             f"{library} may hold what was erased from {db} since it was made, and rotating keeps some of it. "
             f"Build it again: ragwheel fewshot build --out {library} --db {db}"
         )
-
-
-@contextmanager
-def _progress(title: str) -> Iterator[Progress]:
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task(title, total=None)
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=f"{title}: {stage}", completed=done, total=total)
-
-        yield on_progress

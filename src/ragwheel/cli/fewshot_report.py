@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["library_summary", "print_library", "print_trial", "trial_summary"]
 
 
-def print_library(console: Console, library: Library, place: str) -> None:
+def print_library(console: Console, library: Library, path: str) -> None:
     """Print what a library holds and what was left out of it."""
-    screen.heading(console, place, f"{len(library.examples)} examples of {library.people} people")
+    screen.heading(console, path, f"{len(library.examples)} examples of {library.people} people")
     counts = library.counts
     left_out = {k: n for k, n in library.counts.items() if k not in ("turns", "candidates", "scrubbed")}
     lines: list[tuple[str, Text | str]] = [
@@ -31,14 +31,14 @@ def print_library(console: Console, library: Library, place: str) -> None:
     ]
     if library.retired:
         lines.append(("retired", f"{len(library.retired):,} before"))
-    written = sum(one.reasoning_by == "llm" for one in library.examples)
+    written = sum(example.reasoning_by == "llm" for example in library.examples)
     if written:
         lines.append(("reasoning", f"{written:,} written by an LLM, marked as such"))
     console.print(screen.facts(lines))
     screen.heading(console, "types of question")
     table = screen.columns("", "share", "could be", "examples", right=("share", "could be", "examples"))
     for group in library.groups:
-        here = sum(one.group == group.name for one in library.examples)
+        here = sum(example.group == group.name for example in library.examples)
         table.add_row(screen.clean(group.name), f"{group.share:.0%}", f"{group.candidates:,}", f"{here:,}")
     console.print(screen.indented(table))
 
@@ -55,10 +55,13 @@ def print_trial(console: Console, trial: Trial, metric: str) -> None:
         screen.facts(
             [
                 (
-                    f"{one.a} − {one.b}",
-                    f"{one.mean:+.3f}   95 % interval {one.low:+.3f} to {one.high:+.3f}   p {one.p:.3f}",
+                    f"{outcome.a} − {outcome.b}",
+                    (
+                        f"{outcome.mean:+.3f}   95 % interval {outcome.low:+.3f} to {outcome.high:+.3f}   "
+                        f"p {outcome.p:.3f}"
+                    ),
                 )
-                for one in trial.outcomes
+                for outcome in trial.outcomes
             ]
         )
     )

@@ -31,13 +31,13 @@ _CTRL_D = "\x04"
 def grade(
     db: DbOption = Path("ragwheel.db"),
     judge: Annotated[str | None, typer.Option(help="Who you are; default: your login name.")] = None,
-    n: Annotated[int, typer.Option("-n", min=1, help="At most so many in this sitting.")] = 50,
+    n: Annotated[int, typer.Option("--limit", "-n", min=1, help="At most so many in this sitting.")] = 50,
     check: Annotated[
         bool,
         typer.Option("--check", help="Pairs of every degree of belief, to see whether beliefs are right."),
     ] = False,
-    show_grades: Annotated[
-        bool, typer.Option("--show-grades", help="Also say why it is asked; default: blind.")
+    not_blind: Annotated[
+        bool, typer.Option("--not-blind", help="Also say why each chunk is asked about.")
     ] = False,
 ) -> None:
     """Grade retrieved chunks by hand, those that tell most first. Every grade is kept at once."""
@@ -57,7 +57,7 @@ def grade(
         return
     console.print(Text(f"  {len(asked)} to grade as {name}. {_SCALE}", "dim"))
     with _keys_at_once():
-        written = _Sitting(db, name, console, show_grades=show_grades).run(asked)
+        written = _Sitting(db, name, console, show_grades=not_blind).run(asked)
     console.print()
     console.print(f"  {written} graded. The next build uses them: a person's grade wins over all evidence.")
     screen.next_command(console, f"ragwheel build --db {db} --out DIR")
@@ -72,34 +72,34 @@ class _Sitting:
     def run(self, asked: list[Candidate]) -> int:
         """Ask until the end or ``q``; returns how many were graded."""
         graded: dict[int, str] = {}
-        place = 0
-        while place < len(asked):
-            self._ask(asked[place], place + 1, len(asked))
+        index = 0
+        while index < len(asked):
+            self._ask(asked[index], index + 1, len(asked))
             key = self._key()
             if key in ("q", ""):
                 break
             if key == "u":
-                if place == 0:
+                if index == 0:
                     self._console.print(Text("  nothing to undo", "dim"))
                     continue
-                place -= 1
-                if graded.pop(place, None) is not None:
-                    self._take_back(asked[place])
+                index -= 1
+                if graded.pop(index, None) is not None:
+                    self._take_back(asked[index])
                 continue
             if key != "s":
-                self._keep(asked[place], int(key))
-                graded[place] = key
-            place += 1
+                self._keep(asked[index], int(key))
+                graded[index] = key
+            index += 1
         return len(graded)
 
-    def _ask(self, one: Candidate, number: int, total: int) -> None:
-        screen.heading(self._console, f"{number} of {total}", one.why if self._show else "")
+    def _ask(self, candidate: Candidate, number: int, total: int) -> None:
+        screen.heading(self._console, f"{number} of {total}", candidate.why if self._show else "")
         self._console.print(
             screen.facts(
                 [
-                    ("question", Text(screen.clean(one.query), "bold")),
-                    ("chunk", f"{one.source} · {one.chunk_id}"),
-                    ("", Text(screen.clean(one.text))),
+                    ("question", Text(screen.clean(candidate.query), "bold")),
+                    ("chunk", f"{candidate.source} · {candidate.chunk_id}"),
+                    ("", Text(screen.clean(candidate.text))),
                 ]
             )
         )
@@ -113,15 +113,19 @@ class _Sitting:
                 self._console.print(key or "q")
                 return key
 
-    def _keep(self, one: Candidate, given: int) -> None:
+    def _keep(self, candidate: Candidate, grade: int) -> None:
         from ragwheel import offline
 
-        offline.judge(self._db, one.query, one.chunk_id, given, judge=self._judge, source=one.source)
+        offline.judge(
+            self._db, candidate.query, candidate.chunk_id, grade, judge=self._judge, source=candidate.source
+        )
 
-    def _take_back(self, one: Candidate) -> None:
+    def _take_back(self, candidate: Candidate) -> None:
         from ragwheel import offline
 
-        offline.unjudge(self._db, one.query, one.chunk_id, judge=self._judge, source=one.source)
+        offline.unjudge(
+            self._db, candidate.query, candidate.chunk_id, judge=self._judge, source=candidate.source
+        )
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from ragwheel.importing import Contents, ImportReport
 
 __all__ = ["import_"]
-
-LINE_EVERY_S = 5.0
 
 
 def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
@@ -76,8 +73,8 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         raise ConfigurationError(f"--kind {kind} takes one file at a time; got {len(paths)}.")
     existed = db.exists()
     if kind == "evalset":
-        given = {"name": name, "use": use, "format": format, "split": split}
-        _evalset(db, paths[0], given, json=json)
+        settings = {"name": name, "use": use, "format": format, "split": split}
+        _evalset(db, paths[0], settings, json=json)
     elif kind == "judgments":
         _judgments(db, paths[0], judge, json=json)
     else:
@@ -90,31 +87,22 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 # --- traces of other tools ---
 
 
-def _traces(db: Path, paths: list[Path], given: dict[str, Any], *, json: bool) -> None:
+def _traces(db: Path, paths: list[Path], settings: dict[str, Any], *, json: bool) -> None:
     from ragwheel.importing import ImportOptions, import_traces
 
     console = screen.stdout()
 
     def announce(contents: Contents) -> None:
         if not json:
-            _contents(contents, with_corpus=given["corpus"] is not None)
+            _contents(contents, with_corpus=settings["corpus"] is not None)
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("reading", total=None)
-        reached = {"at": time.monotonic()}
-
-        def on_progress(work: str, done: int, total: int) -> None:
-            bar.update(task, description=work, completed=done, total=total)
-            if bar.disable and time.monotonic() - reached["at"] > LINE_EVERY_S:
-                reached["at"] = time.monotonic()
-                screen.stderr().print(f"  {work}: {100 * done // max(1, total)} %")
-
-        report = import_traces(db, paths, ImportOptions(**given), announce=announce, progress=on_progress)
+    with screen.reporting("importing") as report:
+        imported = import_traces(db, paths, ImportOptions(**settings), announce=announce, progress=report)
     if json:
-        screen.print_json(report.as_dict())
+        screen.print_json(imported.as_dict())
         return
-    _imported(report)
-    if report.new or report.joined or report.same:
+    _imported(imported)
+    if imported.new or imported.joined or imported.same:
         screen.next_command(
             console, f"ragwheel build --db {db} --out DIR", "training rows of what was imported"
         )
@@ -183,32 +171,36 @@ def _imported(report: ImportReport) -> None:
 def _judgments(db: Path, path: Path, judge: str, *, json: bool) -> None:
     from ragwheel.offline import import_judgments
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("reading judgments", total=None)
-        found = import_judgments(db, path, judge=judge, progress=lambda n: bar.update(task, completed=n))
+    with screen.reporting("reading judgments") as report:
+        imported = import_judgments(db, path, judge=judge, progress=lambda n: report("", n, 0))
     if json:
-        screen.print_json(found)
+        screen.print_json(imported)
         return
     console = screen.stdout()
-    counts = {"new": found.new, "changed": found.changed, "there already": found.same, "older": found.older}
-    _counts("judgments", counts, found.refused)
-    for example in found.examples[:5]:
+    counts = {
+        "new": imported.new,
+        "changed": imported.changed,
+        "there already": imported.same,
+        "older": imported.older,
+    }
+    _counts("judgments", counts, imported.refused)
+    for example in imported.examples[:5]:
         console.print(screen.indented(screen.one_line(example)))
     screen.next_command(console, f"ragwheel build --db {db} --out DIR", "judgments by people win")
 
 
-def _evalset(db: Path, path: Path, given: dict[str, Any], *, json: bool) -> None:
+def _evalset(db: Path, path: Path, settings: dict[str, Any], *, json: bool) -> None:
     require_packages("import --evalset")
     from ragwheel.judgments import import_evalset
 
-    found = import_evalset(db, path, **given)
+    evalset = import_evalset(db, path, **settings)
     if json:
-        screen.print_json(found)
+        screen.print_json(evalset)
         return
-    told = {"queries": found.queries, "judgments": found.judgments, "of these new": found.new}
-    told |= {f"chunks, {_WAYS[way]}": n for way, n in found.chunks.items() if n}
-    _counts(f"{found.name} ({found.format}), for {found.use}", told, found.refused)
-    for note in found.notes:
+    counts = {"queries": evalset.queries, "judgments": evalset.judgments, "of these new": evalset.new}
+    counts |= {f"chunks, {_WAYS[way]}": n for way, n in evalset.chunks.items() if n}
+    _counts(f"{evalset.name} ({evalset.format}), for {evalset.use}", counts, evalset.refused)
+    for note in evalset.notes:
         screen.stdout().print(screen.indented(screen.one_line(note)))
     screen.next_command(screen.stdout(), f"ragwheel build --db {db} --out DIR")
 

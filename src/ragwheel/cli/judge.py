@@ -10,7 +10,15 @@ from rich.text import Text
 
 from ragwheel.cli import screen
 from ragwheel.cli.build import require_packages
-from ragwheel.cli.endpoints import JudgeMaxTokens, JudgeTemperature, number_or_none, whole_or_none
+from ragwheel.cli.endpoints import (
+    URL_HELP,
+    LlmMaxTokens,
+    LlmTemperature,
+    LlmTimeout,
+    PrivateOption,
+    number_or_none,
+    whole_or_none,
+)
 from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:
@@ -20,32 +28,33 @@ if TYPE_CHECKING:
 
 __all__ = ["judge"]
 
-URL_HELP = "What stands before /chat/completions. The key comes from RAGWHEEL_JUDGE_KEY."
+MODEL_HELP = "The name of the model at the endpoint. The key is read from RAGWHEEL_JUDGE_KEY."
 OFFLINE_HELP = "Without an endpoint: auto, overlap, minilm, or the folder of an embedder or cross-encoder."
-PRIVATE_HELP = "Allow an address inside the network; RAGWHEEL_JUDGE_ALLOW_PRIVATE=1 does the same."
 RETRY_HELP = "Ask again what earlier replies did not answer (unreadable, truncated, refused, empty)."
 Mode = Literal["grade", "pairwise"]
 
 
 def judge(
     db: DbOption = Path("ragwheel.db"),
-    base_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_URL", help=URL_HELP)] = None,
-    model: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_MODEL")] = None,
+    llm_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_URL", help=URL_HELP)] = None,
+    llm_model: Annotated[str | None, typer.Option(envvar="RAGWHEEL_JUDGE_MODEL", help=MODEL_HELP)] = None,
     offline: Annotated[str | None, typer.Option(metavar="NAME", help=OFFLINE_HELP)] = None,
     mode: Annotated[Mode, typer.Option(help="Grades 0-5, or comparisons in both orders.")] = "grade",
-    limit: Annotated[int, typer.Option(min=1, help="At most so many (question, chunk).")] = 200,
+    limit: Annotated[
+        int, typer.Option("--limit", "-n", min=1, help="At most so many (question, chunk).")
+    ] = 200,
     calibrate: Annotated[int, typer.Option(min=0, help="Besides, so many that people graded.")] = 100,
     budget_tokens: Annotated[int | None, typer.Option(help="Stop before so many tokens, in and out.")] = None,
     budget_usd: Annotated[float | None, typer.Option(help="Stop before so much money; needs prices.")] = None,
     price_in: Annotated[float, typer.Option(help="US dollars per million tokens in.")] = 0.0,
     price_out: Annotated[float, typer.Option(help="US dollars per million tokens out.")] = 0.0,
     concurrency: Annotated[int, typer.Option(help="Requests in flight.")] = 8,
-    timeout_s: Annotated[float, typer.Option(help="For one request.")] = 60.0,
-    max_tokens: JudgeMaxTokens = "64",
-    temperature: JudgeTemperature = "0",
+    llm_timeout: LlmTimeout = 60.0,
+    llm_max_tokens: LlmMaxTokens = "64",
+    llm_temperature: LlmTemperature = "0",
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help=RETRY_HELP)] = False,
     max_flip_rate: Annotated[float, typer.Option(help="Above it no grade is written.")] = 0.5,
-    allow_private: Annotated[bool, typer.Option("--allow-private", help=PRIVATE_HELP)] = False,
+    allow_private: PrivateOption = False,
     policy: Annotated[Path | None, typer.Option(help="A label policy of your own (TOML).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what it would cost; send nothing.")] = False,
     json: JsonOption = False,
@@ -64,9 +73,9 @@ def judge(
         prices=judging.Prices(price_in, price_out),
         limits=judging.Limits(
             concurrency=concurrency,
-            timeout_s=timeout_s,
-            max_output_tokens=whole_or_none(max_tokens, "--max-tokens"),
-            temperature=number_or_none(temperature, "--temperature"),
+            timeout_s=llm_timeout,
+            max_output_tokens=whole_or_none(llm_max_tokens, "--llm-max-tokens"),
+            temperature=number_or_none(llm_temperature, "--llm-temperature"),
         ),
         max_flip_rate=max_flip_rate,
         policy=None if policy is None else str(policy),
@@ -77,7 +86,7 @@ def judge(
     endpoint = None
     if offline is None:
         endpoint = judging.Endpoint.from_environment(
-            base_url=base_url, model=model, allow_private=allow_private or None
+            base_url=llm_url, model=llm_model, allow_private=allow_private or None
         )
     result = (
         judging.dry_run(db, endpoint=endpoint, options=options) if dry_run else _judged(db, endpoint, options)
@@ -94,13 +103,8 @@ def judge(
 def _judged(db: Path, endpoint: Endpoint | None, options: JudgeOptions) -> JudgeReport:
     from ragwheel import llm_judge as judging
 
-    with screen.progress(screen.stderr()) as bar:
-        task = bar.add_task("choose", total=None)
-
-        def told(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
-
-        return judging.judge(db, endpoint=endpoint, options=options, progress=told)
+    with screen.reporting("judging") as report:
+        return judging.judge(db, endpoint=endpoint, options=options, progress=report)
 
 
 def _print_estimate(console: Console, estimate: Estimate) -> None:
@@ -122,7 +126,7 @@ def _print_report(console: Console, report: JudgeReport) -> None:
     if report.flip_rate is not None:
         pairs.append(("canaries", f"{report.flip_rate:.0%} of {report.canaries} believed"))
     if report.preferences:
-        agreed = sum(one.consistent for one in report.preferences)
+        agreed = sum(preference.consistent for preference in report.preferences)
         pairs.append(("comparisons", f"{len(report.preferences)}, both orders agreed in {agreed}"))
     if report.left_out:
         pairs.append(("left out", f"{report.left_out} of questions that models are tested with"))

@@ -24,7 +24,7 @@ DbOption = Annotated[
     typer.Option(
         "--db",
         envvar="RAGWHEEL_DB",
-        help="The database given to ragwheel.configure(db=...).",
+        help="The database that the app writes.",
         show_default=True,
     ),
 ]
@@ -34,7 +34,7 @@ OriginOption = Annotated[
         "--db",
         envvar="RAGWHEEL_DB",
         callback=_existing,
-        help="The database behind the data set: it remembers the model, for erase.",
+        help="The database behind the dataset: it remembers the model, for erase.",
     ),
 ]
 JsonOption = Annotated[

@@ -87,7 +87,16 @@ def _print(console: Console, probed: Probe) -> None:
         screen.heading(console, "not readable", f"{probed.type}: {probed.unreadable}")
     else:
         screen.heading(console, f"{probed.total:,} chunks", f"read from {probed.type}")
-        table = screen.columns("rank", "id", "score", "metadata", "text", right=("rank",), wide=("text",))
+        table = screen.columns(
+            "rank",
+            "id",
+            "score",
+            "metadata",
+            "text",
+            right=("rank",),
+            wide=("text",),
+            folded=("id", "metadata"),
+        )
         for chunk in probed.chunks[:_SHOWN]:
             score = "none" if chunk.score is None else f"{chunk.score:.4g}"
             names = ", ".join(chunk.metadata[:4]) + (", ..." if len(chunk.metadata) > 4 else "")

@@ -34,18 +34,17 @@ def prune(
         if planned.retrievals or planned.turns or planned.signals:
             about = "About " if size is not None else ""
             permitted(f"{about}{counted(planned)} will go for good. Go on?", "ragwheel prune … --yes")
-    found = _pruned(db, age, size, dry_run=dry_run)
+    report = _pruned(db, age, size, dry_run=dry_run)
     if json:
-        screen.print_json(found)
+        screen.print_json(report)
         return
     console = screen.stdout()
     screen.heading(console, str(db), "would go" if dry_run else "removed")
-    console.print(screen.facts([("rows", counted(found)), ("file", f"{db.stat().st_size:,} bytes")]))
+    console.print(screen.facts([("rows", counted(report)), ("file", f"{db.stat().st_size:,} bytes")]))
 
 
 def _pruned(db: Path, age: float | None, size: int | None, *, dry_run: bool) -> EraseReport:
     from ragwheel import offline
 
-    with screen.progress(screen.stderr()) as bar:
-        bar.add_task("pruning", total=None)
+    with screen.reporting("pruning"):
         return offline.prune(db, max_age_days=age, max_bytes=size, dry_run=dry_run)

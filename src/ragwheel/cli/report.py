@@ -19,8 +19,8 @@ EXPERIMENTS_HELP = "The folder of experiments. Default: experiments, if there is
 
 
 def report(
+    dataset: Annotated[Path | None, typer.Argument(help=DATASET_HELP)] = None,
     db: DbOption = Path("ragwheel.db"),
-    dataset: Annotated[Path | None, typer.Option(help=DATASET_HELP)] = None,
     model: Annotated[list[Path] | None, typer.Option(help=MODEL_HELP)] = None,
     evaluation: Annotated[list[Path] | None, typer.Option(help=EVALUATION_HELP)] = None,
     experiments: Annotated[Path | None, typer.Option(help=EXPERIMENTS_HELP)] = None,
@@ -40,8 +40,7 @@ def report(
         experiments=folder if experiments is not None or folder.is_dir() else None,
         texts=not no_text,
     )
-    console = screen.stderr()
-    with console.status("reading") if console.is_terminal else screen.progress(console):
-        made = make_report(db, options)
-    path = made.write(out)
+    with screen.reporting("reading"):
+        page = make_report(db, options)
+    path = page.write(out)
     typer.echo(str(path))

@@ -28,16 +28,18 @@ LEAST_LETTERS = 10
 
 
 def review(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
+    dataset: Annotated[
+        Path | None, typer.Argument(help="Folder of a build; default: the newest one.")
+    ] = None,
     db: DbOption = Path("ragwheel.db"),
     host: Annotated[
         str, typer.Option(help="Another address than loopback asks for a password and RAGWHEEL_SIGNING_KEYS.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0: any free one.")] = 8322,
-    rater: Annotated[str | None, typer.Option(help="Who you are; default: your login name.")] = None,
+    judge: Annotated[str | None, typer.Option(help="Who you are; default: your login name.")] = None,
     not_blind: Annotated[
         bool, typer.Option("--not-blind", help="Show ranks and the grades of others before you grade.")
     ] = False,
-    dataset: Annotated[Path | None, typer.Option(help="Folder of a build; default: the newest one.")] = None,
     check: Annotated[
         bool,
         typer.Option(
@@ -66,7 +68,7 @@ def review(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     open_store(db).close()
     access = _access(db, keys, password)
     options = ReviewOptions(
-        db=db, rater=rater or _login(), blind=not not_blind, dataset=dataset, check=check, runs=runs
+        db=db, rater=judge or _login(), blind=not not_blind, dataset=dataset, check=check, runs=runs
     )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

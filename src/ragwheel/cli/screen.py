@@ -11,21 +11,19 @@ import dataclasses
 import json
 import sys
 import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+if TYPE_CHECKING:
+    from ragwheel.typing import Progress as ReportProgress
 
 __all__ = [
     "LINES_EVERY_S",
@@ -38,14 +36,13 @@ __all__ = [
     "next_command",
     "one_line",
     "print_json",
-    "progress",
+    "reporting",
     "stderr",
     "stdout",
 ]
 
-
+#: Seconds between two lines of progress where there is no terminal, for work of many minutes.
 LINES_EVERY_S: Final = 5.0
-"""Between two lines of progress where there is no terminal."""
 
 
 def stdout() -> Console:
@@ -74,12 +71,26 @@ def facts(pairs: list[tuple[str, Text | str]]) -> Padding:
     return indented(table)
 
 
-def columns(*headers: str, right: tuple[str, ...] = (), wide: tuple[str, ...] = ()) -> Table:
-    """A table without lines; ``right`` columns hold numbers, ``wide`` ones are cut when room is short."""
+def columns(
+    *headers: str, right: tuple[str, ...] = (), wide: tuple[str, ...] = (), folded: tuple[str, ...] = ()
+) -> Table:
+    """A table without lines.
+
+    Args:
+        headers: One for each column.
+        right: Columns of numbers, which stand on the right.
+        wide: Columns of single lines that are cut, with an ellipsis, when room is short.
+        folded: Columns whose cells go on in the next line when room is short; nothing of them is lost.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", pad_edge=False, show_edge=False)
     for header in headers:
         # rich takes room from the columns that may wrap; a wide one's cells are single lines with an ellipsis
-        table.add_column(header, justify="right" if header in right else "left", no_wrap=header not in wide)
+        table.add_column(
+            header,
+            justify="right" if header in right else "left",
+            no_wrap=header not in wide and header not in folded,
+            overflow="fold" if header in folded else "ellipsis",
+        )
     return table
 
 
@@ -96,39 +107,61 @@ def next_command(console: Console, command: str, why: str = "") -> None:
     )
 
 
-class _Lines(Progress):
-    """Prints a line every few seconds, for a log or a pipe, where a bar cannot move."""
+@contextmanager
+def reporting(
+    title: str,
+    *,
+    whole: str = "",
+    stages: Mapping[str, str] | None = None,
+    visible: bool = True,
+    lines_every_s: float = 60.0,
+) -> Iterator[ReportProgress]:
+    """Yield a callback ``(stage, done, total)`` that shows on standard error how far a long command is.
 
-    _printed_s: float | None = None
+    On a terminal it is one bar that leaves no trace when it is done. Elsewhere, as in a log, it is a line
+    now and then.
 
-    def update(self, task_id: TaskID, **changes: Any) -> None:
-        super().update(task_id, **changes)
-        now, task = time.monotonic(), self.tasks[self.task_ids.index(task_id)]
-        if self._printed_s is None:
-            self._printed_s = now
-        if not task.visible or now - self._printed_s < LINES_EVERY_S:
-            return
-        self._printed_s = now
-        count = "" if task.total is None else f": {task.completed:,.0f} of {task.total:,.0f}"
-        elapsed = f", {task.elapsed:.0f} s" if task.elapsed is not None else ""
-        self.console.print(f"{clean(task.description)}{count}{elapsed}", soft_wrap=True)
-
-
-def progress(console: Console, *, piped: bool = False) -> Progress:
-    """A progress bar on standard error that leaves no trace when it is done.
-
-    Where there is no terminal it is silent, or with ``piped`` prints a line every few seconds.
+    Args:
+        title: What the command does, such as ``building the dataset``.
+        whole: The stage that counts the whole work. The bar then shows this stage only, and the others stand
+            beside it in words. Without it the bar starts again with every stage.
+        stages: Words for the names of stages.
+        visible: False shows nothing: one of several processes that do the same.
+        lines_every_s: seconds between two lines where there is no terminal.
     """
-    lines = piped and not console.is_terminal
-    return (_Lines if lines else Progress)(
+    console = stderr()
+    bar = Progress(
         TextColumn("  {task.description}"),
         BarColumn(bar_width=30),
         MofNCompleteColumn(),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
-        disable=not console.is_terminal,
+        disable=not (console.is_terminal and visible),
     )
+    task = bar.add_task(title, total=None)
+    printed_at = time.monotonic()
+
+    def report(stage: str, done: int, total: int) -> None:
+        nonlocal printed_at
+        words = (stages or {}).get(stage, stage)
+        if stage == whole:
+            bar.update(task, description=title, completed=done, total=total or None)
+        elif whole:
+            bar.update(task, description=f"{title}: {words} {done:,} of {total:,}")
+        else:
+            bar.update(task, description=f"{title}: {words}", completed=done, total=total or None)
+        now = time.monotonic()
+        if visible and not console.is_terminal and now - printed_at >= lines_every_s:
+            printed_at = now
+            parts = [
+                *([words] if words and stage != whole else []),
+                *([f"{done:,} of {total:,}"] if total else []),
+            ]
+            console.print(": ".join(["  " + title, *([" ".join(parts)] if parts else [])]), soft_wrap=True)
+
+    with bar:
+        yield report
 
 
 def clean(text: str) -> str:

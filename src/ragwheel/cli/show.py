@@ -32,7 +32,7 @@ def show(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     ] = None,
     db: DbOption = Path("ragwheel.db"),
     latest: Annotated[bool, typer.Option("--list", help="List the latest turns instead.")] = False,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many turns --list prints.")] = 20,
+    n: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many turns --list prints.")] = 20,
     all_ranks: Annotated[
         bool, typer.Option("--all", help="Also the ranks that nobody saw (over-fetched).")
     ] = False,

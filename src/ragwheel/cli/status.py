@@ -23,13 +23,13 @@ def status(db: DbOption = Path("ragwheel.db"), json: JsonOption = False) -> None
     """What is recorded, and what the next milestone needs."""
     from ragwheel import offline
 
-    found = offline.status(db)
+    counts = offline.status(db)
     if json:
-        screen.print_json(found)
+        screen.print_json(counts)
         return
     console = screen.stdout()
-    print_status(console, found)
-    if found.examples:
+    print_status(console, counts)
+    if counts.examples:
         screen.next_command(
             console, f"ragwheel build --db {db} --out dataset", "writes triplets, pairs and lists"
         )
@@ -37,18 +37,18 @@ def status(db: DbOption = Path("ragwheel.db"), json: JsonOption = False) -> None
         screen.next_command(console, "ragwheel demo", "shows the whole wheel on a database of its own")
 
 
-def print_status(console: Console, found: Status) -> None:
+def print_status(console: Console, current: Status) -> None:
     """The counts, the milestones, and the advice for the next one."""
     span = (
-        f"{screen.moment(found.first_ns)} to {screen.moment(found.last_ns)}"
-        if found.first_ns and found.last_ns
+        f"{screen.moment(current.first_ns)} to {screen.moment(current.last_ns)}"
+        if current.first_ns and current.last_ns
         else ""
     )
-    screen.heading(console, found.db, span)
-    console.print(screen.facts(_counts(found)))
-    screen.heading(console, "examples", _exactness(found))
-    console.print(screen.indented(_ladder(found.milestones)))
-    short = found.next_milestone
+    screen.heading(console, current.db, span)
+    console.print(screen.facts(_counts(current)))
+    screen.heading(console, "examples", _exactness(current))
+    console.print(screen.indented(_ladder(current.milestones)))
+    short = current.next_milestone
     if short is None:
         return
     screen.heading(console, f"towards {short.need:,}", f"{short.missing:,} more to go; cheapest first")
@@ -56,34 +56,40 @@ def print_status(console: Console, found: Status) -> None:
         console.print(screen.indented(Text(f"- {step}")))
 
 
-def _exactness(found: Status) -> str:
-    if found.example_counts.exact:
-        return f"{found.examples:,} questions with a positive that a build would write today"
-    return f"at most {found.examples:,} questions; to count exactly: pip install 'ragwheel[build]'"
+def _exactness(current: Status) -> str:
+    if current.example_counts.exact:
+        return f"{current.examples:,} questions with a positive that a build would write today"
+    return f"at most {current.examples:,} questions; to count exactly: pip install 'ragwheel[build]'"
 
 
-def _counts(found: Status) -> list[tuple[str, Text | str]]:
+def _counts(current: Status) -> list[tuple[str, Text | str]]:
     counts: list[tuple[str, Text | str]] = [
-        ("turns", f"{found.turns:,} in {found.sessions:,} sessions, {found.answered:,} answered"),
+        ("turns", f"{current.turns:,} in {current.sessions:,} sessions, {current.answered:,} answered"),
         (
             "retrievals",
             _joined(
-                (found.retrievals, ""),
-                (found.reranks, "re-rankings"),
-                (found.failed, "failed"),
-                (found.unreadable, "more that could not be read (ragwheel doctor says why)"),
+                (current.retrievals, ""),
+                (current.reranks, "re-rankings"),
+                (current.failed, "failed"),
+                (current.unreadable, "more that could not be read (ragwheel doctor says why)"),
             ),
         ),
-        ("chunks seen", f"{found.chunks:,}" + _but(found.chunk_versions - found.chunks, "newer versions")),
-        ("citations", f"{found.citations:,}" + _but(found.citations_unmatched, "point at nothing retrieved")),
-        ("signals", ", ".join(f"{kind} {n:,}" for kind, n in found.signals.items()) or "none"),
+        (
+            "chunks seen",
+            f"{current.chunks:,}" + _but(current.chunk_versions - current.chunks, "newer versions"),
+        ),
+        (
+            "citations",
+            f"{current.citations:,}" + _but(current.citations_unmatched, "point at nothing retrieved"),
+        ),
+        ("signals", ", ".join(f"{kind} {n:,}" for kind, n in current.signals.items()) or "none"),
     ]
-    if found.signals_unmatched:
+    if current.signals_unmatched:
         counts.append(
-            ("unmatched", ", ".join(f"{n:,} signals: {why}" for why, n in found.signals_unmatched.items()))
+            ("unmatched", ", ".join(f"{n:,} signals: {why}" for why, n in current.signals_unmatched.items()))
         )
-    if found.judgments:
-        counts.append(("judgments", f"{found.judgments:,}"))
+    if current.judgments:
+        counts.append(("judgments", f"{current.judgments:,}"))
     return counts
 
 
@@ -97,9 +103,9 @@ def _but(n: int, what: str) -> str:
 
 def _ladder(milestones: tuple[Milestone, ...]) -> Table:
     right = ("have", "need")
-    table = screen.columns("milestone", "have", "need", "", "what for", right=right, wide=("what for",))
+    table = screen.columns("milestone", "have", "need", "", "what for", right=right, folded=("what for",))
     for milestone in milestones:
         mark = Text("reached", "green") if milestone.reached else Text("")
         counts = (f"{milestone.have:,}", f"{milestone.need:,}")
-        table.add_row(milestone.name, *counts, mark, screen.one_line(milestone.purpose))
+        table.add_row(milestone.name, *counts, mark, screen.clean(milestone.purpose))
     return table

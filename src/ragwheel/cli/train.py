@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ragwheel.cli.command import add_command
 from ragwheel.cli.errors import CommandGroup
 from ragwheel.cli.options import JsonOption, OriginOption
 from ragwheel.cli.train_adapter import adapter
@@ -43,7 +44,6 @@ PROMPT_HELP = "Put before each {what}, where the base's own configuration has no
 MERGE_HELP = "Share of the tuned weights in the result, the rest is the base's."
 
 
-@train.command()
 def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     dataset: DatasetArgument,
     out: OutOption,
@@ -94,9 +94,10 @@ def embedder(  # noqa: PLR0913, PLR0917 - the options of a command
     )  # fmt: skip
 
 
-train.command()(adapter)
-train.command()(reranker)
-train.command()(fusion)
+add_command(train, embedder)
+add_command(train, adapter)
+add_command(train, reranker)
+add_command(train, fusion)
 
 
 def _dimensions(text: str | None) -> tuple[int, ...]:

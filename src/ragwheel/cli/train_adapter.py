@@ -1,4 +1,4 @@
-"""``ragwheel train adapter``: from a data set to an adapter of query vectors."""
+"""``ragwheel train adapter``: from a dataset to an adapter of query vectors."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
+from ragwheel.cli.endpoints import PrivateOption
 from ragwheel.cli.options import JsonOption, OriginOption
 from ragwheel.errors import ConfigurationError
 
@@ -24,18 +25,17 @@ if TYPE_CHECKING:
 __all__ = ["adapter", "evaluate_command"]
 
 Method = Literal["contrastive", "ridge", "procrustes"]
+Side = Literal["query", "both"]
 DATASET_HELP = "A folder that ragwheel build wrote."
 OUT_HELP = "A new folder, or that of an earlier adapter."
 BASE_HELP = "The embedding model in the app: minilm, a folder, a hub id; with --embed-url its name there."
 URL_HELP = "An endpoint that speaks OpenAI's embeddings API, up to and without /embeddings."
-KEY_HELP = (
-    "Environment variable with its key. [default: RAGWHEEL_EMBED_KEY; OPENAI_API_KEY for api.openai.com]"
-)
-PRIVATE_HELP = "Allow an address in a private network; RAGWHEEL_EMBED_ALLOW_PRIVATE=1 does the same."
+KEY_HELP = "Name of the environment variable that holds its key."
+KEY_DEFAULT = "RAGWHEEL_EMBED_KEY, or OPENAI_API_KEY for api.openai.com"
 METHOD_HELP = "ridge and procrustes take seconds and no torch."
 SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or source (of the relevant chunk)."
 GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
-TWO_SIDED_HELP = "Adapt documents too: writes a SentenceTransformer, and the index has to be made again."
+SIDE_HELP = "query: the index stays; both: writes a SentenceTransformer, and documents are indexed again."
 DEV_HELP = "Hold questions of train out and leave dev alone; done anyway where dev has fewer than 10."
 
 
@@ -44,12 +44,12 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     out: Annotated[Path, typer.Option(help=OUT_HELP)],
     base: Annotated[str, typer.Option(envvar="RAGWHEEL_EMBED_MODEL", help=BASE_HELP)] = "minilm",
     embed_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_EMBED_URL", help=URL_HELP)] = None,
-    embed_key_env: Annotated[str | None, typer.Option(help=KEY_HELP)] = None,
-    embed_allow_private: Annotated[bool, typer.Option("--embed-allow-private", help=PRIVATE_HELP)] = False,
+    embed_key_env: Annotated[str | None, typer.Option(help=KEY_HELP, show_default=KEY_DEFAULT)] = None,
+    allow_private: PrivateOption = False,
     method: Annotated[Method, typer.Option(help=METHOD_HELP)] = "contrastive",
     segments: Annotated[str | None, typer.Option(help=SEGMENTS_HELP)] = None,
     gate: Annotated[float, typer.Option(help=GATE_HELP)] = 0.0,
-    two_sided: Annotated[bool, typer.Option("--two-sided", help=TWO_SIDED_HELP)] = False,
+    side: Annotated[Side, typer.Option(help=SIDE_HELP)] = "query",
     dev_from_train: Annotated[bool, typer.Option("--dev-from-train", help=DEV_HELP)] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors on disk.")] = False,
     seed: Annotated[int, typer.Option(help="The same input and seed give the same adapter.")] = 0,
@@ -61,7 +61,7 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
 
     options = AdapterOptions(
         method=method,
-        side="both" if two_sided else "query",
+        side=side,
         segments=_segments(segments),
         gate=gate,
         seed=seed,
@@ -69,7 +69,7 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     embed = (
         base
         if embed_url is None
-        else EmbeddingEndpoint(embed_url, base, embed_key_env, allow_private=embed_allow_private or None)
+        else EmbeddingEndpoint(embed_url, base, embed_key_env, allow_private=allow_private or None)
     )
     choices = {"dev_from_train": dev_from_train, "cache": not no_cache, "db": db}
     started = time.monotonic()
@@ -77,17 +77,17 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     if json:
         screen.print_json(_summary(trained))
     else:
-        _report(screen.stdout(), trained, time.monotonic() - started, two_sided=two_sided)
+        _report(screen.stdout(), trained, time.monotonic() - started, two_sided=side == "both")
 
 
-def _segments(given: str | None) -> int | Literal["auto", "column"] | None:
-    if given is None or given == "auto":
-        return cast("Literal['auto'] | None", given)
-    if given == "source":
+def _segments(text: str | None) -> int | Literal["auto", "column"] | None:
+    if text is None or text == "auto":
+        return cast("Literal['auto'] | None", text)
+    if text == "source":
         return "column"
-    if given.isdigit():
-        return int(given)
-    raise ConfigurationError(f"--segments {given}: allowed: a whole number from 2, auto or source")
+    if text.isdigit():
+        return int(text)
+    raise ConfigurationError(f"--segments {text}: allowed: a whole number from 2, auto or source")
 
 
 def _trained(
@@ -95,13 +95,8 @@ def _trained(
 ) -> TrainedAdapter:
     from ragwheel.train.adapter import train_adapter
 
-    with screen.progress(screen.stderr(), piped=True) as bar:
-        task = bar.add_task("training an adapter", total=None)
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            bar.update(task, description=stage, completed=done, total=total)
-
-        return train_adapter(dataset, out, embed, options=options, progress=on_progress, **choices)
+    with screen.reporting("training an adapter", lines_every_s=screen.LINES_EVERY_S) as report:
+        return train_adapter(dataset, out, embed, options=options, progress=report, **choices)
 
 
 def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sided: bool) -> None:
@@ -126,7 +121,14 @@ def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sid
     if fit.segments:
         screen.heading(console, "segments", "chosen by their own dev questions")
         table = screen.columns(
-            "", "train", "dev", "map", "base", "adapted", right=("train", "dev", "base", "adapted")
+            "",
+            "train",
+            "dev",
+            "map",
+            "base",
+            "adapted",
+            right=("train", "dev", "base", "adapted"),
+            folded=("", "map"),
         )
         for part in fit.segments:
             figures = ("–" if math.isnan(value) else f"{value:.4f}" for value in (part.base, part.adapted))
@@ -153,10 +155,10 @@ def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sid
 
 
 def evaluate_command(facts: ModelFacts, system: str) -> str:
-    """What measures a trained model on the test questions of the data set that it was trained on."""
+    """What measures a trained model on the test questions of the dataset that it was trained on."""
     db = f" --db {facts.database}" if facts.database not in ("", "ragwheel.db") else ""
     named = f"'{system}'" if " " in system else system
-    return f"ragwheel evaluate --dataset {facts.dataset_path}{db} --system {named}"
+    return f"ragwheel evaluate {facts.dataset_path}{db} --system {named}"
 
 
 def _summary(trained: TrainedAdapter) -> dict[str, Any]:

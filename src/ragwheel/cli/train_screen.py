@@ -21,6 +21,7 @@ STAGES: Final = {
     "read": "reading rankings",
     "fit": "comparing models",
     "ablate": "leaving groups of features out",
+    "score": "measuring on dev",
 }
 
 
@@ -28,54 +29,50 @@ def train_on_screen(
     kind: str, json: bool, start: Callable[[Any], TrainedModel], because: tuple[str, ...] = ()
 ) -> None:
     """Run with a bar; print what came out, and `because`. Only the first of several processes prints."""
-    from ragwheel.train.work import is_main_process
+    from ragwheel.train.checkpoints import is_main_process
 
-    errors, started = screen.stderr(), time.monotonic()
-    with screen.progress(errors, piped=is_main_process()) as bar:
-        whole = bar.add_task(f"training the {kind}", total=None, visible=is_main_process())
-
-        def on_progress(stage: str, done: int, total: int) -> None:
-            if stage == "train":
-                bar.update(whole, description=f"training the {kind}", completed=done, total=total)
-            else:
-                words = stage if stage.startswith("embedding") else STAGES.get(stage, "looking at dev")
-                bar.update(whole, description=f"{words}: {done:,} of {total:,}")
-
-        try:
-            made = start(on_progress)
-        except KeyboardInterrupt:
-            bar.stop()
-            errors.print(Text("the same command goes on from the newest checkpoint"))
-            raise
+    started = time.monotonic()
+    try:
+        with screen.reporting(
+            f"training the {kind}",
+            whole="train",
+            stages=STAGES,
+            visible=is_main_process(),
+            lines_every_s=screen.LINES_EVERY_S,
+        ) as report:
+            trained = start(report)
+    except KeyboardInterrupt:
+        screen.stderr().print(Text("the same command goes on from the newest checkpoint"))
+        raise
     if not is_main_process():
         return
     if json:
-        screen.print_json(made)
+        screen.print_json(trained)
         return
-    print_model(made, time.monotonic() - started, because)
+    print_model(trained, time.monotonic() - started, because)
 
 
-def print_model(made: TrainedModel, wall_s: float, because: tuple[str, ...] = ()) -> None:
+def print_model(trained: TrainedModel, wall_s: float, because: tuple[str, ...] = ()) -> None:
     """What was chosen and why, the gain on ``dev``, and the next command; ``wall_s``: of all of it."""
     console = screen.stdout()
-    steps = made.figures.get("steps")
+    steps = trained.figures.get("steps")
     counted = (
-        "" if steps is None else f", {_duration(made.figures['training_s'])} of it in {steps:,.0f} steps"
+        "" if steps is None else f", {_duration(trained.figures['training_s'])} of it in {steps:,.0f} steps"
     )
-    screen.heading(console, str(made.folder), f"trained in {_duration(wall_s)}{counted}")
-    lines: list[tuple[str, Text | str]] = [("recipe", made.recipe)]
-    lines += [("because" if first == 0 else "", why) for first, why in enumerate((*because, *made.why))]
-    if made.dev is not None:
-        dev = made.dev
+    screen.heading(console, str(trained.folder), f"trained in {_duration(wall_s)}{counted}")
+    lines: list[tuple[str, Text | str]] = [("recipe", trained.recipe)]
+    lines += [("because" if first == 0 else "", why) for first, why in enumerate((*because, *trained.why))]
+    if trained.dev is not None:
+        dev = trained.dev
         interval = f"95 % interval {dev.low:+.3f} to {dev.high:+.3f}, {dev.queries:,} questions"
         figures = f"{dev.base:.3f} → {dev.tuned:.3f}  ({dev.gain:+.3f}, {interval})"
         lines.append(("nDCG@10 on dev", figures if dev.base else f"{dev.gain:+.3f} expected, {interval}"))
-    if not made.recommended:
+    if not trained.recommended:
         lines.append(("verdict", Text("worse than its base: do not use it", "red")))
-    lines += [("note", note) for note in made.notes]
+    lines += [("note", note) for note in trained.notes]
     console.print(screen.facts(lines))
-    facts = made.facts
-    system = f"{facts.kind}:{made.folder}" + (" over captured" if facts.kind == "reranker" else "")
+    facts = trained.facts
+    system = f"{facts.kind}:{trained.folder}" + (" over captured" if facts.kind == "reranker" else "")
     screen.next_command(console, evaluate_command(facts, system), "proof on questions that it never saw")
 
 

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.demo.desk import Command, Desk, DeskError, parse_command
+from ragwheel.demo.desk import Desk, DeskError, VisitorCommand, parse_command
 from ragwheel.errors import DatasetError
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def _converse(console: Console, desk: Desk) -> None:
             console.print(screen.indented(Text(str(error), "yellow")))
 
 
-def _obey(console: Console, desk: Desk, command: Command) -> None:
+def _obey(console: Console, desk: Desk, command: VisitorCommand) -> None:
     if command.verb == "help":
         _print_help(console)
     elif command.verb == "ask":

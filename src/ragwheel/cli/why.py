@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from ragwheel.labels import Reason, Verdict
+    from ragwheel.labels import GradeExplanation, Reason
 
 __all__ = ["as_json", "print_verdicts"]
 
@@ -22,7 +22,7 @@ _MOST = 3
 _DIRECTIONS = {1: Text("for", "green"), -1: Text("against", "red"), 0: Text("is", "bold")}
 
 
-def print_verdicts(console: Console, verdicts: list[Verdict], db: Path) -> None:
+def print_verdicts(console: Console, verdicts: list[GradeExplanation], db: Path) -> None:
     """Print every version's verdict as the sum of what speaks for and against it."""
     for verdict in verdicts:
         title = f"chunk {verdict.chunk_id}"
@@ -37,7 +37,7 @@ def print_verdicts(console: Console, verdicts: list[Verdict], db: Path) -> None:
         screen.next_command(console, f"ragwheel show --db {db} {spans[0]}", "where the first of it happened")
 
 
-def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
+def as_json(verdicts: list[GradeExplanation]) -> list[dict[str, Any]]:
     """Plain objects, with what was learned and estimated as the manifest says it."""
     plain = (
         "query",
@@ -60,24 +60,24 @@ def as_json(verdicts: list[Verdict]) -> list[dict[str, Any]]:
         | {"reasons": list(verdict.reasons)}
         | {
             "model": verdict.model.describe(),
-            "examination": verdict.examination.says() if verdict.examination else {},
+            "examination": verdict.examination.as_dict() if verdict.examination else {},
         }
         for verdict in verdicts
     ]
 
 
-def _verdict(verdict: Verdict) -> str:
+def _verdict(verdict: GradeExplanation) -> str:
     if verdict.status == "abstain":
         return f"abstains: {verdict.note} (grade {verdict.grade:.1f} if it had to say)"
     named = f" ({verdict.strategy})" if verdict.strategy else ""
     return f"{verdict.status}{named}, grade {verdict.grade:.1f}, {verdict.confidence:.0%} sure"
 
 
-def _evidence(verdict: Verdict) -> Table:
+def _evidence(verdict: GradeExplanation) -> Table:
     """Return the sum: the prior, each kind of evidence, corrections, and what they add up to."""
     table = screen.columns(
         "", "evidence", "times", "by", "rank", "exposure", "log-odds",
-        right=("times", "by", "rank", "log-odds"), wide=("evidence",),
+        right=("times", "by", "rank", "log-odds"), folded=("evidence",),
     )  # fmt: skip
     by_person = any(reason.kind == "judged_human" for reason in verdict.reasons)
     if not by_person:
@@ -96,7 +96,7 @@ def _evidence(verdict: Verdict) -> Table:
 
 def _add(table: Table, reason: Reason) -> None:
     """Add a line for each way in which the chunk stood, the most frequent first."""
-    says = reason.text if reason.direction == 0 else reason.says
+    says = reason.text if reason.direction == 0 else reason.description
     for number, seen in enumerate(reason.seen[:_MOST]):
         exposure = (seen.exposure or "") + ("?" if seen.assumed else "")
         table.add_row(
@@ -115,7 +115,7 @@ def _add(table: Table, reason: Reason) -> None:
         table.add_row("", elsewhere, f"{sum(seen.n for seen in hidden):,}", "", "", "", rest)
 
 
-def _weights(verdict: Verdict) -> list[str]:
+def _weights(verdict: GradeExplanation) -> list[str]:
     """Return which weights were learned from this store, and which found to say little."""
     model = verdict.model
     learned = ", ".join(model.learned)
