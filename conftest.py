@@ -92,7 +92,7 @@ def _clean_slate(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         if name.startswith("RAGWHEEL_"):
             monkeypatch.delenv(name)
     if context := sys.modules.get("ragwheel.capture.context"):
-        for variable in (context.the_scope, context.running, context.the_last):
+        for variable in (context.the_scope, context.running, context.last_retrieval_var):
             variable.set(None)
     tracer = sys.gettrace()
     yield

@@ -176,7 +176,7 @@ def measure(world: str, impressions: int, seed: int, *, own_only: bool = False) 
             "own": name == own,
             "seed": seed,
             "elapsed_s": round(time.perf_counter() - start, 2),
-            **found.says(),
+            **found.as_dict(),
         }
         if len(found.theta) >= CHECKED:
             theta = np.array(found.theta[:CHECKED])

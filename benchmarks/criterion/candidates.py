@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from criterion.crowded import FOLDS, Labelled
-from ragwheel.train.adapter.closed import Form
-from ragwheel.train.adapter.examples import Examples, unit
+from ragwheel.train.adapter.closed_form import ClosedForm
+from ragwheel.train.adapter.examples import AdapterExamples, unit
 from ragwheel.train.adapter.options import AdapterOptions
 from ragwheel.train.adapter.ranking import per_query
 from ragwheel.train.adapter.refine import refined
@@ -24,8 +24,8 @@ DEPTH: Final = 100
 #: The candidate that is taken where nothing speaks against it.
 DEFAULT: Final = "contrastive, pull 1, 15 epochs"
 _FORMS: Final = (
-    *(Form("ridge", pull) for pull in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
-    *(Form("procrustes", share=share) for share in (0.1, 0.25, 0.5, 1.0)),
+    *(ClosedForm("ridge", pull) for pull in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
+    *(ClosedForm("procrustes", share=share) for share in (0.1, 0.25, 0.5, 1.0)),
 )
 _PULLS: Final = (0.05, 1.0, 10.0)
 _EPOCHS: Final = (5, 15, 40)
@@ -85,10 +85,10 @@ def try_all(labelled: Labelled, seed: int) -> Tried:
     return Tried(names, ranked, likelihood, np.stack(truth))
 
 
-def _maps(examples: Examples, seed: int) -> Mapping[str, Floats]:
+def _maps(examples: AdapterExamples, seed: int) -> Mapping[str, Floats]:
     """D by the name of each trained candidate."""
     maps = {str(form): form.of(examples) for form in _FORMS}
-    start = maps[str(Form("ridge", 3.0))]
+    start = maps[str(ClosedForm("ridge", 3.0))]
     for pull in _PULLS:
         options = AdapterOptions(pull=pull, epochs=max(_EPOCHS), seed=seed)
         for epoch, change in enumerate(refined(examples, start, options), 1):

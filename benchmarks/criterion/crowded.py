@@ -1,4 +1,4 @@
-"""A crowd uses a collection; what its store then believes, and the data set that is built from it."""
+"""A crowd uses a collection; what its store then believes, and the dataset that is built from it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from labels.crowds.turns import simulate
 from criterion.settings import APPS, Setting, read_setting
 from ragwheel.datasets import BuildOptions, build, open_dataset
 from ragwheel.labels import graded
-from ragwheel.train.adapter.examples import Examples
+from ragwheel.train.adapter.examples import AdapterExamples
 
 __all__ = ["Labelled", "TooFewQuestions", "label"]
 
@@ -49,11 +49,11 @@ class Labelled:
     fold: npt.NDArray[np.int64]
     beliefs: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
     positives: list[npt.NDArray[np.int64]]
-    examples: Examples
+    examples: AdapterExamples
 
 
 def label(name: str, seed: int, data: Path) -> Labelled:
-    """Simulate the crowd of a seed on a collection, play it into a store, and build a data set of it.
+    """Simulate the crowd of a seed on a collection, play it into a store, and build a dataset of it.
 
     Raises:
         TooFewQuestions: fewer than 30 questions have a positive.
@@ -114,7 +114,7 @@ def _read(setting: Setting, db: Path, out: Path, seed: int) -> Labelled:
     hard = np.full((len(triples), _NEGATIVES), -1)
     for place, row in enumerate(triples):
         hard[place, : len(row[2])] = row[2]
-    examples = Examples(
+    examples = AdapterExamples(
         setting.of(questions), setting.documents, np.array([row[0] for row in triples]),
         np.array([row[1] for row in triples]), hard, weight / weight.mean(),
     )  # fmt: skip

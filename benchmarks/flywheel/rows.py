@@ -1,4 +1,4 @@
-"""Data sets of one layout from three kinds of labels: the traces', the naive recipe's, and people's.
+"""Datasets of one layout from three kinds of labels: the traces', the naive recipe's, and people's.
 
 All three have the same questions in ``dev``, so that the same trainer picks its checkpoint alike; each looks
 at labels of its own kind there.
@@ -41,14 +41,14 @@ Pairs = Mapping[str, tuple[list[str], list[str]]]
 
 
 def make(kind: str, out: Path, setting: Setting, db: Path, traces: Path, seed: int) -> dict[str, Any]:
-    """Write a data set folder; returns what is worth telling about its labels.
+    """Write a dataset folder; returns what is worth telling about its labels.
 
     Args:
         kind: of :data:`LABELS`.
         out: the folder.
         setting: whose questions and judgments.
         db: the traffic.
-        traces: the data set of the kind ``traces``, whose splits the others take.
+        traces: the dataset of the kind ``traces``, whose splits the others take.
         seed: of the order of rows.
     """
     if kind == "traces":

@@ -70,7 +70,7 @@ class Turn:
         return plan.home / name
 
     def path(self, labels: str, step: str) -> Path:
-        """The folder of a data set (``step`` "data") or of a model."""
+        """The folder of a dataset (``step`` "data") or of a model."""
         return self.folder / labels / step
 
     def told(self) -> dict[str, dict[str, Any]]:
@@ -97,7 +97,7 @@ class Turn:
 
 
 def train(turn: Turn) -> None:
-    """Traffic, data sets and models of one seed."""
+    """Traffic, datasets and models of one seed."""
     db, plan = turn.folder / "traces.db", turn.plan
 
     def traffic() -> dict[str, Any]:

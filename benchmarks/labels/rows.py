@@ -38,7 +38,7 @@ from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.splits import Assignment
 from ragwheel.judgments import import_evalset
 from ragwheel.labels import load_policy
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.negatives import vet
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.strategies import STRATEGIES
@@ -134,12 +134,12 @@ def _negatives(db: Path, world: World, earlier: World, policy: Policy) -> list[R
     need |= {query_key(world.short[query]): query for query in world.queries}
     found: list[Row] = []
     options = BuildOptions(dev=0, test=0)
-    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         given = Inputs(
             store_source(connection), engine, policy, options, Assignment({}), stage=lambda _stage: None
         )
         labelled = label(given)
-        elsewhere = labelled.elsewhere()
+        positives_of_similar_queries = labelled.positives_of_similar_queries()
         for place, chunks in labelled.chunks():
             group = labelled.groups[place][1]
             asked = need.get(group.key, "")
@@ -148,7 +148,9 @@ def _negatives(db: Path, world: World, earlier: World, policy: Policy) -> list[R
                 continue
             judged = world.grades[asked]
             best = max(positives, key=lambda chunk: chunk.confidence, default=None)
-            for chunk in vet(chunks, elsewhere.get(group.key, ()), policy, labelled.dropped):
+            for chunk in vet(
+                chunks, positives_of_similar_queries.get(group.key, ()), policy, labelled.dropped
+            ):
                 grade = judged.get(chunk.chunk_id, 0 if world.complete else None)
                 current = chunk.text == world.texts.get(chunk.chunk_id)
                 found.append(

@@ -54,7 +54,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--policy", type=Path, help="a policy file instead of the packaged one")
     made.add_argument("--no-miner", action="store_true", help="leave out mine_hard_negatives")
     made.add_argument("--jobs", type=int, default=2, help="processes")
-    made.add_argument("--keep", type=Path, help="keep stores and data sets in this folder")
+    made.add_argument("--keep", type=Path, help="keep stores and datasets in this folder")
     made.add_argument(
         "--summary", nargs="?", const=DOCS, type=Path, metavar="FILE",
         help="write the tables between the markers in FILE (default: docs/labels.md)",

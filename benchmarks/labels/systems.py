@@ -16,7 +16,7 @@ from ragwheel.datasets import BuildOptions
 from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.splits import Assignment
 from ragwheel.labels import load_policy
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.negatives import vet
 from ragwheel.labels.traces.read_source import store_source
 from ragwheel.labels.traces.text import query_key
@@ -51,15 +51,15 @@ def ragwheel_labels(db: Path, needs: Mapping[str, str], policy: Path | None = No
     need = {query_key(wording): query for wording, query in needs.items()}
     rules, found = load_policy(policy), Labels()
     options = BuildOptions(dev=0, test=0)
-    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         given = Inputs(
             store_source(connection), engine, rules, options, Assignment({}), stage=lambda _stage: None
         )
         labelled = label(given)
-        elsewhere = labelled.elsewhere()
+        positives_of_similar_queries = labelled.positives_of_similar_queries()
         for place, chunks in labelled.chunks():
             key = labelled.groups[place][1].key
-            usable = vet(chunks, elsewhere.get(key, ()), rules, labelled.dropped)
+            usable = vet(chunks, positives_of_similar_queries.get(key, ()), rules, labelled.dropped)
             for chunk in (*usable, *(chunk for chunk in chunks if chunk.status == "positive")):
                 positive = chunk.status == "positive"
                 found.decided[need[key], chunk.chunk_id, positive] = chunk.confidence

@@ -13,7 +13,7 @@ import ibis
 from ibis import _
 
 from ragwheel.labels import load_policy
-from ragwheel.labels.engines.engine import Engine, RelationalEngine
+from ragwheel.labels.engines.engine import DuckDBEngine, RelationalEngine
 from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.model.beliefs import prior_log_odds
 from ragwheel.labels.model.learning import learn
@@ -81,7 +81,7 @@ class Effect(NamedTuple):
 
 def grades_under(db: Path, defences: Mapping[str, Defence]) -> dict[str, Grades]:
     """The label stage's grades of a database, under each defence."""
-    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         known = facts(engine, read_store(connection), TextReader(connection))
         evidence = collect(known, load_policy())
         return {name: _grades(engine, known, evidence, defence) for name, defence in defences.items()}

@@ -52,7 +52,7 @@ class ExportQueue:
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
         self._n_put = self._n_done = self._n_failed = 0
-        self._hurry = self._closed = False
+        self._flush_requested = self._closed = False
 
     def put(self, item: Any) -> None:
         """Have an item sent later. When too many wait, it is dropped and counted."""
@@ -72,7 +72,7 @@ class ExportQueue:
         """Send what waits. False: it took longer, or the exporter failed since the last flush."""
         with self._changed:
             wanted = self._n_put
-            self._hurry = True
+            self._flush_requested = True
             self._changed.notify_all()
             done = self._changed.wait_for(lambda: self._n_done >= wanted, max(timeout_s, 0.0))
             failed, self._n_failed = self._n_failed, 0
@@ -89,11 +89,11 @@ class ExportQueue:
     def _run(self) -> None:
         while True:
             with self._changed:
-                ready = lambda: len(self._items) >= self._batch or self._hurry or self._closed  # noqa: E731
+                ready = lambda: len(self._items) >= self._batch or self._flush_requested or self._closed  # noqa: E731
                 self._changed.wait_for(ready, self._delay_s)
                 batch = [self._items.popleft() for _ in range(min(self._batch, len(self._items)))]
                 if not batch:
-                    self._hurry = False
+                    self._flush_requested = False
                     if self._closed:
                         return
                     continue

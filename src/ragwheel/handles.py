@@ -116,10 +116,10 @@ def _signed(parts: list[str], keys: Sequence[str], now_s: float) -> Target:
         raise BadHandle("unknown key")
     if not any(hmac.compare_digest(_mac(secret, head), mac) for secret in secrets):
         raise BadHandle("bad signature")
-    found = _opened(body)
+    target = _opened(body)
     if int.from_bytes(body[25:30], "big") < now_s:
         raise BadHandle("expired")
-    return found
+    return target
 
 
 def _opened(body: bytes) -> Target:

@@ -182,9 +182,9 @@ class Runtime:
         """Make metadata plain that MessagePack cannot take (objects, cycles, lone surrogates)."""
         flags: dict[str, None] = dict.fromkeys(record.flags)
         if record.metadata is not None:
-            plain = [safe.jsonable(found) for found in record.metadata]
+            plain = [safe.jsonable(value) for value in record.metadata]
             record.metadata = [value for value, _ in plain]
-            flags.update((flag, None) for _, found in plain for flag in found)
+            flags.update((flag, None) for _, flags_of in plain for flag in flags_of)
         record.flags = tuple(flags)
 
     # export

@@ -30,11 +30,11 @@ def lift_scores(metadata: Sequence[Any]) -> tuple[str, list[float | None]] | Non
         return None
     for key in SCORE_KEYS:
         if key in first:
-            found = _all_floats(metadata, key) or [
+            scores = _all_floats(metadata, key) or [
                 _number(m.get(key)) if type(m) is dict else None for m in metadata
             ]
-            if any(score is not None for score in found):
-                return key, found
+            if any(score is not None for score in scores):
+                return key, scores
     return None
 
 

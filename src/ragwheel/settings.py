@@ -74,13 +74,13 @@ class Settings(BaseModel):
         return keys
 
 
-def load(given: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
+def load(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
     """Settings from arguments (None: not given), then ``RAGWHEEL_*``, then the defaults.
 
     Raises:
         ConfigurationError: names the setting, where it came from, what it got and what is allowed.
     """
-    values = {name: value for name, value in given.items() if value is not None}
+    values = {name: value for name, value in arguments.items() if value is not None}
     from_env = {}
     for name in FROM_ENVIRONMENT:
         variable = f"RAGWHEEL_{name.upper()}"

@@ -205,7 +205,7 @@ def retrieval_span(
     """The span ``retrieval {source}`` or ``rerank {source}`` of a record."""
     operation = "rerank" if record.kind == 1 else "retrieval"
     explored = exploration_of(record.flags)
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         sc.KIND: "RERANKER" if record.kind == 1 else "RETRIEVER",
         sc.OPERATION: operation,
         sc.DATA_SOURCE_ID: record.source,
@@ -223,12 +223,12 @@ def retrieval_span(
         sc.EXPLORED: None if explored is None else str(explored),
         sc.IN_RANKS: None if record.in_ranks is None else tuple(rank or 0 for rank in record.in_ranks),
     }
-    return _span(f"{operation} {record.source}", record, found, resource)
+    return _span(f"{operation} {record.source}", record, attributes, resource)
 
 
 def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
     """The span ``turn {app}`` of a record."""
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         sc.KIND: "CHAIN",
         sc.INPUT_VALUE: record.query if content else None,
         sc.OUTPUT_VALUE: record.answer if content else None,
@@ -239,12 +239,12 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
         sc.TURN_SHOWN: None if record.shown is None else json.dumps(record.shown),
         sc.FEWSHOT_EXAMPLES: examples_of(record.flags),
     }
-    return _span(f"turn {record.app}".rstrip(), record, found, resource)
+    return _span(f"turn {record.app}".rstrip(), record, attributes, resource)
 
 
 def signal_span(record: SignalRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
     """The span ``signal {kind}`` of a record, linked to its retrieval or turn."""
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         sc.SIGNAL_KIND: record.kind,
         sc.SIGNAL_TARGET: "turn" if record.target else "retrieval",
         sc.SIGNAL_CHUNK: record.chunk,
@@ -262,7 +262,7 @@ def signal_span(record: SignalRecord, *, content: bool, resource: Resource | Non
         f"signal {record.kind}",
         context=_context(record.trace_id, record.span_id),
         resource=resource or Resource.get_empty(),
-        attributes=_given(found),
+        attributes=_given(attributes),
         links=[Link(_context(record.trace_id, record.target_id))],
         kind=SpanKind.INTERNAL,
         start_time=record.at_ns,
@@ -276,7 +276,7 @@ def _emit_evaluation(logs: LoggerProvider, record: SignalRecord) -> None:
     from opentelemetry._logs import LogRecord
 
     judged = NonRecordingSpan(_context(record.trace_id, record.target_id))
-    found: dict[str, AttributeValue | None] = {
+    attributes: dict[str, AttributeValue | None] = {
         sc.EVALUATION_NAME: record.kind,
         sc.EVALUATION_SCORE: evaluation_score(record.kind, record.value),
         sc.SIGNAL_CHUNK: record.chunk,
@@ -290,7 +290,7 @@ def _emit_evaluation(logs: LoggerProvider, record: SignalRecord) -> None:
             observed_timestamp=record.received_ns,
             context=set_span_in_context(judged, Context()),
             event_name=sc.EVALUATION_EVENT,
-            attributes=_given(found),
+            attributes=_given(attributes),
         )
     )
 
@@ -323,8 +323,8 @@ def _citations(citations: list[dict[str, Any]], content: bool) -> str:
     return json.dumps(kept, ensure_ascii=False)
 
 
-def _given(found: dict[str, AttributeValue | None]) -> Attributes:
-    return {name: value for name, value in found.items() if value is not None}
+def _given(attributes: dict[str, AttributeValue | None]) -> Attributes:
+    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _instrumentation() -> tuple[str, str]:
@@ -345,11 +345,11 @@ def _context(trace_id: bytes, span_id: bytes) -> SpanContext:
 def _span(
     name: str,
     record: RetrievalRecord | TurnRecord,
-    found: dict[str, AttributeValue | None],
+    attributes: dict[str, AttributeValue | None],
     resource: Resource | None,
 ) -> ReadableSpan:
     """A finished span: what retrievals and turns have in common, added to what was ``found``."""
-    found |= {
+    attributes |= {
         sc.SESSION_ID: record.session_id,
         sc.CONVERSATION_ID: record.session_id,
         sc.USER_ID: record.user_id,
@@ -361,7 +361,7 @@ def _span(
         context=_context(record.trace_id, record.span_id),
         parent=None if record.parent_id is None else _context(record.trace_id, record.parent_id),
         resource=resource or Resource.get_empty(),
-        attributes=_given(found),
+        attributes=_given(attributes),
         kind=SpanKind.INTERNAL,
         status=Status(StatusCode.ERROR, record.error) if record.error else Status(StatusCode.UNSET),
         start_time=record.start_ns,

@@ -1,4 +1,4 @@
-"""The wheel's benchmark on a collection small enough to know: its data sets, its means, its page."""
+"""The wheel's benchmark on a collection small enough to know: its datasets, its means, its page."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def made(folder, tmp_path_factory):
-    """A data set of each kind of labels, and what is told about them."""
+    """A dataset of each kind of labels, and what is told about them."""
     home, setting = tmp_path_factory.mktemp("wheel"), read_setting(folder, "bm25")
     assert capture(home / "traces.db", setting, "together", 6, seed=0) >= 6 * 48
     told = {

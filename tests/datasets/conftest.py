@@ -1,4 +1,4 @@
-"""One data set built from generated traffic, shared by the tests that only read it."""
+"""One dataset built from generated traffic, shared by the tests that only read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands in a data-set folder, read by those who will read it."""
+"""What stands in a dataset folder, read by those who will read it."""
 
 from __future__ import annotations
 

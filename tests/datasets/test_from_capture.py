@@ -1,4 +1,4 @@
-"""From a real app to a data set: three added lines give rows."""
+"""From a real app to a dataset: three added lines give rows."""
 
 from __future__ import annotations
 

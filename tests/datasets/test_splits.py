@@ -14,7 +14,7 @@ from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.grading import check_sessions
 from ragwheel.datasets.splits import MIN_FAMILIES, Group, assign, check_groups
 from ragwheel.errors import DatasetError, LeakError
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.exposure import facts
@@ -170,7 +170,7 @@ def test_a_shared_session_fails_the_build(store):
     store.ask("trained on", ["a"], cited=[1], session_id="shared")
     store.ask("tested", ["b"], cited=[1], session_id="shared")
     keys = [query_key("trained on"), query_key("tested")]
-    with closing(open_store(store.path)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(store.path)) as connection, DuckDBEngine(threads=1) as engine:
         known = facts(engine, read_store(connection), TextReader(connection))
         evidence = collect(known, load_policy())
         assigned = engine.register("some", pa.table({"query_key": keys, "split": ["train", "test"]}))

@@ -7,7 +7,7 @@ import pytest
 import ragwheel
 from ragwheel import offline
 from ragwheel.demo import Corpus, Passage, Query
-from ragwheel.demo.desk import Command, Desk, DeskError, parse_command
+from ragwheel.demo.desk import Desk, DeskError, VisitorCommand, parse_command
 from ragwheel.demo.run import DemoOptions, wrapped_retriever
 
 CORPUS = Corpus(
@@ -25,19 +25,19 @@ CORPUS = Corpus(
 @pytest.mark.parametrize(
     ("line", "command"),
     [
-        ("o 3", Command("open", (3,))),
-        ("O3", Command("open", (3,))),
-        ("c 1 3", Command("cite", (1, 3))),
-        ("c 1,3,1", Command("cite", (1, 3))),
-        ("d 2", Command("delete", (2,))),
-        ("m 2", Command("more", (2,))),
-        ("+", Command("up")),
-        ("- 2", Command("down", (2,))),
-        ("q", Command("quit")),
-        ("?", Command("help")),
-        ("   ", Command("nothing")),
-        ("open a file for writing", Command("ask", text="open a file for writing")),
-        ("c 3 is what?", Command("ask", text="c 3 is what?")),
+        ("o 3", VisitorCommand("open", (3,))),
+        ("O3", VisitorCommand("open", (3,))),
+        ("c 1 3", VisitorCommand("cite", (1, 3))),
+        ("c 1,3,1", VisitorCommand("cite", (1, 3))),
+        ("d 2", VisitorCommand("delete", (2,))),
+        ("m 2", VisitorCommand("more", (2,))),
+        ("+", VisitorCommand("up")),
+        ("- 2", VisitorCommand("down", (2,))),
+        ("q", VisitorCommand("quit")),
+        ("?", VisitorCommand("help")),
+        ("   ", VisitorCommand("nothing")),
+        ("open a file for writing", VisitorCommand("ask", text="open a file for writing")),
+        ("c 3 is what?", VisitorCommand("ask", text="c 3 is what?")),
     ],
 )
 def test_lines(line, command):
@@ -68,10 +68,10 @@ def test_a_visit_is_recorded_as_what_it_means(db):
     visitor = desk(timed=True, clock=lambda: next(now))
     found = visitor.ask("hot water leaves")
     assert found[0].id == "tea"
-    visitor.do(Command("open", (1,)))
-    visitor.do(Command("delete", (3,)))
-    visitor.do(Command("cite", (1,)))
-    visitor.do(Command("up"))
+    visitor.do(VisitorCommand("open", (1,)))
+    visitor.do(VisitorCommand("delete", (3,)))
+    visitor.do(VisitorCommand("cite", (1,)))
+    visitor.do(VisitorCommand("up"))
     visitor.close()
     ragwheel.shutdown()
 
@@ -88,7 +88,7 @@ def test_a_visit_is_recorded_as_what_it_means(db):
 def test_a_pipe_has_no_reading_time(db):
     visitor = desk(timed=False)
     visitor.ask("hot water leaves")
-    visitor.do(Command("open", (1,)))
+    visitor.do(VisitorCommand("open", (1,)))
     visitor.close()
     ragwheel.shutdown()
     assert [signal.kind for signal in offline.show(db).signals] == ["click"]
@@ -105,8 +105,8 @@ def test_a_turn_without_a_citation_has_no_answer(db):
 def test_passages_that_are_not_there(db):
     visitor = desk(timed=False)
     with pytest.raises(DeskError, match="ask a question first"):
-        visitor.do(Command("open", (1,)))
+        visitor.do(VisitorCommand("open", (1,)))
     visitor.ask("granite garden")
     with pytest.raises(DeskError, match="allowed: 1 to 1"):
-        visitor.do(Command("open", (9,)))
+        visitor.do(VisitorCommand("open", (9,)))
     visitor.close()

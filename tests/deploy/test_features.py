@@ -300,4 +300,4 @@ def test_forty_chunks_take_less_than_five_milliseconds_of_one_core():
 
 def test_every_feature_says_what_it_is():
     assert len(set(NAMES)) == len(FEATURES)
-    assert all(feature.says and feature.sign in (-1, 0, 1) for feature in FEATURES)
+    assert all(feature.description and feature.sign in (-1, 0, 1) for feature in FEATURES)

@@ -55,7 +55,7 @@ def test_the_policy_is_checked_against_the_kinds_of_evidence_whole(monkeypatch):
     policy = load_policy()
     assert set(policy.weights) == {name for name, kind in KINDS.items() if kind.channel}
     assert set(policy.mining.confidence) == set(MINED)
-    monkeypatch.setitem(KINDS, "shared", EvidenceKind(+1, "opening", says="shared"))
+    monkeypatch.setitem(KINDS, "shared", EvidenceKind(+1, "opening", description="shared"))
     with pytest.raises(ValidationError, match=r"\[weights\] lacks 'shared'"):
         load_policy()
 

@@ -29,11 +29,11 @@ def test_a_segment_of_ours_is_nobodys_orphan_until_it_is_let_go(db):
     assert path.stat().st_mode & 0o777 == 0o600
     assert files.segment_folder(db).stat().st_mode & 0o777 == 0o700
     assert files.try_adopt(path) is None
-    files.let_go(fd)
+    files.release_segment(fd)
     adopted = files.try_adopt(path)
     assert adopted is not None
     assert files.try_adopt(path) is None
-    files.let_go(adopted)
+    files.release_segment(adopted)
 
 
 def test_segments_are_listed_oldest_first_and_none_is_no_error(db):
@@ -41,7 +41,7 @@ def test_segments_are_listed_oldest_first_and_none_is_no_error(db):
     made = [files.create_segment(db) for _ in range(3)]
     assert files.segments(db) == [path for path, _ in made]
     for _, fd in made:
-        files.let_go(fd)
+        files.release_segment(fd)
 
 
 def test_a_forked_child_keeps_no_lock_alive(db):
@@ -55,11 +55,11 @@ def test_a_forked_child_keeps_no_lock_alive(db):
             os.read(go[0], 1)
             os._exit(0)
     os.read(ready[0], 1)
-    files.let_go(fd)
+    files.release_segment(fd)
     try:
         adopted = files.try_adopt(path)
         assert adopted is not None  # although the child lives
-        files.let_go(adopted)
+        files.release_segment(adopted)
         with files.merge_lock(db, timeout_s=0) as ours:
             assert ours
     finally:
@@ -74,7 +74,7 @@ def test_a_forked_child_does_not_take_the_parents_lock_away(db):
     in_child(lambda: True)
     assert files.try_adopt(path) is None
     in_child(lambda: files.try_adopt(path) is None)
-    files.let_go(fd)
+    files.release_segment(fd)
 
 
 def test_a_child_leaves_a_descriptor_alone_whose_number_was_reused(db, tmp_path):
@@ -113,6 +113,6 @@ def test_sweeping_removes_what_the_dead_left_and_nothing_else(db):
     for made in (fresh, stale, second):
         made.write_bytes(b"")
     os.utime(stale, (0, 0))
-    files.sweep(db)
+    files.remove_stale(db)
     assert sorted(p.name for p in folder.iterdir()) == sorted([fresh.name, path.name])
-    files.let_go(fd)
+    files.release_segment(fd)

@@ -263,7 +263,7 @@ def test_a_full_segment_is_left_for_the_next_one(journal, db, monkeypatch):
     adopted = [files.try_adopt(path) for path in paths]
     assert [fd is None for fd in adopted] == [False] * (len(paths) - 1) + [True]
     for fd in adopted[:-1]:
-        files.let_go(fd)
+        files.release_segment(fd)
 
 
 def test_a_limit_on_file_sizes_costs_nothing_while_a_new_file_has_room(journal, db):

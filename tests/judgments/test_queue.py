@@ -8,7 +8,7 @@ from ragwheel import offline
 from ragwheel.judgments import candidates
 from ragwheel.judgments.queue import open_pairs
 from ragwheel.labels import load_policy
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -87,7 +87,7 @@ def test_pairs_for_a_check_are_of_every_degree_of_belief_and_of_many_questions(t
     offline.judge(store.path, check[0].query, check[0].chunk_id, 3, judge="bob")
     again = [pair[:2] for pair in named(candidates(store.path, judge="ann", check=True))]
     assert (check[0].query, check[0].chunk_id) not in again, "somebody has judged it"
-    with closing(open_store(store.path)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(store.path)) as connection, DuckDBEngine(threads=1) as engine:
         graded = grade_store(engine, read_store(connection), TextReader(connection), load_policy())
         pairs, usual = open_pairs(graded, check=True), open_pairs(graded)
     assert [(pair.query, pair.chunk_id) for pair in pairs[:35]] == again

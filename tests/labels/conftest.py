@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.collect import collect, described
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
@@ -25,7 +25,7 @@ def store(tmp_path):
 
 @pytest.fixture
 def engine():
-    with Engine(threads=1) as made:
+    with DuckDBEngine(threads=1) as made:
         yield made
 
 

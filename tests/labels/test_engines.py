@@ -17,7 +17,7 @@ from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.splits import Assignment
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.exporting import export_parquet
-from ragwheel.labels.engines.engine import Engine, open_engine
+from ragwheel.labels.engines.engine import DuckDBEngine, open_engine
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.read_parquet import ParquetRows, located, read_manifest, read_parquet
@@ -119,7 +119,7 @@ def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path):
     from ragwheel.labels.engines.spark import SparkEngine
 
     export_parquet(traces, tmp_path / "lake")
-    with open_source(traces) as source, Engine(threads=2) as engine:
+    with open_source(traces) as source, DuckDBEngine(threads=2) as engine:
         expected, decided = labelled(source, engine)
     with open_source(tmp_path / "lake") as source, SparkEngine(session=session) as engine:
         found, decided_too = labelled(source, engine)

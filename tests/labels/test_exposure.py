@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.traces.exposure import facts, impressions, placements_of
 from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.store import open_store
@@ -31,7 +31,7 @@ SIGNALS = (
 
 
 def ours(path):
-    with closing(open_store(path)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(path)) as connection, DuckDBEngine(threads=1) as engine:
         tables = read_store(connection)
         known = facts(engine, tables, TextReader(connection))
         retrievals = engine.register("retrieval", tables.retrieval)

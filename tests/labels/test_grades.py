@@ -10,7 +10,7 @@ import pytest
 from ragwheel.errors import DatasetError
 from ragwheel.labels import why
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.reasons import Seen
+from ragwheel.labels.reasons import EvidenceCount
 
 QUERY = "how do I rotate a log file?"
 
@@ -226,8 +226,8 @@ def test_why_tells_where_the_chunk_was_and_what_that_says(store, fixed, policy):
     weight = policy.weights["click"]
     seen = {reason.kind: reason.seen for reason in verdict.reasons}
     assert seen["click"] == (
-        Seen(2, 1, "shown", assumed=True, weight=approx(weight), log_odds=approx(2 * weight)),
-        Seen(1, 2, "shown", assumed=True, weight=approx(weight), log_odds=approx(weight)),
+        EvidenceCount(2, 1, "shown", assumed=True, weight=approx(weight), log_odds=approx(2 * weight)),
+        EvidenceCount(1, 2, "shown", assumed=True, weight=approx(weight), log_odds=approx(weight)),
     )
     assert [(row.n, row.rank) for row in seen["cited"]] == [(2, 1)]
 

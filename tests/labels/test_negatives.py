@@ -27,9 +27,9 @@ def chunk(number, status="negative", **given):
 POSITIVE = chunk(1, "positive", closeness=500_000, text=" ".join(WORDS))
 
 
-def kept(negative, elsewhere=()):
+def kept(negative, positives_of_similar_queries=()):
     dropped: Counter[str] = Counter()
-    found = vet([POSITIVE, negative], elsewhere, POLICY, dropped)
+    found = vet([POSITIVE, negative], positives_of_similar_queries, POLICY, dropped)
     return [one.chunk_version for one in found], dict(dropped)
 
 
@@ -52,8 +52,8 @@ def test_what_may_be_relevant_is_dropped_and_counted_by_rule(given, rule):
 
 
 def test_positives_of_near_identical_queries_are_no_negatives():
-    assert kept(chunk(2), elsewhere={2}) == ([], {KNOWN: 1})
-    assert kept(chunk(2, strategy="explicit_rejection"), elsewhere={2}) == ([], {KNOWN: 1})
+    assert kept(chunk(2), positives_of_similar_queries={2}) == ([], {KNOWN: 1})
+    assert kept(chunk(2, strategy="explicit_rejection"), positives_of_similar_queries={2}) == ([], {KNOWN: 1})
 
 
 @pytest.mark.parametrize("strategy", ["explicit_rejection", "judged"])

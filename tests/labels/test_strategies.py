@@ -8,7 +8,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from ragwheel.labels.negatives import Corpus, CorpusChunk, Finder, GradedChunk
+from ragwheel.labels.negatives import ChunkCorpus, CorpusChunk, Finder, GradedChunk
 from ragwheel.labels.policy import load_policy
 
 POLICY = load_policy()
@@ -22,7 +22,7 @@ def corpus(*rows, encoder=None):
         CorpusChunk(n, "kb", chunk_id, n, n * 1_000, json.dumps(metadata) if metadata else None)
         for n, (chunk_id, _, metadata) in enumerate(rows)
     ]
-    return Corpus(chunks, texts.__getitem__, encoder)
+    return ChunkCorpus(chunks, texts.__getitem__, encoder)
 
 
 def noise(n=30):

@@ -115,8 +115,8 @@ def test_the_file_system(db, tmp_path, monkeypatch, kind, severity, says):
     mounts.write_text(
         f"none / xfs rw 0 0\nhost:/x {db.parent} {kind} rw 0 0\nnone {db.parent}/more 9p rw 0 0\n"
     )
-    monkeypatch.setattr("ragwheel.offline.surroundings.MOUNTS", mounts)
-    monkeypatch.setattr("ragwheel.offline.surroundings.LITTLE_ROOM", 0.0)
+    monkeypatch.setattr("ragwheel.offline.environment.MOUNTS", mounts)
+    monkeypatch.setattr("ragwheel.offline.environment.LITTLE_ROOM", 0.0)
     found = next(finding for finding in offline.doctor(db) if finding.check == "disk")
     assert found.severity == severity
     assert says in found.text
@@ -124,8 +124,8 @@ def test_the_file_system(db, tmp_path, monkeypatch, kind, severity, says):
 
 def test_the_real_file_system_and_one_without_a_list_of_mounts(db, tmp_path, monkeypatch):
     assert any(finding.check == "disk" for finding in offline.doctor(db))
-    monkeypatch.setattr("ragwheel.offline.surroundings.MOUNTS", tmp_path / "none")
-    monkeypatch.setattr("ragwheel.offline.surroundings.LITTLE_ROOM", 1.1)
+    monkeypatch.setattr("ragwheel.offline.environment.MOUNTS", tmp_path / "none")
+    monkeypatch.setattr("ragwheel.offline.environment.LITTLE_ROOM", 1.1)
     found = next(finding for finding in offline.doctor(db) if finding.check == "disk")
     assert found.severity == "warning"
     assert "ragwheel prune" in found.next

@@ -246,7 +246,7 @@ def test_spans_that_the_collector_takes(db, caplog, tmp_path):
 def test_datasets_built_from_it(db, tmp_path, caplog):
     pytest.importorskip("ibis")
     from ragwheel.datasets import build
-    from ragwheel.datasets.erase import holders
+    from ragwheel.datasets.erase import files_containing
 
     ragwheel.configure(db, redact=remove)
     for n in range(12):
@@ -256,8 +256,8 @@ def test_datasets_built_from_it(db, tmp_path, caplog):
     ragwheel.shutdown()
     build(db, tmp_path / "data")
     places = [path for path in (tmp_path / "data").rglob("*") if path.is_file()]
-    assert list(holders(places, [b"[gone]"]))
-    assert list(holders(places, [CANARY.encode()])) == []
+    assert list(files_containing(places, [b"[gone]"]))
+    assert list(files_containing(places, [CANARY.encode()])) == []
 
 
 def test_ids_are_no_texts(db):

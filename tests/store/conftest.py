@@ -111,7 +111,7 @@ class Writer:
     def leave(self):
         """Let go of the segment without a word, as a kill does; the path of the old one."""
         segment = self.journal.segment
-        files.let_go(segment.fd)
+        files.release_segment(segment.fd)
         self.begin()
         return segment.path
 

@@ -98,14 +98,14 @@ def test_the_writer_of_a_live_segment_goes_on_in_a_new_one(write, db, rows):
 
 def test_an_eraser_killed_in_the_middle_loses_nothing(write, db, rows, monkeypatch):
     """Wherever it dies, what was recorded is still in one place or the other."""
-    for step in ("turn_away", "erase_turned_away"):
+    for step in ("retire_segment", "erase_retired"):
         ask(write, "person-one", step)
         pid = os.fork()
         if pid == 0:
             real = getattr(files, step)
 
             def dies(*given, step=step, real=real):
-                if step == "turn_away":
+                if step == "retire_segment":
                     real(*given)
                 os.kill(os.getpid(), 9)
 
@@ -323,7 +323,7 @@ def test_a_backup_overwrites_nothing_and_leaves_nothing_half_done(write, db, tmp
 
 
 def test_backup_while_merging_goes_on(write, db, tmp_path):
-    merger = Merger(db, breathe=lambda: True)
+    merger = Merger(db, may_continue=lambda: True)
     for n in range(20):
         ask(write, "person-one", n)
         merger.run(timeout_s=1)

@@ -12,7 +12,7 @@ import pytest
 
 from ragwheel import offline
 from ragwheel.datasets import BuildOptions, build, open_dataset
-from ragwheel.datasets.erase import holders
+from ragwheel.datasets.erase import files_containing
 from ragwheel.errors import ConfigurationError, DatasetError, StoreMissing
 from ragwheel.store import artifacts
 from ragwheel.store.artifacts import list_artifacts, register_artifact
@@ -60,7 +60,7 @@ def asked(store, query, name, person):
 
 
 def held(folder, text):
-    return list(holders((path for path in folder.rglob("*") if path.is_file()), [text.encode()]))
+    return list(files_containing((path for path in folder.rglob("*") if path.is_file()), [text.encode()]))
 
 
 def rows(folder):

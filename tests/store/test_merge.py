@@ -20,15 +20,15 @@ SELECT i.rank, i.chunk_id, c.text FROM impressions i JOIN chunks c USING (chunk_
 
 
 def dies_after(steps):
-    """A ``breathe`` that kills the process when it has been called so often."""
+    """A ``may_continue`` that kills the process when it has been called so often."""
     left = iter(range(steps))
 
-    def breathe():
+    def may_continue():
         if next(left, None) is None:
             os.kill(os.getpid(), 9)
         return True
 
-    return breathe
+    return may_continue
 
 
 def in_rank_order(chunks):
@@ -207,7 +207,7 @@ def test_damage_is_added_up_over_batches_and_keeps_the_file_in_a_later_run(
             file.seek(place + frames.HEADER_BYTES + 3)
             file.write(b"\xff\xff\xff")
     breaths = iter([True] * 6 + [False])  # past the damage, then told to stop
-    report = Merger(db, breathe=lambda: next(breaths)).run(timeout_s=1)
+    report = Merger(db, may_continue=lambda: next(breaths)).run(timeout_s=1)
     assert (report.complete, report.segments) == (False, 0)
     damaged = sizes[2] - sizes[1] + sizes[5] - sizes[4]
     assert report.damaged_bytes == damaged
@@ -220,7 +220,7 @@ def test_a_merger_told_to_stop_goes_on_with_no_other_segment(write, db, rows):
     for n in range(3):
         write.retrieval({str(n): f"text {n}"})
         write.leave()
-    report = Merger(db, breathe=lambda: False).run(timeout_s=1)
+    report = Merger(db, may_continue=lambda: False).run(timeout_s=1)
     assert (report.complete, report.segments) == (False, 0)
     assert rows("SELECT count(*) FROM _segment") == [(1,)]
 
@@ -230,13 +230,13 @@ def test_a_segment_stays_when_the_database_went_away_during_the_merge(write, db,
     kept = write.retrieval({"a": "text a"})
     write.leave()
 
-    def breathe():
+    def may_continue():
         if db.exists():
             db.rename(tmp_path / "away.db") if how == "moved" else db.unlink()
         return True
 
     with pytest.raises(StoreError, match="was moved or deleted while"):
-        Merger(db, breathe=breathe).run(timeout_s=1)
+        Merger(db, may_continue=may_continue).run(timeout_s=1)
     assert len(files.segments(db)) == 1
     merge_journal(db)
     assert rows(RANKING, kept) == [(1, "a", "text a")]
@@ -260,7 +260,7 @@ def test_a_merger_that_dies_anywhere_is_repeated_from_its_last_commit(write, db,
     for step in range(12):
         pid = os.fork()
         if pid == 0:
-            Merger(db, breathe=dies_after(step)).run(timeout_s=1)
+            Merger(db, may_continue=dies_after(step)).run(timeout_s=1)
             os._exit(0)
         os.waitpid(pid, 0)
         if db.exists() and db.stat().st_size:
@@ -275,11 +275,11 @@ def test_a_merger_that_dies_anywhere_is_repeated_from_its_last_commit(write, db,
 def test_a_merger_that_is_told_to_stop_keeps_what_it_has(write, db, rows):
     ids = [write.retrieval({"a": "text a", str(n): f"text {n}"}) for n in range(10)]
     breaths = iter([True, True, False])
-    report = Merger(db, breathe=lambda: next(breaths)).run(timeout_s=1)
+    report = Merger(db, may_continue=lambda: next(breaths)).run(timeout_s=1)
     assert not report.complete
     assert rows("SELECT count(*) FROM _retrieval") == [(report.records,)]
     breaths = iter([True, False, False, True])
-    slow = Merger(db, breathe=lambda: next(breaths, True))
+    slow = Merger(db, may_continue=lambda: next(breaths, True))
     while not slow.run(timeout_s=1).complete:
         pass
     assert rows("SELECT count(*) FROM _retrieval") == [(10,)]
@@ -457,7 +457,7 @@ def test_only_the_owner_can_read_what_was_made(write, db):
     before = os.umask(0)
     try:
         write.retrieval({"a": "x"})
-        Merger(db, breathe=look).run(timeout_s=1)
+        Merger(db, may_continue=look).run(timeout_s=1)
     finally:
         os.umask(before)
     assert "app.db-wal" in {name for name, _ in seen}

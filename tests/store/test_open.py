@@ -200,7 +200,7 @@ def test_a_read_only_folder_is_read_and_left_as_it_is(shared_db):
 def test_a_journal_that_cannot_be_merged_is_said(shared_db):
     db = shared_db
     merge_journal(db)
-    files.let_go(files.create_segment(db)[1])
+    files.release_segment(files.create_segment(db)[1])
     db.chmod(0o644)
     files.segment_folder(db).chmod(0o555)
     said = as_nobody(lambda: open_store(db))

@@ -57,7 +57,7 @@ def merge_and_die(db, rng):
         return os.waitpid(pid, 0)[1]
     left = rng.randrange(1, 40)
 
-    def breathe():
+    def may_continue():
         nonlocal left
         left -= 1
         if not left:
@@ -67,7 +67,7 @@ def merge_and_die(db, rng):
     if rng.random() < 0.2:  # between the commit that finishes a segment and its deletion
         left = 10**9
         Merger._finish = finish_and_die  # type: ignore[assignment,method-assign]
-    Merger(db, breathe=breathe).run(timeout_s=30)
+    Merger(db, may_continue=may_continue).run(timeout_s=30)
     os._exit(0)
 
 

@@ -92,7 +92,7 @@ class Wheel(RuleBasedStateMachine):
         """What a kill leaves of the process: files whose locks are free."""
         journal = self.runtime._journal
         for segment in (*journal._full, *([journal.segment] if journal.segment else [])):
-            files.let_go(segment.fd)
+            files.release_segment(segment.fd)
         journal.reset()
         self.runtime._merger._stop.set()
         self.runtime._merger._work.set()

@@ -142,5 +142,5 @@ def test_a_model_is_known_by_what_is_in_its_files(tiny, tmp_path):
 @pytest.mark.parametrize(("database", "db"), [("ragwheel.db", ""), ("", ""), ("app/x.db", " --db app/x.db")])
 def test_the_next_command_names_what_to_measure_on(database, db):
     facts = ModelFacts("adapter", "minilm", dataset_path="data", database=database)
-    assert evaluate_command(facts, "adapter:a") == f"ragwheel evaluate --dataset data{db} --system adapter:a"
+    assert evaluate_command(facts, "adapter:a") == f"ragwheel evaluate data{db} --system adapter:a"
     assert evaluate_command(facts, "reranker:r over captured").endswith("--system 'reranker:r over captured'")

@@ -15,7 +15,7 @@ from ragwheel.models.loading import load_reranker, vectors_identity
 from ragwheel.models.towers import has_towers, join_towers, query_tower
 from ragwheel.store import open_store
 from ragwheel.train import EmbedderOptions, encode, load_embedder, read_model_card, train_embedder
-from ragwheel.train.documents import Bank, bank_loss, known_chunks, make_bank
+from ragwheel.train.documents import DocumentBank, bank_loss, known_chunks, make_bank
 from ragwheel.train.examples import Examples
 from ragwheel.train.recipe import choose_embedder
 
@@ -217,7 +217,7 @@ def test_which_chunks_are_masked_follows_the_base_models_scores_of_each_question
     documents = np.eye(4, dtype=np.float32)
     questions = np.array([[0.5, 0.8, 0.1, 0.2], [0.8, 0.5, 0.9, 0.1]], dtype=np.float32)
     nothing = np.array([], dtype=np.int64)
-    bank = Bank(
+    bank = DocumentBank(
         documents, questions, np.array([0, 1]), np.ones(2, np.float32),
         (nothing, np.array([2])), (nothing, np.array([3])),
     )  # fmt: skip

@@ -37,7 +37,7 @@ from labels.crowds.run import COLLECTIONS
 from labels.crowds.turns import Exposures, simulate
 from labels.worlds import World
 from ragwheel.judgments import Judgment, candidates, judge_many
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.model.beliefs import beliefs
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import load_policy
@@ -150,7 +150,7 @@ def _of_five(grade: int, top: int) -> float:
 def _errors(units: Units, held: np.ndarray, db: Path) -> tuple[float, float]:
     """Return the calibration error of the beliefs before and after recalibration."""
     policy = load_policy()
-    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         store = grade_store(engine, read_store(connection), TextReader(connection), policy)
         before = beliefs(store.facts, store.evidence, policy, store.model)
         chunks = store.facts.chunks.select("chunk_version", "chunk_id")

@@ -33,7 +33,7 @@ from labels.crowds.run import COLLECTIONS
 from labels.crowds.turns import Exposures, simulate
 from labels.worlds import World
 from ragwheel.labels import load_policy
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.model.beliefs import channel_totals, single_readings
 from ragwheel.labels.model.learning import learn
@@ -123,7 +123,7 @@ def _relevant(rows: Exposures, wording: str, chunk: str) -> bool:
 def _pooled(db: Path) -> tuple[list[tuple[str, str]], list[tuple[str, str, float]]]:
     """Return the couples of close questions, each once, and (query key, chunk id, log-odds) that are lent."""
     policy = load_policy()
-    with closing(open_store(db)) as connection, Engine(threads=1) as engine:
+    with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         store = facts(engine, read_store(connection), TextReader(connection))
         evidence = collect(store, policy)
         model = learn(store, evidence, policy)

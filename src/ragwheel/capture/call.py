@@ -21,7 +21,7 @@ from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.errors import OverfetchRefused
 from ragwheel.guard import guard, is_interrupt, let_interrupts_through
 
-__all__ = ["Call", "Spec"]
+__all__ = ["RetrieverCall", "Spec"]
 
 _STARTING: Final = guard("starting a retrieval")
 _SHARING: Final = guard("sharing attributes with a decorated function")
@@ -70,7 +70,7 @@ class Spec:
             elif outer.get(name) is not value and name in outer:
                 inner[name] = shared[name] = outer[name]
 
-    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call | None:
+    def begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> RetrieverCall | None:
         """Start recording a call; None: nothing is recorded. Never raises."""
         rt = runtime.active()
         if rt is None:
@@ -81,7 +81,7 @@ class Spec:
             retrieval.place(*enclosing_spans())
             if self.capture_k is not None:
                 retrieval.capture_k = min(self.capture_k, retrieval.capture_k)
-            call = Call(retrieval, self, args, kwargs)
+            call = RetrieverCall(retrieval, self, args, kwargs)
             if self.k is not None and retrieval.sampled:
                 call.plan(overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k))
             return call
@@ -95,7 +95,7 @@ class Spec:
         return None if parameter is None or parameter.default is parameter.empty else parameter.default
 
 
-class Call:
+class RetrieverCall:
     """Call with ``args`` and ``kwargs``, tell :meth:`returned` or :meth:`raised`, and again if they say so.
 
     Attributes:
@@ -246,8 +246,8 @@ class Call:
     def end(self, result: Any, n_returned: int | None = None, total: int | None = None) -> None:
         """Record the result, of whose ``total`` chunks the app gets the first ``n_returned`` (None: all)."""
         spec = self._spec
-        given = self._lists if spec.kind == RERANK else None
-        self.retrieval.finish(result, returned=n_returned, total=total, adapter=spec.adapter, given=given)
+        lists = self._lists if spec.kind == RERANK else None
+        self.retrieval.finish(result, returned=n_returned, total=total, adapter=spec.adapter, given=lists)
 
     def _lists(self) -> list[Any]:
         """The arguments that may be the list that a re-ranker was given."""

@@ -68,8 +68,8 @@ def _same_plain_values(own: Any, cut: Any) -> bool:
     if not isinstance(own, (list, tuple)) or not isinstance(cut, (list, tuple)):
         return False
     return len(own) == len(cut) and all(
-        one is other or (type(one) is type(other) and type(one) in plain and one == other)
-        for one, other in zip(own, cut, strict=True)
+        element is other or (type(element) is type(other) and type(element) in plain and element == other)
+        for element, other in zip(own, cut, strict=True)
     )
 
 
@@ -90,7 +90,7 @@ def unchanged(result: Any) -> Callable[[], Any]:
     items = result[:]
 
     def as_returned() -> Any:
-        same = len(result) == len(items) and all(one is other for one, other in zip(result, items))
+        same = len(result) == len(items) and all(element is other for element, other in zip(result, items))
         return result if same else items
 
     return as_returned

@@ -20,24 +20,24 @@ if TYPE_CHECKING:
     from ragwheel.capture.turn import Turn
 
 __all__ = [
-    "Origin",
+    "SpanParent",
     "current_turn",
     "enclosing_spans",
     "last_retrieval",
-    "origin",
+    "last_retrieval_var",
     "running",
-    "the_last",
+    "span_parent",
     "the_scope",
 ]
 
 running: ContextVar[Retrieval | None] = ContextVar("ragwheel_running", default=None)
-the_last: ContextVar[Retrieval | None] = ContextVar("ragwheel_last", default=None)
+last_retrieval_var: ContextVar[Retrieval | None] = ContextVar("ragwheel_last", default=None)
 
-Origin = tuple[bytes, bytes | None, int]
+SpanParent = tuple[bytes, bytes | None, int]
 """Trace id, parent span id, and the span id (as a number) that was the app's current one."""
 
 
-def origin(inside: Retrieval | Turn | None) -> Origin:
+def span_parent(inside: Retrieval | Turn | None) -> SpanParent:
     """Return the trace id and parent span id for a new span.
 
     The parent is the app's current span, or ``inside`` when the app has opened none since ``inside`` began.
@@ -74,7 +74,7 @@ def last_retrieval() -> Retrieval | None:
     """Return the retrieval that ended last in the current turn; outside of turns, in this thread or task."""
     turn = in_force()
     if turn is None:
-        return the_last.get()
+        return last_retrieval_var.get()
     for retrieval in reversed(turn.retrievals):
         if retrieval.done:
             return retrieval

@@ -123,14 +123,14 @@ class _ExploredCall:
             self.served = self._swapped(self.served)
         self._span.finish(self.served)
 
-    def _swapped(self, given: Any) -> Any:
-        if type(given) not in (list, tuple):
+    def _swapped(self, result: Any) -> Any:
+        if type(result) not in (list, tuple):
             self._span.flag("explore_failed: not a list")
             guard.count("exploring: not a list")
-            return given
-        order, moves = adjacent_swaps(len(given), self._probability, self._coin)
+            return result
+        order, moves = adjacent_swaps(len(result), self._probability, self._coin)
         self._span.flag(Exploration(self._probability, moves[:_MOST_MOVES]).flag)
-        return type(given)(given[place] for place in order) if "u" in moves else given
+        return type(result)(result[index] for index in order) if "u" in moves else result
 
 
 def _ranking(

@@ -114,13 +114,13 @@ def team_draft(
             break
         ahead = teams.count("o") - teams.count("n")
         team = "o" if ahead < 0 or (ahead == 0 and flip()) else "n"
-        known, chunk = (left_old if team == "o" else left_new)[0]
-        taken.add(known)
+        key, chunk = (left_old if team == "o" else left_new)[0]
+        taken.add(key)
         served.append(chunk)
         teams += team
-    for known, chunk in [*left_old, *left_new]:
-        if len(served) < k and known not in taken:
-            taken.add(known)
+    for key, chunk in [*left_old, *left_new]:
+        if len(served) < k and key not in taken:
+            taken.add(key)
             served.append(chunk)
             teams += "-"
     return served, teams
@@ -208,19 +208,19 @@ def begin(
     return NOT_RECORDED
 
 
-def searching(who: str, what: str, given: Any) -> Callable[..., Any]:
+def searching(who: str, what: str, retriever: Any) -> Callable[..., Any]:
     """The function that searches: what was given, or its method ``invoke``.
 
     Raises:
         ConfigurationError: it is neither.
     """
-    found = given if callable(given) else getattr(given, "invoke", None)
-    if not callable(found) or isinstance(given, type):
+    function = retriever if callable(retriever) else getattr(retriever, "invoke", None)
+    if not callable(function) or isinstance(retriever, type):
         raise ConfigurationError(
-            f"{who}: got a {type(given).__name__} as {what}, allowed: a function, or an object "
+            f"{who}: got a {type(retriever).__name__} as {what}, allowed: a function, or an object "
             "with a method invoke"
         )
-    return found  # type: ignore[no-any-return]  # just asked
+    return function  # type: ignore[no-any-return]  # just asked
 
 
 def _distinct(chunks: Sequence[Any]) -> list[tuple[str, Any]]:

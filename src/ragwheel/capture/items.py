@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ragwheel.guard import let_interrupts_through
 
 if TYPE_CHECKING:
-    from ragwheel.capture.call import Call
+    from ragwheel.capture.call import RetrieverCall
 
 __all__ = ["Items"]
 
@@ -16,7 +16,7 @@ __all__ = ["Items"]
 class Items:
     """What a generator gave so far: all of it counted, the first ``capture_k`` items kept."""
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: RetrieverCall) -> None:
         self.call = call
         self.limit = call.retrieval.capture_k
         self.items: list[Any] = []

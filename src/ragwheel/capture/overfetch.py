@@ -115,13 +115,13 @@ def plan(
     except TypeError:
         return OverfetchPlan(args, kwargs, refused="the call does not match the function's signature")
     defaults = {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
-    given = _flatten(bound.arguments, signature, k_param)
-    values = {**(settings or {}), **_flatten(defaults, signature, k_param), **given}
+    passed = _flatten(bound.arguments, signature, k_param)
+    values = {**(settings or {}), **_flatten(defaults, signature, k_param), **passed}
     if k_param not in values:
         return OverfetchPlan(args, kwargs, refused=f"{k_param!r} was not given and has no default")
     k, asked, refused = _size(k_param, values.pop(k_param), capture_k)
     if asked is not None:
-        refused = _changes_results(values, given.keys(), asked)
+        refused = _changes_results(values, passed.keys(), asked)
     if asked is None or refused:
         return OverfetchPlan(args, kwargs, k, refused=refused)
     return _with_k(signature, k_param, args, kwargs, k, asked)
@@ -210,7 +210,7 @@ def _meaning(name: str) -> str:
     return "" if _SWITCH_WORDS.isdisjoint(name.split("_")) else "switch"
 
 
-def _changes_results(values: Mapping[str, Any], given: Collection[str], asked: int) -> str | None:
+def _changes_results(values: Mapping[str, Any], passed: Collection[str], asked: int) -> str | None:
     """Why a larger k would change the first chunks, from the other settings in effect; None: it would not.
 
     A cap on candidates and MMR's knobs do nothing while a mode says that the search is a plain one,
@@ -233,7 +233,7 @@ def _changes_results(values: Mapping[str, Any], given: Collection[str], asked: i
         if meaning == "knob" and _on(value) and not plain:
             return f"{name} is set: the candidates may depend on k"
         if meaning == "cap" and _on(value):
-            too_low = name in given and not (isinstance(value, int) and value >= asked)
+            too_low = name in passed and not (isinstance(value, int) and value >= asked)
             if too_low or not plain:
                 return f"{name} is set: the candidates may depend on k"
     return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import handles, runtime
 from ragwheel.capture.adopted import adopted_ids, is_of_text
-from ragwheel.capture.context import enclosing_spans, origin, running, the_last
+from ragwheel.capture.context import enclosing_spans, last_retrieval_var, running, span_parent
 from ragwheel.guard import guard
 from ragwheel.host import safe
 from ragwheel.host.columns import Columns, identities, row
@@ -95,7 +95,7 @@ class Retrieval:
         if outer is not None and not outer.source:
             outer.source = self.source  # one that passes on another's chunks has no ids of its own
         parent = outer or turn
-        self.trace_id, self.parent_id, self.app_span = origin(parent)
+        self.trace_id, self.parent_id, self.app_span = span_parent(parent)
         self.sampled = parent.sampled if parent is not None else self._rt.keeps(self.trace_id)
         if outer is None:
             if turn is not None:
@@ -170,7 +170,7 @@ class Retrieval:
             total = max(total or 0, reading.total)
             self._write(reading.columns, total if returned is None else max(0, min(returned, total)), None)
             if self.outer is None and (turn is None or not turn.in_generator):
-                the_last.set(self)
+                last_retrieval_var.set(self)
 
     def _refuse(self, reason: str, result: object) -> None:
         """Flag that nothing of the result can be told, and say once per source what to do."""
@@ -228,20 +228,20 @@ class Retrieval:
         """The object at ``rank``, kept while the turn lives; None when it is not."""
         return _strong(self._items[rank - 1]) if rank <= len(self._items) else None
 
-    def _write(self, found: Columns, n_returned: int, error: str | None) -> None:
+    def _write(self, columns: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
         duration_ns = time.perf_counter_ns() - self.started_ns
-        found = found._replace(ids=rt.recorded_ids(self._own_ids(found), found.texts))
-        self.chunk_ids = found.ids
+        columns = columns._replace(ids=rt.recorded_ids(self._own_ids(columns), columns.texts))
+        self.chunk_ids = columns.ids
         self.n_returned = n_returned
-        in_ranks = self._in_ranks(found.ids) if self.kind == RERANK else None
+        in_ranks = self._in_ranks(columns.ids) if self.kind == RERANK else None
         self.source = self.source or self.name
         if not self.sampled:
             rt.count_unsampled()
             return
         outer = self.outer
         if outer is not None and not outer.done and len(outer._nested) < _MOST_NESTED:
-            outer._nested.append(found)
+            outer._nested.append(columns)
         turn_id, session_id, user_id = self._filed
         record = records.RetrievalRecord(
             self.span_id,
@@ -262,13 +262,13 @@ class Retrieval:
             self.top_k,
             self.capture_k,
             n_returned,
-            found.scores,
-            found.metadata,
+            columns.scores,
+            columns.metadata,
             in_ranks,
             error,
-            self._flags + found.flags,
+            self._flags + columns.flags,
         )
-        rt.write_retrieval(record, found.ids, found.texts)
+        rt.write_retrieval(record, columns.ids, columns.texts)
 
     def _own_ids(self, columns: Columns) -> list[str]:
         """Return the ids; a chunk that a compressor made anew without its id keeps the one it had."""
@@ -285,16 +285,16 @@ class Retrieval:
         """Where each chunk stood in the latest retrieval that had it; no source of our own: that one's."""
         turn = self.turn
         if turn is not None:
-            before = [found for found in turn.retrievals[-_LOOK_BACK:] if found is not self]
+            before = [retrieval for retrieval in turn.retrievals[-_LOOK_BACK:] if retrieval is not self]
         else:
-            last = the_last.get()
+            last = last_retrieval_var.get()
             before = [last] if last is not None else []
         ranks: dict[str, int] = {}
-        for found in reversed(before):
-            if set(found.chunk_ids).isdisjoint(ids):
+        for earlier in reversed(before):
+            if set(earlier.chunk_ids).isdisjoint(ids):
                 continue
-            self.source = self.source or found.source
-            for rank, chunk in enumerate(found.chunk_ids, 1):
+            self.source = self.source or earlier.source
+            for rank, chunk in enumerate(earlier.chunk_ids, 1):
                 ranks.setdefault(chunk, rank)
         return [ranks.get(chunk) for chunk in ids] if ranks else None
 

@@ -72,8 +72,8 @@ def signal(  # noqa: PLR0913 - public, all but two by keyword
     if rt is None:
         return False
     try:
-        said = _Said(chunk, rank, value, query, other, subject, event_id, at, comment, reason)
-        record = _record(rt, handle, kind, said)
+        arguments = _Said(chunk, rank, value, query, other, subject, event_id, at, comment, reason)
+        record = _record(rt, handle, kind, arguments)
     except (handles.BadHandle, _Refused) as exc:
         rt.refuse(f"{'handle: ' if isinstance(exc, handles.BadHandle) else ''}{exc}")
         return False
@@ -100,35 +100,35 @@ class _Said:
     reason: Any
 
 
-def _record(rt: Runtime, handle: Any, kind: Any, said: _Said) -> records.SignalRecord:
+def _record(rt: Runtime, handle: Any, kind: Any, arguments: _Said) -> records.SignalRecord:
     """The signal, checked against its kind and against what this process knows of its target."""
     spec = kinds().get(kind) if isinstance(kind, str) else None
     if spec is None:
         raise _Refused("unknown kind")
     about = _About(rt, handle)
-    chunk, rank = about.chunk(spec, said.chunk, said.rank)
-    query, flags = _query(rt, spec, said)
-    comment, comment_flags = remark(said.comment, rt.settings.max_text_chars)
+    chunk, rank = about.chunk(spec, arguments.chunk, arguments.rank)
+    query, flags = _query(rt, spec, arguments)
+    comment, comment_flags = remark(arguments.comment, rt.settings.max_text_chars)
     now_ns = time.time_ns()
     target = about.target
     return records.SignalRecord(
         span_id=new_span_id(),
         trace_id=target.trace_id,
-        event_id=_id(said.event_id),
+        event_id=_id(arguments.event_id),
         kind=spec.name,
         target=target.kind,
         target_id=target.span_id,
         chunk=chunk,
         rank=rank,
-        value=_value(spec, said.value),
+        value=_value(spec, arguments.value),
         query=query,
-        other=about.other(spec, said.other, chunk),
-        subject=target.subject or _id(said.subject),
-        at_ns=_at(said.at, now_ns),
+        other=about.other(spec, arguments.other, chunk),
+        subject=target.subject or _id(arguments.subject),
+        at_ns=_at(arguments.at, now_ns),
         received_ns=now_ns,
         flags=(*flags, *comment_flags),
         comment=comment,
-        reason=_reason(said.reason),
+        reason=_reason(arguments.reason),
     )
 
 
@@ -227,16 +227,16 @@ class _About:
         return self._parsed(other).span_id.hex()
 
 
-def _query(rt: Runtime, spec: SignalKind, said: _Said) -> tuple[str | None, tuple[str, ...]]:
+def _query(rt: Runtime, spec: SignalKind, arguments: _Said) -> tuple[str | None, tuple[str, ...]]:
     if spec.about != "query":
-        if said.query is not None:
+        if arguments.query is not None:
             raise _Refused("takes no query")
         return None, ()
-    if said.query is None:
-        if said.other is None:
+    if arguments.query is None:
+        if arguments.other is None:
             raise _Refused("query missing")
         return None, ()
-    query, flags = safe.text(said.query, rt.settings.max_text_chars)
+    query, flags = safe.text(arguments.query, rt.settings.max_text_chars)
     if not query.strip():
         raise _Refused("query missing")
     return query, flags
@@ -261,8 +261,8 @@ def _reason(value: Any) -> str | None:
 
 def _id(value: Any) -> str | None:
     """A subject or event id as text, cut at 1,000 characters: of a str, int or UUID."""
-    found = plain_id(value)
-    return None if found is None else safe.text(found, MAX_ID_CHARS)[0]
+    plain = plain_id(value)
+    return None if plain is None else safe.text(plain, MAX_ID_CHARS)[0]
 
 
 def _at(at: Any, now_ns: int) -> int:

@@ -13,7 +13,7 @@ from typing import Any, Final, ParamSpec, TypeVar
 from ragwheel import handles, runtime
 from ragwheel.capture import scopes
 from ragwheel.capture.bound import bound
-from ragwheel.capture.context import current_turn, origin
+from ragwheel.capture.context import current_turn, span_parent
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.citations import CitableChunk, extract
 from ragwheel.flags import examples_flag
@@ -79,7 +79,7 @@ class Turn:
         with guard("starting a turn"):
             self.span_id = new_span_id()
             self._rt = runtime.active()
-            self.trace_id, self.parent_id, self.app_span = origin(current_turn())
+            self.trace_id, self.parent_id, self.app_span = span_parent(current_turn())
             if self._rt is not None:
                 self.sampled = self._rt.keeps(self.trace_id)
                 self._n_outside = self._rt.n_outside
@@ -96,12 +96,12 @@ class Turn:
 
     def _id(self, name: str, value: object) -> str | None:
         """A pseudonymous id as text: of a str, int or UUID; None of anything else."""
-        found = plain_id(value)
-        if found is None:
+        plain = plain_id(value)
+        if plain is None:
             if value is not None and type(value) is not str:
                 self._flags[f"bad_{name}"] = None
             return None
-        text, flags = safe.text(found, MAX_ID_CHARS)
+        text, flags = safe.text(plain, MAX_ID_CHARS)
         self._flags.update(dict.fromkeys(flags))
         return text
 
@@ -156,8 +156,8 @@ class Turn:
         with guard("recording examples"):
             listed = [examples] if isinstance(examples, str) else itertools.islice(examples, MAX_EXAMPLES)
             ids = [
-                plain_id(one.get("id") if isinstance(one, dict) else getattr(one, "id", one))
-                for one in listed
+                plain_id(entry.get("id") if isinstance(entry, dict) else getattr(entry, "id", entry))
+                for entry in listed
             ]
             good = [id for id in ids if id is not None and _EXAMPLE_ID.fullmatch(id)]
             if len(good) < len(ids):
@@ -180,18 +180,18 @@ class Turn:
             return
         with guard("recording an answer"):
             candidates, numbered = self._candidates()
-            found = extract(text_or_message, citations, candidates, numbered)
-            self._flags.update(dict.fromkeys(found.flags))
-            if "unmatched_citation" in found.flags and self._rt.n_outside > self._n_outside:
+            extracted = extract(text_or_message, citations, candidates, numbered)
+            self._flags.update(dict.fromkeys(extracted.flags))
+            if "unmatched_citation" in extracted.flags and self._rt.n_outside > self._n_outside:
                 self._say_outside()
-            self._record["answer"] = self._text(found.text)
+            self._record["answer"] = self._text(extracted.text)
             self._record["reasoning"] = self._text(reasoning)
             self._record["citations"] = [
                 {
                     "marker": c.marker, "retrieval": c.retrieval, "rank": c.rank, "source": c.source,
                     "chunk": c.chunk, "start": c.start, "end": c.end, "text": c.text, "method": c.method,
                 }
-                for c in found.citations
+                for c in extracted.citations
             ]  # fmt: skip
             self._write()
 
@@ -207,7 +207,7 @@ class Turn:
             places = [self._place(chunk) for chunk in listed]
             if None in places:
                 self._flags[f"unknown_{what}"] = None
-            self._record[what] = [place for place in places if place is not None]
+            self._record[what] = [rank for rank in places if rank is not None]
             if not self._open and self._revision:  # said after the turn was written for the last time
                 self._write()
 
@@ -294,7 +294,7 @@ class Turn:
         query = self.query
         if query is None and self.retrievals:
             query = self.retrievals[0].query
-        said = self._record
+        record = self._record
         rt.write_turn(
             records.TurnRecord(
                 span_id=self.span_id,
@@ -303,17 +303,17 @@ class Turn:
                 revision=self._revision,
                 app=rt.settings.app,
                 query=query,
-                answer=said.get("answer"),
+                answer=record.get("answer"),
                 session_id=self.session_id,
                 user_id=self.user_id,
                 start_ns=self._start_ns,
                 duration_ns=self._duration_ns,
-                prompted=said.get("prompted"),
-                shown=said.get("shown"),
-                citations=said.get("citations"),
+                prompted=record.get("prompted"),
+                shown=record.get("shown"),
+                citations=record.get("citations"),
                 error=self._error,
                 flags=(*self._flags, *self._examples),
-                reasoning=said.get("reasoning"),
+                reasoning=record.get("reasoning"),
             )
         )
 

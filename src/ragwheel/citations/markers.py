@@ -54,9 +54,9 @@ def markers(text: str, ids: Container[str] = frozenset()) -> Iterator[Marker]:
     code = _code_spans(text)
     for match in _BRACKET.finditer(text):
         inner = (match[1] or match[2]).strip()
-        found = _references(inner, ids)
-        if found and not _in_code(code, match.start()) and not _is_something_else(text, match):
-            for position, app_id in found:
+        references = _references(inner, ids)
+        if references and not _in_code(code, match.start()) and not _is_something_else(text, match):
+            for position, app_id in references:
                 yield Marker(match[0], match.start(), match.end(), position, app_id)
 
 
@@ -67,10 +67,10 @@ def _references(inner: str, ids: Container[str]) -> list[tuple[int | None, str |
     inner = _DAGGER.sub("", inner)
     out: list[tuple[int | None, str | None]] = []
     for part in _SEPARATOR.split(inner):
-        found = _reference(part.strip(), ids)
-        if not found:
+        reference = _reference(part.strip(), ids)
+        if not reference:
             return []
-        out += found
+        out += reference
     return out
 
 

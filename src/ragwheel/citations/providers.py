@@ -258,8 +258,8 @@ def _offsets(held: object, first: str, last: str, base: int) -> tuple[int | None
 
 
 def _keys(held: object, *names: str) -> tuple[str, ...]:
-    found = (_str(get(held, name)) for name in names)
-    return tuple(key for key in found if key)
+    texts = (_str(get(held, name)) for name in names)
+    return tuple(key for key in texts if key)
 
 
 def _list(value: Any) -> list[Any]:

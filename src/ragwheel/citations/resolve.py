@@ -100,10 +100,10 @@ def extract(
     read = providers.ParsedAnswer()
     try:
         read = providers.read(answer)
-        known = _Known(candidates, numbered)
+        retrieved = _Known(candidates, numbered)
         flags = dict.fromkeys(read.flags)
-        found = _found(read, citations, known, flags)
-        kept = tuple(islice(found, MAX_CITATIONS + 1))
+        resolved = _found(read, citations, retrieved, flags)
+        kept = tuple(islice(resolved, MAX_CITATIONS + 1))
         if len(kept) > MAX_CITATIONS:
             kept, flags = kept[:MAX_CITATIONS], {**flags, "items": None}
         if any(citation.retrieval is None for citation in kept):
@@ -115,19 +115,21 @@ def extract(
 
 
 def _found(
-    read: providers.ParsedAnswer, citations: object, known: _Known, flags: dict[str, None]
+    read: providers.ParsedAnswer, citations: object, retrieved: _Known, flags: dict[str, None]
 ) -> Iterator[Citation]:
     if citations is not None:
-        yield from _given(citations, known, flags)
+        yield from _given(citations, retrieved, flags)
         return
     for ref in read.references:
-        yield known.referred(ref)
+        yield retrieved.referred(ref)
     spans = [(ref.start, ref.end) for ref in read.references if ref.start is not None and ref.end is not None]
-    for marker in markers(read.text, known.by_id):
+    for marker in markers(read.text, retrieved.by_id):
         if any(start <= marker.start and marker.end <= end for start, end in spans):
             continue
         position = marker.position
-        candidate = known.at(position) if position is not None else known.by_id.get(marker.app_id or "")
+        candidate = (
+            retrieved.at(position) if position is not None else retrieved.by_id.get(marker.app_id or "")
+        )
         yield _citation("marker", candidate, marker.text, marker.start, marker.end)
 
 
@@ -144,8 +146,8 @@ class _Known:
     @cached_property
     def by_identity(self) -> dict[str, CitableChunk]:
         """By the id that the object itself would have: another one is recorded of a redacted text."""
-        found = {identity(candidate.item): candidate for candidate in reversed(self.candidates)}
-        return {app_id: candidate for app_id, candidate in found.items() if app_id is not None}
+        by_identity = {identity(candidate.item): candidate for candidate in reversed(self.candidates)}
+        return {app_id: candidate for app_id, candidate in by_identity.items() if app_id is not None}
 
     def same(self, app_id: str) -> CitableChunk | None:
         """The candidate that is recorded under an id, or whose object has it."""
@@ -195,48 +197,48 @@ class _Known:
 
     def quoting(self, quote: str, places: Iterable[int]) -> list[int]:
         wanted = _squeezed(quote)
-        return [place for place in places if wanted and wanted in self.texts[place]]
+        return [index for index in places if wanted and wanted in self.texts[index]]
 
     def referred(self, ref: Reference) -> Citation:
-        found = next((c for key in ref.keys if (c := self.named(key, ref.quote))), None)
-        if found is None and ref.index is not None:
-            found = self.at(ref.index + 1)
+        candidate = next((c for key in ref.keys if (c := self.named(key, ref.quote))), None)
+        if candidate is None and ref.index is not None:
+            candidate = self.at(ref.index + 1)
             if ref.quote:
                 holders = self.quoting(ref.quote, range(len(self.candidates)))
-                if len(holders) == 1 or (holders and found is None):
-                    found = self.candidates[holders[0]] if ref.index not in holders else found
-        return _citation(ref.method, found, ref.marker, ref.start, ref.end, ref.quote)
+                if len(holders) == 1 or (holders and candidate is None):
+                    candidate = self.candidates[holders[0]] if ref.index not in holders else candidate
+        return _citation(ref.method, candidate, ref.marker, ref.start, ref.end, ref.quote)
 
 
-def _given(citations: object, known: _Known, flags: dict[str, None]) -> Iterator[Citation]:
+def _given(citations: object, retrieved: _Known, flags: dict[str, None]) -> Iterator[Citation]:
     entries = _entries(citations, flags)
     ints = [entry for entry in entries if type(entry) is int and entry.bit_length() < 64]
-    as_id = any(str(entry) in known.by_id for entry in ints)
+    as_id = any(str(entry) in retrieved.by_id for entry in ints)
     for entry in entries:
         kind = type(entry)
-        candidate = known.by_object.get(id(entry))
+        candidate = retrieved.by_object.get(id(entry))
         if issubclass(kind, str):
             key = safe.text(entry, 1000)[0]
-            found = known.named(key) or candidate or known.same(identity(entry) or "")
-            yield _citation("ids", found, key)
+            chunk = retrieved.named(key) or candidate or retrieved.same(identity(entry) or "")
+            yield _citation("ids", chunk, key)
         elif kind is int:
             key = str(entry) if entry.bit_length() < 64 else ""
-            yield _citation("ids", known.by_id.get(key) if as_id else known.at(entry), key)
+            yield _citation("ids", retrieved.by_id.get(key) if as_id else retrieved.at(entry), key)
         elif candidate is not None:
             yield _citation("ids", candidate, candidate.chunk)
         elif refs := (
             providers.read(entry).references if providers.is_message(entry) else providers.reference(entry)
         ):
-            yield from map(known.referred, refs)
+            yield from map(retrieved.referred, refs)
         else:
-            yield _object(entry, known)
+            yield _object(entry, retrieved)
 
 
-def _object(entry: object, known: _Known) -> Citation:
+def _object(entry: object, retrieved: _Known) -> Citation:
     """A chunk by its id, with the span and quote that a dict may add."""
     keys = (plain_id(entry), identity(entry))
-    app_id = next((key for key in keys if key is not None and known.same(key) is not None), "")
-    candidate = known.same(app_id)
+    app_id = next((key for key in keys if key is not None and retrieved.same(key) is not None), "")
+    candidate = retrieved.same(app_id)
     start, end, quote = (providers.get(entry, name) for name in ("start", "end", "quote"))
     spanned = type(start) is int and type(end) is int and 0 <= start <= end
     quoted = safe.text(quote, 10_000)[0] if issubclass(type(quote), str) else None
@@ -271,8 +273,8 @@ def _citation(
 ) -> Citation:
     if candidate is None:
         return Citation(marker, None, None, None, None, start, end, quote, method)
-    place = (candidate.retrieval, candidate.rank, candidate.source, candidate.chunk)
-    return Citation(marker, *place, start, end, quote, method)
+    key = (candidate.retrieval, candidate.rank, candidate.source, candidate.chunk)
+    return Citation(marker, *key, start, end, quote, method)
 
 
 def _squeezed(text: str) -> str:

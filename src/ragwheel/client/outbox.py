@@ -226,7 +226,7 @@ class FileOutbox:
             if segment is self._live:
                 self._live = None
             segment.path.unlink(missing_ok=True)
-            files.let_go(segment.fd)
+            files.release_segment(segment.fd)
 
     def look_around(self) -> None:
         """Take over the files of processes that are gone, and see how much the living ones hold."""
@@ -245,7 +245,7 @@ class FileOutbox:
                     others_bytes += size
                     continue
                 if not os.fstat(fd).st_nlink:
-                    files.let_go(fd)
+                    files.release_segment(fd)
                     continue
                 segment = _Segment(path, fd, size, orphan=True)
                 ends = [frame.end for frame in _frames(segment)]
@@ -261,7 +261,7 @@ class FileOutbox:
             for segment in self._segments:
                 if segment.position >= segment.size:
                     segment.path.unlink(missing_ok=True)
-                files.let_go(segment.fd)
+                files.release_segment(segment.fd)
             self._segments.clear()
             self._live = self._taken = None
             self._pending = 0

@@ -56,7 +56,7 @@ class SignalClient(Base):
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopping = False
-        self._hurry = 0
+        self._flushing = 0
 
     def start(self) -> None:
         """Start the worker; the first signal does so by itself."""
@@ -101,7 +101,7 @@ class SignalClient(Base):
         deadline = time.monotonic() + timeout_s
         self._delivery.outbox.look_around()
         with self._changed:
-            self._hurry += 1
+            self._flushing += 1
             self._changed.notify_all()
             try:
                 return (
@@ -112,7 +112,7 @@ class SignalClient(Base):
                     and not self._delivery.outbox.pending
                 )
             finally:
-                self._hurry -= 1
+                self._flushing -= 1
 
     def close(self, timeout_s: float = 5.0) -> bool:
         """Flush and end the worker. What could not be sent stays in an outbox on disk."""
@@ -164,7 +164,7 @@ class SignalClient(Base):
             if not self._changed.wait_for(lambda: pending.pending or self._stopping, LOOK_AROUND_S):
                 return False
             self._changed.wait_for(
-                lambda: self._hurry or self._stopping or pending.pending >= self.options.batch_items,
+                lambda: self._flushing or self._stopping or pending.pending >= self.options.batch_items,
                 self.options.linger_s,
             )
         return not self._stopping

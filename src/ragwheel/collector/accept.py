@@ -70,12 +70,12 @@ class SignalValidator:
         if not handle:
             raise RejectedHandle("handle: missing")
         try:
-            found = handles.parse(handle, self.keys, require_signed=not sender.local)
+            parsed = handles.parse(handle, self.keys, require_signed=not sender.local)
         except handles.BadHandle as exc:
             raise RejectedHandle(f"handle: {exc}") from None
-        if found.signed and self.apps and found.app not in self.apps:
+        if parsed.signed and self.apps and parsed.app not in self.apps:
             raise RejectedHandle("handle: foreign app")
-        return found
+        return parsed
 
     def record(self, item: Item, sender: Sender, now_ns: int) -> SignalRecord:
         """The record to be kept.
@@ -94,12 +94,12 @@ class SignalValidator:
             raise BadItem("value missing" if item.value is None else "value out of range")
         query = item.query
         if query is not None:
-            query, found = safe.text(query, self.max_text_chars)
-            flags += found
+            query, flags_of_comment = safe.text(query, self.max_text_chars)
+            flags += flags_of_comment
         if spec.about == "query" and item.other is None and not (query or "").strip():
             raise BadItem("query missing")
-        comment, found = remark(item.comment, self.max_text_chars)
-        flags += found
+        comment, flags_of_comment = remark(item.comment, self.max_text_chars)
+        flags += flags_of_comment
         subject = target.subject if target.signed else _id(item.subject)
         record = SignalRecord(
             new_span_id(), target.trace_id, None, spec.name, target.kind, target.span_id, chunk, rank,
@@ -111,10 +111,10 @@ class SignalValidator:
 
     def _other(self, spec: SignalKind, item: Item, sender: Sender) -> str | None:
         if spec.about == "comparison":
-            found = _id(item.other)
-            if found is None:
+            other_id = _id(item.other)
+            if other_id is None:
                 raise BadItem("other missing")
-            return found
+            return other_id
         if spec.about == "signal":
             return _retracted(spec, item)
         if item.other is None:
@@ -134,10 +134,10 @@ def fingerprint(record: SignalRecord) -> bytes:
 
     The query is left out: what is stored of it may be redacted.
     """
-    said = (
+    content = (
         record.target_id, record.kind, record.chunk, record.rank, record.value, record.other, record.subject,
     )  # fmt: skip
-    return blake2b(msgspec.msgpack.encode(said), digest_size=16).digest()
+    return blake2b(msgspec.msgpack.encode(content), digest_size=16).digest()
 
 
 def _event_id(item: Item, record: SignalRecord) -> str:
@@ -145,24 +145,24 @@ def _event_id(item: Item, record: SignalRecord) -> str:
     if item.event_id is None or item.event_id == "":
         rest = msgspec.msgpack.encode((item.query, item.at))
         return f"content-{blake2b(fingerprint(record) + rest, digest_size=16).hexdigest()}"
-    found = printable(item.event_id)
-    if found is None:
+    event_id = printable(item.event_id)
+    if event_id is None:
         raise BadItem("event_id malformed")
-    return found
+    return event_id
 
 
 def printable(event_id: str | int | None) -> str | None:
     """An event id that may be stored and sent back, else None."""
-    found = "" if event_id is None else str(event_id)
-    return found if 0 < len(found) <= MAX_EVENT_ID_CHARS and found.isprintable() else None
+    text = "" if event_id is None else str(event_id)
+    return text if 0 < len(text) <= MAX_EVENT_ID_CHARS and text.isprintable() else None
 
 
 def _retracted(spec: SignalKind, item: Item) -> str:
     """The event id, or the kind, of what a retraction takes back."""
-    found = _id(item.other)
-    if found is None or found == spec.name:
-        raise BadItem("other missing" if found is None else "a retraction of a retraction")
-    return found
+    handle_or_id = _id(item.other)
+    if handle_or_id is None or handle_or_id == spec.name:
+        raise BadItem("other missing" if handle_or_id is None else "a retraction of a retraction")
+    return handle_or_id
 
 
 def _reason(value: str | None) -> str | None:

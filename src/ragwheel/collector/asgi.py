@@ -80,9 +80,12 @@ class RequestGate:
         if not self._inside.enter(address):
             raise BadBody(503, "too many requests at once", 1.0)
         try:
-            found = request.headers
+            headers = request.headers
             yield await read_body(
-                request.stream(), found.get("content-length"), found.get("content-encoding", ""), self.limits
+                request.stream(),
+                headers.get("content-length"),
+                headers.get("content-encoding", ""),
+                self.limits,
             )
         finally:
             self._inside.leave(address)
@@ -115,15 +118,15 @@ def signals_app(
     threads = CapacityLimiter(THREADS)
 
     async def signals(request: Request) -> Response:
-        found = source()
-        if found is None:
+        runtime = source()
+        if runtime is None:
             return answer(503, {"error": "not configured"}, 5.0)
         async with door.body(request) as body:
             items = items_of(body, request.headers.get("content-type", ""), door.limits)
             if len(items) > 1:
                 door.charge(request, len(items) - 1)
             sender = Sender(trust_local and is_local(request), is_bot(request.headers.get("user-agent", "")))
-            take = partial(collector.take, found, items, sender)
+            take = partial(collector.take, runtime, items, sender)
             # a client that hangs up does not stop what is being written
             with anyio.CancelScope(shield=True):
                 taken = await to_thread.run_sync(take, limiter=threads)

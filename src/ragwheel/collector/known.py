@@ -44,21 +44,21 @@ class EventHistory:
             unknown = [r.event_id for r in records if r.event_id and event_key(r) not in self._events]
         if not unknown:
             return
-        for found in self._database.events(unknown):
+        for event in self._database.events(unknown):
             self.keep(
                 SignalRecord(
-                    b"", b"", found.event_id, found.kind, found.target, found.target_id, found.chunk,
-                    found.rank, found.value, None, found.other, found.subject, 0, 0, (),
+                    b"", b"", event.event_id, event.kind, event.target, event.target_id, event.chunk,
+                    event.rank, event.value, None, event.other, event.subject, 0, 0, (),
                 )
             )  # fmt: skip
 
     def event(self, record: SignalRecord) -> Literal["new", "same", "other"]:
         """Whether this event has come: never, this very one, or another under its id, target and subject."""
         with self._lock:
-            found = self._events.get(event_key(record))
-        if found is None:
+            previous = self._events.get(event_key(record))
+        if previous is None:
             return "new"
-        return "same" if found == fingerprint(record) else "other"
+        return "same" if previous == fingerprint(record) else "other"
 
     def keep(self, record: SignalRecord) -> None:
         """An event is in the journal or in the database."""
@@ -91,13 +91,13 @@ class EventHistory:
         return any(_has(source(), wanted) for source in sources)
 
     def _stored_chunks(self, key: tuple[int, bytes]) -> Served:
-        found = self._database.served(*key)
-        if found:
+        served = self._database.served(*key)
+        if served:
             with self._lock:
-                self._served[key] = found
+                self._served[key] = served
                 if len(self._served) > self._remembered // 10:
                     self._served.popitem(last=False)
-        return found
+        return served
 
     def close(self) -> None:
         """Let go of the database."""

@@ -93,8 +93,8 @@ def _any(value: Any) -> Value:
     if kind == "array_value":
         return [_any(item) for item in value.array_value.values]
     if kind in {"string_value", "bool_value", "int_value", "double_value"}:
-        found: Value = getattr(value, kind)
-        return found
+        value_of_kind: Value = getattr(value, kind)
+        return value_of_kind
     return None
 
 
@@ -132,14 +132,14 @@ def _json_any(value: Mapping[str, Any]) -> Value:
         return [_json_any(item) for item in value["arrayValue"].get("values", ())]
     for kind, wanted in (("stringValue", str), ("boolValue", bool), ("doubleValue", (int, float))):
         if isinstance(value.get(kind), wanted):
-            found: Value = value[kind]
-            return found
+            value_of_kind: Value = value[kind]
+            return value_of_kind
     return None
 
 
 def _service(attributes: Mapping[str, Value]) -> str:
-    found = attributes.get("service.name")
-    return found if isinstance(found, str) and not found.startswith("unknown_service") else ""
+    attribute = attributes.get("service.name")
+    return attribute if isinstance(attribute, str) and not attribute.startswith("unknown_service") else ""
 
 
 def _id(raw: bytes, size: int) -> bytes:

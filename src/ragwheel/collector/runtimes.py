@@ -46,13 +46,13 @@ class RuntimeSource:
             return self._configured
         return self._second()
 
-    def _checked(self, found: Runtime | None) -> Runtime | None:
-        if found is not None and self._keys is not None and self._keys != found.settings.signing_keys:
+    def _checked(self, runtime: Runtime | None) -> Runtime | None:
+        if runtime is not None and self._keys is not None and self._keys != runtime.settings.signing_keys:
             raise ConfigurationError(
                 "collector.app(signing_keys=...): got other keys than ragwheel.configure has for it. "
                 "Allowed: none here, and all of them in configure(signing_keys=...)."
             )
-        return found
+        return runtime
 
     def _second(self) -> Runtime:
         from ragwheel._version import __version__

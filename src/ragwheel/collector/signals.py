@@ -83,20 +83,20 @@ class Collector:
 
     def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> BatchAnswer:
         """Every item's result, in order. Writes to disk: not for an event loop."""
-        known = self._of(runtime)
+        recent = self._of(runtime)
         checked = [self._checked(runtime, raw, sender) for raw in items]
-        known.recall(found for found in checked if isinstance(found, SignalRecord))
+        recent.recall(decision for decision in checked if isinstance(decision, SignalRecord))
         wait_s = 0.0
         new: dict[object, SignalRecord] = {}  # by event
         decided: list[SignalRecord | SignalResult] = []
-        for raw, found in zip(items, checked, strict=True):
-            if isinstance(found, SignalRecord):
-                found, item_wait_s = self._decided(runtime, known, found, new, len(raw))
+        for raw, decision in zip(items, checked, strict=True):
+            if isinstance(decision, SignalRecord):
+                decision, item_wait_s = self._decided(runtime, recent, decision, new, len(raw))
                 wait_s = max(wait_s, item_wait_s)
-            decided.append(found)
+            decided.append(decision)
         written = dict(zip(new, runtime.write_signals(list(new.values()))))
-        told: set[object] = set()
-        results = [self._told(known, found, written, told) for found in decided]
+        warned: set[object] = set()
+        results = [self._told(recent, decision, written, warned) for decision in decided]
         return BatchAnswer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
 
     def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> SignalRecord | SignalResult:
@@ -117,7 +117,7 @@ class Collector:
     def _decided(
         self,
         runtime: Runtime,
-        known: EventHistory,
+        history: EventHistory,
         record: SignalRecord,
         new: dict[object, SignalRecord],
         n_bytes: int,
@@ -128,13 +128,13 @@ class Collector:
         wait_s = self._subjects.take(subject)
         if wait_s:
             return SignalResult(event_id, "later", "too many signals from this subject", 429), wait_s
-        seen = known.event(record)
+        seen = history.event(record)
         if seen == "new" and event in new and fingerprint(new[event]) != fingerprint(record):
             seen = "other"
         if seen != "same" and self._bytes.take(subject, n_bytes):
             runtime.refuse("collector: quota of bytes per subject and day")
             return SignalResult(event_id, "refused", "too many bytes from this subject today", 429), 0.0
-        if known.is_ambiguous(record):
+        if history.is_ambiguous(record):
             runtime.refuse("collector: chunk id of several sources")
             reason = "chunk id of several sources: send the handle of the retrieval"
             return SignalResult(event_id, "refused", reason, 422), 0.0
@@ -147,22 +147,22 @@ class Collector:
 
     @staticmethod
     def _told(
-        known: EventHistory,
-        found: SignalRecord | SignalResult,
+        history: EventHistory,
+        decision: SignalRecord | SignalResult,
         written: dict[object, bool],
-        told: set[object],
+        warned: set[object],
     ) -> SignalResult:
         """What became of it; of a record that the request has twice, the second is a duplicate."""
-        if isinstance(found, SignalResult):
-            return found
-        event_id, event = found.event_id or "", event_key(found)
+        if isinstance(decision, SignalResult):
+            return decision
+        event_id, event = decision.event_id or "", event_key(decision)
         if not written[event]:
             return SignalResult(event_id, "later", "could not be stored", 503)
-        if event in told:
+        if event in warned:
             return SignalResult(event_id, "duplicate")
-        told.add(event)
-        known.keep(found)
-        return SignalResult(event_id, "kept" if known.matches(found) else "pending")
+        warned.add(event)
+        history.keep(decision)
+        return SignalResult(event_id, "kept" if history.matches(decision) else "pending")
 
     def _of(self, runtime: Runtime) -> EventHistory:
         """What is known of this runtime, in this process: nothing of it is carried across a fork."""

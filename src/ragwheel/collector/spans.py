@@ -39,9 +39,9 @@ class Texts:
     def text(self, *names: str) -> str | None:
         """The first of these that is there, made storable."""
         for name in names:
-            found = self._found.get(name)
-            if isinstance(found, str):
-                return self.clean(found)
+            attribute = self._found.get(name)
+            if isinstance(attribute, str):
+                return self.clean(attribute)
         return None
 
     def clean(self, text: str) -> str:
@@ -52,30 +52,30 @@ class Texts:
 
     def whole(self, name: str) -> int | None:
         """A whole number."""
-        found = self._found.get(name)
-        return found if type(found) is int else None
+        attribute = self._found.get(name)
+        return attribute if type(attribute) is int else None
 
     def number(self, name: str) -> float | None:
         """A finite number."""
-        found = self._found.get(name)
-        if isinstance(found, bool) or not isinstance(found, (int, float)):
+        attribute = self._found.get(name)
+        if isinstance(attribute, bool) or not isinstance(attribute, (int, float)):
             return None
-        return float(found) if math.isfinite(found) else None
+        return float(attribute) if math.isfinite(attribute) else None
 
     def span_id(self, name: str) -> bytes | None:
         """A span id in hex."""
-        found = self._found.get(name)
+        attribute = self._found.get(name)
         try:
-            raw = bytes.fromhex(found) if isinstance(found, str) else b""
+            raw = bytes.fromhex(attribute) if isinstance(attribute, str) else b""
         except ValueError:
             return None
         return raw if len(raw) == 8 else None
 
     def json(self, name: str) -> Any:
         """What a JSON attribute holds; None when it is not there or no JSON."""
-        found = self._found.get(name)
+        attribute = self._found.get(name)
         try:
-            return msgspec.json.decode(found) if isinstance(found, str) else None
+            return msgspec.json.decode(attribute) if isinstance(attribute, str) else None
         except (msgspec.MsgspecError, RecursionError):
             return None
 
@@ -170,11 +170,14 @@ def read_signal(span: Span, max_chars: int, now_ns: int) -> SignalRecord:
     )  # fmt: skip
 
 
-def _places(found: Any) -> list[tuple[str, int]] | None:
-    if not isinstance(found, list):
+def _places(documents: Any) -> list[tuple[str, int]] | None:
+    if not isinstance(documents, list):
         return None
     return [
-        (place[0], place[1])
-        for place in found
-        if isinstance(place, list) and len(place) == 2 and isinstance(place[0], str) and type(place[1]) is int
+        (document[0], document[1])
+        for document in documents
+        if isinstance(document, list)
+        and len(document) == 2
+        and isinstance(document[0], str)
+        and type(document[1]) is int
     ]

@@ -47,17 +47,17 @@ def traces_app(
     wanted = f"Bearer {token}".encode()
 
     async def traces(request: Request) -> Response:
-        given = request.headers.get("authorization", "").encode("latin-1")
-        if not hmac.compare_digest(given, wanted):
+        header = request.headers.get("authorization", "").encode("latin-1")
+        if not hmac.compare_digest(header, wanted):
             refused = answer(401, {"error": "token missing or wrong"}, end=True)
             refused.headers["WWW-Authenticate"] = "Bearer"
             return refused
-        found = source()
-        if found is None:
+        runtime = source()
+        if runtime is None:
             return answer(503, {"error": "not configured"}, 5.0)
         media = request.headers.get("content-type", "")
         async with door.body(request) as body:
-            rejected = await to_thread.run_sync(partial(take_spans, found, body, media), limiter=threads)
+            rejected = await to_thread.run_sync(partial(take_spans, runtime, body, media), limiter=threads)
         if rejected is None:
             return answer(503, {"error": "could not be stored"}, 5.0)
         content, content_type = response(media, sum(rejected.values()), "; ".join(rejected))

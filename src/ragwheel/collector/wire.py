@@ -122,7 +122,7 @@ def items_of(body: bytes, content_type: str, limits: RequestLimits) -> list[byte
         body = _from_form(body)
     check_depth(body, limits.depth)
     if b"\\ud" in body or b"\\uD" in body:
-        body = _ESCAPES.sub(lambda found: rb"\ufffd" if found[2] else found[0], body)
+        body = _ESCAPES.sub(lambda match: rb"\ufffd" if match[2] else match[0], body)
     try:
         found: Any = _list.decode(body) if body[:1] == b"[" else _envelope.decode(body).signals
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
@@ -144,18 +144,18 @@ def decode(raw: bytes, limits: RequestLimits) -> Item:
     if len(raw) > limits.item_bytes:
         raise BadItem("signal too large")
     try:
-        found = _item.decode(raw)
-        return found if found.kind else _from_ubi(_ubi.decode(raw))
+        fields = _item.decode(raw)
+        return fields if fields.kind else _from_ubi(_ubi.decode(raw))
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise BadItem("malformed", _event_id(raw)) from None
 
 
 def _event_id(raw: bytes) -> str | None:
     try:
-        found = _name.decode(raw).event_id
+        event_id = _name.decode(raw).event_id
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         return None
-    return None if found is None else str(found)
+    return None if event_id is None else str(event_id)
 
 
 def _from_ubi(event: _Ubi) -> Item:

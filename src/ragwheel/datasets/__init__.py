@@ -5,7 +5,7 @@ from __future__ import annotations
 import ragwheel.labels  # noqa: F401 - first: says which extra is missing
 from ragwheel.datasets.build import build
 from ragwheel.datasets.explain import TripletExplanation, explain
-from ragwheel.datasets.options import FORMATS, SPLITS, BuildOptions, BuildReport, Progress
+from ragwheel.datasets.options import FORMATS, SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.reading import BuiltDataset, open_dataset
 
 __all__ = [
@@ -14,7 +14,6 @@ __all__ = [
     "BuildOptions",
     "BuildReport",
     "BuiltDataset",
-    "Progress",
     "TripletExplanation",
     "build",
     "explain",

@@ -140,25 +140,25 @@ class Assembler:
 
     def _distinct(self, chunks: Sequence[GradedChunk]) -> list[GradedChunk]:
         """One chunk per text: the same passage under two ids is one row."""
-        found: dict[str, GradedChunk] = {}
+        texts: dict[str, GradedChunk] = {}
         for chunk in chunks:
-            found.setdefault(normalise(chunk.text), chunk)
-        self._dropped["row: the same text under another id"] += len(chunks) - len(found)
-        return list(found.values())
+            texts.setdefault(normalise(chunk.text), chunk)
+        self._dropped["row: the same text under another id"] += len(chunks) - len(texts)
+        return list(texts.values())
 
     def _limited(self, chunks: Sequence[GradedChunk], most: int, role: str) -> Iterator[GradedChunk]:
-        given = 0
-        for place, chunk in enumerate(chunks):
-            if given == most:
+        n_rows = 0
+        for index, chunk in enumerate(chunks):
+            if n_rows == most:
                 self._dropped[
                     f"{role}: more than {most} for one {'query' if role == 'positive' else 'positive'}"
-                ] += len(chunks) - place
+                ] += len(chunks) - index
                 return
             if self._uses[role, chunk.chunk_version] >= self._balance.uses_per_chunk:
                 self._dropped[f"{role}: the chunk was used {self._balance.uses_per_chunk} times"] += 1
                 continue
             self._uses[role, chunk.chunk_version] += 1
-            given += 1
+            n_rows += 1
             yield chunk
 
 

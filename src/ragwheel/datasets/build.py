@@ -19,7 +19,7 @@ from ragwheel.datasets.examples import by_split, positive_questions
 from ragwheel.datasets.formats import OTHERS, write_formats
 from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.labelled import Labelled
-from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport, Progress
+from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
 from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, load_assignment
 from ragwheel.datasets.writer import RowWriter, check_target, schemas
 from ragwheel.errors import DatasetError
@@ -32,6 +32,7 @@ from ragwheel.labels.traces.read_parquet import is_traces
 from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store.artifacts import register_artifact
 from ragwheel.store.unreadable import not_counted
+from ragwheel.typing import Progress
 
 __all__ = ["build"]
 
@@ -143,7 +144,7 @@ def _write_rows(
 ) -> RowWriter:
     clock.stage("rows")
     negatives = options.negatives if "st-ntuple" in options.formats else None
-    elsewhere = labelled.elsewhere()
+    positives_of_similar_queries = labelled.positives_of_similar_queries()
     dropped = labelled.dropped
     makers = {
         split: Assembler(
@@ -155,11 +156,11 @@ def _write_rows(
     configs = schemas(negatives, chunk_pairs=bool(alike))
     evalsets = {**decided.trained, **decided.tested}
     with RowWriter(folder, configs, jsonl="jsonl" in options.formats, evalsets=evalsets) as writer:
-        for done, (place, chunks) in enumerate(labelled.chunks(), 1):
-            split, group = labelled.groups[place]
+        for done, (number, chunks) in enumerate(labelled.chunks(), 1):
+            split, group = labelled.groups[number]
             with_text = [chunk for chunk in chunks if chunk.text.strip()]
             dropped["chunk: it has no text"] += len(chunks) - len(with_text)
-            usable = vet(with_text, elsewhere.get(group.key, ()), policy, dropped)
+            usable = vet(with_text, positives_of_similar_queries.get(group.key, ()), policy, dropped)
             writer.negatives.update(chunk.strategy for chunk in usable if chunk.strategy)
             for row in makers[split].rows(group, with_text, usable):
                 writer.add(split, group, row)
@@ -213,7 +214,7 @@ def _report(
         sticky_from=sticky,
         stages_s=clock.stages_s,
         trust=labelled.model.describe(),
-        examination=labelled.known.examination.says() if labelled.known.examination else {},
+        examination=labelled.known.examination.as_dict() if labelled.known.examination else {},
         reliability=labelled.reliability,
         examples=by_split(positive_questions(labelled)),
     )

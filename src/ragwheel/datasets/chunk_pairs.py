@@ -23,7 +23,7 @@ _NS: Final = 1_000_000_000
 
 
 def chunk_pairs(
-    known: Facts, splits: Mapping[str, str], policy: Policy, *, seed: int, dropped: Counter[str]
+    facts: Facts, splits: Mapping[str, str], policy: Policy, *, seed: int, dropped: Counter[str]
 ) -> list[tuple[str, Group, Row]]:
     """(split, query group, row) of every pair: ``anchor`` is the chunk that more was asked for like.
 
@@ -32,39 +32,39 @@ def chunk_pairs(
     other chunk was used under a query of another split, or in a session of a test query, it is dropped and
     counted.
     """
-    if not known.engine.count(known.acts.filter(_.kind == "more_like_this")):
+    if not facts.engine.count(facts.acts.filter(_.kind == "more_like_this")):
         return []
-    named = known.engine.arrow(known.chunks.select("chunk_version", "source", "chunk_id", "text_id"))
+    named = facts.engine.arrow(facts.chunks.select("chunk_version", "source", "chunk_id", "text_id"))
     texts = {row["chunk_version"]: row for row in named.to_pylist()}
-    tested = _test_sessions(known, splits)
-    found: defaultdict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
-    for row in _uses(known, policy):
+    tested = _test_sessions(facts, splits)
+    by_pair: defaultdict[tuple[int, int], list[dict[str, Any]]] = defaultdict(list)
+    for row in _uses(facts, policy):
         split = splits.get(row["query_key"], "train")
         if splits.get(row["used_key"], split) != split:
             dropped["chunk pair: used under a query of another split"] += 1
         elif split == "train" and row["session_id"] in tested:
             dropped["chunk pair: from a session that a test query belongs to"] += 1
         else:
-            found[row["chunk_version"], row["used"]].append({**row, "split": split})
+            by_pair[row["chunk_version"], row["used"]].append({**row, "split": split})
     made = []
-    for (anchor, positive), rows in found.items():
+    for (anchor, positive), rows in by_pair.items():
         split = max((row["split"] for row in rows), key=("train", "dev", "test").index)
         first = min(rows, key=lambda row: (row["at_ns"], row["signal_id"]))
         group = Group(first["query_key"], first["query_key"], "", first["at_ns"])
-        chunks = [_chunk(known, texts[version], rows) for version in (anchor, positive)]
+        chunks = [_chunk(facts, texts[version], rows) for version in (anchor, positive)]
         if not all(chunk.text.strip() for chunk in chunks) or _same(*chunks):
             dropped["chunk pair: without text, or both have the same"] += 1
             continue
         values = {"anchor": chunks[0].text, "positive": chunks[1].text}
         made.append((split, group, Row("chunk_pairs", values, tuple(zip(("anchor", "positive"), chunks)))))
-    made.sort(key=lambda one: seeded(seed, *(chunk.chunk_version for _, chunk in one[2].chunks)))
+    made.sort(key=lambda row: seeded(seed, *(chunk.chunk_version for _, chunk in row[2].chunks)))
     return made
 
 
-def _uses(known: Facts, policy: Policy) -> Iterator[dict[str, Any]]:
+def _uses(facts: Facts, policy: Policy) -> Iterator[dict[str, Any]]:
     columns = ("rid", "session_id", "subject", "at_ns", "chunk_version", "query_key", "signal_id")
-    asked = known.acts.filter(_.kind == "more_like_this").select(*columns, "retrieval_id", "turn_id")
-    used = known.acts.filter(_.kind.isin(CHUNK_PAIRS)).select(
+    asked = facts.acts.filter(_.kind == "more_like_this").select(*columns, "retrieval_id", "turn_id")
+    used = facts.acts.filter(_.kind.isin(CHUNK_PAIRS)).select(
         "subject",
         used_rid="rid",
         used_session="session_id",
@@ -79,18 +79,18 @@ def _uses(known: Facts, policy: Policy) -> Iterator[dict[str, Any]]:
     )
     same = (rows.rid == rows.used_rid) | (rows.session_id == rows.used_session).fill_null(False)
     rows = rows.filter(near & same & (rows.chunk_version != rows.used))
-    yield from known.engine.arrow(rows.order_by("at_ns", "signal_id", "used_signal")).to_pylist()
+    yield from facts.engine.arrow(rows.order_by("at_ns", "signal_id", "used_signal")).to_pylist()
 
 
-def _test_sessions(known: Facts, splits: Mapping[str, str]) -> set[str]:
-    rows = known.engine.arrow(
-        known.retrievals.filter(_.session_id.notnull()).select("query_key", "session_id").distinct()
+def _test_sessions(facts: Facts, splits: Mapping[str, str]) -> set[str]:
+    rows = facts.engine.arrow(
+        facts.retrievals.filter(_.session_id.notnull()).select("query_key", "session_id").distinct()
     )
     keys = {key for key, split in splits.items() if split == "test"}
     return {row["session_id"] for row in rows.to_pylist() if row["query_key"] in keys}
 
 
-def _chunk(known: Facts, named: Mapping[str, Any], rows: list[dict[str, Any]]) -> GradedChunk:
+def _chunk(facts: Facts, named: Mapping[str, Any], rows: list[dict[str, Any]]) -> GradedChunk:
     people = len({row["subject"] for row in rows})
     reason = Reason(
         kind="more_like_this",
@@ -109,7 +109,7 @@ def _chunk(known: Facts, named: Mapping[str, Any], rows: list[dict[str, Any]]) -
         source=named["source"],
         chunk_id=named["chunk_id"],
         text_id=named["text_id"],
-        text=known.text_of(named["text_id"]),
+        text=facts.text_of(named["text_id"]),
         status="positive",
         grade=4.0,
         confidence=1 - 0.5**people,

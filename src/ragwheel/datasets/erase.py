@@ -35,7 +35,7 @@ from ragwheel.files import replace_folder, replacing
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store.erase import ErasedContent
 
-__all__ = ["ErasedRows", "Scrub", "erase_from", "holders", "read_manifest"]
+__all__ = ["ErasedRows", "Scrub", "erase_from", "files_containing", "read_manifest"]
 
 _EXAMPLES: Final = 3
 _BATCH: Final = 10_000
@@ -97,7 +97,7 @@ class Scrub:
         object.__setattr__(self, "gone_keys", keys - self.kept_keys)
         object.__setattr__(self, "judged", judged)
 
-    def condemns(self, origin: Mapping[str, Any]) -> bool:
+    def matches(self, origin: Mapping[str, Any]) -> bool:
         """Whether a row of the provenance says that its dataset row must go."""
         gone = self.gone
         ids = [origin[name] or () for name in _IDS]
@@ -127,18 +127,18 @@ def erase_from(folder: Path, scrub: Scrub, *, dry_run: bool = False) -> ErasedRo
         removed = dict.fromkeys(manifest["rows"], 0)
         for (config, _), rows in condemned.items():
             removed[config] += len(rows)
-        known = _keys(folder / "splits.parquet")
-        if not dry_run and (any(removed.values()) or not scrub.gone_keys.isdisjoint(known)):
+        keys = _keys(folder / "splits.parquet")
+        if not dry_run and (any(removed.values()) or not scrub.gone_keys.isdisjoint(keys)):
             with replace_folder(folder) as fresh:
                 shutil.copytree(folder, fresh, dirs_exist_ok=True, symlinks=True)
                 _rewrite(fresh, manifest, condemned, scrub)
-        found = () if dry_run else tuple(holders(_files(folder), scrub.needles))
+        remaining = () if dry_run else tuple(files_containing(_files(folder), scrub.needles))
     except (OSError, ValueError, KeyError, pa.ArrowException) as exc:
         raise DatasetError(
             f"{folder} cannot be read or written: {exc}. Nothing was erased. Repair it, or delete it (rm -r "
             f"{folder}) and build it again afterwards: ragwheel build --out {folder}"
         ) from exc
-    return ErasedRows(folder, removed, of, found)
+    return ErasedRows(folder, removed, of, remaining)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -148,32 +148,34 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         DatasetError: it has none that ragwheel wrote.
     """
     try:
-        found = json.loads((folder / MANIFEST).read_text("utf-8"))
-        if found["made_by"] == "ragwheel" and isinstance(found["rows"], dict):
-            return dict(found)
+        document = json.loads((folder / MANIFEST).read_text("utf-8"))
+        if document["made_by"] == "ragwheel" and isinstance(document["rows"], dict):
+            return dict(document)
         why = "something else made it"
     except (OSError, ValueError, KeyError, TypeError) as exc:
         why = str(exc)
     raise DatasetError(
         f"{folder} is not a dataset folder of ragwheel's ({why}). Name one that `ragwheel build` wrote: "
-        f"ragwheel erase … --datasets DIR"
+        f"ragwheel erase … --dataset DIR"
     )
 
 
 def _condemned(folder: Path, manifest: Mapping[str, Any], scrub: Scrub) -> dict[Place, set[int]]:
     """The numbers of the rows that must go, by config and split."""
-    found: dict[Place, set[int]] = {(config, split): set() for config in manifest["rows"] for split in SPLITS}
+    condemned_rows: dict[Place, set[int]] = {
+        (config, split): set() for config in manifest["rows"] for split in SPLITS
+    }
     for batch in pq.ParquetFile(folder / "provenance.parquet").iter_batches(_BATCH, columns=_ORIGIN):
         for origin in batch.to_pylist():
-            if scrub.condemns(origin):
-                found[origin["config"], origin["split"]].add(origin["row"])
-    for (config, split), rows in found.items():
+            if scrub.matches(origin):
+                condemned_rows[origin["config"], origin["split"]].add(origin["row"])
+    for (config, split), rows in condemned_rows.items():
         at = 0
         for batch in pq.ParquetFile(folder / config / f"{split}.parquet").iter_batches(_BATCH):
             for texts in _texts(batch):
                 rows.update(at + n for n, cell in texts if cell in scrub.gone.gone_texts)
             at += batch.num_rows
-    return found
+    return condemned_rows
 
 
 def _texts(batch: pa.RecordBatch) -> Iterator[list[tuple[int, str]]]:
@@ -192,8 +194,8 @@ def _rewrite(
     for (config, split), rows in condemned.items():
         _filter(folder / config / f"{split}.parquet", rows)
         _filter_lines(folder / "jsonl" / config / f"{split}.jsonl", rows)
-    heirs = _rewrite_splits(folder / "splits.parquet", scrub.gone_keys)
-    groups = _rewrite_provenance(folder / "provenance.parquet", condemned, heirs)
+    renamed_families = _rewrite_splits(folder / "splits.parquet", scrub.gone_keys)
+    groups = _rewrite_provenance(folder / "provenance.parquet", condemned, renamed_families)
     before = manifest["rows"]
     after = {
         config: {split: n - len(condemned[config, split]) for split, n in counts.items()}
@@ -250,11 +252,11 @@ def _filter_lines(path: Path, rows: set[int]) -> None:
 
 
 def _rewrite_provenance(
-    path: Path, condemned: Mapping[Place, set[int]], heirs: Mapping[str, str]
+    path: Path, condemned: Mapping[Place, set[int]], renamed_families: Mapping[str, str]
 ) -> dict[str, int]:
     """Drop the rows of what goes and number the others anew; how many queries each split has then."""
     source = pq.ParquetFile(path)
-    places = {place: _Numbers(rows) for place, rows in condemned.items()}
+    places = {table: _Numbers(rows) for table, rows in condemned.items()}
     keys: dict[str, set[str]] = {split: set() for split in SPLITS}
     with (
         replacing(path, private=True) as fresh,
@@ -267,10 +269,12 @@ def _rewrite_provenance(
                 number = places[row["config"], row["split"]].of(row["row"])
                 if number is not None:
                     keys[row["split"]].add(row["query_key"])
-                    kept.append({**row, "row": number, "family": heirs.get(row["family"], row["family"])})
+                    kept.append(
+                        {**row, "row": number, "family": renamed_families.get(row["family"], row["family"])}
+                    )
             if kept:
                 out.write_table(pa.Table.from_pylist(kept, source.schema_arrow))
-    return {split: len(found) for split, found in keys.items()}
+    return {split: len(keys_of_split) for split, keys_of_split in keys.items()}
 
 
 class _Numbers:
@@ -299,16 +303,16 @@ def _rewrite_splits(path: Path, gone_keys: frozenset[str]) -> dict[str, str]:
     kept = table.filter(
         pa.array([key not in gone_keys for key in table["query_key"].to_pylist()], pa.bool_())
     )
-    heirs: dict[str, str] = {}
+    renamed_families: dict[str, str] = {}
     for row in kept.select(["query_key", "family"]).to_pylist():
         if row["family"] in gone_keys:
-            heirs.setdefault(row["family"], row["query_key"])
-    families = [heirs.get(family, family) for family in kept["family"].to_pylist()]
-    place = kept.schema.get_field_index("family")
+            renamed_families.setdefault(row["family"], row["query_key"])
+    families = [renamed_families.get(family, family) for family in kept["family"].to_pylist()]
+    column = kept.schema.get_field_index("family")
     pq.write_table(
-        kept.set_column(place, "family", pa.array(families, pa.string())), path, compression="zstd"
+        kept.set_column(column, "family", pa.array(families, pa.string())), path, compression="zstd"
     )
-    return heirs
+    return renamed_families
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -317,7 +321,7 @@ def _files(folder: Path) -> Iterator[Path]:
         yield from sorted(path for path in place.rglob("*") if path.is_file())
 
 
-def holders(paths: Iterable[Path], needles: list[bytes]) -> Iterator[Path]:
+def files_containing(paths: Iterable[Path], needles: list[bytes]) -> Iterator[Path]:
     """The files in which one of the needles stands: in the raw bytes, and in the cells of Parquet files."""
     for path in paths:
         if needles and path.stat().st_size and (_in_bytes(path, needles) or _in_cells(path, needles)):

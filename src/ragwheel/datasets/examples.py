@@ -29,8 +29,8 @@ def positive_questions(labelled: Labelled) -> dict[str, str]:
     questions: dict[str, str] = {}
     rows = labelled.graded.filter(labelled.graded.status == "positive").select("place", "text_id")
     for batch in labelled.engine.batches(rows.order_by("place", "text_id")):
-        for place, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
-            split, group = labelled.groups[place]
+        for row, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
+            split, group = labelled.groups[row]
             if group.key in questions:
                 continue
             if text_id not in has_text:
@@ -63,7 +63,11 @@ def examples_today(db: str | Path) -> dict[str, str]:
 
 
 def _newest_splits(db: str | Path) -> dict[str, str]:
-    folders = [one.path for one in list_artifacts(db) if one.kind == "dataset" and one.path.is_dir()]
+    folders = [
+        artifact.path
+        for artifact in list_artifacts(db)
+        if artifact.kind == "dataset" and artifact.path.is_dir()
+    ]
     try:
         return load_assignment(folders[-1]) if folders else {}
     except DatasetError:  # a folder that was damaged or moved decides nothing; a build into it would say so

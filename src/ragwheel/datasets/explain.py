@@ -56,8 +56,8 @@ def explain(out_dir: str | Path, n: int = 3) -> list[TripletExplanation]:
     slim = origins.select(["row", "role", "strategy"]).to_pylist()
     places: dict[int, dict[str, int]] = {}
     strategies: dict[str, list[int]] = {}
-    for place, row in enumerate(slim):
-        places.setdefault(row["row"], {})[row["role"]] = place
+    for index, row in enumerate(slim):
+        places.setdefault(row["row"], {})[row["role"]] = index
         if row["role"] == "negative":
             strategies.setdefault(row["strategy"], []).append(row["row"])
     for row_number in _in_turn(list(strategies.values()), n):

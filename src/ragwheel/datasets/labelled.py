@@ -16,7 +16,7 @@ from ragwheel.datasets.splits import Group
 from ragwheel.datasets.strikes import Strikes
 from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.model.learned import LabelModel
-from ragwheel.labels.negatives import Corpus, CorpusChunk, Encoder, Finder, GradedChunk
+from ragwheel.labels.negatives import ChunkCorpus, CorpusChunk, Encoder, Finder, GradedChunk
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import Reason, reason_of
 from ragwheel.labels.traces.exposure import Facts
@@ -53,40 +53,40 @@ class Labelled:
         finder = Finder(_corpus(self.tables, self.text_of, self.encoder), self.policy, self.dropped)
         ranked = _by_place(self.engine.batches(self.ranked.order_by("place", "chunk_version")))
         ahead = next(ranked, None)
-        for place, chunks in self._graded():
-            while ahead is not None and ahead[0] < place:
+        for number, chunks in self._graded():
+            while ahead is not None and ahead[0] < number:
                 ahead = next(ranked, None)
-            rows = ahead[1] if ahead is not None and ahead[0] == place else []
+            rows = ahead[1] if ahead is not None and ahead[0] == number else []
             seen = {row["chunk_version"] for row in rows}
-            group = self.groups[place][1]
+            group = self.groups[number][1]
             mined = finder.find(group.text, chunks, seen)
-            yield place, [*chunks, *(c for c in mined if (group.key, *c.key) not in self.strikes.chunks)]
+            yield number, [*chunks, *(c for c in mined if (group.key, *c.key) not in self.strikes.chunks)]
 
     def _graded(self) -> Iterator[tuple[int, list[GradedChunk]]]:
         reasons = _by_place(
             self.engine.batches(self.reasons.order_by("place", "chunk_version", "kind", "example"))
         )
         ahead = next(reasons, None)
-        for place, rows in _by_place(self.engine.batches(self.graded.order_by("place", "chunk_version"))):
-            while ahead is not None and ahead[0] < place:
+        for number, rows in _by_place(self.engine.batches(self.graded.order_by("place", "chunk_version"))):
+            while ahead is not None and ahead[0] < number:
                 ahead = next(reasons, None)
-            found = _reasons(ahead[1]) if ahead is not None and ahead[0] == place else {}
-            yield place, [self._chunk(row, found.get(row["chunk_version"], ())) for row in rows]
+            found = _reasons(ahead[1]) if ahead is not None and ahead[0] == number else {}
+            yield number, [self._chunk(row, found.get(row["chunk_version"], ())) for row in rows]
 
-    def elsewhere(self) -> dict[str, set[int]]:
+    def positives_of_similar_queries(self) -> dict[str, set[int]]:
         """For query groups with near-identical ones: the ``text_id`` of the positives of those others."""
         sizes = Counter(group.family for _, group in self.groups)
-        shared = {place for place, (_, group) in enumerate(self.groups) if sizes[group.family] > 1}
+        shared = {index for index, (_, group) in enumerate(self.groups) if sizes[group.family] > 1}
         found: dict[str, dict[str, set[int]]] = {}
         positives = self.graded.filter(_.status == "positive").select("place", "text_id")
         for batch in self.engine.batches(positives) if shared else ():
-            for place, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
-                if place in shared:
-                    group = self.groups[place][1]
+            for row, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
+                if row in shared:
+                    group = self.groups[row][1]
                     found.setdefault(group.family, {}).setdefault(group.key, set()).add(text_id)
         return {
             key: set().union(*(texts for other, texts in found.get(group.family, {}).items() if other != key))
-            for key, group in ((self.groups[place][1].key, self.groups[place][1]) for place in shared)
+            for key, group in ((self.groups[number][1].key, self.groups[number][1]) for number in shared)
         }
 
     def _chunk(self, row: Mapping[str, Any], reasons: tuple[Reason, ...]) -> GradedChunk:
@@ -102,8 +102,8 @@ _GRADED = (
 
 def _by_place(batches: Iterator[pa.RecordBatch]) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     rows = (row for batch in batches for row in batch.to_pylist())
-    for place, found in groupby(rows, key=lambda row: int(row["place"])):
-        yield place, list(found)
+    for number, rows_of_group in groupby(rows, key=lambda row: int(row["place"])):
+        yield number, list(rows_of_group)
 
 
 def _reasons(rows: list[dict[str, Any]]) -> dict[int, tuple[Reason, ...]]:
@@ -113,7 +113,7 @@ def _reasons(rows: list[dict[str, Any]]) -> dict[int, tuple[Reason, ...]]:
     return {version: tuple(reasons) for version, reasons in found.items()}
 
 
-def _corpus(tables: StoreTables, text_of: Callable[[int], str], encoder: Encoder | None) -> Corpus:
+def _corpus(tables: StoreTables, text_of: Callable[[int], str], encoder: Encoder | None) -> ChunkCorpus:
     names = ("chunk_version", "source", "chunk_id", "text_id", "first_seen_ns", "metadata")
     columns = [tables.chunk[name].to_pylist() for name in names]
-    return Corpus([CorpusChunk(*values) for values in zip(*columns)], text_of, encoder)
+    return ChunkCorpus([CorpusChunk(*values) for values in zip(*columns)], text_of, encoder)

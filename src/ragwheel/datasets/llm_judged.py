@@ -24,23 +24,23 @@ Regrade = Callable[[ibis.Table], ibis.Table]
 
 
 def only_judged_are_trained(
-    known: Facts, evidence: ibis.Table, grades: ibis.Table, regrade: Regrade, previous: Mapping[str, str]
+    facts: Facts, evidence: ibis.Table, grades: ibis.Table, regrade: Regrade, previous: Mapping[str, str]
 ) -> Mapping[str, str]:
     """``previous`` with the questions that only an LLM judge graded decided: train."""
-    engine = known.engine
+    engine = facts.engine
     if not engine.count(evidence.filter(_by_llm(evidence))):
         return previous
     rest = engine.keep("evidence_unjudged", evidence.filter(~_by_llm(evidence)))
     graded = regrade(rest).filter(_.status != "abstain").select("query_key").distinct()
     every = grades.filter(_.status != "abstain").select("query_key").distinct()
     only = engine.arrow(every.anti_join(graded, "query_key").order_by("query_key"))
-    found = previous if isinstance(previous, Assignment) else Assignment(previous)
+    assignment = previous if isinstance(previous, Assignment) else Assignment(previous)
     names = dict.fromkeys(only["query_key"].to_pylist(), "an LLM judge")
-    return replace(found, trained={**names, **found.trained})
+    return replace(assignment, trained={**names, **assignment.trained})
 
 
 def without_judged_tests(
-    known: Facts,
+    facts: Facts,
     evidence: ibis.Table,
     grades: ibis.Table,
     assigned: ibis.Table,
@@ -48,7 +48,7 @@ def without_judged_tests(
     dropped: Counter[str],
 ) -> tuple[ibis.Table, ibis.Table]:
     """Evidence and grades without what an LLM judge said of test questions, which is counted."""
-    engine = known.engine
+    engine = facts.engine
     tested = assigned.filter(_.split == "test").select("query_key").mutate(tested=True)
     marked = evidence.left_join(tested, "query_key").drop("query_key_right")
     out = marked.tested.fill_null(False) & _by_llm(marked)

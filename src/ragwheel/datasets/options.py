@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ragwheel.datasets.formats import BUILD_FORMATS
 from ragwheel.errors import ConfigurationError
 
-__all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport", "Progress"]
+__all__ = ["FORMATS", "SPLITS", "BuildOptions", "BuildReport"]
 
 SPLITS: Final = ("train", "dev", "test")
 #: ``st-triplet``, ``st-positive``, ``st-pair`` and ``st-list`` are always written: they are the four configs
@@ -60,13 +60,6 @@ class BuildOptions:
             )
 
 
-class Progress(Protocol):
-    """Called now and then; whatever it raises stops the build, which then leaves nothing behind."""
-
-    def __call__(self, stage: str, done: int, total: int) -> None:
-        """``done`` of ``total`` steps of ``stage`` are finished."""
-
-
 @dataclass(frozen=True)
 class BuildReport:
     """What a build did.
@@ -89,7 +82,7 @@ class BuildReport:
             says), and ``repeat`` (correlation of two readings of one pair). An instrument that is not in it
             was not observed; nothing is in it where learning is switched off.
         examination: how much people look at each rank, as
-            :meth:`ragwheel.labels.position.Examination.says` says it.
+            :meth:`ragwheel.labels.position.Examination.as_dict` says it.
         reliability: beliefs from traces alone beside people's judgments, where at least 50 pairs have both:
             ``judged``, ``calibration_error`` and ``bins``, as
             :func:`ragwheel.labels.calibration.reliability_of` returns them; else only ``judged``.

@@ -147,10 +147,10 @@ def _check_files(folder: Path, expected: Mapping[str, str]) -> None:
             wrong["missing"].append(name)
         elif path.suffix != ".md" and sha256_of(path) != digest:
             wrong["changed"].append(name)
-    told = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names)
-    if told:
+    text = "; ".join(f"{what}: {', '.join(sorted(names))}" for what, names in wrong.items() if names)
+    if text:
         raise DatasetError(
-            f"{folder} is not as ragwheel wrote it ({told}). Copy it again, or build it again: ragwheel "
+            f"{folder} is not as ragwheel wrote it ({text}). Copy it again, or build it again: ragwheel "
             f"build --out {folder}"
         )
 

@@ -70,10 +70,10 @@ def load_evalsets(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[
 
 def evalset_keys(rows: Iterable[tuple[str, str, str]]) -> tuple[dict[str, str], dict[str, str]]:
     """The same of (use, query, name of the set) for every judgment of one."""
-    found: dict[str, dict[str, str]] = {"test": {}, "train": {}}
+    splits: dict[str, dict[str, str]] = {"test": {}, "train": {}}
     for use, query, name in sorted(set(rows)):
-        found[use].setdefault(query_key(query), name)
-    return found["test"], found["train"]
+        splits[use].setdefault(query_key(query), name)
+    return splits["test"], splits["train"]
 
 
 def assign(
@@ -96,19 +96,19 @@ def assign(
         members[group.family].append(group)
     splits = _of_evalsets(members, previous, dropped)
     new: list[tuple[int, str]] = []
-    for family, found in members.items():
-        known = {previous[group.key] for group in found if group.key in previous}
-        if not known:
-            new.append((min(group.first_ns for group in found), family))
+    for family, groups_of_family in members.items():
+        splits_before = {previous[group.key] for group in groups_of_family if group.key in previous}
+        if not splits_before:
+            new.append((min(group.first_ns for group in groups_of_family), family))
             continue
-        split = min(known, key=SPLITS.index)
-        for group in found:
+        split = min(splits_before, key=SPLITS.index)
+        for group in groups_of_family:
             if previous.get(group.key, split) == split:
                 splits[group.key] = split
             else:
                 dropped["query group: near-identical to one of another split"] += 1
     taken = Counter(
-        splits[group.key] for found in members.values() for group in found[:1] if group.key in splits
+        splits[group.key] for member in members.values() for group in member[:1] if group.key in splits
     )
     for family, split in _cut([family for _, family in sorted(new)], len(members), dev, test, taken).items():
         splits.update((group.key, split) for group in members[family])
@@ -120,17 +120,17 @@ def _of_evalsets(
 ) -> dict[str, str]:
     """The splits of families with a question of an evaluation set, which are taken out of ``members``."""
     splits: dict[str, str] = {}
-    for family, found in list(members.items()):
-        if any(group.key in previous.tested for group in found):
-            for group in found:
+    for family, groups_of_family in list(members.items()):
+        if any(group.key in previous.tested for group in groups_of_family):
+            for group in groups_of_family:
                 if previous.get(group.key) == "train":
                     dropped["query group: of an evaluation set for test, trained on by an earlier build"] += 1
                 else:
                     splits[group.key] = "test"
-        elif any(group.key in previous.trained for group in found) and not any(
-            group.key in previous for group in found
+        elif any(group.key in previous.trained for group in groups_of_family) and not any(
+            group.key in previous for group in groups_of_family
         ):
-            splits.update((group.key, "train") for group in found)
+            splits.update((group.key, "train") for group in groups_of_family)
         else:
             continue
         del members[family]
@@ -166,11 +166,11 @@ def load_assignment(folder: Path) -> dict[str, str]:
             f"{path} cannot be read: {exc}. The splits of an earlier build are needed so that nothing once "
             f"trained on is tested; name another folder with --out or --sticky-from."
         ) from exc
-    found = dict(zip(table["query_key"].to_pylist(), table["split"].to_pylist()))
-    unknown = set(found.values()) - set(SPLITS)
+    splits = dict(zip(table["query_key"].to_pylist(), table["split"].to_pylist()))
+    unknown = set(splits.values()) - set(SPLITS)
     if unknown:
         raise DatasetError(f"{path} names the split {unknown.pop()!r}; allowed: {', '.join(SPLITS)}.")
-    return found
+    return splits
 
 
 def check_groups(groups: Iterable[Group], splits: Mapping[str, str], previous: Mapping[str, str]) -> None:

@@ -69,7 +69,7 @@ PROVENANCE: Final = pa.schema(
 def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa.Schema]:
     """The columns of each config, as trainers expect them; the last two where asked for."""
     text, number = pa.string(), pa.float64()
-    found = {
+    facts = {
         "triplets": pa.schema({"anchor": text, "positive": text, "negative": text}),
         "positives": pa.schema({"anchor": text, "positive": text}),
         "pairs": pa.schema({"query": text, "document": text, "label": number}),
@@ -77,10 +77,10 @@ def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa
     }
     if negatives is not None:
         columns = ["anchor", "positive", *(f"negative_{n}" for n in range(1, negatives + 1))]
-        found["ntuples"] = pa.schema(dict.fromkeys(columns, text))
+        facts["ntuples"] = pa.schema(dict.fromkeys(columns, text))
     if chunk_pairs:
-        found["chunk_pairs"] = pa.schema({"anchor": text, "positive": text})
-    return found
+        facts["chunk_pairs"] = pa.schema({"anchor": text, "positive": text})
+    return facts
 
 
 class _Table:
@@ -150,34 +150,34 @@ class RowWriter:
     @property
     def counts(self) -> dict[str, dict[str, int]]:
         """Rows by config and split."""
-        found: dict[str, dict[str, int]] = {}
+        counts: dict[str, dict[str, int]] = {}
         for (config, split), table in self._tables.items():
-            found.setdefault(config, {})[split] = table.rows
-        return found
+            counts.setdefault(config, {})[split] = table.rows
+        return counts
 
     def add(self, split: str, group: Group, row: Row) -> None:
         """Write one row, and where each of its chunks comes from."""
         number = self._tables[row.config, split].add(row.values)
         parts = [row.config, group.key, *(str(chunk.chunk_version) for _, chunk in row.chunks)]
         row_id = blake2b("\x1f".join(parts).encode(), digest_size=8).hexdigest()
-        place = {"row_id": row_id, "config": row.config, "split": split, "row": number}
-        place |= {"weight": min(chunk.confidence for _, chunk in row.chunks)}
+        record = {"row_id": row_id, "config": row.config, "split": split, "row": number}
+        record |= {"weight": min(chunk.confidence for _, chunk in row.chunks)}
         best = next((chunk.closeness for role, chunk in row.chunks if role == "positive"), None)
         for role, chunk in row.chunks:
             gap = _score_gap(best, chunk.closeness) if role.startswith("negative") else None
             hard = None if gap is None else round(1 - max(gap, 0.0), 6)
             origin = self._origin(group, chunk)
-            self._provenance.add({**place, "role": role, **origin, "score_gap": gap, "difficulty": hard})
+            self._provenance.add({**record, "role": role, **origin, "score_gap": gap, "difficulty": hard})
 
     def _origin(self, group: Group, chunk: GradedChunk) -> dict[str, Any]:
         """The columns that are the same in every row of the group with this chunk."""
         if self._group != group.key:
             self._group, self._origins = group.key, {}
-        found = self._origins.get(chunk.chunk_version)
-        if found is None:
-            found = self._origins[chunk.chunk_version] = _origin(group, chunk)
-            found["evalset"] = self._evalsets.get(group.key)
-        return found
+        origin = self._origins.get(chunk.chunk_version)
+        if origin is None:
+            origin = self._origins[chunk.chunk_version] = _origin(group, chunk)
+            origin["evalset"] = self._evalsets.get(group.key)
+        return origin
 
     def __enter__(self) -> RowWriter:
         return self
@@ -217,7 +217,7 @@ def _origin(group: Group, chunk: GradedChunk) -> dict[str, Any]:
 
 
 def _all(ids: Iterator[tuple[str, ...]]) -> list[str]:
-    return list(dict.fromkeys(one for some in ids for one in some))
+    return list(dict.fromkeys(span_id for some in ids for span_id in some))
 
 
 def check_target(out: Path) -> bool:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
 
-__all__ = ["Command", "Desk", "DeskError", "parse_command"]
+__all__ = ["Desk", "DeskError", "VisitorCommand", "parse_command"]
 
 Verb = Literal["ask", "open", "cite", "delete", "more", "up", "down", "quit", "help", "nothing"]
 
@@ -32,7 +32,7 @@ class DeskError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Command:
+class VisitorCommand:
     """What one line means: ``ranks`` for the commands about passages, ``text`` for a question."""
 
     verb: Verb
@@ -40,28 +40,28 @@ class Command:
     text: str = ""
 
 
-def parse_command(line: str) -> Command:
+def parse_command(line: str) -> VisitorCommand:
     """Read one line: ``o 3``, ``c 1 3``, ``d 2``, ``m 2``, ``+``, ``- 2``, ``q``, ``?``, else a question.
 
     Raises :class:`DeskError` for a command whose numbers are missing.
     """
     text = line.strip()
     if text.lower() in ("q", "quit", "exit"):
-        return Command("quit")
+        return VisitorCommand("quit")
     if text.lower() in ("?", "h", "help"):
-        return Command("help")
+        return VisitorCommand("help")
     if not text:
-        return Command("nothing")
-    found = re.fullmatch(r"([ocdm+-])\s*((?:\d+[\s,]*)*)", text, re.IGNORECASE)
-    if not found:
-        return Command("ask", text=text)
-    verb = LETTERS[found[1].lower()]
-    ranks = tuple(dict.fromkeys(int(digits) for digits in re.findall(r"\d+", found[2])))
+        return VisitorCommand("nothing")
+    match = re.fullmatch(r"([ocdm+-])\s*((?:\d+[\s,]*)*)", text, re.IGNORECASE)
+    if not match:
+        return VisitorCommand("ask", text=text)
+    verb = LETTERS[match[1].lower()]
+    ranks = tuple(dict.fromkeys(int(digits) for digits in re.findall(r"\d+", match[2])))
     if not ranks and verb not in ("up", "down"):
-        raise DeskError(f"{text!r} needs the number of a passage: {found[1]} 1")
+        raise DeskError(f"{text!r} needs the number of a passage: {match[1]} 1")
     if verb in ONE_RANK and len(ranks) > 1:
-        raise DeskError(f"{found[1]!r} takes one number at a time: {found[1]} {ranks[0]}")
-    return Command(verb, ranks)
+        raise DeskError(f"{match[1]!r} takes one number at a time: {match[1]} {ranks[0]}")
+    return VisitorCommand(verb, ranks)
 
 
 @dataclass(slots=True)
@@ -91,7 +91,7 @@ class Desk:
         self.asked += 1
         return self.documents
 
-    def do(self, command: Command) -> list[Document]:
+    def do(self, command: VisitorCommand) -> list[Document]:
         """Record a command about passages; returns those it is about. Raises :class:`DeskError`."""
         self.leave_opened()
         if self._turn is None:

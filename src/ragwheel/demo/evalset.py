@@ -20,7 +20,7 @@ def write_evalset(out: Path, corpus: Corpus, *, unasked: Iterable[Query], splits
         out: the folder; files of these names in it are replaced.
         corpus: passages, questions, and the truth.
         unasked: the questions for the test.
-        splits: the data set's split by query key; its questions of ``train`` say which passages were seen.
+        splits: the dataset's split by query key; its questions of ``train`` say which passages were seen.
 
     Returns:
         How many test questions there are.

@@ -139,16 +139,16 @@ def _source_entries(module: str, path: Path) -> Iterator[Entry]:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError, OSError):
         return  # templates and deliberately broken files live in the library, too
-    if found := _entry(module, f"module {module}", ast.get_docstring(tree)):
-        yield found
+    if entry := _entry(module, f"module {module}", ast.get_docstring(tree)):
+        yield entry
     waiting: list[tuple[str, ast.AST]] = [(module, tree)]
     while waiting:
         prefix, parent = waiting.pop()
         for node in ast.iter_child_nodes(parent):
             if isinstance(node, Documented):
                 name = f"{prefix}.{node.name}"
-                if found := _entry(name, _signature(name, node), ast.get_docstring(node)):
-                    yield found
+                if entry := _entry(name, _signature(name, node), ast.get_docstring(node)):
+                    yield entry
                 waiting.append((name, node))
             elif isinstance(node, ast.If | ast.Try):
                 waiting.append((prefix, node))
@@ -182,8 +182,8 @@ def _object_entries(name: str, value: object) -> Iterator[Entry]:
         signature = str(inspect.signature(value))
     except (ValueError, TypeError):
         signature = "(...)"  # compiled without a text signature
-    if found := _entry(name, f"{name}{signature}", inspect.getdoc(value)):
-        yield found
+    if entry := _entry(name, f"{name}{signature}", inspect.getdoc(value)):
+        yield entry
 
 
 def _topic_entries() -> Iterator[Entry]:
@@ -195,5 +195,5 @@ def _topic_entries() -> Iterator[Entry]:
     for key, text in sorted(topics.items()):
         title, _, rest = text.strip().partition("\n")
         rest = rest.lstrip("*=-\n")
-        if found := _entry(f"topics.{key}", title.strip(), f"{title.strip()}\n\n{rest}"):
-            yield found
+        if entry := _entry(f"topics.{key}", title.strip(), f"{title.strip()}\n\n{rest}"):
+            yield entry

@@ -8,7 +8,7 @@
     ├── dataset/             what `ragwheel build` made of them
     ├── evalset/             questions for a test of what is trained on it, with their true answers
     ├── yours.db             your own traces (--interactive); later visits add to them
-    └── yours/               the data set of those
+    └── yours/               the dataset of those
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from __future__ import annotations
 import importlib.util
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from ragwheel.demo.corpus import Corpus, read_beir
 from ragwheel.demo.pydocs import read_python_docs
 from ragwheel.errors import DatasetError, MissingExtra
+from ragwheel.typing import CountProgress
 
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
@@ -32,8 +32,6 @@ __all__ = ["DemoFolder", "DemoOptions", "load_corpus", "prepare", "require_demo"
 
 NEEDED = ("langchain_core", "bm25s", "ragwheel_langchain", "ibis", "duckdb", "pyarrow")
 MARKER = "demo.json"
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class DemoOptions:
 
 @dataclass(frozen=True, slots=True)
 class DemoFolder:
-    """Where one run of the demo puts its database and its data set."""
+    """Where one run of the demo puts its database and its dataset."""
 
     db: Path
     dataset: Path
@@ -107,13 +105,13 @@ def prepare(options: DemoOptions, *, interactive: bool) -> DemoFolder:
     return folder
 
 
-def load_corpus(data: Path | None, on_progress: Progress | None = None) -> Corpus:
+def load_corpus(data: Path | None, on_progress: CountProgress | None = None) -> Corpus:
     """The folder's corpus, or this Python's documentation. Raises :class:`DatasetError`."""
     return read_python_docs(on_progress) if data is None else read_beir(data)
 
 
 def wrapped_retriever(
-    options: DemoOptions, corpus: Corpus, on_progress: Progress | None = None
+    options: DemoOptions, corpus: Corpus, on_progress: CountProgress | None = None
 ) -> BaseRetriever:
     """What an app would write: its own retriever, and one line that lets the wheel see ``capture_k``."""
     import ragwheel_langchain

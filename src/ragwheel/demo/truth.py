@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ragwheel.demo.corpus import Corpus
 
-__all__ = ["Agreement", "agreement"]
+__all__ = ["TruthCheck", "agreement"]
 
 
 @dataclass(frozen=True, slots=True)
-class Agreement:
+class TruthCheck:
     """Distinct (question, passage) pairs in the triplets, and how many the truth confirms."""
 
     positives: int
@@ -21,7 +21,7 @@ class Agreement:
     negatives_right: int
 
 
-def agreement(dataset: Path, corpus: Corpus, truth: Mapping[str, frozenset[str]]) -> Agreement:
+def agreement(dataset: Path, corpus: Corpus, truth: Mapping[str, frozenset[str]]) -> TruthCheck:
     """Compare the triplets of a built folder with ``truth``: question -> ids of its relevant passages.
 
     A positive is right when it is one of them, a negative when it is not. A passage that nobody judged
@@ -39,7 +39,7 @@ def agreement(dataset: Path, corpus: Corpus, truth: Mapping[str, frozenset[str]]
             relevant = truth.get(row["anchor"], frozenset())
             for role, found in (("positive", positives), ("negative", negatives)):
                 found[row["anchor"], row[role]] = not relevant.isdisjoint(ids.get(row[role], ()))
-    return Agreement(
+    return TruthCheck(
         positives=len(positives),
         positives_right=sum(positives.values()),
         negatives=len(negatives),

@@ -200,5 +200,5 @@ def _answer(documents: list[Document], cited: list[int]) -> str:
     if not cited:
         return "I could not find this in the documents."
     words = (documents[rank - 1].page_content.split()[:25] for rank in cited)
-    quotes = (" ".join(found).translate(NO_BRACKETS) for found in words)
+    quotes = (" ".join(word).translate(NO_BRACKETS) for word in words)
     return " ".join(f"{quote} [{rank}]." for quote, rank in zip(quotes, cited, strict=True))

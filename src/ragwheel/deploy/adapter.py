@@ -62,7 +62,7 @@ class Adapter:
         map_of: for each segment the number of its map, -1: the base model's vector.
         router: tells segments apart; None with one map for all queries.
         base: name of the embedding model that the vectors come from.
-        facts: what else is known (figures, data set), kept in the JSON beside the tensors.
+        facts: what else is known (figures, dataset), kept in the JSON beside the tensors.
     """
 
     maps: Floats
@@ -180,16 +180,16 @@ class Adapter:
             router = None
             if "centroids" in tensors:
                 router = Router(tensors["centroids"], tensors["centroid_segment"], tensors["centroid_floor"])
-            found = cls(
+            adapter = cls(
                 tensors["maps"], tuple(about["segments"]), tuple(about["map_of"]), router,
                 about["base"], about["facts"],
             )  # fmt: skip
-            whole = found.id == about["id"] and found.dimension == about["dimension"]
+            whole = adapter.id == about["id"] and adapter.dimension == about["dimension"]
         except (KeyError, TypeError, IndexError) as error:
             raise files.damaged(Path(folder), f"{type(error).__name__}: {error}") from error
         if not whole:
             raise files.damaged(Path(folder), "its tensors are not those that adapter.json names")
-        return found
+        return adapter
 
     def _tensors(self) -> dict[str, Any]:
         import numpy as np

@@ -43,8 +43,8 @@ def checked_scorer(reranker: Any) -> Scorer:
 
         return score
     if callable(reranker):
-        found: Scorer = reranker
-        return found
+        scorer: Scorer = reranker
+        return scorer
     raise ConfigurationError(
         f"a re-ranker: got a {type(reranker).__name__}, allowed: a function (query, texts) -> scores, or an "
         "object with predict(pairs), such as sentence_transformers.CrossEncoder"
@@ -70,10 +70,10 @@ def rerank(
         return []
     by_chunk = getattr(scorer, "score_chunks", None)
     if callable(by_chunk):
-        given = by_chunk(query, read(list(chunks)), version)
+        judge = by_chunk(query, read(list(chunks)), version)
     else:
-        given = scorer(query, [_text(chunk) for chunk in chunks])
-    scores = [float(score) for score in given]
+        judge = scorer(query, [_text(chunk) for chunk in chunks])
+    scores = [float(score) for score in judge]
     if len(scores) != len(chunks):
         raise ValueError(f"the re-ranker gave {len(scores)} scores for {len(chunks)} texts")
     if any(score != score for score in scores):  # noqa: PLR0124 - NaN is unlike itself
@@ -158,5 +158,5 @@ def _version_of(retrieval: Retrieval | None, before: Retrieval | None) -> str | 
 
 def _text(chunk: object) -> str:
     """The text of a chunk of any kind that ragwheel reads."""
-    found = row(chunk, {}).text
-    return found if isinstance(found, str) else ""
+    text = row(chunk, {}).text
+    return text if isinstance(text, str) else ""

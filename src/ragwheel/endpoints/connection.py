@@ -80,14 +80,14 @@ class HttpReply:
                 f"address into {self.endpoint.variable('URL')}",
                 fatal=True,
             )
-        said = f": {self.reason}" if self.reason else ""
+        text = f": {self.reason}" if self.reason else ""
         if self.status in _MEANINGS:
             meaning = _MEANINGS[self.status]
             if self.status != 404 and self.endpoint.key is None:
                 meaning = f"wants a key, and none was sent; set {self.endpoint.variable('KEY')}"
-            return RequestFailed(f"{meaning} (HTTP {self.status}{said})", fatal=True)
+            return RequestFailed(f"{meaning} (HTTP {self.status}{text})", fatal=True)
         return RequestFailed(
-            f"answered HTTP {self.status}{said}",
+            f"answered HTTP {self.status}{text}",
             retryable=self.status in _RETRYABLE,
             everyone=self.status == 429,
             retry_after_s=self.retry_after_s,

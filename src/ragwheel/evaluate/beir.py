@@ -34,9 +34,9 @@ def read_beir(folder: str | Path, *, split: str = "test", train: str | Path | No
         LeakError: a test query is in ``train`` too.
     """
     folder = Path(folder)
-    corpus = {one: passage(row) for one, row in _lines(folder / "corpus.jsonl").items()}
+    corpus = {document_id: passage(row) for document_id, row in _lines(folder / "corpus.jsonl").items()}
     rows = _lines(folder / "queries.jsonl")
-    texts = {one: passage({**row, "title": None}) for one, row in rows.items()}
+    texts = {query_id: passage({**row, "title": None}) for query_id, row in rows.items()}
     tables = qrels_tables(folder)
     chosen = tables.get(split, tables.get(""))
     if chosen is None:
@@ -54,8 +54,10 @@ def read_beir(folder: str | Path, *, split: str = "test", train: str | Path | No
         check_leaks(past, tested, str(folder))
         words = {normalise(texts[query]) for query in past if query in texts}
         again = sum(normalise(text) in words for text in tested.values())
-        seen = frozenset(one for grades in past.values() for one, grade in grades.items() if grade >= 1)
-    told = {
+        seen = frozenset(
+            document_id for grades in past.values() for document_id, grade in grades.items() if grade >= 1
+        )
+    facts = {
         "queries without a relevant document are left out": len(qrels) - len(usable),
         "test queries stand word for word in train, under other ids": again,
     }
@@ -70,7 +72,7 @@ def read_beir(folder: str | Path, *, split: str = "test", train: str | Path | No
             if row.get("group") or row.get("session")
         },
         seen=seen,
-        notes=tuple(f"{n} {what}" for what, n in told.items() if n),
+        notes=tuple(f"{n} {what}" for what, n in facts.items() if n),
     )
 
 

@@ -23,15 +23,15 @@ def beliefs_by_document(db: str | Path, queries: Collection[str], *, policy: Pol
     Args:
         db: the database.
         queries: keys of the queries (:func:`ragwheel.labels.traces.text.query_key`).
-        policy: the label policy that the data set was built with; None: the packaged one.
+        policy: the label policy that the dataset was built with; None: the packaged one.
 
     Raises:
         StoreError: the database cannot be read.
     """
-    found: Beliefs = {}
+    beliefs: Beliefs = {}
     for row in _rows(db, queries, policy):  # by version, ascending: the newest stays
-        found.setdefault(row[0], {})[document_id(row[1], row[2])] = row[4]
-    return found
+        beliefs.setdefault(row[0], {})[document_id(row[1], row[2])] = row[4]
+    return beliefs
 
 
 def _rows(
@@ -46,7 +46,7 @@ def _rows(
 
 
 def policy_of(dataset: BuiltDataset) -> Policy | None:
-    """The label policy that a data set was built with, from its manifest.
+    """The label policy that a dataset was built with, from its manifest.
 
     None where it does not say, or where it is of a version whose policies had other keys.
     """

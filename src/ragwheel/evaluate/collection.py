@@ -75,10 +75,12 @@ class Collection:
                 f"one query; of your own traces: ragwheel status says what is missing."
             )
         _known(f"{self.name}: judged queries", judged, self.queries, "the queries")
-        documents = {document for qrels in self.qrels.values() for one in qrels.values() for document in one}
+        documents = {
+            document for qrels in self.qrels.values() for qrel in qrels.values() for document in qrel
+        }
         _known(f"{self.name}: judged documents", documents, self.corpus, "the corpus")
         for labels, qrels in self.qrels.items():
-            empty = [query for query, one in qrels.items() if max(one.values(), default=0) < self.positive]
+            empty = [query for query, qrel in qrels.items() if max(qrel.values(), default=0) < self.positive]
             if empty:
                 raise DatasetError(
                     f"{self.name}: {len(empty)} of {len(qrels)} queries with {labels} labels have no "
@@ -108,12 +110,12 @@ class Collection:
         A query is *unseen* when none of its relevant documents was a positive in training.
         """
         queries = list(self.qrels[labels])
-        found = {"all": queries}
+        slices = {"all": queries}
         if self.seen is not None:
             met = {query for query in queries if self.relevant(labels, query) & self.seen}
-            found["seen"] = [query for query in queries if query in met]
-            found["unseen"] = [query for query in queries if query not in met]
-        return found
+            slices["seen"] = [query for query in queries if query in met]
+            slices["unseen"] = [query for query in queries if query not in met]
+        return slices
 
     def cluster(self, query: str) -> str:
         """The name of the query's cluster."""
@@ -139,10 +141,10 @@ def check_leaks(train: Iterable[str], test: Mapping[str, str], where: str) -> No
         )
 
 
-def _known(what: str, ids: set[str], known: Mapping[str, str], place: str) -> None:
-    missing = sorted(ids - known.keys())
+def _known(what: str, ids: set[str], existing: Mapping[str, str], source: str) -> None:
+    missing = sorted(ids - existing.keys())
     if missing:
         raise DatasetError(
-            f"{what}: {len(missing)} of {len(ids)} are not in {place}, for example {missing[0]!r}. Are both "
+            f"{what}: {len(missing)} of {len(ids)} are not in {source}, for example {missing[0]!r}. Are both "
             f"from the same version of the collection?"
         )

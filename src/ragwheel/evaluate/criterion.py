@@ -206,9 +206,9 @@ def gain_of(moves: Moves, options: CriterionOptions) -> Gain:
     tail = (1 - options.level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
     mean = _estimates(clusters.sum(axis=0)[None], of_unseen)[0]
-    known = clusters[:, 1].sum() / clusters[:, 0].sum()
+    gain = clusters[:, 1].sum() / clusters[:, 0].sum()
     rise = _rise(moves, unseen, float(_advantages(clusters.sum(axis=0)[None])[0]))
-    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(known), rise, n)
+    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(gain), rise, n)
 
 
 def rise_of(moves: Moves, options: CriterionOptions) -> float:
@@ -226,10 +226,10 @@ def unseen_relevant(moves: Moves, options: CriterionOptions) -> Floats:
     """
     ranks = np.arange(1, len(moves.exposed) + 1)
     spread = (1 - np.minimum(moves.exposed, 1.0)) / ranks
-    known = moves.belief.sum() / max(moves.queries, 1)
-    total = options.unseen * known
-    found: Floats = total * spread / spread.sum() if spread.sum() > 0 else np.zeros(len(ranks))
-    return found
+    gain = moves.belief.sum() / max(moves.queries, 1)
+    total = options.unseen * gain
+    shares: Floats = total * spread / spread.sum() if spread.sum() > 0 else np.zeros(len(ranks))
+    return shares
 
 
 def _sums_by_query(moves: Moves, unseen: Floats) -> Floats:
@@ -257,26 +257,26 @@ def _estimates(sums: Floats, of_unseen: Floats) -> Floats:
     """
     n, gained, ideal = sums.T[:3]
     unknown = np.interp(_advantages(sums), _ADVANTAGES, of_unseen) if of_unseen.any() else 0.0
-    found: Floats = (gained + ideal * unknown) / n
-    return found
+    gains: Floats = (gained + ideal * unknown) / n
+    return gains
 
 
 def _advantages(sums: Floats) -> Floats:
     """(samples,) how much higher, in logs, relevant chunks end up than others of the same old rank."""
-    one, x, b, xx, xb, bb, y, xy, by = sums.T[3:]
-    square = np.stack([one, x, b, x, xx, xb, b, xb, bb], axis=1).reshape(-1, 3, 3)
+    ones, x, b, xx, xb, bb, y, xy, by = sums.T[3:]
+    square = np.stack([ones, x, b, x, xx, xb, b, xb, bb], axis=1).reshape(-1, 3, 3)
     square = square + _RIDGE * np.eye(3)
     slopes = np.linalg.solve(square, np.stack([y, xy, by], axis=1)[..., None])[..., 0]
-    found: Floats = -slopes[:, 2]
-    return found
+    lean: Floats = -slopes[:, 2]
+    return lean
 
 
 def _rise(moves: Moves, unseen: Floats, advantage: float) -> float:
     """How much higher relevant chunks come per query, known ones and unseen ones."""
-    known = moves.belief @ np.log((moves.before + _SMOOTH) / (moves.after + _SMOOTH)) / moves.queries
+    gain = moves.belief @ np.log((moves.before + _SMOOTH) / (moves.after + _SMOOTH)) / moves.queries
     ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
     old = np.arange(1, len(unseen) + 1)
-    return float(known + unseen @ np.log((old + _SMOOTH) / (ranks + _SMOOTH)).mean(axis=0))
+    return float(gain + unseen @ np.log((old + _SMOOTH) / (ranks + _SMOOTH)).mean(axis=0))
 
 
 def _gained_by(unseen: Floats, drift: Ints, advantage: float) -> float:
@@ -291,5 +291,5 @@ _TOP: Final = np.arange(1, _K + 1)
 
 def _discount(ranks: Ints) -> Floats:
     """What a relevant chunk at a rank is worth in DCG@10."""
-    found: Floats = np.where(ranks <= _K, 1 / np.log2(1.0 + ranks), 0.0)
-    return found
+    discount: Floats = np.where(ranks <= _K, 1 / np.log2(1.0 + ranks), 0.0)
+    return discount

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ragwheel.datasets import Progress
 from ragwheel.errors import ConfigurationError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import LABELS, Collection, Labels
@@ -19,6 +18,7 @@ from ragwheel.evaluate.runs import Run
 from ragwheel.evaluate.statistics import StatisticsOptions
 from ragwheel.evaluate.systems import Cost, Searcher, System, bm25, hybrid
 from ragwheel.evaluate.verdict import judge_expected
+from ragwheel.typing import Progress
 
 __all__ = ["EvaluateOptions", "Evaluation", "SystemFacts", "baselines", "evaluate"]
 
@@ -97,7 +97,7 @@ class Evaluation:
     @property
     def labels(self) -> tuple[Labels, ...]:
         """The kinds of labels that there are, most trusted first."""
-        return tuple(one for one in LABELS if one in self.queries)
+        return tuple(labels for labels in LABELS if labels in self.queries)
 
     def slices(self, labels: Labels) -> tuple[str, ...]:
         """The slices that have queries."""
@@ -151,7 +151,7 @@ def evaluate(
         notes += _trained_elsewhere(system, collection)
         ms = round(1000 * took_s / len(collection.queries), 2)
         facts.append(SystemFacts(system.name, system.spec, system.cost, ms, system.dataset_id))
-        values = {one: per_query(run, collection.qrels[one], collection.positive) for one in judged}
+        values = {labels: per_query(run, collection.qrels[labels], collection.positive) for labels in judged}
         runs[system.name] = run
         measured[system.name] = Measured(system.name, (collection.name, collection.id), judged, values)
     if progress is not None:
@@ -167,12 +167,15 @@ def evaluate(
     return Evaluation(
         collection=(collection.name, collection.id),
         documents=len(collection.corpus),
-        queries={labels: len(one.cluster) for labels, one in judged.items()},
+        queries={labels: len(rankings.cluster) for labels, rankings in judged.items()},
         systems=tuple(facts),
         reference=reference,
         measure=options.measure,
         measured=measured,
-        comparisons={one.a: _by_expected(one, expected.get(one.a, {}), options) for one in compared},
+        comparisons={
+            comparison.a: _by_expected(comparison, expected.get(comparison.a, {}), options)
+            for comparison in compared
+        },
         notes=tuple(notes),
         runs=runs,
         statistics=options.statistics,
@@ -204,15 +207,15 @@ def _expected(
     return found
 
 
-def _by_expected(found: Comparison, gains: dict[str, Gain], options: EvaluateOptions) -> Comparison:
+def _by_expected(comparison: Comparison, gains: dict[str, Gain], options: EvaluateOptions) -> Comparison:
     """The comparison with verdicts on inferred labels that go by the expected gain."""
     rows = (
         replace(row, verdict=judge_expected(gains[row.part], options.statistics))
         if row.labels == "inferred" and row.part in gains
         else row
-        for row in found.rows
+        for row in comparison.rows
     )
-    return replace(found, rows=tuple(rows))
+    return replace(comparison, rows=tuple(rows))
 
 
 def _reference(systems: Sequence[System], options: EvaluateOptions) -> str:
@@ -222,7 +225,7 @@ def _reference(systems: Sequence[System], options: EvaluateOptions) -> str:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise ConfigurationError(f"Two systems are called {twice[0]!r}; give each a name: --system NAME=SPEC")
-    wanted = options.reference or next((one for one in ("base", "captured") if one in names), names[0])
+    wanted = options.reference or next((name for name in ("base", "captured") if name in names), names[0])
     if wanted not in names:
         raise ConfigurationError(f"No system is called {wanted!r}; there are: {', '.join(names)}.")
     return wanted
@@ -231,10 +234,10 @@ def _reference(systems: Sequence[System], options: EvaluateOptions) -> str:
 def _judged(collection: Collection, labels: Labels) -> Judged:
     slices = collection.slices(labels)
     seen = set(slices.get("seen", ()))
-    known = collection.seen is not None
+    has_training_data = collection.seen is not None
     return Judged(
         cluster={query: collection.cluster(query) for query in slices["all"]},
-        seen={query: query in seen for query in slices["all"]} if known else {},
+        seen={query: query in seen for query in slices["all"]} if has_training_data else {},
     )
 
 

@@ -118,9 +118,9 @@ def compare_many(
     """
     options = options or StatisticsOptions()
     rows: list[list[Compared]] = [[] for _ in systems]
-    for one in systems:
-        _same(one, reference)
-    for labels in (one for one in LABELS if one in reference.judged):
+    for measured in systems:
+        _same(measured, reference)
+    for labels in (kind for kind in LABELS if kind in reference.judged):
         judged = reference.judged[labels]
         for measure in measures:
             for part in judged.slices:
@@ -128,23 +128,23 @@ def compare_many(
                 if not queries:
                     continue
                 clusters = [judged.cluster[query] for query in queries]
-                found = [
+                differences = [
                     paired_difference(
-                        [one.values[labels][measure][query] for query in queries],
+                        [system.values[labels][measure][query] for query in queries],
                         [reference.values[labels][measure][query] for query in queries],
                         clusters,
                         options,
                     )
-                    for one in systems
+                    for system in systems
                 ]
-                corrected = holm([one.p for one in found])
-                for place, (one, difference, p) in enumerate(zip(systems, found, corrected)):
+                corrected = holm([difference.p for difference in differences])
+                for index, (one, difference, p) in enumerate(zip(systems, differences, corrected)):
                     means = one.mean(labels, measure, part), reference.mean(labels, measure, part)
                     verdict = judge(difference, labels, p, options.level)
-                    rows[place].append(Compared(labels, part, measure, *means, difference, p, verdict))
+                    rows[index].append(Compared(labels, part, measure, *means, difference, p, verdict))
     return [
-        Comparison(one.system, reference.system, reference.collection[0], tuple(found))
-        for one, found in zip(systems, rows)
+        Comparison(system.system, reference.system, reference.collection[0], tuple(row))
+        for system, row in zip(systems, rows)
     ]
 
 

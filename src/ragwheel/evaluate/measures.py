@@ -57,16 +57,16 @@ def per_query(run: Run, qrels: Qrels, positive: int = 1) -> dict[str, dict[str, 
         ir_measures.Qrel(q, doc, grade) for q, grades in qrels.items() for doc, grade in grades.items()
     ]
     documents = [ir_measures.ScoredDoc(*row) for row in run.scored(qrels)]
-    found: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in MEASURES}
+    by_measure: dict[str, dict[str, float]] = {name: dict.fromkeys(qrels, 0.0) for name in MEASURES}
     if documents:
         for value in ir_measures.iter_calc(list(named), judgments, documents):
-            found[named[value.measure]][value.query_id] = float(value.value)
+            by_measure[named[value.measure]][value.query_id] = float(value.value)
     for query in qrels:
         first = run.rankings.get(query, ())[:10]
         judged = sum(document in qrels[query] for document in first)
-        found["judged@10"][query] = judged / len(first) if first else 0.0
-        found["holes@10"][query] = float(len(first) - judged)
-    return found
+        by_measure["judged@10"][query] = judged / len(first) if first else 0.0
+        by_measure["holes@10"][query] = float(len(first) - judged)
+    return by_measure
 
 
 def _measure(name: str, positive: int) -> Any:

@@ -100,22 +100,24 @@ def reranked(model: str | Path | Scorer, over: System, name: str, *, depth: int 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
         below = over.search(collection, searcher)
         score = _scorer(model, searcher)
-        found: dict[str, tuple[str, ...]] = {}
+        system: dict[str, tuple[str, ...]] = {}
         for done, (query, ranking) in enumerate(below.items(), 1):
-            first = [one for one in ranking[:depth] if one in collection.corpus]
-            texts = [collection.corpus[one] for one in first]
+            first = [document for document in ranking[:depth] if document in collection.corpus]
+            texts = [collection.corpus[document] for document in first]
             scores = (
                 list(score(collection.queries[query], texts)) if query in collection.queries and texts else []
             )
             if len(scores) == len(first):
-                best = ranked([(one, float(s)) for one, s in zip(first, scores)], f"{name}, query {query}")
-                found[query] = best + tuple(one for one in ranking if one not in set(first))
+                best = ranked(
+                    [(document, float(s)) for document, s in zip(first, scores)], f"{name}, query {query}"
+                )
+                system[query] = best + tuple(document for document in ranking if document not in set(first))
             elif query in collection.queries:
                 raise ModelError(
                     f"{name} gave {len(scores)} scores for {len(first)} texts; expected one each."
                 )
             searcher.tell(name, done, len(below))
-        return found
+        return system
 
     return System(name, spec, search, "model per query", _dataset_id(model))
 
@@ -134,16 +136,16 @@ def reranked_by_features(model: str | Path, over: System, name: str, *, depth: i
         below = over.search(collection, searcher)
         reranker = FeatureReranker.load(model)
         similarities = _similarities(reranker.encoder, collection, searcher)
-        found: dict[str, tuple[str, ...]] = {}
+        system: dict[str, tuple[str, ...]] = {}
         for done, (query, ranking) in enumerate(below.items(), 1):
-            first = [one for one in ranking[:depth] if one in collection.corpus]
+            first = [document for document in ranking[:depth] if document in collection.corpus]
             if query in collection.queries:
                 candidates = _candidates(collection, first, scores_of(ranking), similarities(query, first))
                 scores = reranker.score_candidates(collection.queries[query], candidates)
                 best = [first[row] for row in np.argsort(-np.array(scores), kind="stable")]
-                found[query] = (*best, *(one for one in ranking if one not in set(first)))
+                system[query] = (*best, *(document for document in ranking if document not in set(first)))
             searcher.tell(name, done, len(below))
-        return found
+        return system
 
     cost: Cost = over.cost if COSTS.index(over.cost) > COSTS.index("light") else "light"
     return System(name, f"reranker:{model} over {over.spec}", search, cost, _dataset_id(model))
@@ -176,7 +178,7 @@ def _similarities(
     encode, identity = _encoder(encoder, None)
     queries, documents = _both(collection, searcher, encode, identity)
     row_of = {query: row for row, query in enumerate(collection.queries)}
-    place_of = {document: place for place, document in enumerate(collection.corpus)}
+    place_of = {document: index for index, document in enumerate(collection.corpus)}
 
     def similarities(query: str, some: Sequence[str]) -> Sequence[float]:
         rows = documents[[place_of[document] for document in some]]
@@ -208,15 +210,15 @@ def nearest(
                 f"ranking. Is the model damaged? Train it again."
             )
     depth = min(depth, len(ids))
-    found: dict[str, tuple[str, ...]] = {}
+    rankings: dict[str, tuple[str, ...]] = {}
     names = list(collection.queries)
     for start in range(0, len(names), _AT_ONCE):
         scores = queries[start : start + _AT_ONCE] @ documents.T
         places = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
         for row, query in enumerate(names[start : start + _AT_ONCE]):
-            hits = [(str(ids[place]), float(scores[row, place])) for place in places[row]]
-            found[query] = ranked(hits, f"query {query}")
-    return found
+            hits = [(str(ids[index]), float(scores[row, index])) for index in places[row]]
+            rankings[query] = ranked(hits, f"query {query}")
+    return rankings
 
 
 def _both(
@@ -246,8 +248,8 @@ def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder
     def encode(texts: list[str], role: Role) -> Vectors:
         if not loaded:
             loaded.append(load_embedder(model))
-        found: Vectors = encode_texts(loaded[0], texts, role=role)
-        return found
+        vectors: Vectors = encode_texts(loaded[0], texts, role=role)
+        return vectors
 
     model_identity(model)  # a wrong name is said before anything heavy is loaded
     return encode, lambda role: vectors_identity(model, role)
@@ -269,7 +271,7 @@ def _scorer(model: str | Path | Scorer, searcher: Searcher) -> Scorer:
 
         pairs = [f"{query}\x1f{text}" for text in texts]
         found = compute(pairs) if cache is None else cache.get(pairs, compute)
-        return [float(one) for one in found[:, 0]]
+        return [float(score) for score in found[:, 0]]
 
     return score
 

@@ -48,24 +48,26 @@ def recommend(evaluations: Evaluation | Sequence[Evaluation]) -> Recommendation:
         ConfigurationError: none was given, or they have different references.
     """
     every = [evaluations] if isinstance(evaluations, Evaluation) else list(evaluations)
-    if not every or len({one.reference for one in every}) > 1:
-        got = ", ".join(one.reference for one in every) or "no evaluation"
+    if not every or len({comparison.reference for comparison in every}) > 1:
+        got = ", ".join(comparison.reference for comparison in every) or "no evaluation"
         raise ConfigurationError(f"recommend needs evaluations with one and the same reference; got {got}.")
     reference = every[0].reference
     refused = _refused(every)
     for evaluation in every:
         proved = [
-            one for one in evaluation.systems if one.name not in refused and _is_better(evaluation, one.name)
+            system
+            for system in evaluation.systems
+            if system.name not in refused and _is_better(evaluation, system.name)
         ]
         if proved:
             return _cheapest(evaluation, proved, refused)
     why = [f"Nothing is proved to be better than {reference}: keep it."]
     for evaluation in every:
         why += [
-            told
+            statement
             for name in evaluation.comparisons
             if name not in refused
-            for told in _ahead(evaluation, name)
+            for statement in _ahead(evaluation, name)
         ]
     return Recommendation(reference, tuple(why), refused)
 
@@ -77,12 +79,12 @@ def _ahead(evaluation: Evaluation, name: str) -> list[str]:
         if expected.low <= 0:
             return []
         judged = judgments_needed(expected, evaluation.statistics)
-        told = (
+        text = (
             f"{name} is expected to gain {expected.mean:+.3f} nDCG@10 ({expected.low:+.3f} to "
             f"{expected.high:+.3f}) by what the traces let us believe. That is no proof: about {judged:,} "
             f"judged questions would be one (ragwheel grade), or interleaving."
         )
-        return [told]
+        return [text]
     return [
         f"{name} is ahead by labels inferred from clicks and citations ({row.difference.low:+.3f} to "
         f"{row.difference.high:+.3f} {row.measure}): let it prove itself by interleaving or explicit "
@@ -95,7 +97,7 @@ def _ahead(evaluation: Evaluation, name: str) -> list[str]:
 def _refused(evaluations: list[Evaluation]) -> dict[str, str]:
     refused: dict[str, str] = {}
     for evaluation in evaluations:
-        for name, found in evaluation.comparisons.items():
+        for name, comparison in evaluation.comparisons.items():
             expected = evaluation.expected.get(name, {})
             for part, gain in expected.items():
                 if gain.high < 0:
@@ -105,7 +107,7 @@ def _refused(evaluations: list[Evaluation]) -> dict[str, str]:
                         f"{gain.high:+.3f} nDCG@10{_slice(part)} of {evaluation.collection[0]} (by what the "
                         f"traces let us believe)",
                     )
-            for row in found.rows:
+            for row in comparison.rows:
                 if row.labels == "inferred" and row.part in expected:
                     continue  # these labels favour what was shown; the expected gain is corrected for that
                 if row.difference.high < 0:
@@ -129,21 +131,28 @@ def _is_better(evaluation: Evaluation, name: str) -> bool:
 
 def _cheapest(evaluation: Evaluation, proved: list[SystemFacts], refused: dict[str, str]) -> Recommendation:
     measure = evaluation.measure
-    labels = next(one for one in evaluation.labels if one != "inferred")
-    means = {one.name: evaluation.measured[one.name].mean(labels, measure) for one in proved}
-    best = max(proved, key=lambda one: (means[one.name], one.name))
+    labels = next(label for label in evaluation.labels if label != "inferred")
+    means = {facts.name: evaluation.measured[facts.name].mean(labels, measure) for facts in proved}
+    best = max(proved, key=lambda measurement: (means[measurement.name], measurement.name))
     equals = [best]
-    for one in proved:
-        if one is not best:
-            found = compare(
+    for measurement in proved:
+        if measurement is not best:
+            comparison = compare(
                 evaluation.measured[best.name],
-                evaluation.measured[one.name],
+                evaluation.measured[measurement.name],
                 measures=(measure,),
                 options=evaluation.statistics,
             ).rows[0]
-            if found.difference.low <= 0:
-                equals.append(one)
-    chosen = min(equals, key=lambda one: (COSTS.index(one.cost), -means[one.name], one.ms_per_query))
+            if comparison.difference.low <= 0:
+                equals.append(measurement)
+    chosen = min(
+        equals,
+        key=lambda measurement: (
+            COSTS.index(measurement.cost),
+            -means[measurement.name],
+            measurement.ms_per_query,
+        ),
+    )
     row = evaluation.comparisons[chosen.name].rows[0]
     why = [
         (
@@ -158,5 +167,5 @@ def _cheapest(evaluation: Evaluation, proved: list[SystemFacts], refused: dict[s
             f"two cannot be told apart, and {chosen.name} costs less ({chosen.cost} against {best.cost})."
         )
     return Recommendation(
-        chosen.name, tuple(why), refused, tuple(one.name for one in equals if one is not chosen)
+        chosen.name, tuple(why), refused, tuple(equal.name for equal in equals if equal is not chosen)
     )

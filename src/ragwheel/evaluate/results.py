@@ -54,8 +54,8 @@ def write_results(evaluation: Evaluation, collection: Collection, out: str | Pat
     with replace_folder(out) as folder:
         pq.write_table(_table(evaluation), folder / "per_query.parquet", compression="zstd")
         (folder / "runs").mkdir()
-        for place, (name, run) in enumerate(evaluation.runs.items()):
-            write_run(folder / "runs" / f"{place:02}-{_file_name(name)}.trec", run)
+        for index, (name, run) in enumerate(evaluation.runs.items()):
+            write_run(folder / "runs" / f"{index:02}-{_file_name(name)}.trec", run)
         (folder / "qrels").mkdir()
         for labels, qrels in collection.qrels.items():
             write_qrels(folder / "qrels" / f"{labels}.trec", qrels)
@@ -79,12 +79,12 @@ def as_json(evaluation: Evaluation) -> dict[str, Any]:
         "reference": evaluation.reference,
         "measure": evaluation.measure,
         "statistics": dataclasses.asdict(evaluation.statistics),
-        "systems": [dataclasses.asdict(one) for one in evaluation.systems],
+        "systems": [dataclasses.asdict(system) for system in evaluation.systems],
         "table": summary(evaluation),
         "comparisons": [
-            {"a": one.a, "b": one.b, **dataclasses.asdict(row)}
-            for one in evaluation.comparisons.values()
-            for row in one.rows
+            {"a": comparison.a, "b": comparison.b, **dataclasses.asdict(row)}
+            for comparison in evaluation.comparisons.values()
+            for row in comparison.rows
         ],
         "notes": list(evaluation.notes),
         "elapsed_s": round(evaluation.elapsed_s, 3),
@@ -117,8 +117,7 @@ def read_results(folder: str | Path) -> dict[str, Measured]:
         return _measured(rows, collection)
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DatasetError(
-            f"{folder} is not a folder of results: {exc}. Make one: ragwheel evaluate --dataset DIR --out "
-            f"{folder}"
+            f"{folder} is not a folder of results: {exc}. Make one: ragwheel evaluate DIR --out {folder}"
         ) from exc
 
 
@@ -144,11 +143,11 @@ def _table(evaluation: Evaluation) -> pa.Table:
     columns: dict[str, list[Any]] = {
         name: [] for name in ("system", "labels", "query_id", "cluster", "seen", *MEASURES)
     }
-    for name, one in evaluation.measured.items():
-        for labels, judged in one.judged.items():
+    for name, measurement in evaluation.measured.items():
+        for labels, judged in measurement.judged.items():
             for query, cluster in judged.cluster.items():
                 row = (name, labels, query, cluster, judged.seen.get(query))
-                values = (one.values[labels][measure][query] for measure in MEASURES)
+                values = (measurement.values[labels][measure][query] for measure in MEASURES)
                 for column, value in zip(columns.values(), (*row, *values)):
                     column.append(value)
     text = dict.fromkeys(("system", "labels", "query_id", "cluster"), pa.string())
@@ -157,7 +156,7 @@ def _table(evaluation: Evaluation) -> pa.Table:
 
 
 def _measured(rows: list[dict[str, Any]], collection: tuple[str, str]) -> dict[str, Measured]:
-    found: dict[str, Measured] = {}
+    measured: dict[str, Measured] = {}
     for name in dict.fromkeys(row["system"] for row in rows):
         judged: dict[Labels, Judged] = {}
         values: dict[Labels, dict[str, dict[str, float]]] = {}
@@ -169,8 +168,8 @@ def _measured(rows: list[dict[str, Any]], collection: tuple[str, str]) -> dict[s
                     {row["query_id"]: row["seen"] for row in some if row["seen"] is not None},
                 )
                 values[labels] = {m: {row["query_id"]: row[m] for row in some} for m in MEASURES}
-        found[name] = Measured(name, collection, judged, values)
-    return found
+        measured[name] = Measured(name, collection, judged, values)
+    return measured
 
 
 def _file_name(name: str) -> str:
@@ -179,7 +178,7 @@ def _file_name(name: str) -> str:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
-        return {str(key): _plain(one) for key, one in value.items()}
+        return {str(key): _plain(element) for key, element in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(one) for one in value]
+        return [_plain(element) for element in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

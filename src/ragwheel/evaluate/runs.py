@@ -60,7 +60,9 @@ class Run:
     def __post_init__(self) -> None:
         for query, ranking in self.rankings.items():
             if len(set(ranking)) < len(ranking):
-                twice = next(one for place, one in enumerate(ranking) if one in ranking[:place])
+                twice = next(
+                    document for index, document in enumerate(ranking) if document in ranking[:index]
+                )
                 raise DatasetError(
                     f"{self.name} ranks the document {twice!r} twice for the query {query!r}; each may stand "
                     f"there once. Take out the later ones."
@@ -129,7 +131,7 @@ def ranked(scores: Sequence[tuple[str, float]], what: str) -> Ranking:
             raise DatasetError(
                 f"{what}: the score of {document!r} is NaN, so it has no rank. Is the model damaged?"
             )
-    return Ranking.of(sorted(scores, key=lambda one: (one[1], one[0]), reverse=True))
+    return Ranking.of(sorted(scores, key=lambda hit: (hit[1], hit[0]), reverse=True))
 
 
 def read_run(path: str | Path, name: str | None = None) -> Run:
@@ -139,7 +141,7 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
         DatasetError: the file cannot be read, a line is something else, a score is NaN.
     """
     path = Path(path)
-    found: dict[str, list[tuple[str, float]]] = {}
+    hits: dict[str, list[tuple[str, float]]] = {}
     try:
         for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
             if not line.strip():
@@ -150,7 +152,7 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
                     f"{path}, line {number}: got {len(parts)} columns, expected 6: query Q0 document rank "
                     f"score tag."
                 )
-            found.setdefault(parts[0], []).append((parts[2], float(parts[4])))
+            hits.setdefault(parts[0], []).append((parts[2], float(parts[4])))
     except OSError as exc:
         raise DatasetError(f"{path} cannot be read: {exc.strerror}.") from exc
     except ValueError as exc:
@@ -159,7 +161,7 @@ def read_run(path: str | Path, name: str | None = None) -> Run:
         ) from exc
     return Run(
         name or path.stem,
-        {query: ranked(scores, f"{path}, query {query}") for query, scores in found.items()},
+        {query: ranked(scores, f"{path}, query {query}") for query, scores in hits.items()},
     )
 
 

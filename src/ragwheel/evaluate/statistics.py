@@ -89,14 +89,14 @@ def paired_difference(
     n = len(gaps)
     mean = float(gaps.mean()) if n else float("nan")
     spread = float(gaps.std(ddof=1)) if n > 1 else float("nan")
-    _, place = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
-    sums: Floats = np.bincount(place, gaps).astype(np.float64)
-    sizes: Floats = np.bincount(place).astype(np.float64)
+    _, group = np.unique(np.asarray(clusters, dtype=str), return_inverse=True)
+    sums: Floats = np.bincount(group, gaps).astype(np.float64)
+    sizes: Floats = np.bincount(group).astype(np.float64)
     low = high = float("nan")
     p = 1.0
     if len(sums) > 1:
         ends = [_interval(sums, sizes, options, seed) for seed in options.seeds]
-        low, high = min(one for one, _ in ends), max(one for _, one in ends)
+        low, high = min(bound for bound, _ in ends), max(bound for _, bound in ends)
         p = _p_value(sums, options)
     return Difference(
         mean=mean,
@@ -138,9 +138,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
     """P values adjusted for their number by Holm's step-down method (1979), in the same order."""
     adjusted = [0.0] * len(p_values)
     highest = 0.0
-    for rank, place in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[place]))
-        adjusted[place] = highest
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
     return adjusted
 
 
@@ -175,14 +175,14 @@ def _p_value(sums: Floats, options: StatisticsOptions) -> float:
     if m <= _EXACT_UP_TO:
         signs = 1.0 - 2.0 * ((np.arange(2**m)[:, None] >> np.arange(m)) & 1)
         return float((np.abs(signs @ sums) >= seen).mean())
-    found = []
+    rejected = []
     for seed in options.seeds:
         rng, as_far = np.random.default_rng(seed), 0
         for some in _parts(options.draws, m):
             signs = 1.0 - 2.0 * rng.integers(0, 2, size=(some, m))
             as_far += int((np.abs(signs @ sums) >= seen).sum())
-        found.append((as_far + 1) / (options.draws + 1))
-    return max(found)
+        rejected.append((as_far + 1) / (options.draws + 1))
+    return max(rejected)
 
 
 def _parts(draws: int, clusters: int) -> list[int]:

@@ -9,13 +9,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from ragwheel.datasets import Progress
 from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import Collection
 from ragwheel.evaluate.runs import Run, ranked, read_run, scores_of
-from ragwheel.labels.traces.text import is_spaceless, words_of
+from ragwheel.labels.traces.text import words_of
+from ragwheel.typing import Progress
+from ragwheel.words import is_spaceless
 
 __all__ = [
     "Cost",
@@ -86,8 +87,8 @@ class System:
                 documents.
         """
         start = time.monotonic()
-        found = self.search(collection, searcher)
-        run = Run(self.name, {query: tuple(ranking)[: searcher.depth] for query, ranking in found.items()})
+        match = self.search(collection, searcher)
+        run = Run(self.name, {query: tuple(ranking)[: searcher.depth] for query, ranking in match.items()})
         return run, time.monotonic() - start
 
 
@@ -110,17 +111,17 @@ def bm25(name: str = "bm25") -> System:
         index.index(words, show_progress=False)
         searcher.tell("bm25", 1, 2)
         k = min(searcher.depth, len(documents))
-        found: dict[str, tuple[str, ...]] = {}
+        system: dict[str, tuple[str, ...]] = {}
         for query, text in collection.queries.items():
             tokens = _words(text)
             if not any(token in index.vocab_dict for token in tokens):
-                found[query] = ()
+                system[query] = ()
                 continue
             places, scores = index.retrieve([tokens], k=k, show_progress=False)
             hits = [(documents[p], float(s)) for p, s in zip(places[0], scores[0]) if s > 0]
-            found[query] = ranked(hits, f"{name}, query {query}")
+            system[query] = ranked(hits, f"{name}, query {query}")
         searcher.tell("bm25", 2, 2)
-        return found
+        return system
 
     return System(name, "bm25", search, "light", may_find_nothing=True)
 
@@ -145,21 +146,21 @@ def hybrid(first: System, second: System, name: str = "hybrid", *, k: int = _RRF
     """Two systems by reciprocal rank fusion: the sum of ``1 / (k + rank)`` (Cormack et al., SIGIR 2009)."""
 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
-        return fused([one.search(collection, searcher) for one in (first, second)], k=k)
+        return fused([system.search(collection, searcher) for system in (first, second)], k=k)
 
     return System(name, f"hybrid of {first.spec} and {second.spec}", search, "two indexes")
 
 
 def fused(runs: Sequence[Mapping[str, tuple[str, ...]]], *, k: int = _RRF_K) -> dict[str, tuple[str, ...]]:
     """Rankings of several systems as one, by reciprocal rank fusion."""
-    found: dict[str, tuple[str, ...]] = {}
+    rankings: dict[str, tuple[str, ...]] = {}
     for query in dict.fromkeys(query for run in runs for query in run):
         scores: dict[str, float] = {}
         for run in runs:
             for rank, document in enumerate(run.get(query, ()), 1):
                 scores[document] = scores.get(document, 0.0) + 1 / (k + rank)
-        found[query] = ranked(list(scores.items()), f"hybrid, query {query}")
-    return found
+        rankings[query] = ranked(list(scores.items()), f"hybrid, query {query}")
+    return rankings
 
 
 def fused_by(fusion: Fusion, runs: Sequence[Mapping[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
@@ -168,7 +169,9 @@ def fused_by(fusion: Fusion, runs: Sequence[Mapping[str, tuple[str, ...]]]) -> d
     for query in dict.fromkeys(query for run in runs for query in run):
         rankings = [run.get(query, ()) for run in runs]
         scores = [scores_of(ranking) for ranking in rankings]
-        lists = [[(one, own.get(one)) for one in ranking] for ranking, own in zip(rankings, scores)]
+        lists = [
+            [(document, own.get(document)) for document in ranking] for ranking, own in zip(rankings, scores)
+        ]
         found[query] = ranked(fusion.fuse(lists), f"fusion, query {query}")
     return found
 
@@ -201,7 +204,7 @@ def captured(version: str = "", name: str = "captured") -> System:
         try:
             return collection.captured[version]
         except KeyError:
-            versions = ", ".join(repr(one) for one in collection.captured if one) or "none"
+            versions = ", ".join(repr(version) for version in collection.captured if version) or "none"
             raise DatasetError(
                 f"{collection.name} has no captured rankings of "
                 + (
@@ -209,7 +212,7 @@ def captured(version: str = "", name: str = "captured") -> System:
                     if version
                     else "any retriever for these queries."
                 )
-                + " Rankings are captured in the traces of an app: evaluate with --dataset and --db."
+                + " Rankings are captured in the traces of an app: evaluate with a dataset and --db."
             ) from None
 
     return System(name, f"captured:{version}" if version else "captured", search, "nothing")
@@ -237,34 +240,36 @@ def from_callable(function: Callable[[str, int], Iterable[Any]], name: str, spec
 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
         own = _own_ids(collection.corpus)
-        found: dict[str, tuple[str, ...]] = {}
+        system: dict[str, tuple[str, ...]] = {}
         for done, (query, text) in enumerate(collection.queries.items(), 1):
-            ids = (_id(one, name) for one in function(text, searcher.depth))
-            found[query] = tuple(one if one in collection.corpus else own.get(one, one) for one in ids)
+            ids = (_id(hit, name) for hit in function(text, searcher.depth))
+            system[query] = tuple(
+                document if document in collection.corpus else own.get(document, document) for document in ids
+            )
             searcher.tell(name, done, len(collection.queries))
-        return found
+        return system
 
     return System(name, spec or f"python:{getattr(function, '__name__', name)}", search, "light")
 
 
 def _own_ids(corpus: Mapping[str, str]) -> dict[str, str]:
     """The collection's id by the app's own, of those that are the same in no two sources."""
-    found: dict[str, list[str]] = {}
+    ids: dict[str, list[str]] = {}
     for document in corpus:
-        found.setdefault(document.partition("/")[2], []).append(document)
-    return {own: documents[0] for own, documents in found.items() if own and len(documents) == 1}
+        ids.setdefault(document.partition("/")[2], []).append(document)
+    return {own: documents[0] for own, documents in ids.items() if own and len(documents) == 1}
 
 
-def _id(one: Any, name: str) -> str:
-    if isinstance(one, (list, tuple)) and one:
-        one = one[0]
-    elif isinstance(one, Mapping):
-        one = one.get("id")
-    elif not isinstance(one, (str, int)):
-        one = getattr(one, "id", None)
-    if not isinstance(one, (str, int)):
+def _id(hit: Any, name: str) -> str:
+    if isinstance(hit, (list, tuple)) and hit:
+        hit = hit[0]
+    elif isinstance(hit, Mapping):
+        hit = hit.get("id")
+    elif not isinstance(hit, (str, int)):
+        hit = getattr(hit, "id", None)
+    if not isinstance(hit, (str, int)):
         raise ConfigurationError(
-            f"{name} gave {one!r} where the id of a document was expected: ids, (id, score), or objects with "
+            f"{name} gave {hit!r} where the id of a document was expected: ids, (id, score), or objects with "
             f"an id."
         )
-    return str(one)
+    return str(hit)

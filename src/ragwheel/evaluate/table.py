@@ -34,13 +34,13 @@ def summary(evaluation: Evaluation) -> list[dict[str, Any]]:
             "labels": labels,
             "slice": part,
             "system": name,
-            "queries": len(one.judged[labels].slice(part)),
-            **{measure: one.mean(labels, measure, part) for measure in MEASURES},
+            "queries": len(measurement.judged[labels].slice(part)),
+            **{measure: measurement.mean(labels, measure, part) for measure in MEASURES},
             "compared": _compared(evaluation, name, labels, part),
         }
         for labels in evaluation.labels
         for part in evaluation.slices(labels)
-        for name, one in evaluation.measured.items()
+        for name, measurement in evaluation.measured.items()
     ]
 
 
@@ -69,10 +69,11 @@ def figure(value: float | None) -> str:
 
 def gap(low: float | None, mean: float | None, high: float | None) -> str:
     """A difference with its interval: ``+.021 [+.004, +.038]``."""
-    told = [
-        f"{figure(one) if one is not None and one < 0 else '+' + figure(one)}" for one in (mean, low, high)
+    bounds = [
+        f"{figure(bound) if bound is not None and bound < 0 else '+' + figure(bound)}"
+        for bound in (mean, low, high)
     ]
-    return f"{told[0]} [{told[1]}, {told[2]}]" if low is not None and not math.isnan(low) else told[0]
+    return f"{bounds[0]} [{bounds[1]}, {bounds[2]}]" if low is not None and not math.isnan(low) else bounds[0]
 
 
 def markdown(evaluation: Evaluation) -> str:
@@ -127,15 +128,15 @@ def slice_says(part: str) -> str:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    found = row["compared"]
-    told = ["", "", "", ""]
-    if found is not None:
-        verdict = f"{found['verdict']}: {found['why']}" if found["why"] else found["verdict"]
-        told = [
-            gap(found["low"], found["difference"], found["high"]),
-            figure(found["p"]),
-            figure(found["effect"]),
+    compared = row["compared"]
+    cells = ["", "", "", ""]
+    if compared is not None:
+        verdict = f"{compared['verdict']}: {compared['why']}" if compared["why"] else compared["verdict"]
+        cells = [
+            gap(compared["low"], compared["difference"], compared["high"]),
+            figure(compared["p"]),
+            figure(compared["effect"]),
         ]
-        told.append(verdict)
+        cells.append(verdict)
     name = str(row["system"]).replace("|", "\\|")
-    return [name, *(figure(row[measure]) for measure in MEASURES), *told]
+    return [name, *(figure(row[measure]) for measure in MEASURES), *cells]

@@ -117,14 +117,14 @@ def _judged(
     pairs: list[dict[str, Any]],
 ) -> tuple[dict[Labels, dict[str, dict[str, int]]], tuple[str, ...]]:
     every: defaultdict[str, dict[str, int]] = defaultdict(dict)
-    said: dict[Labels, defaultdict[str, dict[str, int]]] = {
+    explicit: dict[Labels, defaultdict[str, dict[str, int]]] = {
         "explicit": defaultdict(dict),
         "evalset": defaultdict(dict),
     }
     guessed: set[str] = set()
     for row in sorted(pairs, key=lambda row: int(row["chunk_version"])):  # the newest version's grade stays
         query, document, grade = row["query_key"], _document(row), _grade(row)
-        own = said["evalset" if row.get("evalset") else "explicit"][query]
+        own = explicit["evalset" if row.get("evalset") else "explicit"][query]
         every[query][document] = grade
         own.pop(document, None)
         if EXPLICIT & set(row["kinds"]):
@@ -133,8 +133,8 @@ def _judged(
             guessed.add(query)
     inferred = {query: grades for query, grades in every.items() if query in guessed}
     by_labels: dict[Labels, dict[str, dict[str, int]]] = {
-        labels: {q: grades for q, grades in found.items() if max(grades.values(), default=0) >= _POSITIVE}
-        for labels, found in (*said.items(), ("inferred", inferred))
+        labels: {q: grades for q, grades in by_query.items() if max(grades.values(), default=0) >= _POSITIVE}
+        for labels, by_query in (*explicit.items(), ("inferred", inferred))
     }
     left_out = len(every) - len(set().union(*by_labels.values()))
     notes = (f"{left_out} queries without a relevant chunk are left out",) if left_out else ()
@@ -160,8 +160,8 @@ def _asked(connection: sqlite3.Connection, queries: Mapping[str, str]) -> list[A
         "SELECT query, version, retrieval_id, session_id FROM retrievals WHERE outer_id IS NULL "
         "AND kind = 'retrieval' AND error IS NULL ORDER BY start_ns, retrieval_id"
     )
-    found = ((query_key(query), version, retrieval, session) for query, version, retrieval, session in rows)
-    return [row for row in found if row[0] in queries]
+    keyed = ((query_key(query), version, retrieval, session) for query, version, retrieval, session in rows)
+    return [row for row in keyed if row[0] in queries]
 
 
 def _captured(connection: sqlite3.Connection, asked: list[Asked]) -> dict[str, dict[str, tuple[str, ...]]]:
@@ -171,7 +171,7 @@ def _captured(connection: sqlite3.Connection, asked: list[Asked]) -> dict[str, d
         for name in dict.fromkeys(("", version)):
             latest.setdefault(name, {})[key] = retrieval
     rankings: dict[str, tuple[str, ...]] = {}
-    for retrieval in {one for by_query in latest.values() for one in by_query.values()}:
+    for retrieval in {retrieval_id for by_query in latest.values() for retrieval_id in by_query.values()}:
         rows = connection.execute(
             "SELECT source, chunk_id, score FROM impressions WHERE retrieval_id = ? ORDER BY rank",
             (retrieval,),
@@ -188,8 +188,8 @@ def _captured(connection: sqlite3.Connection, asked: list[Asked]) -> dict[str, d
 
 def _as_captured(scores: Mapping[str, float | None]) -> tuple[str, ...]:
     """A ranking in its own order, with scores where the retriever gave one for each chunk."""
-    known = [(document, score) for document, score in scores.items() if score is not None]
-    return Ranking.of(known) if len(known) == len(scores) else tuple(scores)
+    scored = [(document, score) for document, score in scores.items() if score is not None]
+    return Ranking.of(scored) if len(scored) == len(scores) else tuple(scores)
 
 
 def _clusters(pairs: list[dict[str, Any]], asked: list[Asked]) -> dict[str, str]:
@@ -205,6 +205,6 @@ def _clusters(pairs: list[dict[str, Any]], asked: list[Asked]) -> dict[str, str]
     first: dict[str, str] = {}
     for key, _, _, session in asked:
         if session is not None and key in family:
-            one, other = root(first.setdefault(session, family[key])), root(family[key])
-            parent[max(one, other)] = min(one, other)
+            family_root, other = root(first.setdefault(session, family[key])), root(family[key])
+            parent[max(family_root, other)] = min(family_root, other)
     return {key: root(name) for key, name in family.items()}

@@ -26,7 +26,7 @@ class Verdict:
         return f"{self.word}: {self.why}" if self.why else self.word
 
 
-def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> Verdict:
+def judge(difference: Difference, labels: Labels, p: float, level: float = 0.95) -> Verdict:
     """The verdict on a difference.
 
     *Better* needs an interval above zero, a test that agrees, and labels that say so in their own right:
@@ -40,16 +40,16 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
         p: of the test, corrected where several systems were compared.
         level: of the interval.
     """
-    if found.wins == found.losses == 0:
+    if difference.wins == difference.losses == 0:
         return Verdict("can't tell", "equal on every query")
-    if found.queries < LEAST_QUERIES:
-        return Verdict("can't tell", _too_few(found.queries))
+    if difference.queries < LEAST_QUERIES:
+        return Verdict("can't tell", _too_few(difference.queries))
     certain = p <= 1 - level
-    if certain and found.high < 0:
+    if certain and difference.high < 0:
         return Verdict(
             "worse", "by inferred labels, which favour what was shown" if labels == "inferred" else ""
         )
-    if certain and found.low > 0:
+    if certain and difference.low > 0:
         if labels != "inferred":
             return Verdict("better", "")
         return Verdict(
@@ -57,19 +57,19 @@ def judge(found: Difference, labels: Labels, p: float, level: float = 0.95) -> V
             "ahead, but labels inferred from clicks and citations prove nothing by themselves: judge some "
             "queries, use an evaluation set, or interleave",
         )
-    return Verdict("can't tell", _what_is_missing(found))
+    return Verdict("can't tell", _what_is_missing(difference))
 
 
-def _what_is_missing(found: Difference) -> str:
+def _what_is_missing(difference: Difference) -> str:
     """Why a difference cannot be told, and how many queries would tell it."""
-    if found.clusters < 2 or found.needed is None:
-        groups = f"{found.clusters} group{'' if found.clusters == 1 else 's'}"
-        return f"{found.queries} queries in {groups} are too few"
-    if found.needed >= _ENOUGH:
+    if difference.clusters < 2 or difference.needed is None:
+        groups = f"{difference.clusters} group{'' if difference.clusters == 1 else 's'}"
+        return f"{difference.queries} queries in {groups} are too few"
+    if difference.needed >= _ENOUGH:
         return "more than a million queries needed"
-    if found.needed == 0:
+    if difference.needed == 0:
         return "too close to the edge; more queries needed"
-    return f"about {_rounded(found.needed):,} more queries needed"
+    return f"about {_rounded(difference.needed):,} more queries needed"
 
 
 def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
@@ -81,13 +81,13 @@ def judge_expected(gain: Gain, statistics: StatisticsOptions) -> Verdict:
     """
     if gain.queries < LEAST_QUERIES:
         return Verdict("can't tell", _too_few(gain.queries))
-    told = f"expected {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nDCG@10 by the traces"
+    text = f"expected {gain.mean:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] nDCG@10 by the traces"
     if gain.high < 0:
-        return Verdict("worse", told)
+        return Verdict("worse", text)
     if gain.mean == gain.low == gain.high == 0:
         return Verdict("can't tell", "ranked as the reference ranks")
     proof = f"about {judgments_needed(gain, statistics):,} judged questions would prove it"
-    return Verdict("can't tell", f"{told}; {proof if gain.low > 0 else 'too close to tell'}")
+    return Verdict("can't tell", f"{text}; {proof if gain.low > 0 else 'too close to tell'}")
 
 
 def _too_few(queries: int) -> str:

@@ -45,7 +45,7 @@ class CapturedQuery:
     @property
     def positives(self) -> frozenset[str]:
         """Ids of the chunks that answer it."""
-        return frozenset(one for one, grade in self.grades.items() if grade >= POSITIVE)
+        return frozenset(document for document, grade in self.grades.items() if grade >= POSITIVE)
 
 
 def read_captured(
@@ -80,8 +80,8 @@ def read_captured(
                 latest[key] = row["query"], row["retrieval_id"]
         rankings = _rankings(connection, [retrieval for _, retrieval in latest.values()])
     return [
-        CapturedQuery(key, latest[key][0], found, *rankings.get(latest[key][1], ((), 0)), asked[key])
-        for key, found in sorted(grades.items())
+        CapturedQuery(key, latest[key][0], key_grades, *rankings.get(latest[key][1], ((), 0)), asked[key])
+        for key, key_grades in sorted(grades.items())
         if key in latest
     ]
 
@@ -97,27 +97,27 @@ def _rankings(connection: sqlite3.Connection, ids: list[str]) -> dict[str, tuple
     ):
         ranked[row["retrieval_id"]][document_id(row["source"], row["chunk_id"])] = None
         returned[row["retrieval_id"]] += row["exposure"] != "logged"
-    return {one: (tuple(found), returned[one]) for one, found in ranked.items()}
+    return {query: (tuple(documents), returned[query]) for query, documents in ranked.items()}
 
 
-def oracle(one: CapturedQuery, depth: int = 40) -> tuple[str, ...]:
+def oracle(query: CapturedQuery, depth: int = 40) -> tuple[str, ...]:
     """The same chunks in the order that a perfect re-ranker would give the first ``depth``."""
-    first = one.ranking[:depth]
-    best = sorted(first, key=lambda document: (-one.grades.get(document, 0.0), first.index(document)))
-    return (*best, *one.ranking[depth:])
+    first = query.ranking[:depth]
+    best = sorted(first, key=lambda document: (-query.grades.get(document, 0.0), first.index(document)))
+    return (*best, *query.ranking[depth:])
 
 
-def recall(ranking: Sequence[str], one: CapturedQuery, k: int) -> float:
+def recall(ranking: Sequence[str], query: CapturedQuery, k: int) -> float:
     """The share of the positives within the first ``k``; NaN without positives."""
-    found = len(one.positives & set(ranking[:k]))
-    return found / len(one.positives) if one.positives else float("nan")
+    hits = len(query.positives & set(ranking[:k]))
+    return hits / len(query.positives) if query.positives else float("nan")
 
 
-def ndcg(ranking: Sequence[str], one: CapturedQuery, k: int = 10) -> float:
+def ndcg(ranking: Sequence[str], query: CapturedQuery, k: int = 10) -> float:
     """With the grades as gains (Järvelin & Kekäläinen 2002); NaN without a gain."""
 
     def gain(grades: Sequence[float]) -> float:
-        return sum(grade / math.log2(place + 2) for place, grade in enumerate(grades[:k]))
+        return sum(grade / math.log2(index + 2) for index, grade in enumerate(grades[:k]))
 
-    best = gain(sorted(one.grades.values(), reverse=True))
-    return gain([one.grades.get(document, 0.0) for document in ranking]) / best if best else float("nan")
+    best = gain(sorted(query.grades.values(), reverse=True))
+    return gain([query.grades.get(document, 0.0) for document in ranking]) / best if best else float("nan")

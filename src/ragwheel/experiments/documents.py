@@ -47,15 +47,17 @@ class Sources:
     def locate(self, texts: Mapping[str, str]) -> dict[str, Place]:
         """Where chunks stand, by their id; those that no document holds are missing."""
         index: defaultdict[tuple[str, ...], list[tuple[str, int]]] = defaultdict(list)
-        wanted = {one: _shingles([word for word, _, _ in _words(text)]) for one, text in texts.items()}
+        wanted = {
+            chunk_id: _shingles([word for word, _, _ in _words(text)]) for chunk_id, text in texts.items()
+        }
         needed = {shingle for shingles in wanted.values() for shingle in shingles}
         for size in {len(shingle) for shingle in needed}:
             for document, words in self.words.items():
-                for place, shingle in enumerate(_shingles([word for word, _, _ in words], size)):
+                for position, shingle in enumerate(_shingles([word for word, _, _ in words], size)):
                     if shingle in needed:
-                        index[shingle].append((document, place))
-        found = {one: _best(shingles, index) for one, shingles in wanted.items() if shingles}
-        return {one: place for one, place in found.items() if place is not None}
+                        index[shingle].append((document, position))
+        chunk_id = {chunk_id: _best(shingles, index) for chunk_id, shingles in wanted.items() if shingles}
+        return {chunk_id: location for chunk_id, location in chunk_id.items() if location is not None}
 
 
 @dataclass(frozen=True)
@@ -96,15 +98,15 @@ def cut(
     corpus: dict[str, str] = {}
     stands_for: dict[str, tuple[str, ...]] = {}
     judged: defaultdict[str, list[tuple[str, Place]]] = defaultdict(list)
-    for one, place in places.items():
-        judged[place.document].append((one, place))
+    for chunk_id, location in places.items():
+        judged[location.document].append((chunk_id, location))
     for document, words in sources.words.items():
         starts = range(0, max(len(words) - overlap, 1), size - overlap)
         for start in starts if words else ():
             end = min(start + size, len(words))
             new = f"{document}#{start}"
             corpus[new] = sources.texts[document][words[start][1] : words[end - 1][2]]
-            old = tuple(one for one, place in judged[document] if _same(place, start, end))
+            old = tuple(chunk_id for chunk_id, location in judged[document] if _same(location, start, end))
             if old:
                 stands_for[new] = old
     return Cut(_searched(collection, corpus, stands_for), stands_for)
@@ -121,12 +123,12 @@ def _searched(
     qrels: dict[Labels, dict[str, dict[str, int]]] = {}
     for labels, judged in collection.qrels.items():
         for query, grades in judged.items():
-            found: dict[str, int] = {}
+            votes_of: dict[str, int] = {}
             for old, grade in grades.items():
                 for new in news[old]:
-                    found[new] = max(grade, found.get(new, grade))
-            if max(found.values(), default=0) >= collection.positive:
-                qrels.setdefault(labels, {})[query] = found
+                    votes_of[new] = max(grade, votes_of.get(new, grade))
+            if max(votes_of.values(), default=0) >= collection.positive:
+                qrels.setdefault(labels, {})[query] = votes_of
     if not qrels:
         raise ExperimentError(
             "No judged chunk stands in the documents: are these the sources that the index was made from?"
@@ -134,13 +136,13 @@ def _searched(
     return replace(collection, corpus=corpus, qrels=qrels, captured={}, seen=None)
 
 
-def _same(place: Place, start: int, end: int) -> bool:
-    shared = min(place.end, end) - max(place.start, start)
-    return shared * 2 >= min(place.end - place.start, end - start)
+def _same(location: Place, start: int, end: int) -> bool:
+    shared = min(location.end, end) - max(location.start, start)
+    return shared * 2 >= min(location.end - location.start, end - start)
 
 
 def _words(text: str) -> list[tuple[str, int, int]]:
-    return [(found.group().lower(), found.start(), found.end()) for found in _WORD.finditer(text)]
+    return [(match.group().lower(), match.start(), match.end()) for match in _WORD.finditer(text)]
 
 
 def _shingles(words: Sequence[str], size: int = _SHINGLE) -> list[tuple[str, ...]]:
@@ -155,7 +157,7 @@ def _best(
     """The place where most of the shingles stand at their distance from each other."""
     votes: Counter[tuple[str, int]] = Counter()
     for offset, shingle in enumerate(shingles):
-        votes.update((document, place - offset) for document, place in index.get(shingle, ()))
+        votes.update((document, position - offset) for document, position in index.get(shingle, ()))
     if not votes:
         return None
     (document, start), hits = max(votes.items(), key=lambda item: (item[1], -item[0][1], item[0][0]))

@@ -40,15 +40,15 @@ class Expectation:
         Raises:
             ExperimentError: it is none of these.
         """
-        found = _FORM.fullmatch(text.strip())
-        if found is None:
+        match = _FORM.fullmatch(text.strip())
+        if match is None:
             raise ExperimentError(
                 f"--expect is {text!r}; expected the least difference that would make the change worth it: "
                 f"+15% of the baseline, +0.02 in the metric, +0 for any sure gain, -1% for a loss that is "
                 f"still fine."
             )
-        amount = float(found["number"]) * (-1 if found["sign"] in ("-", "−") else 1)
-        relative = bool(found["percent"])
+        amount = float(match["number"]) * (-1 if match["sign"] in ("-", "−") else 1)
+        relative = bool(match["percent"])
         if not relative and abs(amount) > 1:
             raise ExperimentError(
                 f"--expect is {text!r}, but no metric goes beyond 1; with a sign for percent: {text.strip()}%"

@@ -73,10 +73,10 @@ def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
         StoreError: the database cannot be read.
     """
     captured = read_captured(data, db)
-    useful = [one for one in captured if one.positives and one.ranking]
+    useful = [query for query in captured if query.positives and query.ranking]
     with reading(db) as connection:
         retrievals = number(connection, "SELECT count(*) FROM retrievals WHERE kind = 'retrieval'")
-        told = number(
+        share = number(
             connection,
             "SELECT count(*) FROM (SELECT retrieval_id FROM citations WHERE matched UNION "
             "SELECT retrieval_id FROM signals WHERE retrieval_id IS NOT NULL)",
@@ -89,60 +89,60 @@ def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
         }
     pairs = data.provenance("pairs").to_pylist()
     explicit = {row["query_key"] for row in pairs if row.get("evalset") or EXPLICIT & set(row["kinds"])}
-    positives = {one for query in useful for one in query.positives}
-    lengths = [len(newest.get(one, "").split()) for one in positives]
+    positives = {positive for query in useful for positive in query.positives}
+    lengths = [len(newest.get(positive, "").split()) for positive in positives]
     return Headroom(
         queries=len(useful),
         asked=asked,
         unanswered=max(asked - sum(data.examples.values()), 0),
-        ndcg=_mean(ndcg(one.ranking, one) for one in useful),
-        ndcg_oracle=_mean(ndcg(oracle(one), one) for one in useful),
-        recall=_mean(recall(one.ranking, one, _SHALLOW) for one in useful),
-        recall_oracle=_mean(recall(oracle(one), one, _SHALLOW) for one in useful),
-        ceiling=_mean(recall(one.ranking, one, len(one.ranking)) for one in useful),
+        ndcg=_mean(ndcg(query.ranking, query) for query in useful),
+        ndcg_oracle=_mean(ndcg(oracle(query), query) for query in useful),
+        recall=_mean(recall(query.ranking, query, _SHALLOW) for query in useful),
+        recall_oracle=_mean(recall(oracle(query), query, _SHALLOW) for query in useful),
+        ceiling=_mean(recall(query.ranking, query, len(query.ranking)) for query in useful),
         tail=_tail(useful),
-        depth=median([len(one.ranking) for one in useful]) if useful else 0,
+        depth=median([len(query.ranking) for query in useful]) if useful else 0,
         by_words=_by_words(useful, newest),
         long=_mean(float(length > _READ_WORDS) for length in lengths),
         explicit=len(explicit),
         examples=sum(data.examples.values()),
         liked=len({query_key(question) for question in liked_questions(db)} & data.example_keys()),
-        signals=told / retrievals if retrievals else 0.0,
-        texts=tuple(one.text for one in useful),
-        failing=tuple(not recall(one.ranking, one, _SHALLOW) for one in useful),
+        signals=share / retrievals if retrievals else 0.0,
+        texts=tuple(query.text for query in useful),
+        failing=tuple(not recall(query.ranking, query, _SHALLOW) for query in useful),
     )
 
 
 def _mean(values: Iterable[float]) -> float:
-    known = [value for value in values if not math.isnan(value)]
-    return sum(known) / len(known) if known else 0.0
+    finite = [value for value in values if not math.isnan(value)]
+    return sum(finite) / len(finite) if finite else 0.0
 
 
 def _tail(queries: Sequence[CapturedQuery]) -> float:
     """If the last ranks still hold positives, the ranks after them would too."""
     places = [
-        (one.ranking.index(document) + 1) / len(one.ranking)
-        for one in queries
-        for document in one.positives & set(one.ranking)
+        (query.ranking.index(document) + 1) / len(query.ranking)
+        for query in queries
+        for document in query.positives & set(query.ranking)
     ]
-    return _mean(float(place > 0.75) for place in places)
+    return _mean(float(position > 0.75) for position in places)
 
 
 def _by_words(queries: Sequence[CapturedQuery], corpus: Mapping[str, str]) -> float:
     """What a word index would add to the first five."""
-    missed = [(one, one.positives - set(one.ranking[:_SHALLOW])) for one in queries]
-    texts = {one.key: one.text for one, lost in missed if lost}
+    missed = [(query, query.positives - set(query.ranking[:_SHALLOW])) for query in queries]
+    texts = {query.key: query.text for query, lost in missed if lost}
     if not texts or not any(text.split() for text in corpus.values()):
         return 0.0
     qrels = {
-        one.key: {document: 1 for document in lost if document in corpus} or {next(iter(corpus)): 1}
-        for one, lost in missed
+        query.key: {document: 1 for document in lost if document in corpus} or {next(iter(corpus)): 1}
+        for query, lost in missed
         if lost
     }
-    found = bm25().search(
+    match = bm25().search(
         Collection(name="captured chunks", corpus=corpus, queries=texts, qrels={"inferred": qrels}),
         Searcher(40, None),
     )
     return _mean(
-        float(document in found.get(one.key, ())[:_SHALLOW]) for one, lost in missed for document in lost
+        float(document in match.get(query.key, ())[:_SHALLOW]) for query, lost in missed for document in lost
     )

@@ -80,7 +80,7 @@ class Plan:
         expected = Expectation.parse(self.expect)
         if not self.criterion:
             object.__setattr__(self, "criterion", expected.criterion(self.metric))
-        names = [one.name for one in self.variants]
+        names = [variant.name for variant in self.variants]
         if len(set(names)) < len(names):
             raise ExperimentError(f"Two variants have one name: {', '.join(names)}. Give each its own.")
 
@@ -137,7 +137,7 @@ class Experiment:
 
     def result(self, variant: str) -> Result | None:
         """The result of a variant, if there is one."""
-        return next((one for one in self.results if one.variant == variant), None)
+        return next((result for result in self.results if result.variant == variant), None)
 
     def with_results(self, *results: Result, verdict: ExperimentVerdict | None = None) -> Experiment:
         """A copy with results added (a variant's newer one replaces its older one) and the status they give.
@@ -145,16 +145,16 @@ class Experiment:
         Raises:
             ExperimentError: a result is of a variant that was not planned.
         """
-        planned = [one.name for one in self.variants]
-        unknown = [one.variant for one in results if one.variant not in planned]
+        planned = [variant.name for variant in self.variants]
+        unknown = [result.variant for result in results if result.variant not in planned]
         if unknown:
             raise ExperimentError(
                 f"{self.id} has no variant {unknown[0]!r}, only {', '.join(planned) or 'none'}: what is "
                 f"tried is decided before the run. Plan another one: ragwheel experiment new"
             )
-        found = {one.variant: one for one in (*self.results, *results)}
+        found = {variant.variant: variant for variant in (*self.results, *results)}
         ordered = tuple(found[name] for name in planned if name in found)
-        good = [one for one in ordered if not one.error]
+        good = [result for result in ordered if not result.error]
         status: Status = "running" if len(ordered) < len(planned) else "done" if len(good) > 1 else "failed"
         return replace(self, results=ordered, status=status, verdict=verdict or self.verdict)
 
@@ -178,7 +178,7 @@ def plan_experiment(folder: str | Path, plan: Plan, *, now: datetime | None = No
         "expect": plan.expect.strip(),
         "criterion": plan.criterion,
         "created_at": created,
-        "variants": [asdict(one) for one in plan.variants],
+        "variants": [asdict(variant) for variant in plan.variants],
         "kind": plan.kind,
     }
     digest = _seal(decided)
@@ -201,13 +201,13 @@ def read_experiment(folder: str | Path, name: str) -> Experiment:
     """
     folder = Path(folder)
     ids = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
-    found = [name] if name in ids else [one for one in ids if one.startswith(name)]
-    if len(found) != 1:
+    matches = [name] if name in ids else [matches for matches in ids if matches.startswith(name)]
+    if len(matches) != 1:
         raise ExperimentError(
-            f"{folder} has {'no' if not found else 'more than one'} experiment {name!r}; it has: "
+            f"{folder} has {'no' if not matches else 'more than one'} experiment {name!r}; it has: "
             f"{', '.join(ids) or 'none'}. Plan one: ragwheel experiment new"
         )
-    return _read(folder / found[0] / RECORD)
+    return _read(folder / matches[0] / RECORD)
 
 
 def list_experiments(folder: str | Path) -> list[Experiment]:
@@ -268,19 +268,19 @@ def _to_json(experiment: Experiment) -> dict[str, Any]:
     return {**record, "results_sealed": _seal_results(record)}
 
 
-def _from_json(found: Mapping[str, Any]) -> Experiment:
-    known = {name: found[name] for name in Experiment.__dataclass_fields__ if name in found}
-    known["variants"] = tuple(Variant(**one) for one in found["variants"])
-    known["results"] = tuple(_result(one) for one in found.get("results", ()))
-    known["verdict"] = ExperimentVerdict(**found["verdict"]) if found.get("verdict") else None
+def _from_json(document: Mapping[str, Any]) -> Experiment:
+    known = {name: document[name] for name in Experiment.__dataclass_fields__ if name in document}
+    known["variants"] = tuple(Variant(**fields) for fields in document["variants"])
+    known["results"] = tuple(_result(fields) for fields in document.get("results", ()))
+    known["verdict"] = ExperimentVerdict(**document["verdict"]) if document.get("verdict") else None
     return Experiment(**known)
 
 
-def _result(found: Mapping[str, Any]) -> Result:
-    gap, verdict = found.get("gap"), found.get("verdict")
+def _result(document: Mapping[str, Any]) -> Result:
+    gap, verdict = document.get("gap"), document.get("verdict")
     return Result(
         **{
-            **found,
+            **document,
             "gap": Gap(**gap) if gap else None,
             "verdict": ExperimentVerdict(**verdict) if verdict else None,
         }
@@ -289,21 +289,24 @@ def _result(found: Mapping[str, Any]) -> Result:
 
 def _read(path: Path) -> Experiment:
     try:
-        found = json.loads(path.read_text("utf-8"))
-        if found.get("made_by") != "ragwheel":
+        document = json.loads(path.read_text("utf-8"))
+        if document.get("made_by") != "ragwheel":
             raise ValueError("another program wrote it")
-        if found["format"] > _FORMAT:
+        if document["format"] > _FORMAT:
             raise ExperimentError(
-                f"{path} has format {found['format']}, this ragwheel reads up to {_FORMAT}. "
+                f"{path} has format {document['format']}, this ragwheel reads up to {_FORMAT}. "
                 f"Next: pip install --upgrade ragwheel"
             )
-        experiment = _from_json(found)
-        if _seal(found) != experiment.sealed:
+        experiment = _from_json(document)
+        if _seal(document) != experiment.sealed:
             raise ExperimentError(
                 f"{path} was edited after it was written: hypothesis, change, expectation or criterion are "
                 f"not those of {experiment.created_at}. Bring the old file back, or plan another experiment."
             )
-        if found["format"] >= _RESULTS_SEALED_SINCE and _seal_results(found) != found["results_sealed"]:
+        if (
+            document["format"] >= _RESULTS_SEALED_SINCE
+            and _seal_results(document) != document["results_sealed"]
+        ):
             raise ExperimentError(
                 f"{path} was edited after it was written: its results are not those that were measured. "
                 f"Bring the old file back, or run the experiment again: ragwheel experiment run"

@@ -39,20 +39,22 @@ def roadmap(dataset: str | Path, db: str | Path) -> Roadmap:
         StoreError: the database cannot be read.
         MissingExtra: scikit-learn is not installed.
     """
-    found = measure_headroom(open_dataset(dataset), db)
-    steps = Steps(found, str(dataset), str(db)).all()
+    headroom = measure_headroom(open_dataset(dataset), db)
+    steps = Steps(headroom, str(dataset), str(db)).all()
     steps.sort(key=lambda step: (QUADRANTS.index(step.quadrant), bool(step.needs), -step.headroom))
-    return Roadmap(tuple(steps), found, tuple(segments(found.texts, found.failing)), tuple(_notes(found)))
+    return Roadmap(
+        tuple(steps), headroom, tuple(segments(headroom.texts, headroom.failing)), tuple(_notes(headroom))
+    )
 
 
-def _notes(found: Headroom) -> list[str]:
+def _notes(headroom: Headroom) -> list[str]:
     notes = [
         (
-            f"Measured on {found.queries:,} queries of train and dev that have a positive; the test split is "
-            f"kept for the proof."
+            f"Measured on {headroom.queries:,} queries of train and dev that have a positive; the test split "
+            f"is kept for the proof."
         )
     ]
-    if found.explicit < found.queries:
+    if headroom.explicit < headroom.queries:
         notes.append(
             "Most labels come from clicks and citations: they know only chunks that were retrieved and "
             "shown, so the true ceiling of recall is not in them, and what ranks high looks too good."

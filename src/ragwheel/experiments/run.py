@@ -12,7 +12,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from ragwheel.datasets import Progress
 from ragwheel.errors import DatasetError, ExperimentError, ModelError
 from ragwheel.evaluate import MEASURES, Collection, Labels, StatisticsOptions, per_query
 from ragwheel.evaluate.cache import cache_folder
@@ -24,6 +23,7 @@ from ragwheel.experiments.expectation import ExperimentVerdict, Gap, decide
 from ragwheel.experiments.record import Experiment, Result, Variant, read_experiment, write_experiment
 from ragwheel.experiments.settings import system_of
 from ragwheel.files import write_atomically
+from ragwheel.typing import Progress
 
 __all__ = ["RunOptions", "run_experiment"]
 
@@ -70,8 +70,8 @@ class _Ground:
     @property
     def key(self) -> str:
         texts = sorted(self.sources.texts.items()) if self.sources else []
-        said = (self.collection.id, self.labels, sorted(self.queries), texts)
-        return sha256(repr(said).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+        identity = (self.collection.id, self.labels, sorted(self.queries), texts)
+        return sha256(repr(identity).encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def run_experiment(
@@ -112,10 +112,10 @@ def run_experiment(
         if earlier is not None and not earlier.error and file.is_file():
             values[variant.name] = json.loads(file.read_text("utf-8"))
             continue
-        result, found = _measure(variant, ground, options)
-        if found:
-            values[variant.name] = found
-            _keep(file, found)
+        result, facts = _measure(variant, ground, options)
+        if facts:
+            values[variant.name] = facts
+            _keep(file, facts)
         experiment = experiment.with_results(result)
         write_experiment(folder, experiment)
     if options.progress is not None:
@@ -135,8 +135,8 @@ def _ground(collection: Collection, options: RunOptions) -> _Ground:
     if options.documents is None:
         return _Ground(collection, labels, tuple(qrels))
     sources = read_documents(options.documents)
-    judged = {one for grades in qrels.values() for one in grades}
-    places = sources.locate({one: collection.corpus[one] for one in sorted(judged)})
+    judged = {grade for grades in qrels.values() for grade in grades}
+    places = sources.locate({chunk_id: collection.corpus[chunk_id] for chunk_id in sorted(judged)})
     queries = tuple(
         query
         for query in qrels
@@ -154,12 +154,12 @@ def _ground(collection: Collection, options: RunOptions) -> _Ground:
 
 def _labels(collection: Collection) -> Labels:
     """The kind of label that can prove something and has the most queries."""
-    proving: list[Labels] = [one for one in ("explicit", "evalset") if one in collection.qrels]
-    return max(proving, key=lambda one: len(collection.qrels[one])) if proving else "inferred"
+    proving: list[Labels] = [labels for labels in ("explicit", "evalset") if labels in collection.qrels]
+    return max(proving, key=lambda labels: len(collection.qrels[labels])) if proving else "inferred"
 
 
 def _check_same(experiment: Experiment, ground: _Ground) -> None:
-    begun = {str(one.facts["ground"]) for one in experiment.results if not one.error}
+    begun = {str(result.facts["ground"]) for result in experiment.results if not result.error}
     if begun - {ground.key}:
         raise ExperimentError(
             f"{experiment.id} was begun on other queries, judgments or documents than "
@@ -196,7 +196,7 @@ def _measure(variant: Variant, ground: _Ground, options: RunOptions) -> tuple[Re
     }
     if ground.notes:
         facts["notes"] = list(ground.notes)
-    means = {one: sum(values[one].values()) / len(ground.queries) for one in MEASURES}
+    means = {measure: sum(values[measure].values()) / len(ground.queries) for measure in MEASURES}
     return (
         Result(variant.name, means, len(ground.queries), ground.labels, elapsed_s=_since(start), facts=facts),
         values,
@@ -210,7 +210,9 @@ def _cut(variant: Variant, ground: _Ground, sources: Sources) -> Cut:
 
 def _words_at_10(rankings: Mapping[str, tuple[str, ...]], corpus: Mapping[str, str]) -> float:
     """How many words the first ten chunks have: what a prompt with them would cost."""
-    lengths = [sum(len(corpus[one].split()) for one in ranking[:10]) for ranking in rankings.values()]
+    lengths = [
+        sum(len(corpus[document].split()) for document in ranking[:10]) for ranking in rankings.values()
+    ]
     return sum(lengths) / len(lengths)
 
 
@@ -222,23 +224,25 @@ def _decided(
     test: StatisticsOptions,
 ) -> Experiment:
     """With the gaps and verdicts of all variants that could be measured, and the verdict on the whole."""
-    first, *others = (one.name for one in experiment.variants)
-    measured = [one for one in experiment.results if one.variant in others and one.variant in values]
+    first, *others = (variant.name for variant in experiment.variants)
+    measured = [
+        result for result in experiment.results if result.variant in others and result.variant in values
+    ]
     if first not in values or not measured:
-        why = next(one.error for one in experiment.results if one.error)
+        why = next(result.error for result in experiment.results if result.error)
         return experiment.with_results(verdict=ExperimentVerdict("can't tell", f"nothing to compare: {why}"))
     expected = experiment.expectation
     base = [values[first][metric][query] for query in ground.queries]
     wanted = [value + expected.required(value) for value in base]
     clusters = [ground.collection.cluster(query) for query in ground.queries]
-    found = []
+    differences = []
     for one in measured:
         new = [values[one.variant][metric][query] for query in ground.queries]
-        found.append([paired_difference(new, other, clusters, test) for other in (base, wanted)])
-    corrected = holm([beyond.p for _, beyond in found])
+        differences.append([paired_difference(new, other, clusters, test) for other in (base, wanted)])
+    corrected = holm([beyond.p for _, beyond in differences])
     proof = _INFERRED if ground.labels == "inferred" else ""
     results, verdicts = [], []
-    for one, (plain, beyond), p in zip(measured, found, corrected):
+    for one, (plain, beyond), p in zip(measured, differences, corrected):
         strict, certain = expected.amount == 0, p <= 1 - test.level
         verdict = decide(_gap(beyond), len(base), strict=strict, certain=certain, proof=proof)
         results.append(replace(one, gap=_gap(plain), verdict=verdict))
@@ -249,16 +253,16 @@ def _decided(
 def _of_all(verdicts: list[tuple[ExperimentVerdict, float, str]]) -> ExperimentVerdict:
     """Met when one variant met it; not met when none did; else it can't be told."""
     order = ("met", "can't tell", "not met")
-    verdict, _, variant = min(verdicts, key=lambda one: (order.index(one[0].word), -one[1]))
+    verdict, _, variant = min(verdicts, key=lambda entry: (order.index(entry[0].word), -entry[1]))
     if len(verdicts) == 1:
         return verdict
     return ExperimentVerdict(verdict.word, f"{variant}: {verdict.why}" if verdict.why else variant)
 
 
-def _gap(found: Difference) -> Gap:
+def _gap(difference: Difference) -> Gap:
     """What is not known is None."""
-    low, high = (None if math.isnan(value) else float(value) for value in (found.low, found.high))
-    return Gap(float(found.mean), low, high, float(found.p))
+    low, high = (None if math.isnan(value) else float(value) for value in (difference.low, difference.high))
+    return Gap(float(difference.mean), low, high, float(difference.p))
 
 
 def _since(start: float) -> float:

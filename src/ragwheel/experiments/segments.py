@@ -75,31 +75,31 @@ def segments(texts: Sequence[str], failing: Sequence[bool], *, seed: int = 0) ->
     labels = KMeans(n_clusters=count, random_state=seed, n_init=4).fit_predict(topics)
     words = vectorizer.get_feature_names_out()
     overall = matrix.mean(axis=0)
-    found, rest = [], []
+    segments, rest = [], []
     for label in range(count):
-        members = [place for place in range(len(texts)) if labels[place] == label]
+        members = [index for index in range(len(texts)) if labels[index] == label]
         name = _name((matrix[members].mean(axis=0) - overall).A1, words) if members else ""
         if len(members) < _SMALLEST or not name:
             rest += members
         else:
-            found.append(_segment(name, members, failing))
+            segments.append(_segment(name, members, failing))
     if rest:
-        found.append(_segment("other", sorted(rest), failing))
-    return sorted(found, key=lambda one: (-one.failing, -one.share, one.name))
+        segments.append(_segment("other", sorted(rest), failing))
+    return sorted(segments, key=lambda segment: (-segment.failing, -segment.share, segment.name))
 
 
 def _segment(name: str, members: list[int], failing: Sequence[bool]) -> Segment:
-    return Segment(name, tuple(members), sum(failing[place] for place in members))
+    return Segment(name, tuple(members), sum(failing[member] for member in members))
 
 
 def _name(telling: Any, words: Any) -> str:
     """The words that a cluster has more of than the rest; none is said twice."""
     chosen: list[str] = []
-    for place in telling.argsort()[::-1][: 4 * _NAME_WORDS]:
-        word = str(words[place])
-        if telling[place] <= 0 or len(chosen) == _NAME_WORDS:
+    for index in telling.argsort()[::-1][: 4 * _NAME_WORDS]:
+        word = str(words[index])
+        if telling[index] <= 0 or len(chosen) == _NAME_WORDS:
             break
-        said = {part for one in chosen for part in one.split()}
+        said = {part for name in chosen for part in name.split()}
         if not said & set(word.split()):
             chosen.append(word)
     return ", ".join(chosen)

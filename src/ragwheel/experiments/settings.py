@@ -44,14 +44,14 @@ def parse_settings(texts: Sequence[str]) -> dict[str, str]:
     Raises:
         ExperimentError: there is no such field, or it does not take that value.
     """
-    found = dict(BASELINE)
+    settings = dict(BASELINE)
     for text in texts:
         field, values = _parse(text)
         if len(values) > 1:
             raise ExperimentError(f"The baseline has one {field}; got {', '.join(values)}.")
-        found[field] = values[0]
-    _check_sizes(found)
-    return found
+        settings[field] = values[0]
+    _check_sizes(settings)
+    return settings
 
 
 def variants_of(
@@ -70,7 +70,7 @@ def variants_of(
     wanted: dict[str, list[str]] = {}
     for text in changes:
         field, values = _parse(text)
-        wanted.setdefault(field, []).extend(one for one in values if one != baseline[field])
+        wanted.setdefault(field, []).extend(value for value in values if value != baseline[field])
     for field, others in wanted.items():
         if not others:
             raise ExperimentError(f"{field} is {baseline[field]} in the baseline already: that is no change.")
@@ -79,7 +79,7 @@ def variants_of(
             f"Two changes at once ({', '.join(wanted)}): whatever comes out, nobody can say which one did "
             f"it. Plan one experiment each, or --allow-many to try each alone and all together."
         )
-    found = [Variant("baseline", dict(baseline))]
+    variants = [Variant("baseline", dict(baseline))]
     for taken in product(*([baseline[field], *dict.fromkeys(wanted[field])] for field in wanted)):
         changed = {field: value for field, value in zip(wanted, taken) if value != baseline[field]}
         if not changed:
@@ -88,8 +88,8 @@ def variants_of(
         _check_sizes(settings)
         _check_used(changed, settings)
         name = " + ".join(f"{field}={_short(value)}" for field, value in changed.items())
-        found.append(Variant(name, settings))
-    return tuple(found)
+        variants.append(Variant(name, settings))
+    return tuple(variants)
 
 
 def system_of(settings: Mapping[str, str], name: str) -> System:
@@ -98,7 +98,7 @@ def system_of(settings: Mapping[str, str], name: str) -> System:
 
     words = evaluate.bm25()
     if settings["retriever"] == "lexical":
-        found = words
+        system = words
     else:
         model, folder = settings["embedder"], settings["adapter"]
         dense = (
@@ -106,19 +106,19 @@ def system_of(settings: Mapping[str, str], name: str) -> System:
             if folder == NONE
             else evaluate.adapter(folder, "adapted", base=model)
         )
-        found = dense if settings["retriever"] == "dense" else evaluate.hybrid(words, dense)
+        system = dense if settings["retriever"] == "dense" else evaluate.hybrid(words, dense)
     if settings["reranker"] != NONE:
-        found = evaluate.reranked(settings["reranker"], found, name)
-    return found
+        system = evaluate.reranked(settings["reranker"], system, name)
+    return system
 
 
 def _parse(text: str) -> tuple[str, list[str]]:
     field, equals, rest = text.partition("=")
     field = field.strip()
-    values = [one.strip() for one in rest.split(",") if one.strip()]
+    values = [part.strip() for part in rest.split(",") if part.strip()]
     if field not in FIELDS or not equals or not values:
-        known = "; ".join(f"{name}: {what}" for name, what in FIELDS.items())
-        raise ExperimentError(f"A setting is FIELD=VALUE[,VALUE]; got {text!r}. {known}.")
+        allowed = "; ".join(f"{name}: {what}" for name, what in FIELDS.items())
+        raise ExperimentError(f"A setting is FIELD=VALUE[,VALUE]; got {text!r}. {allowed}.")
     for value in values:
         if field == "retriever" and value not in _RETRIEVERS:
             raise ExperimentError(f"retriever is {value!r}; allowed: {', '.join(_RETRIEVERS)}.")

@@ -74,7 +74,10 @@ def export_annotations(
         Path(out).write_text(json.dumps(body, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     except OSError as exc:
         raise DatasetError(f"{out} cannot be written: {exc.strerror}.") from exc
-    return {"graded passages": len(positions), "retrievals": len({one.span_id for one in positions})}
+    return {
+        "graded passages": len(positions),
+        "retrievals": len({position.span_id for position in positions}),
+    }
 
 
 def _positions(db: str | Path, policy: str | Path | None) -> Iterator[GradedPosition]:
@@ -106,17 +109,17 @@ def _openinference(positions: list[GradedPosition]) -> dict[str, Any]:
     return {
         "data": [
             {
-                "span_id": one.span_id,
-                "document_position": one.position,
+                "span_id": position.span_id,
+                "document_position": position.position,
                 "name": NAME,
                 "annotator_kind": "CODE",
                 "result": {
-                    "score": round(one.belief, 4),
-                    "label": "relevant" if one.belief >= 0.5 else "irrelevant",
-                    "explanation": one.reason,
+                    "score": round(position.belief, 4),
+                    "label": "relevant" if position.belief >= 0.5 else "irrelevant",
+                    "explanation": position.reason,
                 },
             }
-            for one in positions
+            for position in positions
         ]
     }
 
@@ -126,27 +129,27 @@ def _langfuse(positions: list[GradedPosition]) -> dict[str, Any]:
     return {
         "batch": [
             {
-                "id": _id(one, "event"),
+                "id": _id(position, "event"),
                 "type": "score-create",
-                "timestamp": datetime.fromtimestamp(one.at_ns / 1e9, timezone.utc).isoformat(),
+                "timestamp": datetime.fromtimestamp(position.at_ns / 1e9, timezone.utc).isoformat(),
                 "body": {
-                    "id": _id(one, "score"),
-                    "traceId": one.trace_id,
-                    "observationId": one.span_id,
+                    "id": _id(position, "score"),
+                    "traceId": position.trace_id,
+                    "observationId": position.span_id,
                     "name": f"{NAME}-relevance",
-                    "value": round(one.belief, 4),
+                    "value": round(position.belief, 4),
                     "dataType": "NUMERIC",
-                    "comment": f"{one.chunk_id} (rank {one.position + 1}): {one.reason}",
-                    "metadata": {"document_position": one.position, "chunk_id": one.chunk_id},
+                    "comment": f"{position.chunk_id} (rank {position.position + 1}): {position.reason}",
+                    "metadata": {"document_position": position.position, "chunk_id": position.chunk_id},
                 },
             }
-            for one in positions
+            for position in positions
         ]
     }
 
 
-def _id(one: GradedPosition, kind: str) -> str:
-    return blake2b(f"{kind}:{one.span_id}:{one.position}".encode(), digest_size=16).hexdigest()
+def _id(position: GradedPosition, kind: str) -> str:
+    return blake2b(f"{kind}:{position.span_id}:{position.position}".encode(), digest_size=16).hexdigest()
 
 
 #: The body of a request of the tool's API, by the name of the format.

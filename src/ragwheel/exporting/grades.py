@@ -15,11 +15,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from ragwheel.datasets import Progress
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.files import replacing
 from ragwheel.labels import graded
 from ragwheel.labels.graded import STAGES
+from ragwheel.typing import Progress
 
 __all__ = ["GRADES", "GRADE_FILES", "GradesExport", "export_grades"]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,13 +33,13 @@ from ragwheel.labels.traces.read import (
 from ragwheel.labels.traces.read_keys import DAY_NS, Partition, partitions
 from ragwheel.labels.traces.read_parquet import FORMAT, MANIFEST, located, read_manifest
 from ragwheel.store import open_store
+from ragwheel.typing import Progress
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = ["ParquetExport", "export_parquet"]
 
-Progress = Callable[[str, int, int], None]
 _BUFFER: Final = 50_000  # rows of a row group
 _UNFINISHED: Final = "_unfinished-"
 
@@ -128,7 +128,7 @@ def _check_same_store(connection: sqlite3.Connection, folder: _Folder, before: M
             f"{folder.root} holds the traces of another database ({before.get('database', 'unnamed')}): "
             f"this one has none of its newest retrievals, and an export would remove them. Nothing was "
             f"changed. Give each database a folder of its own, or delete {folder.root} first if all of that "
-            f"was erased: ragwheel export parquet DEST"
+            f"was erased: ragwheel export traces --out DEST"
         )
 
 
@@ -235,7 +235,7 @@ class _Folder:
         if strange or (self._fs.exists(self.root) and not self._fs.isdir(self.root)):
             raise DatasetError(
                 f"{self.root} has other things in it and was left as it is. Name a new folder: "
-                f"ragwheel export parquet DEST"
+                f"ragwheel export traces --out DEST"
             )
 
     def some_ids(self, path: str) -> list[str]:

@@ -96,7 +96,7 @@ def _queries(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
                 ),
                 "timestamp": _time(row["start_ns"]),
                 "query_response_id": row["turn_id"] or row["retrieval_id"],
-                "query_response_hit_ids": [_object(one) for one in json.loads(row["hits"])],
+                "query_response_hit_ids": [_object(load) for load in json.loads(row["hits"])],
             }
         )
 

@@ -36,18 +36,18 @@ def load_pipeline(named: str) -> Pipeline:
     if here not in sys.path:
         sys.path.insert(0, here)
     try:
-        found = importlib.import_module(module)
+        target = importlib.import_module(module)
     except ImportError as error:
         raise ConfigurationError(
             f"pipeline: {module} cannot be imported ({error}). Start it where the app starts."
         ) from error
     for part in name.split("."):
-        found = getattr(found, part, None)  # type: ignore[assignment]
-    if not callable(found):
+        target = getattr(target, part, None)  # type: ignore[assignment]
+    if not callable(target):
         raise ConfigurationError(
             f"pipeline: {module} has no function {name}. Allowed: answer(question, examples)"
         )
-    return found
+    return target
 
 
 def through_endpoint(endpoint: ChatEndpoint, options: RenderOptions | None = None) -> Pipeline:
@@ -57,8 +57,11 @@ def through_endpoint(endpoint: ChatEndpoint, options: RenderOptions | None = Non
     chat = replace(options or RenderOptions(), chat=True)
 
     def answer(question: str, examples: list[dict[str, Any]]) -> str:
-        given = [Example("", one["question"], one["answer"], one.get("reasoning")) for one in examples]
-        return endpoint(render(given, question, chat).messages or ())
+        rows = [
+            Example("", example["question"], example["answer"], example.get("reasoning"))
+            for example in examples
+        ]
+        return endpoint(render(rows, question, chat).messages or ())
 
     return answer
 
@@ -86,11 +89,11 @@ class Answers:
 
     def __call__(self, question: str, examples: Sequence[Example]) -> str:
         """One answer; raises whatever the pipeline raises, and DatasetError for what is no text."""
-        told = json.dumps([self._name, question, [one.id for one in examples]])
-        key = hashlib.sha256(told.encode()).hexdigest()[:24]
+        request = json.dumps([self._name, question, [example.id for example in examples]])
+        key = hashlib.sha256(request.encode()).hexdigest()[:24]
         if key not in self._known:
-            given = [{"question": e.question, "answer": e.answer, "reasoning": e.reasoning} for e in examples]
-            answer = self._pipeline(question, given)
+            rows = [{"question": e.question, "answer": e.answer, "reasoning": e.reasoning} for e in examples]
+            answer = self._pipeline(question, rows)
             self.asked += 1
             if not isinstance(answer, str):
                 raise DatasetError(f"the pipeline gave a {type(answer).__name__}, allowed: the answer's text")

@@ -15,10 +15,11 @@ from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot import filtering, grouping
 from ragwheel.fewshot.embedding import checked, fitted
 from ragwheel.fewshot.examples import Example, Library, QuestionType, example_id
-from ragwheel.fewshot.options import FewshotOptions, Progress
+from ragwheel.fewshot.options import FewshotOptions
 from ragwheel.fewshot.selecting import facility_location, quotas, similarities
 from ragwheel.offline.answers import AnsweredTurn, read_turns
 from ragwheel.store.artifacts import register_artifact
+from ragwheel.typing import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -79,7 +80,7 @@ def build(
     tell("picking", 4, _STEPS)
     groups, examples = _pick(pool, options, kept)
     tell("picking", _STEPS, _STEPS)
-    people = {turn.person for turn in pool.turns if turn.turn_id in {one.turn_id for one in examples}}
+    people = {turn.person for turn in pool.turns if turn.turn_id in {example.turn_id for example in examples}}
     return Library(
         examples=tuple(examples),
         groups=tuple(groups),
@@ -92,10 +93,10 @@ def build(
 
 def save(library: Library, path: str | Path, *, db: str | Path | None = None) -> Path:
     """Write the library; with ``db`` the database remembers it, so that ``ragwheel erase`` finds it."""
-    place = library.save(path)
+    file = library.save(path)
     if db is not None:
-        register_artifact(db, "fewshot", place, subjects=library.people)
-    return place
+        register_artifact(db, "fewshot", file, subjects=library.people)
+    return file
 
 
 def as_built(library: Library) -> FewshotOptions:
@@ -109,8 +110,8 @@ def as_built(library: Library) -> FewshotOptions:
         raise ConfigurationError(
             "This library was built with a function of yours: give FewshotOptions(embed=...) again."
         )
-    known = {name: library.options[name] for name in _KEPT if name in library.options}
-    return FewshotOptions(embed=name, **known)
+    options = {name: library.options[name] for name in _KEPT if name in library.options}
+    return FewshotOptions(embed=name, **options)
 
 
 def example_of(turn: AnsweredTurn, group: str = "", represents: int = 0) -> Example:
@@ -138,15 +139,15 @@ def pool_of(
     """Read, filter and scrub; raises as :func:`build`."""
     progress("reading", 0, _STEPS)
     turns = read_turns(db, label_key=options.label_key, label_of=options.label_of)
-    found, left_out = filtering.good(turns, options)
-    if not found:
+    turns_kept, left_out = filtering.good(turns, options)
+    if not turns_kept:
         raise _nothing(db, turns, left_out)
     progress("scrubbing", 1, _STEPS)
-    found, changed = filtering.scrubbed(found, options.redact or redaction.standard())
+    turns_kept, changed = filtering.scrubbed(turns_kept, options.redact or redaction.standard())
     skip, since_ns = frozenset(without), options.since_ns or 0
-    found = [
+    turns_kept = [
         turn
-        for turn in found
+        for turn in turns_kept
         if turn.asked_ns >= since_ns
         and turn.turn_id not in skip
         and example_id(turn.question, turn.answer) not in skip
@@ -154,28 +155,29 @@ def pool_of(
     asked = [turn.question for turn in turns if turn.question]
     if len(asked) > options.population:
         drawn = np.random.default_rng(options.seed).permutation(len(asked))[: options.population]
-        asked = [asked[place] for place in np.sort(drawn).tolist()]
+        asked = [asked[index] for index in np.sort(drawn).tolist()]
     progress("embedding", 2, _STEPS)
     embed, encoder = fitted(options.embed, asked)
-    vectors, population = checked(embed, [turn.question for turn in found]), checked(embed, asked)
+    vectors, population = checked(embed, [turn.question for turn in turns_kept]), checked(embed, asked)
     progress("comparing", 3, _STEPS)
-    if found:
+    if turns_kept:
         order = sorted(
-            range(len(found)), key=lambda i: (-found[i].liked, -found[i].cited, -found[i].asked_ns)
+            range(len(turns_kept)),
+            key=lambda i: (-turns_kept[i].liked, -turns_kept[i].cited, -turns_kept[i].asked_ns),
         )
         copies = filtering.near_copies(vectors, order, options.near_copy)
         left_out["near-copy of a better one"] = int(copies.sum())
-        found, vectors = _left(found, vectors, ~copies)
+        turns_kept, vectors = _left(turns_kept, vectors, ~copies)
         sim = similarities(population, vectors)
         odd = filtering.unusual(sim, options.unusual_share)
         left_out["unusual"] = int(odd.sum())
-        found, vectors = _left(found, vectors, ~odd)
+        turns_kept, vectors = _left(turns_kept, vectors, ~odd)
         sim = sim[:, ~odd]
     else:
         sim = np.zeros((len(population), 0), dtype=np.float32)
-    counts = {"turns": len(turns), "candidates": len(found), "scrubbed": changed}
+    counts = {"turns": len(turns), "candidates": len(turns_kept), "scrubbed": changed}
     counts |= {reason: n for reason, n in sorted(left_out.items()) if n}
-    return Pool(found, vectors, population, sim, encoder, counts)
+    return Pool(turns_kept, vectors, population, sim, encoder, counts)
 
 
 def _left(
@@ -188,7 +190,7 @@ def _pick(
     pool: Pool, options: FewshotOptions, kept: Sequence[Example]
 ) -> tuple[list[QuestionType], list[Example]]:
     """The groups, the largest share first, and their examples."""
-    in_already = {one.turn_id for one in kept}
+    in_already = {example.turn_id for example in kept}
     turns = pool.turns
     if not turns:
         return [], list(kept)
@@ -212,12 +214,13 @@ def _pick(
         chosen = [*stays, *picked]
         stands_for = _stands_for(sim, chosen)
         examples += [example_of(turns[int(members[i])], names[group], n) for i, n in zip(chosen, stands_for)]
-    have = {one.id for one in examples}
-    mine = {one.id: one for one in kept}
+    have = {example.id for example in examples}
+    mine = {example.id: example for example in kept}
     examples = [
-        replace(mine.get(one.id, one), group=one.group, represents=one.represents) for one in examples
+        replace(mine.get(example.id, example), group=example.group, represents=example.represents)
+        for example in examples
     ]
-    return groups, [*examples, *(one for one in kept if one.id not in have)]
+    return groups, [*examples, *(example for example in kept if example.id not in have)]
 
 
 def _stands_for(sim: Floats, chosen: Sequence[int]) -> list[int]:

@@ -30,10 +30,11 @@ from ragwheel.fewshot.build import as_built, example_of, pool_of
 from ragwheel.fewshot.embedding import checked, encoder_of
 from ragwheel.fewshot.examples import Example, Library
 from ragwheel.fewshot.metrics import METRICS, Metric
-from ragwheel.fewshot.options import FewshotOptions, Progress
+from ragwheel.fewshot.options import FewshotOptions
 from ragwheel.fewshot.selector import Selector
 from ragwheel.fewshot.trial import LEAST_QUESTIONS, RISK, EffectOptions, HeldOut, Outcome, Trial
 from ragwheel.store.artifacts import list_artifacts, register_artifact
+from ragwheel.typing import Progress
 
 __all__ = ["held_out", "measure"]
 
@@ -58,10 +59,12 @@ def held_out(
     options = options or EffectOptions()
     pool = pool_of(db, build or as_built(library), progress=lambda *_: None)
     embed = encoder_of(library)
-    mine = checked(embed, [one.question for one in library.examples])
+    mine = checked(embed, [example.question for example in library.examples])
     theirs = checked(embed, [turn.question for turn in pool.turns])
     near = (theirs @ mine.T).max(axis=1) if len(mine) and len(theirs) else np.zeros(len(theirs))
-    have = {one.turn_id for one in library.examples} | {one.example.turn_id for one in library.retired}
+    have = {example.turn_id for example in library.examples} | {
+        retirement.example.turn_id for retirement in library.retired
+    }
     free = [
         turn for turn, close in zip(pool.turns, near.tolist())
         if turn.turn_id not in have and close < options.near_copy
@@ -139,9 +142,11 @@ def measure(
 
 def _sealed(folder: str | Path, plan: Plan) -> Experiment:
     """The plan written down; the record of the same plan that a stopped run left, where there is one."""
-    for one in list_experiments(folder):
-        if one.status == "planned" and all(getattr(one, name) == getattr(plan, name) for name in _DECIDED):
-            return one
+    for experiment in list_experiments(folder):
+        if experiment.status == "planned" and all(
+            getattr(experiment, name) == getattr(plan, name) for name in _DECIDED
+        ):
+            return experiment
     return plan_experiment(folder, plan)
 
 
@@ -149,13 +154,13 @@ def _kept(questions: HeldOut, options: EffectOptions) -> Path | None:
     """The file of the answers, which the database knows; begun anew when something was erased since."""
     if options.keep is None:
         return None
-    place = Path(options.keep)
+    path = Path(options.keep)
     if questions.db is not None:
-        real = place.expanduser().resolve()
-        if any(one.stale for one in list_artifacts(questions.db) if one.path == real):
-            place.unlink(missing_ok=True)
-        register_artifact(questions.db, "fewshot", place, subjects=len(set(questions.people)))
-    return place
+        real = path.expanduser().resolve()
+        if any(artifact.stale for artifact in list_artifacts(questions.db) if artifact.path == real):
+            path.unlink(missing_ok=True)
+        register_artifact(questions.db, "fewshot", path, subjects=len(set(questions.people)))
+    return path
 
 
 def _plan(library: Library, options: EffectOptions) -> Plan:
@@ -185,17 +190,17 @@ def _asked(
     used: list[int] = []
     last: Exception | None = None
     n = len(questions.asked)
-    for at, one in enumerate(questions.asked):
+    for at, question in enumerate(questions.asked):
         try:
-            given = [answers(one.question, prompts[arm][at]) for arm in prompts]
+            answers_of_arms = [answers(question.question, prompts[arm][at]) for arm in prompts]
         except RagwheelError:
             raise
         except Exception as error:  # noqa: BLE001 - the app's own code: one question is left out, and counted
             last = error
         else:
             used.append(at)
-            for arm, answer in zip(prompts, given):
-                scores[arm].append(_score(metric, answer, one.answer))
+            for arm, answer in zip(prompts, answers_of_arms):
+                scores[arm].append(_score(metric, answer, question.answer))
         if progress is not None:
             progress("asking", (at + 1) * len(prompts), n * len(prompts))
     failed = n - len(used)
@@ -219,8 +224,8 @@ def _prompts(library: Library, questions: HeldOut, options: EffectOptions) -> di
             for _ in questions.asked
         ],
         SELECTED: [
-            list(library.examples[: options.k]) if options.fixed else selector.select(one.question)
-            for one in questions.asked
+            list(library.examples[: options.k]) if options.fixed else selector.select(question.question)
+            for question in questions.asked
         ],
     }
 
@@ -239,9 +244,9 @@ def _compare(
 
     pairs = ((SELECTED, NONE), (SELECTED, RANDOM))
     least = expected.required(float(np.mean(scores[NONE])))
-    found = [paired_difference(scores[a], scores[b], people) for a, b in pairs]
+    differences = [paired_difference(scores[a], scores[b], people) for a, b in pairs]
     beyond = paired_difference([value - least for value in scores[SELECTED]], scores[NONE], people)
-    corrected = holm([beyond.p, found[1].p])
+    corrected = holm([beyond.p, differences[1].p])
     verdict = decide(
         Gap(beyond.mean, _known(beyond.low), _known(beyond.high)),
         beyond.queries,
@@ -249,7 +254,8 @@ def _compare(
         certain=corrected[0] <= RISK,
     )
     first, second = (
-        Outcome(a, b, one.mean, one.low, one.high, p) for (a, b), one, p in zip(pairs, found, corrected)
+        Outcome(a, b, difference.mean, difference.low, difference.high, p)
+        for (a, b), difference, p in zip(pairs, differences, corrected)
     )
     return verdict, (first, second)
 
@@ -259,7 +265,7 @@ def _results(trial: Trial, metric: str, facts: dict[str, object], elapsed_s: flo
     gaps = {
         SELECTED: Gap(against_none.mean, _known(against_none.low), _known(against_none.high), against_none.p)
     }
-    told = {
+    summary = {
         SELECTED: {
             **facts,
             "minus random": [against_random.mean, *map(_known, (against_random.low, against_random.high))],
@@ -274,7 +280,7 @@ def _results(trial: Trial, metric: str, facts: dict[str, object], elapsed_s: flo
             gap=gaps.get(arm),
             verdict=trial.verdict if arm == SELECTED else None,
             elapsed_s=round(elapsed_s / len(trial.means), 3),
-            facts=told.get(arm, {}),
+            facts=summary.get(arm, {}),
         )
         for arm, mean in trial.means.items()
     ]

@@ -10,7 +10,7 @@ import numpy as np
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.fewshot.examples import Library
 from ragwheel.fewshot.lexical import Lexical, unit
-from ragwheel.fewshot.options import Embed
+from ragwheel.typing import Embed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,8 +31,8 @@ def fitted(embed: str | Embed, questions: Sequence[str]) -> tuple[Embed, dict[st
         ConfigurationError, ModelError: it is none of these, or there is no such model.
     """
     if embed == "lexical":
-        found = Lexical.fit(questions)
-        return found, {"name": "lexical", "idf": [round(float(one), 4) for one in found.idf]}
+        lexical = Lexical.fit(questions)
+        return lexical, {"name": "lexical", "idf": [round(float(weight), 4) for weight in lexical.idf]}
     if isinstance(embed, str):
         return model(embed), {"name": embed}
     if callable(embed):
@@ -51,7 +51,7 @@ def encoder_of(library: Library) -> Embed:
     """
     name = library.encoder.get("name", "")
     if not name:
-        return Lexical.fit([one.question for one in library.examples])
+        return Lexical.fit([example.question for example in library.examples])
     if name == "lexical":
         return Lexical(library.encoder["idf"])
     if name == "function":
@@ -71,15 +71,15 @@ def checked(embed: Embed, texts: Sequence[str]) -> Floats:
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)
     try:
-        found = np.asarray(embed(list(texts)), dtype=np.float32)
+        vectors = np.asarray(embed(list(texts)), dtype=np.float32)
     except (TypeError, ValueError) as error:
         raise ModelError(f"the embedding function gave no vectors of numbers: {error}") from error
-    if found.ndim != 2 or len(found) != len(texts) or not np.isfinite(found).all():
+    if vectors.ndim != 2 or len(vectors) != len(texts) or not np.isfinite(vectors).all():
         raise ModelError(
-            f"the embedding function gave shape {found.shape} for {len(texts)} texts, "
+            f"the embedding function gave shape {vectors.shape} for {len(texts)} texts, "
             f"allowed: ({len(texts)}, dimension) of finite numbers"
         )
-    return unit(found)
+    return unit(vectors)
 
 
 def model(name: str) -> Embed:

@@ -92,7 +92,7 @@ class Library:
     @property
     def id(self) -> str:
         """Twelve hex digits of its examples: the same examples in the same order have the same id."""
-        return hashlib.sha256(" ".join(one.id for one in self.examples).encode()).hexdigest()[:12]
+        return hashlib.sha256(" ".join(example.id for example in self.examples).encode()).hexdigest()[:12]
 
     def with_examples(self, examples: tuple[Example, ...]) -> Library:
         """The same library with other examples."""
@@ -105,9 +105,9 @@ class Library:
         Raises:
             DatasetError: there is none, it is something else, damaged, or of a newer ragwheel.
         """
-        place = _file(Path(path))
+        file = _file(Path(path))
         try:
-            found = msgspec.json.decode(place.read_bytes())
+            document = msgspec.json.decode(file.read_bytes())
         except FileNotFoundError:
             raise DatasetError(
                 f"There is no few-shot library at {path}. "
@@ -115,20 +115,20 @@ class Library:
             ) from None
         except (OSError, msgspec.MsgspecError) as error:
             raise DatasetError(
-                f"{place} cannot be read: {error}. Copy it again, or build it again."
+                f"{file} cannot be read: {error}. Copy it again, or build it again."
             ) from error
-        if not isinstance(found, dict) or found.pop("format", None) != FORMAT:
-            raise DatasetError(f'{place} is no few-shot library: its "format" is not {FORMAT!r}.')
-        version = found.pop("format_version", None)
+        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
+            raise DatasetError(f'{file} is no few-shot library: its "format" is not {FORMAT!r}.')
+        version = document.pop("format_version", None)
         if version != FORMAT_VERSION:
             raise DatasetError(
-                f"{place}: format version {version!r}, this ragwheel reads {FORMAT_VERSION}. "
+                f"{file}: format version {version!r}, this ragwheel reads {FORMAT_VERSION}. "
                 "Next: pip install -U ragwheel"
             )
         try:
-            return msgspec.convert(found, cls)
+            return msgspec.convert(document, cls)
         except msgspec.ValidationError as error:
-            raise DatasetError(f"{place} is damaged: {error}. Build it again, or mend that entry.") from error
+            raise DatasetError(f"{file} is damaged: {error}. Build it again, or mend that entry.") from error
 
     def save(self, path: str | Path) -> Path:
         """Write the file whole or not at all, readable by its owner only; returns its place.
@@ -138,15 +138,15 @@ class Library:
         Raises:
             DatasetError: it cannot be written.
         """
-        place = _file(Path(path))
-        told = {"format": FORMAT, "format_version": FORMAT_VERSION, **msgspec.to_builtins(self)}
-        data = msgspec.json.format(msgspec.json.encode(told), indent=1) + b"\n"
+        file = _file(Path(path))
+        document = {"format": FORMAT, "format_version": FORMAT_VERSION, **msgspec.to_builtins(self)}
+        data = msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(place, data, private=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(file, data, private=True)
         except OSError as error:
-            raise DatasetError(f"{place} cannot be written: {error.strerror or error}.") from error
-        return place
+            raise DatasetError(f"{file} cannot be written: {error.strerror or error}.") from error
+        return file
 
 
 def example_id(question: str, answer: str) -> str:

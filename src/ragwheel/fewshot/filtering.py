@@ -31,11 +31,11 @@ _RARE: Final = 0.001
 def good(turns: Sequence[AnsweredTurn], options: FewshotOptions) -> tuple[list[AnsweredTurn], Counter[str]]:
     """The turns that may become examples, and why the others may not (a count per first reason)."""
     left_out: Counter[str] = Counter()
-    known = Counter(name for turn in {key(t.question): t for t in turns}.values() for name in _names(turn))
+    counts = Counter(name for turn in {key(t.question): t for t in turns}.values() for name in _names(turn))
     rare_up_to = max(1, int(_RARE * len(turns)))
     best: dict[str, AnsweredTurn] = {}
     for turn in turns:
-        reason = why_not(turn) or _unfit(turn, options, known, rare_up_to)
+        reason = why_not(turn) or _unfit(turn, options, counts, rare_up_to)
         if reason is not None:
             left_out[reason] += 1
             continue
@@ -51,13 +51,15 @@ def _names(turn: AnsweredTurn) -> set[str]:
     return set(rare_names(turn.question))
 
 
-def _unfit(turn: AnsweredTurn, options: FewshotOptions, known: Counter[str], rare_up_to: int) -> str | None:
+def _unfit(
+    turn: AnsweredTurn, options: FewshotOptions, word_counts: Counter[str], rare_up_to: int
+) -> str | None:
     asked = words(turn.question)
     if len(asked) < _LEAST_WORDS:
         return "too short a question"
     if len(turn.answer) > options.max_answer_chars:
         return "too long an answer"
-    rare = [name for name in rare_names(turn.question) if known[name] <= rare_up_to]
+    rare = [name for name in rare_names(turn.question) if word_counts[name] <= rare_up_to]
     if len(rare) > options.max_rare_share * len(asked):
         return "too specific"
     return None
@@ -70,7 +72,7 @@ def _received(turn: AnsweredTurn) -> tuple[int, int, int]:
 
 def scrubbed(turns: Iterable[AnsweredTurn], redact: Callable[[str], str]) -> tuple[list[AnsweredTurn], int]:
     """The turns with personal data replaced, and in how many there was some."""
-    found, changed = [], 0
+    kept, changed = [], 0
     for turn in turns:
         clean = replace(
             turn,
@@ -79,8 +81,8 @@ def scrubbed(turns: Iterable[AnsweredTurn], redact: Callable[[str], str]) -> tup
             reasoning=None if turn.reasoning is None else redact(turn.reasoning),
         )
         changed += clean != turn
-        found.append(clean)
-    return found, changed
+        kept.append(clean)
+    return kept, changed
 
 
 def unusual(sim: Floats, share: float) -> NDArray[np.bool_]:
@@ -95,18 +97,18 @@ def unusual(sim: Floats, share: float) -> NDArray[np.bool_]:
         return np.zeros(candidates, dtype=bool)
     near = min(_NEIGHBOURS, population)
     density = np.partition(sim, population - near, axis=0)[population - near :].mean(axis=0)
-    found = np.zeros(candidates, dtype=bool)
-    found[np.argsort(density, kind="stable")[: int(share * candidates)]] = True
-    return found
+    is_copy = np.zeros(candidates, dtype=bool)
+    is_copy[np.argsort(density, kind="stable")[: int(share * candidates)]] = True
+    return is_copy
 
 
 def near_copies(vectors: Floats, order: Sequence[int], near: float) -> NDArray[np.bool_]:
     """The rows that are near-copies of one earlier in ``order``."""
-    found = np.zeros(len(vectors), dtype=bool)
-    place = np.empty(len(vectors), dtype=np.int64)
-    place[list(order)] = np.arange(len(vectors))
+    is_odd = np.zeros(len(vectors), dtype=bool)
+    group = np.empty(len(vectors), dtype=np.int64)
+    group[list(order)] = np.arange(len(vectors))
     for start in range(0, len(vectors), 1_024):
         block = vectors[start : start + 1_024] @ vectors.T >= near
-        earlier = place[None, :] < place[start : start + 1_024, None]
-        found[start : start + 1_024] = (block & earlier).any(axis=1)
-    return found
+        earlier = group[None, :] < group[start : start + 1_024, None]
+        is_odd[start : start + 1_024] = (block & earlier).any(axis=1)
+    return is_odd

@@ -33,10 +33,10 @@ _ITERATIONS: Final = 30
 
 def by_labels(vectors: Floats, labels: Sequence[str | None]) -> tuple[list[str], Ints, Floats]:
     """Names, each row's group, and the groups' centres, from labels that the app gave; None is *other*."""
-    given = [label or OTHER for label in labels]
-    names = sorted(set(given))
-    place = {name: number for number, name in enumerate(names)}
-    of = np.array([place[label] for label in given], dtype=np.int64)
+    named = [label or OTHER for label in labels]
+    names = sorted(set(named))
+    column = {name: number for number, name in enumerate(names)}
+    of = np.array([column[label] for label in named], dtype=np.int64)
     centres = np.stack([vectors[of == group].mean(axis=0) for group in range(len(names))])
     return names, of, unit(centres)
 
@@ -92,8 +92,8 @@ def _clusters(topics: Floats, tried: Sequence[int], seed: int) -> Ints:
         if score > best_score:
             best, best_score = _closest(topics, centres), score
     sizes = Counter(best.tolist())
-    ordered = sorted(sizes.items(), key=lambda found: (-found[1], found[0]))
-    rank = {group: place for place, (group, _) in enumerate(ordered)}
+    ordered = sorted(sizes.items(), key=lambda entry: (-entry[1], entry[0]))
+    rank = {group: index for index, (group, _) in enumerate(ordered)}
     return np.array([rank[group] for group in best.tolist()], dtype=np.int64)
 
 
@@ -129,8 +129,8 @@ def _silhouette(rows: Floats, of: Ints) -> float:
     total = apart @ member
     own = total[at, of] / np.maximum(sizes[of] - 1, 1)
     other = np.where(member > 0, np.inf, total / sizes).min(axis=1)
-    found = np.where(sizes[of] > 1, (other - own) / np.maximum(np.maximum(own, other), 1e-12), 0)
-    return float(found.mean())
+    cells = np.where(sizes[of] > 1, (other - own) / np.maximum(np.maximum(own, other), 1e-12), 0)
+    return float(cells.mean())
 
 
 def _names(texts: Sequence[str], of: Ints) -> list[str]:
@@ -148,8 +148,8 @@ def _names(texts: Sequence[str], of: Ints) -> list[str]:
     names: list[str] = []
     for count in counts:
         size = max(1, sum(count.values()))
-        told = {w: n / size * float(np.log(n / size * everybody / total[w])) for w, n in count.items()}
-        best = sorted((w for w in told if told[w] > 1e-9), key=lambda w: (-told[w], w))[:_NAME_WORDS]
+        gains = {w: n / size * float(np.log(n / size * everybody / total[w])) for w, n in count.items()}
+        best = sorted((w for w in gains if gains[w] > 1e-9), key=lambda w: (-gains[w], w))[:_NAME_WORDS]
         name = ", ".join(best) or (ALL if len(counts) == 1 else OTHER)
         names.append(name if name not in names else f"{name} ({len(names) + 1})")
     return names
@@ -161,4 +161,4 @@ def _stop_words() -> frozenset[str]:
     except ImportError:  # names are less pretty without
         return frozenset()
     lists = [getattr(stopwords, name) for name in dir(stopwords) if name.startswith("STOPWORDS_")]
-    return frozenset(word for one in lists for word in one)
+    return frozenset(word for words in lists for word in words)

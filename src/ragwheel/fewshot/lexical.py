@@ -47,12 +47,12 @@ class Lexical:
 
     def __call__(self, texts: Sequence[str]) -> Floats:
         """Vectors, shape (texts, 512)."""
-        found = np.zeros((len(texts), DIMENSION), dtype=np.float32)
+        vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
         for row, text in enumerate(texts):
             counted = _counts(text)
             places = [*counted]
-            found[row, places] = np.log1p(np.fromiter(counted.values(), np.float32, len(places)))
-        return unit(found * self.idf)
+            vectors[row, places] = np.log1p(np.fromiter(counted.values(), np.float32, len(places)))
+        return unit(vectors * self.idf)
 
 
 def unit(vectors: Floats) -> Floats:
@@ -62,11 +62,11 @@ def unit(vectors: Floats) -> Floats:
 
 
 def _counts(text: str) -> dict[int, float]:
-    found: dict[int, float] = {}
+    weights: dict[int, float] = {}
     for word in words(text):
-        place = crc32(word.encode("utf-8", "replace")) % DIMENSION
-        found[place] = found.get(place, 0.0) + 1
+        column = crc32(word.encode("utf-8", "replace")) % DIMENSION
+        weights[column] = weights.get(column, 0.0) + 1
         if len(word) > _STEM:
-            place = crc32(b"~" + word[:_STEM].encode("utf-8", "replace")) % DIMENSION
-            found[place] = found.get(place, 0.0) + _STEM_WEIGHT
-    return found
+            column = crc32(b"~" + word[:_STEM].encode("utf-8", "replace")) % DIMENSION
+            weights[column] = weights.get(column, 0.0) + _STEM_WEIGHT
+    return weights

@@ -29,8 +29,8 @@ def rouge_l(answer: str, liked: str) -> float:
     before = [0] * (len(b) + 1)
     for word in a:
         row = [0]
-        for place, other in enumerate(b):
-            row.append(before[place] + 1 if word == other else max(row[-1], before[place + 1]))
+        for index, other in enumerate(b):
+            row.append(before[index] + 1 if word == other else max(row[-1], before[index + 1]))
         before = row
     return 2 * before[-1] / (len(a) + len(b))
 

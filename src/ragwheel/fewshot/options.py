@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from ragwheel.errors import ConfigurationError
+from ragwheel.typing import Embed
 
-__all__ = ["Embed", "FewshotOptions", "Progress"]
+__all__ = ["FewshotOptions"]
 
-Embed = Callable[[Sequence[str]], Any]
 """Texts to vectors, shape (texts, dimension); any length, any float type."""
-Progress = Callable[[str, int, int], None]
 """Called as ``(stage, done, total)``."""
 
 

@@ -10,7 +10,7 @@ from typing import Final
 from ragwheel import redaction
 from ragwheel.errors import RagwheelError
 from ragwheel.fewshot.examples import Library
-from ragwheel.fewshot.options import Progress
+from ragwheel.typing import Progress
 
 __all__ = ["carried", "with_reasoning"]
 
@@ -24,13 +24,13 @@ _ASKED: Final = (
 
 def carried(library: Library, earlier: Library) -> Library:
     """The library with what an LLM wrote for the same examples of an earlier one: it is not asked again."""
-    written = {one.id: one.reasoning for one in earlier.examples if one.reasoning_by == "llm"}
+    written = {example.id: example.reasoning for example in earlier.examples if example.reasoning_by == "llm"}
     return library.with_examples(
         tuple(
-            replace(one, reasoning=written[one.id], reasoning_by="llm")
-            if one.id in written and not one.reasoning
-            else one
-            for one in library.examples
+            replace(example, reasoning=written[example.id], reasoning_by="llm")
+            if example.id in written and not example.reasoning
+            else example
+            for example in library.examples
         )
     )
 
@@ -57,7 +57,7 @@ def with_reasoning(
     """
     clean = redact or redaction.standard()
     examples = list(library.examples)
-    missing = [place for place, one in enumerate(examples) if not one.reasoning]
+    missing = [index for index, example in enumerate(examples) if not example.reasoning]
     for done, place in enumerate(missing, 1):
         one = examples[place]
         mark = f"--- {secrets.token_hex(8)} ---"

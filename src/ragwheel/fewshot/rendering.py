@@ -118,24 +118,24 @@ def render(
         ConfigurationError: the template is broken or missing, or no example fits the budget.
         MissingExtra: Jinja2 is not installed.
     """
-    options, given = options or RenderOptions(), list(examples)
+    options, chosen = options or RenderOptions(), list(examples)
     make = _chat(question, options) if options.chat else _prompt(question, options)
     count = options.tokenizer or count_tokens
     budget = math.inf if options.budget_tokens is None else options.budget_tokens
     if budget is math.inf:
-        taken, left_out = given, list[Example]()
+        taken, left_out = chosen, list[Example]()
     else:
-        taken, left_out = _fitting(given, make, count, budget)
-    made = make(taken)
-    tokens = _tokens(made, count)
-    if given and not taken:
-        least = min(_tokens(make([one]), count) for one in given)
+        taken, left_out = _fitting(chosen, make, count, budget)
+    prompt = make(taken)
+    tokens = _tokens(prompt, count)
+    if chosen and not taken:
+        least = min(_tokens(make([example]), count) for example in chosen)
         raise ConfigurationError(
             f"No example fits a budget of {options.budget_tokens} tokens: the shortest prompt with one has "
             f"{least:,}. Allowed: {least} or more; or build with shorter answers (max_answer_chars)."
         )
-    text = made if isinstance(made, str) else None
-    messages = None if isinstance(made, str) else tuple(made)
+    text = prompt if isinstance(prompt, str) else None
+    messages = None if isinstance(prompt, str) else tuple(prompt)
     return Rendered(text, messages, tuple(taken), tuple(left_out), tokens)
 
 
@@ -174,8 +174,8 @@ def dump(value: Rendered | Sequence[Example], form: Format) -> str:
         import yaml
     except ImportError as error:
         raise MissingExtra("YAML needs pyyaml. Next: pip install 'ragwheel[fewshot]'") from error
-    found: str = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=100)
-    return found
+    text: str = yaml.safe_dump(plain, allow_unicode=True, sort_keys=False, width=100)
+    return text
 
 
 def _plain(value: Rendered | Sequence[Example]) -> Any:
@@ -183,45 +183,51 @@ def _plain(value: Rendered | Sequence[Example]) -> Any:
         return value.text if value.text is not None else list(value.messages or ())
     return [
         {
-            "id": one.id,
-            "group": one.group,
-            "question": one.question,
-            **({"reasoning": one.reasoning, "reasoning_by": one.reasoning_by} if one.reasoning else {}),
-            "answer": one.answer,
+            "id": element.id,
+            "group": element.group,
+            "question": element.question,
+            **(
+                {"reasoning": element.reasoning, "reasoning_by": element.reasoning_by}
+                if element.reasoning
+                else {}
+            ),
+            "answer": element.answer,
         }
-        for one in value
+        for element in value
     ]
 
 
 def _fitting(
-    given: list[Example], make: Callable[[list[Example]], Any], count: Callable[[str], int], budget: float
+    examples: list[Example], make: Callable[[list[Example]], Any], count: Callable[[str], int], budget: float
 ) -> tuple[list[Example], list[Example]]:
     taken: list[Example] = []
     left_out: list[Example] = []
-    for one in given:
-        if _tokens(make([*taken, one]), count) <= budget:
-            taken.append(one)
+    for example in examples:
+        if _tokens(make([*taken, example]), count) <= budget:
+            taken.append(example)
         else:
-            left_out.append(one)
+            left_out.append(example)
     return taken, left_out
 
 
-def _tokens(made: str | list[dict[str, str]], count: Callable[[str], int]) -> int:
-    if isinstance(made, str):
-        return count(made)
-    return sum(count(message["content"]) for message in made)
+def _tokens(prompt: str | list[dict[str, str]], count: Callable[[str], int]) -> int:
+    if isinstance(prompt, str):
+        return count(prompt)
+    return sum(count(message["content"]) for message in prompt)
 
 
 def _chat(question: str | None, options: RenderOptions) -> Callable[[list[Example]], list[dict[str, str]]]:
     def make(examples: list[Example]) -> list[dict[str, str]]:
-        found = [{"role": "system", "content": options.system}] if options.system else []
-        for one in examples:
-            thought = f"<think>\n{one.reasoning}\n</think>\n" if options.thinking and one.reasoning else ""
-            found.append({"role": "user", "content": one.question})
-            found.append({"role": "assistant", "content": thought + one.answer})
+        messages = [{"role": "system", "content": options.system}] if options.system else []
+        for example in examples:
+            thought = (
+                f"<think>\n{example.reasoning}\n</think>\n" if options.thinking and example.reasoning else ""
+            )
+            messages.append({"role": "user", "content": example.question})
+            messages.append({"role": "assistant", "content": thought + example.answer})
         if question is not None:
-            found.append({"role": "user", "content": question})
-        return found
+            messages.append({"role": "user", "content": question})
+        return messages
 
     return make
 

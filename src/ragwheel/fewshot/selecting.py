@@ -24,9 +24,9 @@ __all__ = ["facility_location", "mmr", "products", "quotas", "similarities"]
 
 def similarities(population: Floats, candidates: Floats) -> Floats:
     """Cosines of unit vectors, negative ones 0; shape (population, candidates)."""
-    found: Floats = population @ candidates.T
-    np.maximum(found, 0, out=found)
-    return found
+    similarities: Floats = population @ candidates.T
+    np.maximum(similarities, 0, out=similarities)
+    return similarities
 
 
 def facility_location(sim: Floats, n: int, *, kept: Sequence[int] = ()) -> list[int]:
@@ -95,14 +95,14 @@ def quotas(shares: Sequence[float], available: Sequence[int], n: int, *, each: b
     """
     if each:
         return [min(n, has) for has in available]
-    given = [0] * len(shares)
+    counts = [0] * len(shares)
     for group in sorted(range(len(shares)), key=lambda g: (-shares[g], g))[:n]:
-        given[group] = min(1, available[group])
-    while sum(given) < n:
+        counts[group] = min(1, available[group])
+    while sum(counts) < n:
         behind: list[tuple[Any, ...]] = [
-            (shares[g] * n - given[g], -g) for g in range(len(shares)) if given[g] < available[g]
+            (shares[g] * n - counts[g], -g) for g in range(len(shares)) if counts[g] < available[g]
         ]
         if not behind:
             break
-        given[-max(behind)[1]] += 1
-    return given
+        counts[-max(behind)[1]] += 1
+    return counts

@@ -13,8 +13,8 @@ from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.fewshot.embedding import checked, encoder_of, model
 from ragwheel.fewshot.examples import Example, Library, example_id
 from ragwheel.fewshot.lexical import Lexical
-from ragwheel.fewshot.options import Embed
 from ragwheel.fewshot.selecting import mmr, products
+from ragwheel.typing import Embed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class Selector:
             library = Library.load(library)
         examples = library.examples if isinstance(library, Library) else tuple(library)
         self.k, self.fetch_k, self.weight = k, fetch_k, weight
-        self._embed = _embed(library, embed, [one.question for one in examples])
+        self._embed = _embed(library, embed, [example.question for example in examples])
         self._lock = threading.Lock()
         self._examples: list[
             Example
@@ -76,7 +76,7 @@ class Selector:
         self._vectors: Floats = np.zeros((0, 0), dtype=np.float32)
         self._now: tuple[Floats, int] = (self._vectors, 0)
         if examples:
-            self._append(examples, checked(self._embed, [one.question for one in examples]))
+            self._append(examples, checked(self._embed, [example.question for example in examples]))
 
     def __len__(self) -> int:
         return self._now[1]

@@ -10,10 +10,11 @@ from typing import Final
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.fewshot.build import as_built, build
 from ragwheel.fewshot.examples import Example, Library, Retired
-from ragwheel.fewshot.options import FewshotOptions, Progress
+from ragwheel.fewshot.options import FewshotOptions
 from ragwheel.flags import EXAMPLES_PREFIX
 from ragwheel.offline.answers import read_turns
 from ragwheel.offline.reading import reading, rows
+from ragwheel.typing import Progress
 
 __all__ = ["Rotation", "RotationOptions", "Usage", "rotate", "usage"]
 
@@ -91,18 +92,21 @@ def usage(db: str | Path, library: Library) -> dict[str, Usage]:
     Raises:
         StoreError: the database cannot be read.
     """
-    found = {one.id: Usage() for one in library.examples}
+    usages = {example.id: Usage() for example in library.examples}
     received = {turn.turn_id: turn for turn in read_turns(db)}
     for turn_id, at_ns, ids in _used(db):
         turn = received.get(turn_id)
         bad = turn is not None and bool(turn.disliked or turn.again)
         good = turn is not None and bool(turn.liked) and not bad
-        for id in ids & found.keys():
-            one = found[id]
-            found[id] = Usage(
-                one.used + 1, one.liked + good, one.disliked + bad, max(one.last_ns or 0, at_ns)
+        for id in ids & usages.keys():
+            example_usage = usages[id]
+            usages[id] = Usage(
+                example_usage.used + 1,
+                example_usage.liked + good,
+                example_usage.disliked + bad,
+                max(example_usage.last_ns or 0, at_ns),
             )
-    return found
+    return usages
 
 
 def rotate(
@@ -130,48 +134,54 @@ def rotate(
     options = options or RotationOptions()
     now_ns = options.now_ns or time.time_ns()
     reasons = _reasons(db, library, options, now_ns)
-    gone = tuple(Retired(one, reasons[one.id], now_ns) for one in library.examples if one.id in reasons)
-    stays = tuple(one for one in library.examples if one.id not in reasons)
+    gone = tuple(
+        Retired(example, reasons[example.id], now_ns) for example in library.examples if example.id in reasons
+    )
+    stays = tuple(example for example in library.examples if example.id not in reasons)
     left = replace(library, examples=stays, retired=(*library.retired, *gone))
     if not gone or not options.refill:
         return Rotation(left, gone, ())
     n = len(library.examples)
     oldest_ns = None if options.max_age_days is None else now_ns - int(options.max_age_days * _DAY_NS)
     wanted = replace(build_options or as_built(library), n=n, per_group=False, since_ns=oldest_ns)
-    without = {each for one in left.retired for each in (one.example.id, one.example.turn_id or "")}
+    without = {
+        each
+        for retirement in left.retired
+        for each in (retirement.example.id, retirement.example.turn_id or "")
+    }
     try:
         fresh = build(db, wanted, kept=stays, without=without | _renewed(db), progress=progress)
     except DatasetError:
         return Rotation(left, gone, ())  # nothing to pick from; what stays is still good
-    have = {one.id for one in stays}
-    added = tuple(one for one in fresh.examples if one.id not in have)[: len(gone)]
-    renamed = {one.id: one for one in fresh.examples}  # their groups may have other names now
-    examples = (*(renamed.get(one.id, one) for one in stays), *added)
+    have = {stay.id for stay in stays}
+    added = tuple(example for example in fresh.examples if example.id not in have)[: len(gone)]
+    renamed = {example.id: example for example in fresh.examples}  # their groups may have other names now
+    examples = (*(renamed.get(stay.id, stay) for stay in stays), *added)
     people = library.people + len(added)
     return Rotation(replace(fresh, examples=examples, retired=left.retired, people=people), gone, added)
 
 
 def _reasons(db: str | Path, library: Library, options: RotationOptions, now_ns: int) -> dict[str, str]:
     """By id, why an example has had its time."""
-    found = usage(db, library)
+    usages = usage(db, library)
     turns = len(_used(db))
     renewed = _renewed(db)
-    liked = sum(one.liked for one in found.values())
-    outcomes = liked + sum(one.disliked for one in found.values())
+    liked = sum(example_usage.liked for example_usage in usages.values())
+    outcomes = liked + sum(example_usage.disliked for example_usage in usages.values())
     usual = liked / outcomes if outcomes else 1.0
     reasons: dict[str, str] = {}
-    for one in library.examples:
-        its = found[one.id]
-        age_days = (now_ns - one.asked_ns) / _DAY_NS if one.asked_ns else 0.0
-        told = its.liked + its.disliked
-        if one.turn_id in renewed:
-            reasons[one.id] = "stale: a chunk that its answer cites has a newer text"
+    for example in library.examples:
+        its = usages[example.id]
+        age_days = (now_ns - example.asked_ns) / _DAY_NS if example.asked_ns else 0.0
+        n_told = its.liked + its.disliked
+        if example.turn_id in renewed:
+            reasons[example.id] = "stale: a chunk that its answer cites has a newer text"
         elif options.max_age_days is not None and age_days > options.max_age_days:
-            reasons[one.id] = f"stale: {age_days:.0f} days old"
-        elif told >= options.least_outcomes and _upper(its.liked, told) < usual:
-            reasons[one.id] = f"badly received: liked in {its.liked} of {told} turns, {usual:.0%} usual"
+            reasons[example.id] = f"stale: {age_days:.0f} days old"
+        elif n_told >= options.least_outcomes and _upper(its.liked, n_told) < usual:
+            reasons[example.id] = f"badly received: liked in {its.liked} of {n_told} turns, {usual:.0%} usual"
         elif turns >= options.least_turns and its.used > options.max_share * turns:
-            reasons[one.id] = f"overused: in {its.used} of {turns} turns with examples"
+            reasons[example.id] = f"overused: in {its.used} of {turns} turns with examples"
     return reasons
 
 
@@ -184,16 +194,14 @@ def _renewed(db: str | Path) -> set[str]:
 def _used(db: str | Path) -> list[tuple[str, int, set[str]]]:
     """Turns with examples: id, time, and the examples' ids."""
     with reading(db) as connection:
-        found = rows(connection, USED, EXAMPLES_PREFIX)
-    return [(row["turn_id"], row["start_ns"], set(row["examples"].split())) for row in found]
+        uses = rows(connection, USED, EXAMPLES_PREFIX)
+    return [(row["turn_id"], row["start_ns"], set(row["examples"].split())) for row in uses]
 
 
-def _upper(liked: int, told: int) -> float:
+def _upper(liked: int, n: int) -> float:
     """The upper end of Wilson's 95 % interval of a share; exactly 1 where all outcomes were good."""
-    if liked == told:
+    if liked == n:
         return 1.0
-    z, share = 1.96, liked / told
-    centre = share + z * z / (2 * told)
-    return float(
-        (centre + z * ((share * (1 - share) + z * z / (4 * told)) / told) ** 0.5) / (1 + z * z / told)
-    )
+    z, share = 1.96, liked / n
+    centre = share + z * z / (2 * n)
+    return float((centre + z * ((share * (1 - share) + z * z / (4 * n)) / n) ** 0.5) / (1 + z * z / n))

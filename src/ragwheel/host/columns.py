@@ -265,8 +265,8 @@ def _id(value: object, text: str, flags: dict[str, None]) -> str:
     if plain is None:
         flags["no_id" if value is None or issubclass(type(value), str) else "bad_id"] = None
         return _unread(text, flags) or text_id(text)
-    out, found = safe.text(plain, MAX_ID_CHARS)
-    flags.update(dict.fromkeys(found))
+    out, flags_of_id = safe.text(plain, MAX_ID_CHARS)
+    flags.update(dict.fromkeys(flags_of_id))
     return out
 
 

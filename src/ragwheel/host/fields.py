@@ -90,20 +90,20 @@ def outline(value: Any) -> Outline:
 
 def _attributes(value: Any, kind: type) -> dict[str, Any]:
     declared = _declaration(kind)
-    found = {
+    fields = {
         name: field
         for name, field in _held(value).items()
         if type(name) is str and (name[:1] != "_" or name in _UNDERSCORED)
     }
     for name, read in declared.readers.items():
-        if name not in found:
+        if name not in fields:
             try:
-                found[name] = read(value)
+                fields[name] = read(value)
             except AttributeError:  # a slot that was never filled
                 continue
-        if len(found) > _MAX_FIELDS:
+        if len(fields) > _MAX_FIELDS:
             break
-    return found
+    return fields
 
 
 _UNDERSCORED: Final = frozenset({"_id", "_score", "_source", "_distance", "_additional", "_relevance_score"})

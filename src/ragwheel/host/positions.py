@@ -47,7 +47,7 @@ def resolve(items: Sequence[Any], candidates: Sequence[Any]) -> Resolved | None:
     places = _places(items)
     if not places:
         return None
-    positions = [place.position for place in places]
+    positions = [entry.position for entry in places]
     if len(set(positions)) < len(positions) or min(positions) < 0:
         return None
     for candidate in candidates:
@@ -72,9 +72,9 @@ def _resolved(places: list[_Place], positions: list[int], chunks: list[Any]) -> 
             return None
     except Unreadable:
         return None
-    if any(place.text not in (None, text) for place, text in zip(places, columns.texts)):
+    if any(entry.text not in (None, text) for entry, text in zip(places, columns.texts)):
         return None
-    scores = [place.score for place in places]
+    scores = [entry.score for entry in places]
     if any(score is not None for score in scores):
         columns = columns._replace(scores=scores)
     return Resolved(columns, objects)
@@ -92,10 +92,10 @@ def _places(items: Sequence[Any]) -> list[_Place] | None:
     """What the items say; None as soon as one is no position."""
     places: list[_Place] = []
     for item in items:
-        place = _place(item)
-        if place is None:
+        position = _place(item)
+        if position is None:
             return None
-        places.append(place)
+        places.append(position)
     return places
 
 
@@ -132,5 +132,5 @@ def _of_pair(pair: list[Any]) -> _Place | None:
     kinds = [kind_of(value) for value in pair]
     if "int" not in kinds:
         return None
-    place = kinds.index("int") if kinds != ["int", "int"] else 0
-    return _Place(int(pair[place]), float(pair[1 - place]))
+    column = kinds.index("int") if kinds != ["int", "int"] else 0
+    return _Place(int(pair[column]), float(pair[1 - column]))

@@ -154,8 +154,8 @@ class _Search:
             return Ranked(*columns)
         if len(lists) == len(parts) and all(issubclass(type(part), tuple) for part in parts):
             return None  # rows, or answers
-        ranked = [found for part in lists if (found := self._list_of_chunks(part, depth)) is not None]
-        filled = [found for found in ranked if found.total]
+        ranked = [ranking for part in lists if (ranking := self._list_of_chunks(part, depth)) is not None]
+        filled = [ranking for ranking in ranked if ranking.total]
         if len(filled) > 1:
             raise Unreadable(SEVERAL_LISTS)
         return filled[0] if filled else next(iter(ranked), None)
@@ -210,14 +210,14 @@ class _Search:
         if has_own_text(fields) or depth >= _MAX_DEPTH:
             return ranked
         inner = [self._inner_list(item) for item in ranked.items]
-        held = [found for found in inner if found is not None]
+        held = [ranking for ranking in inner if ranking is not None]
         if not held or (len(held) < len(inner) and ranked.total > 1):
             return ranked
         if ranked.total == 1:
             return held[0]
         if all(has_id(fields_of(clients.opened(item, 1))) for item in ranked.items):  # groups
-            items = [item for found in held for item in found.items]
-            return Ranked(items[: self.limit], sum(found.total for found in held))
+            items = [item for ranking in held for item in ranking.items]
+            return Ranked(items[: self.limit], sum(ranking.total for ranking in held))
         raise Unreadable(SEVERAL_ANSWERS)
 
     def _inner_list(self, item: Any) -> Ranked | None:
@@ -226,11 +226,11 @@ class _Search:
         for name in ranked_names(filter(is_name, fields)):
             value = clients.opened(fields[name], self.limit)
             if is_list(value) and value and kind_of(value[0]) in ("record", "list"):
-                found = self.find(value, 2)
-                if found is not None and any(
-                    has_own_text(fields_of(each)) or has_id(fields_of(each)) for each in found.items[:3]
+                ranked = self.find(value, 2)
+                if ranked is not None and any(
+                    has_own_text(fields_of(each)) or has_id(fields_of(each)) for each in ranked.items[:3]
                 ):
-                    return found
+                    return ranked
         return None
 
     # ---- mappings and objects
@@ -268,12 +268,12 @@ class _Search:
             value = clients.opened(fields[name], self.limit)
             if not is_list(value):
                 continue
-            found = self.find(value, depth + 1)
-            if found is None or (has_text and not are_chunks(found.items, name)):
+            ranked = self.find(value, depth + 1)
+            if ranked is None or (has_text and not are_chunks(ranked.items, name)):
                 continue
-            if found.total:
-                return found
-            empty = empty or found
+            if ranked.total:
+                return ranked
+            empty = empty or ranked
         return empty
 
     def _in_other_lists(self, fields: Mapping[Any, Any], names: Iterable[Any], depth: int) -> Ranked | None:
@@ -282,10 +282,10 @@ class _Search:
         for name in names:
             value = clients.opened(fields[name], self.limit)
             if is_list(value):
-                found = self.find(value, depth + 1)
-                if found is not None and (not found.total or are_chunks(found.items, name)):
-                    ranked.append(found)
-        filled = [found for found in ranked if found.total]
+                ranking = self.find(value, depth + 1)
+                if ranking is not None and (not ranking.total or are_chunks(ranking.items, name)):
+                    ranked.append(ranking)
+        filled = [ranking for ranking in ranked if ranking.total]
         if len(filled) > 1:
             questions = all(kind_of(name) == "text" for name in names)
             raise Unreadable(SEVERAL_ANSWERS if questions else SEVERAL_LISTS)
@@ -296,13 +296,13 @@ class _Search:
         ranked: list[Ranked] = []
         for name in names:
             if kind_of(fields[name]) == "record":
-                found = self.find(fields[name], depth + 1)
-                itself = found is not None and len(found.items) == 1 and found.items[0] is fields[name]
-                if found is not None and (not itself or (is_name(name) and normal(name) in WRAPPERS)):
-                    ranked.append(found)
-                    if found.total and is_name(name) and ranked_names([name]):
-                        return found
-        filled = [found for found in ranked if found.total]
+                ranking = self.find(fields[name], depth + 1)
+                itself = ranking is not None and len(ranking.items) == 1 and ranking.items[0] is fields[name]
+                if ranking is not None and (not itself or (is_name(name) and normal(name) in WRAPPERS)):
+                    ranked.append(ranking)
+                    if ranking.total and is_name(name) and ranked_names([name]):
+                        return ranking
+        filled = [ranking for ranking in ranked if ranking.total]
         if len(filled) > 1:
             raise Unreadable(SEVERAL_LISTS)
         return filled[0] if filled else next(iter(ranked), None)

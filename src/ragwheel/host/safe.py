@@ -79,9 +79,9 @@ def texts(values: list[Any], max_chars: int = MAX_CHARS) -> tuple[list[str], tup
     out: list[str] = []
     flags: dict[str, None] = {}
     for value in values:
-        cleaned, found = text(value, max_chars)
+        cleaned, flags_of_text = text(value, max_chars)
         out.append(cleaned)
-        flags.update(dict.fromkeys(found))
+        flags.update(dict.fromkeys(flags_of_text))
     return out, tuple(flags)
 
 
@@ -185,8 +185,8 @@ class _Walk:
     def plain(self, value: object, depth: int) -> object:
         try:
             value = _unwrapped(value)
-            found, out = self._leaf(value)
-            if found:
+            flags_of_leaf, out = self._leaf(value)
+            if flags_of_leaf:
                 return out
             opened = self._open(value)
             if opened is None:
@@ -266,18 +266,18 @@ class _Walk:
         return [self.plain(member, depth + 1) for member in members]
 
     def _key(self, key: object) -> str:
-        found, plain = self._leaf(key)
-        if found and isinstance(plain, str):
+        flags_of_key, plain = self._leaf(key)
+        if flags_of_key and isinstance(plain, str):
             return plain
-        if found:  # an int, a float, true, false or null: as JSON writes it
+        if flags_of_key:  # an int, a float, true, false or null: as JSON writes it
             return "null" if plain is None else repr(plain).lower()
         self.flags["opaque"] = None
         return type_name(key)
 
     def _text(self, value: object) -> str:
-        out, found = text(value, max(self.chars_left, 0))
+        out, flags_of_text = text(value, max(self.chars_left, 0))
         self.chars_left -= len(out)
-        self.flags.update(dict.fromkeys(found))
+        self.flags.update(dict.fromkeys(flags_of_text))
         return out
 
     def _finite(self, value: float) -> float | None:

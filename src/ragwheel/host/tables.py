@@ -87,7 +87,7 @@ def rows_of_tuples(items: Sequence[Any], certainty: Certainty) -> list[HostItem]
     Raises:
         Unreadable: two columns could be the text, or none is a text, a record or an id.
     """
-    columns = [_column(place, list(values)) for place, values in enumerate(zip(*items))]
+    columns = [_column(index, list(values)) for index, values in enumerate(zip(*items))]
     records = [column for column in columns if column.kind == "record"]
     if records:
         return _rows_around_records(records, columns, certainty)

@@ -66,11 +66,11 @@ class FeedbackWriter:
             by = "unknown author" if record.author == "unknown" else f"{record.author}"
             self.counts[f"score {record.name!r} by {by}: not a person's word"] += 1
             return
-        said = verdict(record, self.scales)
-        if said is None:
+        outcome = verdict(record, self.scales)
+        if outcome is None:
             self.counts[f"{record.name!r}: no verdict that is known"] += 1
             return
-        kind, value = said
+        kind, value = outcome
         target, target_id, trace = self._target(record, writer)
         self._signal(record, writer, (kind, value), (target, target_id, trace), None, None)
 

@@ -238,7 +238,7 @@ def prompted_chunks(trace: Trace, retrievals: list[StoredRetrieval]) -> list[tup
                 if at >= 0:
                     places[stored.record.span_id.hex(), rank] = at
         if places:
-            return sorted(places, key=lambda place: (places[place], place[1]))
+            return sorted(places, key=lambda key: (places[key], key[1]))
     return None
 
 

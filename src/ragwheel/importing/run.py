@@ -21,12 +21,12 @@ from ragwheel.importing.traces import Trace, assemble
 from ragwheel.importing.verdicts import Scales
 from ragwheel.redaction import Redaction, named
 from ragwheel.store.imported import TraceWriter, writing_traces
+from ragwheel.typing import Progress
 
-__all__ = ["Contents", "ImportOptions", "ImportReport", "Progress", "import_traces", "write_trace"]
+__all__ = ["Contents", "ImportOptions", "ImportReport", "import_traces", "write_trace"]
 
 TRACES_PER_BATCH: Final = 250
 FEEDBACK_PER_BATCH: Final = 2_000
-Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (bytes, or traces)."""
 
 

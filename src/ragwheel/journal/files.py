@@ -26,22 +26,22 @@ from ragwheel.ids import new_span_id
 __all__ = [
     "UnsafeFolder",
     "create_segment",
-    "erase_turned_away",
+    "erase_retired",
     "hand_over",
     "hold",
     "is_unsafe",
-    "let_go",
     "merge_lock",
     "ready_folder",
     "register_partial",
+    "release_segment",
+    "remove_stale",
     "resolved",
+    "retire_segment",
     "segment_folder",
     "segments",
     "set_aside",
-    "sweep",
     "sync_folder",
     "try_adopt",
-    "turn_away",
 ]
 
 SUFFIX: Final = ".seg"
@@ -63,7 +63,7 @@ def _open(path: Path, flags: int) -> int:
     return fd
 
 
-def let_go(fd: int) -> None:
+def release_segment(fd: int) -> None:
     """Close a descriptor of this module, and with it the lock."""
     with _opening:
         _locked.pop(fd, None)
@@ -183,7 +183,7 @@ def create_segment(db: Path) -> tuple[Path, int]:
     """Create a segment of our own and return its path and descriptor, locked and open for appending.
 
     It gets its name only once it is locked, so that nobody can take it for an orphan in between.
-    Close it with :func:`let_go`.
+    Close it with :func:`release_segment`.
     """
     try:
         return _create_segment(db)
@@ -201,7 +201,7 @@ def _create_segment(db: Path) -> tuple[Path, int]:
         hand_over(fd, db)
         os.rename(fresh, final)
     except BaseException:
-        let_go(fd)
+        release_segment(fd)
         with contextlib.suppress(OSError):
             os.unlink(fresh)
         raise
@@ -209,20 +209,23 @@ def _create_segment(db: Path) -> tuple[Path, int]:
 
 
 def try_adopt(path: Path) -> int | None:
-    """A descriptor that owns ``path`` when nobody else does, else None. :func:`let_go` of it afterwards."""
+    """Return a descriptor that owns ``path``, or None when another process does.
+
+    Close it with :func:`release_segment`.
+    """
     fd = _open(path, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        let_go(fd)
+        release_segment(fd)
         return None
     except BaseException:
-        let_go(fd)
+        release_segment(fd)
         raise
     return fd
 
 
-def turn_away(path: Path) -> None:
+def retire_segment(path: Path) -> None:
     """Have the writer of a live segment go on in a new one.
 
     It looks at the number of the file's names after every write and, when that is not one, repeats the
@@ -231,13 +234,13 @@ def turn_away(path: Path) -> None:
     os.link(path, path.with_suffix(MOVED))
 
 
-def erase_turned_away(path: Path, fd: int) -> None:
+def erase_retired(path: Path, fd: int) -> None:
     """Remove the second name of a finished segment and empty the file: its writer may still have it open."""
     path.with_suffix(MOVED).unlink(missing_ok=True)
     os.ftruncate(fd, 0)
 
 
-def sweep(db: Path) -> None:
+def remove_stale(db: Path) -> None:
     """Remove what processes that died in the middle left: segments never named, second names.
 
     The caller holds the merge lock.
@@ -253,14 +256,14 @@ def sweep(db: Path) -> None:
 
 
 def hold(path: Path) -> int:
-    """Lock a file of this process and return the descriptor that has the lock; :func:`let_go` of it."""
+    """Lock a file of this process and return the descriptor; close it with :func:`release_segment`."""
     fd = _open(path, os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     return fd
 
 
 def register_partial(db: Path, partial: Path) -> Path:
-    """Note where an unfinished copy of ``db`` is, for :func:`sweep` to find it when its process has died."""
+    """Note where an unfinished copy of ``db`` is, so that :func:`remove_stale` finds it later."""
     link = ready_folder(db) / f"{new_span_id().hex()}{PARTIAL}"
     link.symlink_to(partial)
     return link
@@ -281,7 +284,7 @@ def _sweep_partial(link: Path) -> None:
     for path in (partial, partial.with_name(f"{partial.name}-journal"), link):
         path.unlink(missing_ok=True)
     if owned is not None:
-        let_go(owned)
+        release_segment(owned)
 
 
 @contextlib.contextmanager
@@ -299,7 +302,7 @@ def merge_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
     finally:
         with contextlib.suppress(OSError):
             fcntl.flock(fd, fcntl.LOCK_UN)  # closing would not do while a forked child still has it open
-        let_go(fd)
+        release_segment(fd)
 
 
 def _try_lock(path: Path, db: Path) -> int | None:
@@ -313,7 +316,7 @@ def _try_lock(path: Path, db: Path) -> int | None:
     except (BlockingIOError, FileNotFoundError):  # taken, or removed with its folder in this moment
         pass
     except BaseException:
-        let_go(fd)
+        release_segment(fd)
         raise
-    let_go(fd)
+    release_segment(fd)
     return None

@@ -52,8 +52,8 @@ class RecentRecords:
             spans = [span_id] if target == 0 else self._turns.get(span_id)
             texts = [self._served.get(span) for span in spans or ()]
         parts = [text.split("\0") for text in texts if text is not None]
-        known = [ServedRanking(source, int(kind), tuple(ids)) for source, kind, *ids in parts]
-        return known if known and len(known) == len(texts) else None
+        rankings = [ServedRanking(source, int(kind), tuple(ids)) for source, kind, *ids in parts]
+        return rankings if rankings and len(rankings) == len(texts) else None
 
     def sources(self, turn_id: bytes, app_id: str) -> set[str]:
         """The sources that a chunk's id may mean in a turn: those of re-rankings before retrievals'."""

@@ -113,7 +113,7 @@ class SegmentWriter:
 
     def close(self) -> None:
         """Let go of the segment; whoever merges next takes it for an orphan and finishes it."""
-        files.let_go(self.fd)
+        files.release_segment(self.fd)
 
 
 def _number(

@@ -94,36 +94,36 @@ def _write(writer: JudgmentWriter, name: str, use: EvalsetUse, evalset: EvalSet)
     taken = writer.queries_of_evalsets("test" if use == "train" else "train")
     others = {query_key(query): other for query, other in taken}
     examples = []
-    for one in evalset.examples:
-        other = others.get(query_key(one.query))
+    for example in evalset.examples:
+        other = others.get(query_key(example.query))
         if other is None:
-            examples.append(one)
+            examples.append(example)
         else:
             refused[f"question of the set {other}, which is for {'test' if use == 'train' else 'train'}"] += 1
     matched, ways = _matched(writer, name, examples)
     kept: dict[tuple[str, str, str], JudgmentRow] = {}
-    for one in examples:
-        place = matched.get(_identity(one))
-        if place is None:
+    for example in examples:
+        chunk = matched.get(_identity(example))
+        if chunk is None:
             refused["chunk id that the store does not have, without a text"] += 1
             continue
-        source, chunk_id, digest = place
+        source, chunk_id, digest = chunk
         row = JudgmentRow(
-            query=one.query.encode("utf-8", "replace").decode("utf-8"),
+            query=example.query.encode("utf-8", "replace").decode("utf-8"),
             source=source,
             chunk_id=chunk_id,
-            grade=one.grade,
+            grade=example.grade,
             judge=f"evalset:{name}",
             judge_kind="llm" if evalset.synthetic else "human",
             text_hash=digest,
         )
-        known = kept.setdefault((row.query, source, chunk_id), row)
-        if known.grade != row.grade:
+        previous = kept.setdefault((row.query, source, chunk_id), row)
+        if previous.grade != row.grade:
             refused["graded twice, differently: the first counts"] += 1
     if not kept:
-        told = "; ".join(f"{reason}: {n}" for reason, n in sorted(refused.items()) if n)
+        text = "; ".join(f"{reason}: {n}" for reason, n in sorted(refused.items()) if n)
         raise JudgmentError(
-            f"Nothing of the evaluation set {name!r} can be used ({told}). Where chunk ids are unknown, put "
+            f"Nothing of the evaluation set {name!r} can be used ({text}). Where chunk ids are unknown, put "
             f"the texts beside the qrels (corpus.jsonl, corpus.tsv) or into a column text, and import again."
         )
     for row in kept.values():
@@ -145,15 +145,15 @@ Identity = tuple[str | None, str | None]
 Place = tuple[str, str, bytes | None]
 
 
-def _identity(one: GradedPassage) -> Identity:
-    return one.doc_id, None if one.doc_id is not None and one.text is None else one.text
+def _identity(passage: GradedPassage) -> Identity:
+    return passage.doc_id, None if passage.doc_id is not None and passage.text is None else passage.text
 
 
 def _matched(
     writer: JudgmentWriter, name: str, examples: Sequence[GradedPassage]
 ) -> tuple[dict[Identity, Place], Counter[str]]:
     """Where each chunk of the set is in the store: by id, by text, by near-equal text, or added now."""
-    wanted = {_identity(one): None for one in examples}
+    wanted = {_identity(example): None for example in examples}
     matches: dict[Identity, Place] = {}
     ways: Counter[str] = Counter()
     by_id, by_text = _wanted_by(wanted)
@@ -213,10 +213,10 @@ def _near(writer: JudgmentWriter, missing: Sequence[Identity]) -> dict[Identity,
     if not missing:
         return {}
     words = {identity: tokens(identity[1] or "") for identity in missing}
-    known = frozenset().union(*words.values())
+    words_of_all = frozenset().union(*words.values())
     frequency: Counter[str] = Counter()
     for *_, body in writer.chunks():
-        frequency.update(tokens(body) & known)
+        frequency.update(tokens(body) & words_of_all)
     by_word: defaultdict[str, list[Identity]] = defaultdict(list)
     for identity, some in words.items():
         needed = math.ceil(NEAR_TEXT * len(some) - 1e-9)
@@ -229,7 +229,7 @@ def _near(writer: JudgmentWriter, missing: Sequence[Identity]) -> dict[Identity,
             share = jaccard(words[identity], theirs)
             if share >= NEAR_TEXT and share > best.get(identity, (0.0, None))[0]:
                 best[identity] = (share, (source, chunk_id, None))
-    return {identity: place for identity, (_, place) in best.items()}
+    return {identity: chunk for identity, (_, chunk) in best.items()}
 
 
 def _sharing(theirs: frozenset[str], by_word: Mapping[str, list[Identity]]) -> Iterable[Identity]:

@@ -94,19 +94,19 @@ def read_evalset(
             f"{path} cannot be read as {format or 'an evaluation set'}: {type(exc).__name__}: {exc}. "
             f"Name the format: ragwheel import --evalset {path} --format {'|'.join(FORMATS)}"
         ) from exc
-    evalset.examples = [one for one in evalset.examples if _usable(one, evalset.refused)]
+    evalset.examples = [example for example in evalset.examples if _usable(example, evalset.refused)]
     if not evalset.examples:
-        told = "; ".join(f"{reason}: {n}" for reason, n in sorted(evalset.refused.items()))
-        raise JudgmentError(f"{path} ({name}) has no usable example ({told or 'it is empty'}).")
+        text = "; ".join(f"{reason}: {n}" for reason, n in sorted(evalset.refused.items()))
+        raise JudgmentError(f"{path} ({name}) has no usable example ({text or 'it is empty'}).")
     return evalset
 
 
-def _usable(one: GradedPassage, refused: Counter[str]) -> bool:
-    if not one.query.strip():
+def _usable(passage: GradedPassage, refused: Counter[str]) -> bool:
+    if not passage.query.strip():
         refused["blank question"] += 1
-    elif one.doc_id is None and not (one.text or "").strip():
+    elif passage.doc_id is None and not (passage.text or "").strip():
         refused["neither chunk id nor text"] += 1
-    elif not 0 <= one.grade <= 5:
+    elif not 0 <= passage.grade <= 5:
         refused["grade out of range (0-5)"] += 1
     else:
         return True
@@ -156,7 +156,7 @@ def _of_split(tables: Mapping[str, Path], split: str | None, folder: Path) -> li
 def _trec(path: Path, split: str | None) -> EvalSet:
     folder = path if path.is_dir() else path.parent
     if path.is_dir():
-        tables = qrels_tables(folder) or {found.name: found for found in sorted(folder.glob("*qrels*"))}
+        tables = qrels_tables(folder) or {path.name: path for path in sorted(folder.glob("*qrels*"))}
         files = _of_split(tables, split, folder)
     else:
         files = [path]

@@ -97,9 +97,9 @@ def judge(  # noqa: PLR0913 - all but four by keyword
         JudgmentError: the grade is not 0-5, the query is blank, or the store has no such chunk.
         StoreError: the database cannot be written.
     """
-    given = Judgment(query, str(chunk), grade, judge, source, at, note, reason=reason)
+    judgment = Judgment(query, str(chunk), grade, judge, source, at, note, reason=reason)
     with writing_judgments(db) as writer:
-        return writer.write(_row(given, _Sources(writer)))
+        return writer.write(_row(judgment, _Sources(writer)))
 
 
 def unjudge(db: str | Path, query: str, chunk: str, *, judge: str = "me", source: str | None = None) -> bool:
@@ -109,9 +109,9 @@ def unjudge(db: str | Path, query: str, chunk: str, *, judge: str = "me", source
         JudgmentError: the store has no such chunk.
         StoreError: the database cannot be written.
     """
-    given = Judgment(query, str(chunk), 0, judge, source)
+    judgment = Judgment(query, str(chunk), 0, judge, source)
     with writing_judgments(db) as writer:
-        return writer.remove(_row(given, _Sources(writer)))
+        return writer.remove(_row(judgment, _Sources(writer)))
 
 
 def judge_many(
@@ -125,7 +125,7 @@ def judge_many(
     Raises:
         StoreError: the database cannot be written.
     """
-    numbered = ((f"judgment {n}", one) for n, one in enumerate(judgments, 1))
+    numbered = ((f"judgment {n}", judgment) for n, judgment in enumerate(judgments, 1))
     return _write(db, numbered, Counter(), [], progress)
 
 
@@ -166,9 +166,9 @@ def _write(
     while batch := list(islice(judgments, _BATCH)):
         with writing_judgments(db, create=create) as writer:
             sources = _Sources(writer)
-            for where, one in batch:
+            for where, judgment in batch:
                 try:
-                    writer.write(_row(one, sources))
+                    writer.write(_row(judgment, sources))
                 except JudgmentError as exc:
                     _refuse(where, exc, refused, examples)
         outcomes.update(writer.outcomes)
@@ -211,29 +211,29 @@ class _Sources:
         return source or sources[0]
 
 
-def _row(one: Judgment, sources: _Sources) -> JudgmentRow:
+def _row(judgment: Judgment, sources: _Sources) -> JudgmentRow:
     """The row to write.
 
     Raises:
         JudgmentError: something about it cannot be used; what stands before the colon names the reason.
     """
-    if not one.query.strip():
+    if not judgment.query.strip():
         raise JudgmentError("blank query: expected the question that was judged")
-    if not one.judge.strip():
+    if not judgment.judge.strip():
         raise JudgmentError("blank judge: expected a name")
-    if one.kind not in ("human", "llm"):
-        raise JudgmentError(f"unknown judge kind: got {one.kind!r}, allowed: human, llm")
-    grade = _grade(one.grade)
+    if judgment.kind not in ("human", "llm"):
+        raise JudgmentError(f"unknown judge kind: got {judgment.kind!r}, allowed: human, llm")
+    grade = _grade(judgment.grade)
     return JudgmentRow(
-        query=_stored(one.query),
-        source=sources.of(one.chunk, one.source),
-        chunk_id=one.chunk,
+        query=_stored(judgment.query),
+        source=sources.of(judgment.chunk, judgment.source),
+        chunk_id=judgment.chunk,
         grade=grade,
-        judge=_stored(one.judge),
-        judge_kind=one.kind,
-        note=_stored(one.note) if one.note else None,
-        at_ns=_at_ns(one.at),
-        reason=_stored(one.reason) if one.reason else None,
+        judge=_stored(judgment.judge),
+        judge_kind=judgment.kind,
+        note=_stored(judgment.note) if judgment.note else None,
+        at_ns=_at_ns(judgment.at),
+        reason=_stored(judgment.reason) if judgment.reason else None,
     )
 
 
@@ -242,13 +242,13 @@ def _stored(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def _grade(given: object) -> float:
+def _grade(value: object) -> float:
     try:
-        grade = float(given)  # type: ignore[arg-type]
+        grade = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         grade = math.nan
-    if isinstance(given, bool) or not 0 <= grade <= 5:
-        raise JudgmentError(f"grade out of range: got {given!r}, allowed: a number from 0 to 5")
+    if isinstance(value, bool) or not 0 <= grade <= 5:
+        raise JudgmentError(f"grade out of range: got {value!r}, allowed: a number from 0 to 5")
     return grade
 
 
@@ -287,10 +287,10 @@ def _check_columns(path: Path, columns: Iterable[str] | None) -> None:
     missing = [name for name in COLUMNS[:3] if name not in got]
     unknown = [name for name in got if name not in COLUMNS]
     if missing or unknown:
-        told = [f"without {', '.join(missing)}"] if missing else []
-        told += [f"with the unknown {', '.join(map(repr, unknown))}"] if unknown else []
+        problems = [f"without {', '.join(missing)}"] if missing else []
+        problems += [f"with the unknown {', '.join(map(repr, unknown))}"] if unknown else []
         raise JudgmentError(
-            f"{path} has a head {' and '.join(told)}; allowed: {', '.join(COLUMNS)}, of which the first "
+            f"{path} has a head {' and '.join(problems)}; allowed: {', '.join(COLUMNS)}, of which the first "
             f"three are needed. Rename the columns; an evaluation set goes in with: "
             f"ragwheel import --evalset {path}"
         )

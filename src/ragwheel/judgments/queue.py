@@ -21,7 +21,7 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.model.beliefs import CONTRADICTIONS
 from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import load_policy
@@ -84,9 +84,9 @@ def open_pairs(store: GradedStore, *, check: bool = False) -> list[OpenPair]:
 
     With ``check`` the pairs that :func:`candidates` gives for a check come before all others.
     """
-    known = store.facts
-    seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
-    rows = known.engine.arrow(_open(known, seen, store.grades, None)).to_pylist()
+    facts = store.facts
+    seen = facts.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
+    rows = facts.engine.arrow(_open(facts, seen, store.grades, None)).to_pylist()
     ordered = _in_order(rows)
     if check:
         first = _spread(rows)
@@ -126,7 +126,7 @@ def candidates(
         ConfigurationError: the policy cannot be used.
     """
     rule = load_policy(policy)
-    with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
+    with closing(open_store(db, require_traces=True)) as connection, DuckDBEngine() as engine:
         tables = read_store(connection)
         store = grade_store(engine, tables, TextReader(connection), rule)
         known, graded = store.facts, store.grades
@@ -157,20 +157,20 @@ def _high(retrievals: ibis.Table) -> ibis.Table:
     return best.mutate(exposed=False)
 
 
-def _open(known: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None) -> ibis.Table:
+def _open(facts: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None) -> ibis.Table:
     """Every seen pair that the judge (None: nobody) has not judged, with its tier and its doubt (0-1)."""
     rows = seen.left_join(graded, _PAIR).drop("query_key_right", "chunk_version_right")
-    chunks = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
+    chunks = facts.chunks.select("chunk_version", "source", "chunk_id", "text_id")
     rows = rows.join(chunks, "chunk_version")
     if judge is not None:
-        mine = known.judgments.filter(_.judge == judge).select("query_key", "source", "chunk_id").distinct()
+        mine = facts.judgments.filter(_.judge == judge).select("query_key", "source", "chunk_id").distinct()
         rows = rows.anti_join(mine, ["query_key", "source", "chunk_id"])
-    worded = known.retrievals.group_by("query_key", "query").agg(n=_.count())
+    worded = facts.retrievals.group_by("query_key", "query").agg(n=_.count())
     order = [worded.n.desc(), worded.query]
     first = ibis.row_number().over(group_by=worded.query_key, order_by=order)
     texts = worded.mutate(place=first).filter(_.place == 0).select("query_key", "query")
     rows = rows.join(texts, "query_key")
-    human = known.judgments.filter(_.human).select("query_key", "source", "chunk_id").distinct()
+    human = facts.judgments.filter(_.human).select("query_key", "source", "chunk_id").distinct()
     rows = rows.left_join(human.mutate(judged=True), ["query_key", "source", "chunk_id"])
     rows = rows.drop("query_key_right", "source_right", "chunk_id_right")
     reason = rows.reason.fill_null("")

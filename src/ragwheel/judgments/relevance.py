@@ -112,4 +112,4 @@ def questions_beside(path: Path, *names: str) -> Path | None:
     own = path.name.removesuffix(".qrels").removesuffix(".tsv")
     candidates = [f"{own}.{name}" for name in names] + list(names)
     paths = (path.parent / f"{name}.{ending}" for name in candidates for ending in ("tsv", "jsonl"))
-    return next((found for found in paths if found.is_file()), None)
+    return next((path for path in paths if path.is_file()), None)

@@ -15,8 +15,8 @@ except ImportError as exc:
 from ragwheel.labels.graded import graded
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.reasons import Reason
-from ragwheel.labels.why import Verdict, why
+from ragwheel.labels.why import GradeExplanation, why
 
 del ibis, pa
 
-__all__ = ["Policy", "Reason", "Verdict", "graded", "load_policy", "why"]
+__all__ = ["GradeExplanation", "Policy", "Reason", "graded", "load_policy", "why"]

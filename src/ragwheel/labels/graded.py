@@ -9,7 +9,7 @@ from typing import Final
 
 import pyarrow as pa
 
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.pipeline import grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.traces.naming import version_numbers, wordings
@@ -46,7 +46,7 @@ def graded(
     """
     rules = policy if isinstance(policy, Policy) else load_policy(policy)
     stage = stage or _silent
-    with closing(open_store(db, require_traces=True)) as connection, Engine() as engine:
+    with closing(open_store(db, require_traces=True)) as connection, DuckDBEngine() as engine:
         stage("read")
         tables = read_store(connection)
         store = grade_store(engine, tables, TextReader(connection), rules, stage)

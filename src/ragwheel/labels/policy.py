@@ -43,7 +43,7 @@ class Exposure(_Section):
     assumed_factor: Share
 
 
-class Examination(_Section):
+class ExaminationSection(_Section):
     """How attention over places is estimated, and the default curve."""
 
     method: Literal["auto", "default", "randomised", "harvested", "pbm"]
@@ -178,7 +178,7 @@ class Policy(_Section):
     learning: Learning
     signals: Signals
     exposure: Exposure
-    examination: Examination
+    examination: ExaminationSection
     dwell: Dwell
     answer: Answer
     reformulation: Reformulation

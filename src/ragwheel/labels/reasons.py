@@ -11,13 +11,13 @@ from ibis import _
 
 from ragwheel.labels.evidence.kinds import KINDS
 
-__all__ = ["Reason", "Seen", "reason_of", "reason_rows"]
+__all__ = ["EvidenceCount", "Reason", "reason_of", "reason_rows"]
 
 _EXAMPLES: Final = 3
 
 
 @dataclass(frozen=True)
-class Seen:
+class EvidenceCount:
     """How far a chunk got when evidence of one kind arose, and what that says.
 
     Attributes:
@@ -53,7 +53,7 @@ class Reason:
     retrieval_ids: tuple[str, ...]
     turn_ids: tuple[str, ...]
     signal_ids: tuple[str, ...]
-    seen: tuple[Seen, ...] = ()
+    seen: tuple[EvidenceCount, ...] = ()
 
     @property
     def log_odds(self) -> float:
@@ -61,9 +61,9 @@ class Reason:
         return sum(seen.log_odds for seen in self.seen)
 
     @property
-    def says(self) -> str:
+    def description(self) -> str:
         """What was done or said, in words."""
-        return KINDS[self.kind].says
+        return KINDS[self.kind].description
 
     @property
     def span_ids(self) -> tuple[str, ...]:
@@ -91,7 +91,7 @@ def reason_rows(evidence: ibis.Table) -> ibis.Table:
     )  # fmt: skip
 
 
-def reason_of(rows: Iterable[Mapping[str, Any]], seen: Iterable[Seen] = ()) -> Reason:
+def reason_of(rows: Iterable[Mapping[str, Any]], seen: Iterable[EvidenceCount] = ()) -> Reason:
     """The reason that rows of one (query group, chunk version, kind) give, in their ``place`` order."""
     examples = list(rows)
     head = examples[0]
@@ -114,14 +114,14 @@ def _ids(rows: list[Mapping[str, Any]], column: str) -> tuple[str, ...]:
 
 
 def _sentence(kind: str, n: int, subjects: int, rows: list[Mapping[str, Any]]) -> str:
-    said = KINDS[kind].says
+    description = KINDS[kind].description
     if KINDS[kind].direction == 0:
         grades = ", ".join(f"{row['strength']:g} by {row['subject']}" for row in rows)
-        return f"{said}: {grades}"
+        return f"{description}: {grades}"
     times = "once" if n == 1 else f"{n} times, by {subjects} {'subject' if subjects == 1 else 'subjects'}"
     ranks = sorted({int(row["rank"]) for row in rows if row["rank"] is not None})
     where = f" at rank {', '.join(map(str, ranks))}" if ranks else ""
     assumed = (
         " (exposure assumed)" if kind in ("prompted_not_cited", "passed_over") and rows[0]["assumed"] else ""
     )
-    return f"{said} {times}{where}{assumed}"
+    return f"{description} {times}{where}{assumed}"

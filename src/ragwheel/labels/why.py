@@ -11,7 +11,7 @@ import ibis
 from ibis import _
 
 from ragwheel.errors import DatasetError
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.beliefs import (
     PEOPLE,
@@ -27,12 +27,12 @@ from ragwheel.labels.model.subject_caps import MICRO, THEIRS
 from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.position import Examination
-from ragwheel.labels.reasons import Reason, Seen, reason_of, reason_rows
+from ragwheel.labels.reasons import EvidenceCount, Reason, reason_of, reason_rows
 from ragwheel.labels.traces.read import TextReader, read_store
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
-__all__ = ["Verdict", "verdicts_of", "why"]
+__all__ = ["GradeExplanation", "verdicts_of", "why"]
 
 _PAIR: Final = ["query_key", "chunk_version"]
 _CORRECTIONS: Final = {
@@ -42,7 +42,7 @@ _CORRECTIONS: Final = {
 
 
 @dataclass(frozen=True)
-class Verdict:
+class GradeExplanation:
     """The grade of one chunk version for a query group, and the evidence.
 
     Unless a person judged the chunk, ``prior``, the ``log_odds`` of all reasons, the ``corrections`` and
@@ -90,7 +90,7 @@ class Verdict:
 
 def why(
     db: str | Path, query: str, chunk_id: str, *, source: str | None = None, policy: Policy | None = None
-) -> list[Verdict]:
+) -> list[GradeExplanation]:
     """Return the verdict on every version of a chunk for a query, the newest version first.
 
     Args:
@@ -107,7 +107,7 @@ def why(
     policy = policy or load_policy()
     connection = open_store(db, require_traces=True)
     try:
-        with Engine() as engine:
+        with DuckDBEngine() as engine:
             store = grade_store(engine, read_store(connection), TextReader(connection), policy)
             verdicts = verdicts_of(store, policy, query, chunk_id, source=source)
     finally:
@@ -122,7 +122,7 @@ def why(
 
 def verdicts_of(
     store: GradedStore, policy: Policy, query: str, chunk_id: str, *, source: str | None = None
-) -> list[Verdict]:
+) -> list[GradeExplanation]:
     """Return what :func:`why` does, of a store that is graded already; empty where there is no evidence."""
     engine = store.facts.engine
     chunks = store.facts.chunks.filter(_.chunk_id == chunk_id)
@@ -167,21 +167,23 @@ def _verdict(
     query: str,
     row: dict[str, Any],
     parts: tuple[list[dict[str, Any]], ...],
-) -> Verdict:
+) -> GradeExplanation:
     reasons, sums, nets = (
         [part for part in rows if part["chunk_version"] == row["chunk_version"]] for rows in parts
     )
     by_kind: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for reason in reasons:
         by_kind[reason["kind"]].append(reason)
-    seen: defaultdict[str, list[Seen]] = defaultdict(list)
+    seen: defaultdict[str, list[EvidenceCount]] = defaultdict(list)
     said: defaultdict[str, float] = defaultdict(float)
     for part in sums:
         kind = str(part["kind"])
         weight = store.model.weights.get((kind, part["band"]), 0.0)
         amount = float(part["amount"] or 0) / MICRO  # DuckDB gives a sum as a decimal
         seen[kind].append(
-            Seen(part["n"], part["rank"], part["exposure"], bool(part["assumed"]), weight, amount * weight)
+            EvidenceCount(
+                part["n"], part["rank"], part["exposure"], bool(part["assumed"]), weight, amount * weight
+            )
         )
         channel = KINDS[kind].channel
         said[PEOPLE if channel in THEIRS else channel] += amount * weight
@@ -199,7 +201,7 @@ def _verdict(
     log_odds = min(max(people, -most), most)
     corrections["calibration"] = round(people - traces, 3)
     corrections["certainty"] = round(traces - (prior + own + lent) + log_odds - people, 3)
-    return Verdict(
+    return GradeExplanation(
         query=query,
         source=row["source"],
         chunk_id=row["chunk_id"],

@@ -70,8 +70,8 @@ def kappa(table: npt.NDArray[np.int64], *, quadratic: bool = False) -> float | N
     n = table.sum()
     if not n:
         return None
-    place = np.arange(len(table))
-    apart = np.subtract.outer(place, place)
+    grades = np.arange(len(table))
+    apart = np.subtract.outer(grades, grades)
     weights = apart**2 if quadratic else (apart != 0).astype(int)
     expected = np.outer(table.sum(axis=1), table.sum(axis=0)) / n
     by_chance = float((weights * expected).sum())

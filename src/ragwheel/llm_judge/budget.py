@@ -101,8 +101,8 @@ class Budget:
             self._changed.notify_all()
 
     def _fits(self, tokens_in: int, tokens_out: int) -> bool:
-        all_in = self.spent.tokens_in + tokens_in + sum(one for one, _ in self._reserved)
-        all_out = self.spent.tokens_out + tokens_out + sum(one for _, one in self._reserved)
+        all_in = self.spent.tokens_in + tokens_in + sum(reserved_in for reserved_in, _ in self._reserved)
+        all_out = self.spent.tokens_out + tokens_out + sum(reserved_out for _, reserved_out in self._reserved)
         if self.tokens is not None and all_in + all_out > self.tokens:
             return False
         return self.usd is None or self.prices.of(all_in, all_out) <= self.usd

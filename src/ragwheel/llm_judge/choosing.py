@@ -3,7 +3,7 @@
 First some that people graded already, so that the judge's grades can be compared with theirs, then what the
 queue of ``ragwheel grade`` has (contradictory, abstained, unsure, nothing known), and what ranked high and
 was never exposed, which only a judge can say anything of. Questions of evaluation sets for test, and of the
-test split of every data set that was built from this database, are left out.
+test split of every dataset that was built from this database, are left out.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
     Raises:
         StoreError: the database cannot be read.
         ConfigurationError: the policy cannot be used.
-        DatasetError: a data set that was built from it is there and its splits cannot be read.
+        DatasetError: a dataset that was built from it is there and its splits cannot be read.
     """
     tested = test_keys(db)
     people = people_of(db, tested)
@@ -71,10 +71,13 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
     asked = int(options.limit * _AHEAD) + len(chosen)
     while True:
         proposals = candidates(db, judge=judge, limit=asked, policy=options.policy, unexposed=True)
-        new = [JudgeItem(one.query, one.source, one.chunk_id, one.text) for one in proposals]
-        kept = [one for one in new if one.key[0] not in tested]
+        new = [
+            JudgeItem(proposal.query, proposal.source, proposal.chunk_id, proposal.text)
+            for proposal in proposals
+        ]
+        kept = [item for item in new if item.key[0] not in tested]
         left_out = len(new) - len(kept)
-        fresh = [one for one in kept if one.key not in chosen]
+        fresh = [item for item in kept if item.key not in chosen]
         if len(fresh) >= options.limit or len(proposals) < asked:
             return JudgeSelection(items + fresh[: options.limit], people, left_out)
         asked *= 4

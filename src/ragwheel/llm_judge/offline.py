@@ -20,7 +20,7 @@ from ragwheel.labels.traces.text import tokens
 from ragwheel.llm_judge.prompts import Ask
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import Progress
+    from ragwheel.typing import Progress
 
 __all__ = ["OFFLINE", "OfflineJudge", "best_scorer", "scorer"]
 
@@ -49,7 +49,9 @@ class OfflineJudge:
 
     def grades(self, asks: Sequence[Ask], progress: Progress | None = None) -> list[int]:
         """A grade 0-5 for each question."""
-        return [sum(float(one) >= step for step in STEPS[self.kind]) for one in self.score(asks, progress)]
+        return [
+            sum(float(score) >= step for step in STEPS[self.kind]) for score in self.score(asks, progress)
+        ]
 
 
 def best_scorer() -> OfflineJudge:
@@ -77,24 +79,26 @@ def scorer(name: str | Path) -> OfflineJudge:
         return OfflineJudge("offline:overlap", "overlap", lambda asks, _progress: _overlap(asks))
     from ragwheel.models.loading import resolve
 
-    place = resolve(name)
+    path = resolve(name)
     label = f"offline:{name if str(name) == 'minilm' else Path(name).name}"
-    if _is_reranker(Path(place)):
-        return OfflineJudge(label, "reranker", lambda asks, _progress: _reranked(asks, place))
-    return OfflineJudge(label, "embedder", lambda asks, progress: _embedded(asks, place, progress))
+    if _is_reranker(Path(path)):
+        return OfflineJudge(label, "reranker", lambda asks, _progress: _reranked(asks, path))
+    return OfflineJudge(label, "embedder", lambda asks, progress: _embedded(asks, path, progress))
 
 
-def _is_reranker(place: Path) -> bool:
+def _is_reranker(path: Path) -> bool:
     """Whether a model's own files say that it scores pairs."""
     from ragwheel.models.card import MANIFEST, read_model_card
 
-    if (place / MANIFEST).is_file():
-        return read_model_card(place).kind == "reranker"
+    if (path / MANIFEST).is_file():
+        return read_model_card(path).kind == "reranker"
     try:
-        config = json.loads((place / "config.json").read_text("utf-8"))
+        config = json.loads((path / "config.json").read_text("utf-8"))
     except (OSError, ValueError):
         return False
-    return any("SequenceClassification" in str(one) for one in config.get("architectures") or ())
+    return any(
+        "SequenceClassification" in str(architecture) for architecture in config.get("architectures") or ()
+    )
 
 
 def _overlap(asks: Sequence[Ask]) -> list[float]:

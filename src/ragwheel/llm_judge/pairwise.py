@@ -35,8 +35,8 @@ class Pair:
 def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
     """Every item with its neighbours in the ring of its question; an item alone has none."""
     places: defaultdict[str, list[int]] = defaultdict(list)
-    for place, item in enumerate(items):
-        places[item.key[0]].append(place)
+    for index, item in enumerate(items):
+        places[item.key[0]].append(index)
     pairs = []
     for ring in places.values():
         ends = [(ring[n - 1], ring[n]) for n in range(1, len(ring))]
@@ -48,8 +48,10 @@ def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
 
 def asks_of(pair: Pair, items: Sequence[JudgeItem]) -> tuple[Ask, Ask]:
     """The two orders."""
-    one, other = items[pair.first], items[pair.second]
-    return Ask(one.query, (one.text, other.text)), Ask(one.query, (other.text, one.text))
+    first_item, other = items[pair.first], items[pair.second]
+    return Ask(first_item.query, (first_item.text, other.text)), Ask(
+        first_item.query, (other.text, first_item.text)
+    )
 
 
 def compare(
@@ -61,15 +63,17 @@ def compare(
         there, back = asks_of(pair, items)
         if there not in answers or back not in answers:
             continue
-        said, again = str(answers[there]), _SWAPPED[str(answers[back])]
-        won = said if said == again and said in ("A", "B") else None
+        first_answer, again = str(answers[there]), _SWAPPED[str(answers[back])]
+        won = first_answer if first_answer == again and first_answer in ("A", "B") else None
         first, second = items[pair.first], items[pair.second]
         preferred = {"A": first.chunk_id, "B": second.chunk_id, None: None}[won]
-        preferences.append(Preference(first.query, first.chunk_id, second.chunk_id, preferred, said == again))
-        for place, mine in ((pair.first, "A"), (pair.second, "B")):
-            points[place].append(fmean(_points(one, mine) for one in (said, again)))
-    return preferences, {place: fmean(values) for place, values in points.items()}
+        preferences.append(
+            Preference(first.query, first.chunk_id, second.chunk_id, preferred, first_answer == again)
+        )
+        for item, mine in ((pair.first, "A"), (pair.second, "B")):
+            points[item].append(fmean(_points(one, mine) for one in (first_answer, again)))
+    return preferences, {item: fmean(values) for item, values in points.items()}
 
 
-def _points(said: str, mine: str) -> float:
-    return POINTS["won" if said == mine else said if said in ("both", "neither") else "lost"]
+def _points(answer: str, mine: str) -> float:
+    return POINTS["won" if answer == mine else answer if answer in ("both", "neither") else "lost"]

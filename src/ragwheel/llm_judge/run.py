@@ -28,7 +28,7 @@ from ragwheel.llm_judge.replies import Replies
 from ragwheel.store import open_store
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import Progress
+    from ragwheel.typing import Progress
 
 __all__ = ["dry_run", "judge", "replies_path"]
 
@@ -167,8 +167,8 @@ def _ask(
         heard.counts.update(client.counts)
     heard.cost = budget.spent
     if options.mode == "grade":
-        graded = {place: answers.get(Ask(item.query, (item.text,))) for place, item in enumerate(items)}
-        heard.grades = {place: float(grade) for place, grade in graded.items() if grade is not None}
+        graded = {index: answers.get(Ask(item.query, (item.text,))) for index, item in enumerate(items)}
+        heard.grades = {index: float(grade) for index, grade in graded.items() if grade is not None}
     else:
         heard.preferences, heard.grades = compare(pairs_of(items), items, answers)
     return heard
@@ -178,19 +178,19 @@ def _finish(
     db: str | Path, name: str, options: JudgeOptions, chosen: JudgeSelection, heard: _Heard
 ) -> JudgeReport:
     """Compare with people, map, write; a judge that canaries talk round writes nothing."""
-    said = _said_before(db, name)
-    known = _by_key(said)
-    for place, grade in heard.grades.items():
-        item = chosen.items[place]
-        said[item.query, item.source, item.chunk_id] = grade
+    earlier = _said_before(db, name)
+    known = _by_key(earlier)
+    for index, grade in heard.grades.items():
+        item = chosen.items[index]
+        earlier[item.query, item.source, item.chunk_id] = grade
         known[item.key] = grade
     both = sorted(key for key in known if key in chosen.people)
     people, judged = [chosen.people[key] for key in both], [known[key] for key in both]
     mapping = fit_mapping(people, judged)
     written, refused = 0, {}
     gullible = heard.canaries.exceeds(options.max_flip_rate)
-    if said and not gullible:
-        kept = judge_many(db, _judgments(name, said, mapping))
+    if earlier and not gullible:
+        kept = judge_many(db, _judgments(name, earlier, mapping))
         written, refused = kept.written, dict(kept.refused)
     priced = options.prices.of(1, 1) > 0
     return JudgeReport(
@@ -214,14 +214,14 @@ def _finish(
 
 
 def _judgments(
-    name: str, said: Mapping[tuple[str, str, str], float], mapping: GradeMapping
+    name: str, judgments: Mapping[tuple[str, str, str], float], mapping: GradeMapping
 ) -> list[Judgment]:
     return [
         Judgment(
             query, chunk_id, mapping(grade), judge=name, source=source, kind="llm",
             note=f"said {grade:g}, prompt {PROMPT_VERSION}",
         )
-        for (query, source, chunk_id), grade in sorted(said.items())
+        for (query, source, chunk_id), grade in sorted(judgments.items())
     ]  # fmt: skip
 
 
@@ -234,8 +234,8 @@ def _said_before(db: str | Path, name: str) -> dict[tuple[str, str, str], float]
     return {key: float(match[1]) for key, match in notes.items() if match}
 
 
-def _by_key(said: Mapping[tuple[str, str, str], float]) -> People:
-    return {(query_key(query), source, chunk): grade for (query, source, chunk), grade in said.items()}
+def _by_key(judgments: Mapping[tuple[str, str, str], float]) -> People:
+    return {(query_key(query), source, chunk): grade for (query, source, chunk), grade in judgments.items()}
 
 
 def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list[str]:
@@ -259,7 +259,7 @@ def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list
     failures = {what: heard.counts[what] for what in _NO_ANSWER if heard.counts[what]}
     if sum(failures.values()) > max(5, len(heard.grades) / 10):
         counts = ", ".join(f"{count} {what}" for what, count in failures.items())
-        advice = "allow longer ones (--max-tokens)" if failures.get("truncated") else "mend the server"
+        advice = "allow longer ones (--llm-max-tokens)" if failures.get("truncated") else "mend the server"
         warnings.append(
             f"{sum(failures.values())} replies held no answer ({counts}). Next: {advice}, then ask them "
             "again: ragwheel judge --retry-failed"

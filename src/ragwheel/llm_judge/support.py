@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ragwheel.datasets import Progress
+    from ragwheel.typing import Progress
 
 __all__ = ["FEATURES", "INTERCEPT", "WEIGHTS", "Encoder", "Support", "check_support", "readings", "sentences"]
 
@@ -65,8 +65,8 @@ def readings(sentence: str, cited: str, nearest: float) -> tuple[float, ...]:
     plain = _MARKER.sub(" ", sentence)
     wanted = {word for word in tokens(plain) if len(word) > _SHORT}
     have = tokens(cited)
-    numbers, known = set(_NUMBER.findall(plain)), set(_NUMBER.findall(cited))
-    return nearest, _share(wanted, have), _share(numbers, known)
+    numbers, cited_numbers = set(_NUMBER.findall(plain)), set(_NUMBER.findall(cited))
+    return nearest, _share(wanted, have), _share(numbers, cited_numbers)
 
 
 def check_support(
@@ -99,20 +99,22 @@ def check_support(
         return [Support(False, 0.0, (0.0,) * len(FEATURES)) for _ in pairs]
     encode = encoder or _minilm(progress)
     wanted = encode(plain)
-    flat = [one for some in parts for one in some]
+    flat = [part for some in parts for part in some]
     have = encode(flat)
-    found, start = [], 0
-    for place, some in enumerate(parts):
+    supports, start = [], 0
+    for index, some in enumerate(parts):
         mine = have[start : start + len(some)]
         start += len(some)
         if not some:
-            found.append(Support(False, 0.0, (0.0,) * len(FEATURES)))
+            supports.append(Support(False, 0.0, (0.0,) * len(FEATURES)))
             continue
-        nearest = float((mine @ wanted[place]).max())
-        read = readings(plain[place], cited[place], nearest)
-        score = _logistic(sum(weight * one for weight, one in zip(WEIGHTS, read)) + INTERCEPT)
-        found.append(Support(score >= threshold, round(score, 4), tuple(round(one, 4) for one in read)))
-    return found
+        nearest = float((mine @ wanted[index]).max())
+        read = readings(plain[index], cited[index], nearest)
+        score = _logistic(sum(weight * feature for weight, feature in zip(WEIGHTS, read)) + INTERCEPT)
+        supports.append(
+            Support(score >= threshold, round(score, 4), tuple(round(feature, 4) for feature in read))
+        )
+    return supports
 
 
 def _minilm(progress: Progress | None) -> Encoder:

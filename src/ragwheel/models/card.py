@@ -89,8 +89,8 @@ class ModelFacts:
 
 def hashed_subjects(subjects: Iterable[str]) -> Subjects:
     """The ids of people as a count and salted hashes; the salt is new each time."""
-    found, salt = sorted(set(subjects)), secrets.token_hex(16)
-    return Subjects(len(found), salt, tuple(sorted(_hash(salt, subject) for subject in found)))
+    people, salt = sorted(set(subjects)), secrets.token_hex(16)
+    return Subjects(len(people), salt, tuple(sorted(_hash(salt, subject) for subject in people)))
 
 
 def holds_subject(facts: ModelFacts, subject: str) -> bool:
@@ -113,7 +113,7 @@ def write_model_card(folder: str | Path, facts: ModelFacts) -> Path:
         "made_by": "ragwheel",
         "format": _FORMAT,
         **asdict(facts),
-        "versions": {name: found for name in _VERSIONS if (found := _version(name))},
+        "versions": {name: version for name in _VERSIONS if (version := _version(name))},
         "made_at": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
     write_atomically(folder / "README.md", _card(facts))
@@ -131,19 +131,19 @@ def read_model_card(folder: str | Path) -> ModelFacts:
     """
     path = Path(folder) / MANIFEST
     try:
-        found = json.loads(path.read_text("utf-8"))
-        if found.get("made_by") != "ragwheel":
+        document = json.loads(path.read_text("utf-8"))
+        if document.get("made_by") != "ragwheel":
             raise ValueError("another program wrote it")
-        if found["format"] > _FORMAT:
+        if document["format"] > _FORMAT:
             raise ModelError(
-                f"{path} has format {found['format']}, this ragwheel reads up to {_FORMAT}. "
+                f"{path} has format {document['format']}, this ragwheel reads up to {_FORMAT}. "
                 "Next: pip install --upgrade ragwheel"
             )
-        subjects = found["subjects"]
-        known = {name: found[name] for name in ModelFacts.__dataclass_fields__ if name in found}
-        known["subjects"] = Subjects(subjects["count"], subjects["salt"], tuple(subjects["hashes"]))
-        known |= {"seeds": tuple(found["seeds"]), "notes": tuple(found["notes"])}
-        return ModelFacts(**known)
+        subjects = document["subjects"]
+        fields = {name: document[name] for name in ModelFacts.__dataclass_fields__ if name in document}
+        fields["subjects"] = Subjects(subjects["count"], subjects["salt"], tuple(subjects["hashes"]))
+        fields |= {"seeds": tuple(document["seeds"]), "notes": tuple(document["notes"])}
+        return ModelFacts(**fields)
     except FileNotFoundError:
         raise ModelError(f"{folder} holds no {MANIFEST}: it is no folder that ragwheel trained.") from None
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
@@ -209,13 +209,13 @@ what can be learned from them.
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
+    rows: list[tuple[str, Any]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name} / ")
+            rows += _flat(value, f"{prefix}{name} / ")
         else:
-            found.append((prefix + name, round(value, 4) if isinstance(value, float) else value))
-    return found
+            rows.append((prefix + name, round(value, 4) if isinstance(value, float) else value))
+    return rows
 
 
 def _table(rows: Iterable[tuple[str, Any]]) -> str:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ragwheel.datasets import Progress
+    from ragwheel.typing import Progress
 
 __all__ = ["encode", "has_fast_bfloat16", "lengths_count"]
 
@@ -67,7 +67,7 @@ def encode(
     if not len(texts):
         return np.zeros((0, model.get_embedding_dimension()), dtype=np.float32)
     distinct = sorted(set(texts), key=lambda text: (-len(text), text))
-    place = {text: row for row, text in enumerate(distinct)}
+    row_of = {text: row for row, text in enumerate(distinct)}
     run = model.encode_query if role == "query" else model.encode_document
     step, parts = batch_size * _BATCHES_A_STEP, []
     fast = torch.autocast(model.device.type, torch.bfloat16) if bfloat16 else nullcontext()
@@ -80,7 +80,7 @@ def encode(
             if progress is not None:
                 progress("encode", min(start + step, len(distinct)), len(distinct))
     vectors = np.concatenate(parts).astype(np.float32, copy=False)
-    return vectors[[place[text] for text in texts]]
+    return vectors[[row_of[text] for text in texts]]
 
 
 def has_fast_bfloat16() -> bool:

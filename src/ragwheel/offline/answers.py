@@ -146,13 +146,13 @@ def _received(signals: Iterable[sqlite3.Row]) -> tuple[dict[str, int], dict[str,
 
 
 def _labels(connection: sqlite3.Connection, label_key: str) -> dict[str, str]:
-    found = rows(connection, LABELS, label_key.replace('"', ""))
-    return {row["turn_id"]: str(row["label"]) for row in found if row["label"] not in (None, "")}
+    labels = rows(connection, LABELS, label_key.replace('"', ""))
+    return {row["turn_id"]: str(row["label"]) for row in labels if row["label"] not in (None, "")}
 
 
 def _asked_again(turns: Iterable[Any]) -> set[str]:
     """Turns whose question was put differently right after."""
-    found: set[str] = set()
+    keys: set[str] = set()
     last: dict[str, Any] = {}
     for row in turns:
         session = row["session_id"]
@@ -165,9 +165,9 @@ def _asked_again(turns: Iterable[Any]) -> set[str]:
             and key(before["query"]) != key(row["query"])
             and overlap(before["query"], row["query"]) >= AGAIN_OVERLAP
         ):
-            found.add(before["turn_id"])
+            keys.add(before["turn_id"])
         last[session] = row
-    return found
+    return keys
 
 
 def _split(answer: str) -> tuple[str, str | None]:

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ragwheel.journal.files import is_unsafe, let_go, resolved, segment_folder, segments, try_adopt
-from ragwheel.offline import surroundings
+from ragwheel.journal.files import is_unsafe, release_segment, resolved, segment_folder, segments, try_adopt
+from ragwheel.offline import environment
 from ragwheel.offline.findings import Finding, Severity, size
 from ragwheel.offline.reading import number, reading, rows
 from ragwheel.store import SCHEMA_VERSION, connect
@@ -46,11 +46,11 @@ def doctor(db: str | Path) -> list[Finding]:
         after = _waiting(path)
         checks: tuple[tuple[str, Callable[[], list[Finding]]], ...] = (
             ("file", lambda: _file(connection, path)),
-            ("disk", lambda: surroundings.file_system(path)),
-            ("access", lambda: surroundings.access(path)),
+            ("disk", lambda: environment.file_system(path)),
+            ("access", lambda: environment.access(path)),
             ("sqlite", _sqlite),
             ("journal", lambda: _journal(before, after)),
-            ("clock", lambda: surroundings.clock(connection)),
+            ("clock", lambda: environment.clock(connection)),
             ("results", lambda: _results(connection)),
             ("records", lambda: _records(connection)),
             ("dropped", lambda: _drops(connection)),
@@ -85,7 +85,7 @@ def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
     version = number(connection, "PRAGMA user_version")
     wal = path.with_name(path.name + "-wal")
     wal_bytes = wal.stat().st_size if wal.exists() else 0
-    found = [
+    findings = [
         Finding(
             "ok",
             "file",
@@ -94,7 +94,7 @@ def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
         )
     ]
     if wal_bytes > max(LARGE_WAL_BYTES, path.stat().st_size):
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 "wal",
@@ -103,7 +103,7 @@ def _file(connection: sqlite3.Connection, path: Path) -> list[Finding]:
                 f"see who has it open: fuser {path}",
             )
         )
-    return found
+    return findings
 
 
 def _sqlite() -> list[Finding]:
@@ -144,7 +144,7 @@ def _waiting(path: Path) -> Waiting:
         n_segments += 1
         if owned is not None:
             orphans += 1
-            let_go(owned)
+            release_segment(owned)
     return Waiting(n_segments, orphans, waiting_bytes)
 
 
@@ -225,11 +225,11 @@ def _results(connection: sqlite3.Connection) -> list[Finding]:
 
 
 def _drops(connection: sqlite3.Connection) -> list[Finding]:
-    found = rows(
+    counts = rows(
         connection,
         "SELECT reason, sum(n) AS n FROM _drop GROUP BY reason HAVING sum(n) > 0 ORDER BY n DESC, reason",
     )
-    if not found:
+    if not counts:
         return [
             Finding("ok", "dropped", "nothing: every record that was emitted is stored or in the journal")
         ]
@@ -248,7 +248,7 @@ def _drops(connection: sqlite3.Connection) -> list[Finding]:
             f"{row['n']:,} records: {row['reason']}",
             "see the log of the app for the first of each",
         )
-        for row in found
+        for row in counts
     ]
 
 
@@ -269,13 +269,13 @@ def _outside_turns(connection: sqlite3.Connection) -> list[Finding]:
 
 
 def _unmatched(connection: sqlite3.Connection) -> list[Finding]:
-    found = rows(
+    reasons = rows(
         connection,
         "SELECT reason, count(*) AS n FROM unmatched_signals GROUP BY reason ORDER BY n DESC, reason",
     )
-    if not found:
+    if not reasons:
         return [Finding("ok", "signals", "every signal matches a recorded chunk, retrieval or turn")]
-    text = "; ".join(f"{row['n']:,}: {row['reason']}" for row in found)
+    text = "; ".join(f"{row['n']:,}: {row['reason']}" for row in reasons)
     return [
         Finding("note", "signals", f"not evidence until matched: {text}", "SELECT * FROM unmatched_signals")
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +14,12 @@ from ragwheel.errors import RagwheelError
 from ragwheel.handles import BadHandle, peek
 from ragwheel.store.artifacts import Artifact, descendants, list_artifacts, mark_erased, read_artifacts
 from ragwheel.store.erase import ErasedContent, EraseReport, Selection, erase_selected
+from ragwheel.typing import StageProgress
 
 if TYPE_CHECKING:
     from ragwheel.datasets.erase import ErasedRows, Scrub
 
 __all__ = ["Erasure", "Selection", "erase"]
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +54,7 @@ def erase(  # noqa: PLR0913 - public, all but two by keyword
     outboxes: Iterable[str | Path] = (),
     dry_run: bool = False,
     timeout_s: float = 30.0,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Erasure:
     """Remove what is selected for good from the store, the journal and the built datasets.
 
@@ -134,7 +133,7 @@ def _known(db: Path) -> list[Artifact]:
 class _Reached:
     """Goes through what was built, in the transaction that erases."""
 
-    def __init__(self, folders: list[Path], dry_run: bool, tell: Progress) -> None:
+    def __init__(self, folders: list[Path], dry_run: bool, tell: StageProgress) -> None:
         self._folders = folders
         self._dry_run = dry_run
         self._tell = tell
@@ -179,10 +178,10 @@ class _Reached:
         times: dict[Path, int] = {}
         for real, folder in folders.items():
             self._tell(f"looking for it in {folder}")
-            found = erase_from(folder, scrub, dry_run=self._dry_run)
-            self.rows.append(found)
+            rows = erase_from(folder, scrub, dry_run=self._dry_run)
+            self.rows.append(rows)
             last_ns = read_manifest(folder).get("erased", {}).get("last_ns")
-            if self._dry_run and found.n:
+            if self._dry_run and rows.n:
                 last_ns = 2**63
             if last_ns is not None:
                 times[real] = last_ns
@@ -196,18 +195,18 @@ class _Reached:
         By way of a folder from which something was erased after they were made; of a dataset that is
         missing; or straight from the database, when what is erased was in it.
         """
-        found: dict[Path, Artifact] = {}
+        stale: dict[Path, Artifact] = {}
         for path, last_ns in erased_ns.items():
-            made = descendants(artifacts, [path])
-            found |= {artifact.path: artifact for artifact in made if artifact.made_ns < last_ns}
+            derived = descendants(artifacts, [path])
+            stale |= {artifact.path: artifact for artifact in derived if artifact.made_ns < last_ns}
         for artifact in descendants(artifacts, [missing.path for missing in self.missing]):
-            found[artifact.path] = artifact
+            stale[artifact.path] = artifact
         for artifact in artifacts:
             straight = artifact.kind != "dataset" and not artifact.parents
             if straight and first_ns is not None and first_ns <= artifact.made_ns:
-                found |= {each.path: each for each in (artifact, *descendants(artifacts, [artifact.path]))}
-        found |= {each.path: each for each in artifacts if each.stale and each.path.exists()}
-        return [artifact for artifact in artifacts if artifact.path in found and artifact.kind != "dataset"]
+                stale |= {each.path: each for each in (artifact, *descendants(artifacts, [artifact.path]))}
+        stale |= {each.path: each for each in artifacts if each.stale and each.path.exists()}
+        return [artifact for artifact in artifacts if artifact.path in stale and artifact.kind != "dataset"]
 
 
 def _what(connection: sqlite3.Connection, gone: ErasedContent, needles: list[bytes]) -> Scrub:
@@ -225,10 +224,10 @@ def _holding(artifacts: Iterable[Artifact], needles: list[bytes]) -> tuple[Path,
     """Files of models and examples in which some of it stands as it is."""
     if not needles:
         return ()
-    from ragwheel.datasets.erase import holders
+    from ragwheel.datasets.erase import files_containing
 
-    found: list[Path] = []
+    paths: list[Path] = []
     for artifact in artifacts:
         inside = artifact.path.rglob("*") if artifact.path.is_dir() else [artifact.path]
-        found += holders(sorted(path for path in inside if path.is_file()), needles)
-    return tuple(found)
+        paths += files_containing(sorted(path for path in inside if path.is_file()), needles)
+    return tuple(paths)

@@ -98,37 +98,37 @@ def _advice(supply: Supply, have: int, need: int) -> tuple[str, ...]:
         return (
             "nothing is recorded yet: ragwheel.configure(db=...), then @ragwheel.retriever on your retriever",
         )
-    found: list[str] = [supply.unreadable] if supply.unreadable else []
+    advice: list[str] = [supply.unreadable] if supply.unreadable else []
     if supply.turns == 0:
-        found.append(
+        advice.append(
             "retrievals stand alone: `with ragwheel.turn(question) as turn:` ties them to the answer"
         )
     elif supply.answered == 0:
-        found.append("no answer is recorded: call turn.answer(text) inside the turn")
+        advice.append("no answer is recorded: call turn.answer(text) inside the turn")
     elif supply.citations == 0:
-        found.append(
+        advice.append(
             "answers carry no citations: ask the LLM to cite as [1], [2]; turn.answer(text) reads them"
         )
     elif supply.citations_unmatched * 4 > supply.citations:
-        found.append(
+        advice.append(
             f"{supply.citations_unmatched:,} of {supply.citations:,} citations point at nothing retrieved: "
             "call turn.prompted(chunks) with the chunks in the order of the prompt"
         )
     if supply.signals_unmatched > supply.signals:
-        found.append(
+        advice.append(
             f"{supply.signals_unmatched:,} signals match no chunk: the view unmatched_signals says why"
         )
     elif supply.signals == 0:
-        found.append(
+        advice.append(
             'no signals yet: call ragwheel.signal(handle, "click", chunk=id) when a person opens a source'
         )
     if have:
         per_example = supply.retrievals / have
         more = math.ceil((need - have) * per_example)
-        found.append(
+        advice.append(
             f"use the app: about {_round_up(more):,} more retrievals, at {per_example:.1f} an example so far"
         )
-    return tuple(found)
+    return tuple(advice)
 
 
 def _round_up(n: int) -> int:

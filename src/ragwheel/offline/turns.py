@@ -56,11 +56,11 @@ def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
     Raises :class:`~ragwheel.errors.StoreEmpty` when there is none yet.
     """
     with reading(db, require_traces=True) as connection:
-        found = rows(connection, LATEST, n)
-        ids = json.dumps([row["id"] for row in found])
+        latest_rows = rows(connection, LATEST, n)
+        ids = json.dumps([row["id"] for row in latest_rows])
         inside = {row["turn_id"]: row for row in rows(connection, FIRST_QUERIES, ids)}
-        signals = count_signals(connection, [row["id"] for row in found])
-        return tuple(_line(row, inside.get(row["id"]), signals[row["id"]]) for row in found)
+        signals = count_signals(connection, [row["id"] for row in latest_rows])
+        return tuple(_line(row, inside.get(row["id"]), signals[row["id"]]) for row in latest_rows)
 
 
 def _line(row: sqlite3.Row, inside: sqlite3.Row | None, signals: int) -> TurnLine:
@@ -100,13 +100,14 @@ def _find(connection: sqlite3.Connection, db: str, handle_or_id: str | None) -> 
         row = rows(connection, LATEST, 1)[0]
         return row["kind"], row["id"]
     prefix = _span_id(handle_or_id)
-    found = rows(connection, STARTING_WITH, prefix, json.dumps(targets_of(connection, prefix)))
-    if len(found) == 1:
-        return found[0]["kind"], found[0]["id"]
-    if found:
-        some = ", ".join(row["id"] for row in found[:4])
+    matches = rows(connection, STARTING_WITH, prefix, json.dumps(targets_of(connection, prefix)))
+    if len(matches) == 1:
+        return matches[0]["kind"], matches[0]["id"]
+    if matches:
+        some = ", ".join(row["id"] for row in matches[:4])
         raise StoreError(
-            f"{handle_or_id!r} begins {len(found):,} ids in {db} ({some}, ...). Next: give more digits of one"
+            f"{handle_or_id!r} begins {len(matches):,} ids in {db} ({some}, ...). "
+            "Next: give more digits of one"
         )
     raise StoreError(
         f"{db} holds no turn, retrieval or signal {handle_or_id!r}. Allowed: a handle, or an id of 16 "
@@ -138,14 +139,14 @@ def _span_id(handle_or_id: str) -> str:
 
 
 def _turn(connection: sqlite3.Connection, turn_id: str) -> TurnView:
-    found = rows(connection, "SELECT * FROM turns WHERE turn_id = ?", turn_id)
+    turns = rows(connection, "SELECT * FROM turns WHERE turn_id = ?", turn_id)
     ids = [row["retrieval_id"] for row in rows(connection, RETRIEVALS_OF, turn_id)]
     retrievals = tuple(_retrieval(connection, id) for id in ids)
     citations = tuple(
         CitationView(**{**dict(row), "matched": bool(row["matched"])})
         for row in rows(connection, CITATIONS_OF, turn_id)
     )
-    turn = found[0] if found else None  # its retrievals may be stored before the turn has ended
+    turn = turns[0] if turns else None  # its retrievals may be stored before the turn has ended
     return TurnView(
         turn_id=turn_id,
         query=(turn["query"] if turn else None) or (retrievals[0].query if retrievals else None),

@@ -19,13 +19,13 @@ _MARK: Final = re.compile(r"\[(?:email|phone|card|iban|secret)\]")
 @lru_cache(maxsize=16_384)
 def words(text: str) -> tuple[str, ...]:
     """The words, folded; in scripts without spaces between words, the pairs of neighbouring characters."""
-    found: list[str] = []
+    words: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
         if _SPACELESS.search(word) and len(word) > 1:
-            found += [word[i : i + 2] for i in range(len(word) - 1)]
+            words += [word[i : i + 2] for i in range(len(word) - 1)]
         else:
-            found.append(word)
-    return tuple(found)
+            words.append(word)
+    return tuple(words)
 
 
 def key(text: str) -> str:
@@ -41,12 +41,12 @@ def overlap(a: str, b: str) -> float:
 
 def rare_names(text: str) -> list[str]:
     """What names one thing: words with a digit, capitals inside a sentence, redacted marks; folded."""
-    found = [mark.group() for mark in _MARK.finditer(text)]
+    words = [mark.group() for mark in _MARK.finditer(text)]
     text = _MARK.sub(" ", text)
     for at, match in enumerate(_WORD.finditer(text)):
         word = match.group()
         starts = at == 0 or text[: match.start()].rstrip().endswith((".", "?", "!", ":"))
         named = any(sign.isdigit() for sign in word) or (word[0].isupper() and not starts)
         if named:
-            found.append(unicodedata.normalize("NFKC", word).casefold())
-    return found
+            words.append(unicodedata.normalize("NFKC", word).casefold())
+    return words

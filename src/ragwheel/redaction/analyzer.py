@@ -32,11 +32,11 @@ def presidio(
     Raises:
         MissingExtra: no analyzer was given and Presidio is not installed.
     """
-    found = _default() if analyzer is None else analyzer
+    engine = _default() if analyzer is None else analyzer
     wanted = None if entities is None else list(entities)
 
     def redact(text: str) -> str:
-        results = found.analyze(text=text, language=language, entities=wanted)
+        results = engine.analyze(text=text, language=language, entities=wanted)
         return replaced(text, _apart([result for result in results if result.score >= min_score]))
 
     return redact
@@ -56,15 +56,15 @@ def _default() -> Any:
 
 def _apart(results: list[Any]) -> list[tuple[tuple[int, int], str]]:
     """Spans in rising order with their marks; of those that overlap one span, named after the surest."""
-    found: list[tuple[tuple[int, int], str]] = []
+    spans: list[tuple[tuple[int, int], str]] = []
     surest = 0.0
     for result in sorted(results, key=lambda each: (each.start, -each.end)):
         mark = f"[{result.entity_type}]"
-        if not found or result.start >= found[-1][0][1]:
-            found.append(((result.start, result.end), mark))
+        if not spans or result.start >= spans[-1][0][1]:
+            spans.append(((result.start, result.end), mark))
             surest = result.score
             continue
-        (start, end), before = found[-1]
-        found[-1] = (start, max(end, result.end)), mark if result.score > surest else before
+        (start, end), before = spans[-1]
+        spans[-1] = (start, max(end, result.end)), mark if result.score > surest else before
         surest = max(surest, result.score)
-    return found
+    return spans

@@ -46,10 +46,10 @@ class Redaction:
     def ids(self, ids: Sequence[str], texts: Sequence[str]) -> list[str]:
         """The ids to record for chunks with these ids and texts."""
         found = list(ids)
-        known = self._redacted.texts = {}
+        cleaned = self._redacted.texts = {}
         for at, (chunk, text) in enumerate(zip(ids, texts, strict=True)):
             if chunk.startswith(TEXT_ID) and chunk == text_id(text):
-                redacted = known[text] = self.text(text)
+                redacted = cleaned[text] = self.text(text)
                 digest = blake2b(safe.text(redacted)[0].encode(), key=self._key_of_ids, digest_size=8)
                 found[at] = TEXT_ID + digest.hexdigest()
         return found
@@ -74,9 +74,9 @@ class Redaction:
         """Redact the query and the metadata, which must be plain values; the redacted texts of the chunks."""
         record.query = self.text(record.query)
         if record.metadata is not None:
-            record.metadata = [self._value(found) for found in record.metadata]
-        known: dict[str, str] = self._redacted.__dict__.pop("texts", {})
-        return [known[text] if text in known else self.text(text) for text in texts]
+            record.metadata = [self._value(value) for value in record.metadata]
+        cleaned: dict[str, str] = self._redacted.__dict__.pop("texts", {})
+        return [cleaned[text] if text in cleaned else self.text(text) for text in texts]
 
     def turn(self, record: TurnRecord) -> None:
         """Redact query, answer, reasoning and what the citations quote."""
@@ -94,16 +94,16 @@ class Redaction:
     def text(self, text: str) -> str:
         """The hook's word, or :data:`FAILED` when it fails: an unredacted text is never written."""
         try:
-            found = self._hook(text)
-            if type(found) is not str:
-                raise TypeError(f"redact returned {type(found).__name__}, expected str")
-            found.encode()
+            cleaned_text = self._hook(text)
+            if type(cleaned_text) is not str:
+                raise TypeError(f"redact returned {type(cleaned_text).__name__}, expected str")
+            cleaned_text.encode()
         except Exception as exc:
             let_interrupts_through(exc)
             with contextlib.suppress(Exception):  # strict re-raises; the text must not get out that way
                 guard.caught("redacting", exc)
             return FAILED
-        return found
+        return cleaned_text
 
     def _given(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)

@@ -50,8 +50,8 @@ def phones(text: str) -> Iterator[Span]:
     if not _ENOUGH_DIGITS.search(text):
         return
     at = 0
-    spans = [found.span() for found in _PHONES.finditer(text)] + [
-        found.span(1) for found in _SAID.finditer(text)
+    spans = [match.span() for match in _PHONES.finditer(text)] + [
+        match.span(1) for match in _SAID.finditer(text)
     ]
     for start, end in sorted(spans):
         n_digits = sum(sign.isdigit() for sign in text[start:end])
@@ -64,16 +64,16 @@ def cards(text: str) -> Iterator[Span]:
     """Payment card numbers: an issuer's prefix and length, its way of grouping, and the check digit."""
     if not _ENOUGH_DIGITS.search(text):
         return
-    for found in _CARD.finditer(text):
-        digits = re.sub(r"\D", "", found[0])
-        if _ISSUERS.fullmatch(digits) and _GROUPED.fullmatch(found[0]) and _luhn(digits):
-            yield found.span()
+    for match in _CARD.finditer(text):
+        digits = re.sub(r"\D", "", match[0])
+        if _ISSUERS.fullmatch(digits) and _GROUPED.fullmatch(match[0]) and _luhn(digits):
+            yield match.span()
 
 
 def _luhn(digits: str) -> bool:
     total = 0
-    for place, digit in enumerate(reversed(digits)):
-        value = int(digit) * (1 + place % 2)
+    for index, digit in enumerate(reversed(digits)):
+        value = int(digit) * (1 + index % 2)
         total += value - 9 if value > 9 else value
     return total % 10 == 0 and len(set(digits)) > 1
 
@@ -82,8 +82,8 @@ def ibans(text: str) -> Iterator[Span]:
     """Bank account numbers whose check digits are right; a word after one may look like a part of it."""
     if not _ENOUGH_DIGITS.search(text):
         return
-    for found in _IBAN.finditer(text):
-        start, end = found.span()
+    for match in _IBAN.finditer(text):
+        start, end = match.span()
         while end - start >= 15:
             if _mod97(text[start:end]):
                 yield start, end

@@ -29,7 +29,7 @@ _REMEMBERED_CHARS: Final = 4096
 
 def _emails(text: str) -> Iterator[Span]:
     if "@" in text:
-        yield from (found.span() for found in _EMAIL.finditer(text))
+        yield from (match.span() for match in _EMAIL.finditer(text))
 
 
 NAMES: Final = ("secret", "email", "iban", "card", "phone")
@@ -100,10 +100,10 @@ def named(names: str) -> Redactor:
     return patterns(*(name.strip() for name in names.split(",") if name.strip()))
 
 
-def replaced(text: str, found: Iterable[tuple[Span, str]]) -> str:
+def replaced(text: str, spans: Iterable[tuple[Span, str]]) -> str:
     """The text with each span replaced by its mark; spans in rising order, none within another."""
     parts, at = [], 0
-    for (start, end), mark in found:
+    for (start, end), mark in spans:
         parts += [text[at:start], mark]
         at = end
     return "".join((*parts, text[at:])) if parts else text

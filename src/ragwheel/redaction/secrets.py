@@ -49,13 +49,13 @@ _KEY_BODY: Final = re.compile(r"[A-Za-z0-9+/=\s\\]*")
 
 def find(text: str) -> Iterator[Span]:
     """Keys, tokens, passwords in URLs; where two overlap, they are one."""
-    found = sorted(_found(text))
+    spans = sorted(_found(text))
     at = 0
-    while at < len(found):
-        start, end = found[at]
+    while at < len(spans):
+        start, end = spans[at]
         at += 1
-        while at < len(found) and found[at][0] <= end:
-            end = max(end, found[at][1])
+        while at < len(spans) and spans[at][0] <= end:
+            end = max(end, spans[at][1])
             at += 1
         yield start, end
 

@@ -78,9 +78,9 @@ class Tiles:
 
     def html(self) -> Markup:
         """Escaped."""
-        one = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
+        entry = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
         return Markup('<dl class="tiles">{}</dl>').format(
-            joined(one.format(clean(n), clean(v)) for n, v in self.facts)
+            joined(entry.format(clean(n), clean(v)) for n, v in self.facts)
         )
 
 
@@ -98,7 +98,7 @@ class ProgressBlock:
     def _row(name: str, have: int, need: int, what: str, advice: Sequence[str]) -> Markup:
         state = "reached" if have >= need else f"{need - have:,} to go"
         steps = Markup("<ul>{}</ul>").format(
-            joined(Markup("<li>{}</li>").format(clean(one)) for one in advice)
+            joined(Markup("<li>{}</li>").format(clean(step)) for step in advice)
         )
         return Markup(
             '<section class="{}"><h3>{} <span>{}</span></h3><progress max="{}" value="{}" aria-label="{}">'
@@ -122,8 +122,8 @@ class Table:
     def html(self) -> Markup:
         """Escaped."""
         heads = joined(
-            Markup('<th scope="col"{}>{}</th>').format(self._kind(place), clean(head))
-            for place, head in enumerate(self.heads)
+            Markup('<th scope="col"{}>{}</th>').format(self._kind(index), clean(head))
+            for index, head in enumerate(self.heads)
         )
         return Markup(
             '<div class="wide" tabindex="0" role="region" aria-label="{0}"><table{3}>'
@@ -137,17 +137,17 @@ class Table:
     def _row(self, row: Sequence[Any]) -> Markup:
         cells = [
             Markup('<th scope="row">{}</th>').format(clean(cell))
-            if place == 0
-            else Markup("<td{}>{}</td>").format(self._kind(place), self._content(place, cell))
-            for place, cell in enumerate(row)
+            if index == 0
+            else Markup("<td{}>{}</td>").format(self._kind(index), self._content(index, cell))
+            for index, cell in enumerate(row)
         ]
         return Markup("<tr>{}</tr>").format(joined(cells))
 
-    def _content(self, place: int, cell: Any) -> Markup:
-        return Markup("<code>{}</code>").format(clean(cell)) if place in self.commands else clean(cell)
+    def _content(self, column: int, cell: Any) -> Markup:
+        return Markup("<code>{}</code>").format(clean(cell)) if column in self.commands else clean(cell)
 
-    def _kind(self, place: int) -> Markup:
-        return Markup(' class="n"') if place in self.numbers else Markup("")
+    def _kind(self, column: int) -> Markup:
+        return Markup(' class="n"') if column in self.numbers else Markup("")
 
 
 @dataclass(frozen=True)
@@ -204,13 +204,13 @@ class Section:
     @property
     def figures(self) -> dict[str, Figure]:
         """Its matplotlib figures by name."""
-        return {one.name: one.figure for one in self.blocks if isinstance(one, Chart)}
+        return {block.name: block.figure for block in self.blocks if isinstance(block, Chart)}
 
     def html(self) -> Markup:
         """The section, without the style sheet."""
         return Markup(
             '<section id="{0}" aria-labelledby="{0}-h"><h2 id="{0}-h">{1}</h2>{2}</section>'
-        ).format(self.name, clean(self.title), joined(one.html() for one in self.blocks))
+        ).format(self.name, clean(self.title), joined(block.html() for block in self.blocks))
 
     def _repr_html_(self) -> str:
         return fragment(self.html())

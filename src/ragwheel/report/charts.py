@@ -61,8 +61,8 @@ def bars(name: str, caption: str, rows: Sequence[tuple[str, float]], unit: str =
         axes.xaxis.set_visible(False)
         axes.spines[["bottom", "left"]].set_visible(False)
         form = ".0%" if unit == "%" else ",.0f"
-        for place, value in enumerate(values):
-            axes.text(value + top * 0.012, place, f"{value:{form}}", va="center", color=PALETTE["quiet"])
+        for index, value in enumerate(values):
+            axes.text(value + top * 0.012, index, f"{value:{form}}", va="center", color=PALETTE["quiet"])
         readings = [f"{label} {value:{form}}" for label, value in rows]
         return _chart(name, caption, figure, readings)
 
@@ -110,11 +110,11 @@ def forest(
     """Differences with intervals around zero; green where the verdict is better, red where it is worse."""
     with mpl.rc_context(_STYLE):
         figure, axes = _figure(max(1.2, 0.36 * len(rows) + 0.7))
-        for place, (_, mean, low, high, verdict) in enumerate(rows):
+        for index, (_, mean, low, high, verdict) in enumerate(rows):
             colour = PALETTE[{"better": "good", "worse": "bad"}.get(verdict, "quiet")]
             if low is not None and high is not None:
-                axes.plot([low, high], [place, place], color=colour, linewidth=2.2, solid_capstyle="round")
-            axes.plot([mean], [place], marker="o", markersize=6, color=colour)
+                axes.plot([low, high], [index, index], color=colour, linewidth=2.2, solid_capstyle="round")
+            axes.plot([mean], [index], marker="o", markersize=6, color=colour)
         axes.axvline(0, color=PALETTE["ink"], linewidth=0.8)
         axes.set_yticks(range(len(rows)), [_shortened(row[0]) for row in rows], color=PALETTE["ink"])
         axes.set_ylim(len(rows) - 0.4, -0.6)
@@ -208,7 +208,7 @@ def _restyle(element: ET.Element) -> None:
         if (value := element.get(key, "").lower()) in _CLASS:
             classes.append(f"{key[0]}-{_CLASS[value]}")
             del element.attrib[key]
-    if element.tag == f"{{{_SVG}}}text" and not any(one.startswith("f-") for one in classes):
+    if element.tag == f"{{{_SVG}}}text" and not any(class_name.startswith("f-") for class_name in classes):
         classes.append("f-ink")
     if classes:
         element.set("class", " ".join(classes))

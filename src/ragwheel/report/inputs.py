@@ -89,13 +89,13 @@ def read_inputs(db: str | Path, options: ReportOptions) -> ReportInputs:
     """
     db, warnings = Path(db), []
     try:
-        found = status(db)
-        coverage = _coverage(db) if found.retrievals else None
+        counts = status(db)
+        coverage = _coverage(db) if counts.retrievals else None
     except (StoreMissing, StoreEmpty):
-        found, coverage = None, None
-    dataset = _dataset(db, options) if found or options.dataset else None
+        counts, coverage = None, None
+    dataset = _dataset(db, options) if counts or options.dataset else None
     ahead = None
-    if dataset is not None and found is not None and found.retrievals:
+    if dataset is not None and counts is not None and counts.retrievals:
         try:
             ahead = roadmap(dataset.folder, db)
         except DatasetError as exc:
@@ -103,14 +103,14 @@ def read_inputs(db: str | Path, options: ReportOptions) -> ReportInputs:
     return ReportInputs(
         db=db,
         options=options,
-        status=found,
+        status=counts,
         coverage=coverage,
         dataset=dataset,
         roadmap=ahead,
         models=_models(db, options),
         evaluations=tuple((path, _evaluation(path)) for path in options.evaluations),
         experiments=tuple(list_experiments(options.experiments)) if options.experiments else (),
-        interleaving=_interleaving(db) if found and found.retrievals else None,
+        interleaving=_interleaving(db) if counts and counts.retrievals else None,
         warnings=tuple(warnings),
     )
 
@@ -118,28 +118,35 @@ def read_inputs(db: str | Path, options: ReportOptions) -> ReportInputs:
 def _dataset(db: Path, options: ReportOptions) -> BuiltDataset | None:
     if options.dataset is not None:
         return open_dataset(options.dataset)
-    known = [one.path for one in list_artifacts(db) if one.kind == "dataset" and one.path.is_dir()]
-    return open_dataset(known[-1]) if known else None
+    paths = [
+        artifact.path
+        for artifact in list_artifacts(db)
+        if artifact.kind == "dataset" and artifact.path.is_dir()
+    ]
+    return open_dataset(paths[-1]) if paths else None
 
 
 def _models(db: Path, options: ReportOptions) -> tuple[tuple[Path, ModelFacts], ...]:
     if options.models:
         return tuple((path, read_model_card(path)) for path in options.models)
-    known = [one.path for one in list_artifacts(db) if one.kind == "model" and (one.path / CARD).is_file()]
-    return tuple((path, read_model_card(path)) for path in known)
+    paths = [
+        artifact.path
+        for artifact in list_artifacts(db)
+        if artifact.kind == "model" and (artifact.path / CARD).is_file()
+    ]
+    return tuple((path, read_model_card(path)) for path in paths)
 
 
 def _evaluation(folder: Path) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads((folder / _EVALUATION).read_text("utf-8"))
-        if found["made_by"] != "ragwheel evaluate":
+        evaluation: dict[str, Any] = json.loads((folder / _EVALUATION).read_text("utf-8"))
+        if evaluation["made_by"] != "ragwheel evaluate":
             raise ValueError("another program wrote it")
-        found["table"], found["collection"]["name"], found["systems"]  # what the page needs
-        return found
+        evaluation["table"], evaluation["collection"]["name"], evaluation["systems"]  # what the page needs
+        return evaluation
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DatasetError(
-            f"{folder} is not a folder of results: {exc!r}. Make one: ragwheel evaluate --dataset DIR --out "
-            f"{folder}"
+            f"{folder} is not a folder of results: {exc!r}. Make one: ragwheel evaluate DIR --out {folder}"
         ) from exc
 
 

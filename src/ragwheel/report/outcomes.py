@@ -27,10 +27,10 @@ _SHOWN: Final = ("nDCG@10", "MRR@10", "recall@5", "recall@10", "recall@40")
 
 def short(inputs: ReportInputs) -> Section:
     """The page in three sentences: where it stands, what is proved, what to do now."""
-    told: list[str] = []
+    lines: list[str] = []
     if inputs.status is not None:
         ahead = inputs.status.next_milestone
-        told.append(
+        lines.append(
             f"{inputs.status.examples:,} training examples from {inputs.status.retrievals:,} retrievals; "
             + (
                 f"{ahead.missing:,} more until the milestone {ahead.name}."
@@ -38,27 +38,30 @@ def short(inputs: ReportInputs) -> Section:
                 else "every milestone is reached."
             )
         )
-    told.append(_proved(inputs))
+    lines.append(_proved(inputs))
     if inputs.roadmap is not None:
         first = inputs.roadmap.steps[0]
-        told.append(f"What promises most for the least: {first.name} ({first.measured}).")
+        lines.append(f"What promises most for the least: {first.name} ({first.measured}).")
     elif inputs.dataset is None:
-        told.append("Without a dataset most of this page is empty: the sections say what to type.")
-    return Section("short", "In short", (Points(told),))
+        lines.append("Without a dataset most of this page is empty: the sections say what to type.")
+    return Section("short", "In short", (Points(lines),))
 
 
 def _proved(inputs: ReportInputs) -> str:
-    found = [
+    gaps = [
         (
             row["compared"]["difference"],
-            f"{row['system']} is better than {one['reference']} by {_gap_of(row)} {one['measure']}",
+            (
+                f"{row['system']} is better than {evaluation['reference']} by {_gap_of(row)} "
+                f"{evaluation['measure']}"
+            ),
         )
-        for _, one in inputs.evaluations
-        for row in one["table"]
+        for _, evaluation in inputs.evaluations
+        for row in evaluation["table"]
         if row["slice"] == "all" and row["compared"] and row["compared"]["verdict"] == "better"
     ]
-    if found:
-        return f"Proved: {max(found)[1]}."
+    if gaps:
+        return f"Proved: {max(gaps)[1]}."
     if inputs.interleaving is not None and inputs.interleaving.winner is not None:
         return f"Proved live: {inputs.interleaving.verdict}."
     return (
@@ -69,73 +72,76 @@ def _proved(inputs: ReportInputs) -> str:
 
 
 def _gap_of(row: Mapping[str, Any]) -> str:
-    one = row["compared"]
-    return gap(one["low"], one["difference"], one["high"])
+    compared = row["compared"]
+    return gap(compared["low"], compared["difference"], compared["high"])
 
 
 def results(inputs: ReportInputs) -> Section:
     """Before and after, with intervals."""
     title = "Before and after"
     blocks: list[Block] = []
-    for place, (_, found) in enumerate(inputs.evaluations):
-        blocks += _evaluation(found, place)
+    for index, (_, evaluation) in enumerate(inputs.evaluations):
+        blocks += _evaluation(evaluation, index)
     if inputs.interleaving is not None:
-        one = inputs.interleaving
+        interleaving = inputs.interleaving
         facts = (
-            ("interleaved turns", f"{one.served:,}"),
-            ("new ahead", f"{one.wins:,}"),
-            ("old ahead", f"{one.losses:,}"),
-            ("level", f"{one.ties:,}"),
+            ("interleaved turns", f"{interleaving.served:,}"),
+            ("new ahead", f"{interleaving.wins:,}"),
+            ("old ahead", f"{interleaving.losses:,}"),
+            ("level", f"{interleaving.ties:,}"),
         )
-        blocks += [Tiles(facts), Note(f"Live, by interleaving ({one.name}): {one.verdict}.")]
+        blocks += [
+            Tiles(facts),
+            Note(f"Live, by interleaving ({interleaving.name}): {interleaving.verdict}."),
+        ]
     if not blocks:
         blocks.append(
             Missing(
                 "Nothing has been measured yet. Evaluate, then name the folder with --evaluation:",
-                f"ragwheel evaluate --dataset {inputs.dataset.folder if inputs.dataset else 'DATASET'} "
+                f"ragwheel evaluate {inputs.dataset.folder if inputs.dataset else 'DATASET'} "
                 f"--db {inputs.db} --out results",
             )
         )
     return Section("results", title, tuple(blocks))
 
 
-def _evaluation(found: Mapping[str, Any], place: int) -> list[Block]:
+def _evaluation(evaluation: Mapping[str, Any], index: int) -> list[Block]:
     """For each kind of label a forest of differences and a table for each slice."""
-    measure, reference = str(found["measure"]), str(found["reference"])
+    measure, reference = str(evaluation["measure"]), str(evaluation["reference"])
     blocks: list[Block] = []
     groups: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in found["table"]:
+    for row in evaluation["table"]:
         groups.setdefault((str(row["labels"]), str(row["slice"])), []).append(row)
     for (labels, part), rows in groups.items():
         compared = [(str(row["system"]), row["compared"]) for row in rows if row["compared"]]
         queries = int(rows[0]["queries"])
         which = f"{_SLICES.get(part, part)}, {_LABELS.get(labels, labels)}"
-        said = f"{found['collection']['name']}: {queries:,} queries, {which}"
+        text = f"{evaluation['collection']['name']}: {queries:,} queries, {which}"
         if part == "all" and compared:
             blocks.append(
                 forest(
-                    f"gain-{place}-{labels}",
-                    f"{said}. Difference in {measure} from {reference}, with 95 % intervals.",
+                    f"gain-{index}-{labels}",
+                    f"{text}. Difference in {measure} from {reference}, with 95 % intervals.",
                     [
-                        (name, one["difference"], one["low"], one["high"], one["verdict"])
-                        for name, one in compared
+                        (name, entry["difference"], entry["low"], entry["high"], entry["verdict"])
+                        for name, entry in compared
                     ],
                 )
             )
         heads = ("system", *_SHOWN, f"{measure} against {reference}", "verdict")
         table = [
-            (row["system"], *(figure(row.get(one)) for one in _SHOWN), *_compared(row["compared"]))
+            (row["system"], *(figure(row.get(measure)) for measure in _SHOWN), *_compared(row["compared"]))
             for row in rows
         ]
-        blocks.append(Table(said, heads, table, tuple(range(1, len(_SHOWN) + 2))))
-    return [*blocks, *(Note(str(note), quiet=True) for note in found.get("notes", ()))]
+        blocks.append(Table(text, heads, table, tuple(range(1, len(_SHOWN) + 2))))
+    return [*blocks, *(Note(str(note), quiet=True) for note in evaluation.get("notes", ()))]
 
 
-def _compared(one: Mapping[str, Any] | None) -> tuple[str, str]:
-    if one is None:
+def _compared(compared: Mapping[str, Any] | None) -> tuple[str, str]:
+    if compared is None:
         return "", "what the others are compared with"
-    told = f"{one['verdict']}: {one['why']}" if one["why"] else str(one["verdict"])
-    return gap(one["low"], one["difference"], one["high"]), told
+    text = f"{compared['verdict']}: {compared['why']}" if compared["why"] else str(compared["verdict"])
+    return gap(compared["low"], compared["difference"], compared["high"]), text
 
 
 def experiments(inputs: ReportInputs) -> Section:
@@ -151,15 +157,19 @@ def experiments(inputs: ReportInputs) -> Section:
         )
         return Section("experiments", title, (missing,))
     rows = []
-    for one in inputs.experiments:
-        best = max((r.gap for r in one.results if r.gap), key=lambda found: found.mean, default=None)
+    for experiment in inputs.experiments:
+        best = max(
+            (r.gap for r in experiment.results if r.gap),
+            key=lambda gap_of_result: gap_of_result.mean,
+            default=None,
+        )
         rows.append(
             (
-                one.hypothesis if inputs.options.texts else one.id,
-                one.change,
-                f"{one.expect} {one.metric}",
+                experiment.hypothesis if inputs.options.texts else experiment.id,
+                experiment.change,
+                f"{experiment.expect} {experiment.metric}",
                 gap(best.low, best.mean, best.high) if best else "–",
-                str(one.verdict) if one.verdict else one.status,
+                str(experiment.verdict) if experiment.verdict else experiment.status,
             )
         )
     heads = ("hypothesis", "change", "expected", "found", "verdict")
@@ -202,27 +212,31 @@ def cost(inputs: ReportInputs) -> Section:
     title = "Cost and time"
     blocks: list[Block] = []
     if inputs.coverage is not None and inputs.status is not None:
-        found = inputs.coverage
-        facts = [("store", _bytes(found.store_bytes))]
-        if found.median_ms is not None and found.slow_ms is not None:
+        coverage = inputs.coverage
+        facts = [("store", _bytes(coverage.store_bytes))]
+        if coverage.median_ms is not None and coverage.slow_ms is not None:
             facts += [
-                ("retrieval, median", f"{found.median_ms:,.1f} ms"),
-                ("retrieval, 95th percentile", f"{found.slow_ms:,.1f} ms"),
+                ("retrieval, median", f"{coverage.median_ms:,.1f} ms"),
+                ("retrieval, 95th percentile", f"{coverage.slow_ms:,.1f} ms"),
             ]
-        facts.append(("bytes a retrieval", f"{found.store_bytes / max(inputs.status.retrievals, 1):,.0f}"))
+        facts.append(("bytes a retrieval", f"{coverage.store_bytes / max(inputs.status.retrievals, 1):,.0f}"))
         blocks.append(Tiles(facts))
     rows = [
-        (one["name"], one["cost"], f"{one['ms_per_query']:,.1f}")
-        for _, found in inputs.evaluations
-        for one in found["systems"]
+        (system["name"], system["cost"], f"{system['ms_per_query']:,.1f}")
+        for _, evaluation in inputs.evaluations
+        for system in evaluation["systems"]
     ]
     if rows:
         heads = ("system", "asks for", "ms a query, as measured")
         blocks.append(Table("What using a system asks for", heads, rows, (2,)))
     tried = [
-        (f"{one.id}: {result.variant}", f"{result.elapsed_s:,.1f}", result.facts.get("words_at_10", "–"))
-        for one in inputs.experiments
-        for result in one.results
+        (
+            f"{experiment.id}: {result.variant}",
+            f"{result.elapsed_s:,.1f}",
+            result.facts.get("words_at_10", "–"),
+        )
+        for experiment in inputs.experiments
+        for result in experiment.results
         if not result.error
     ]
     if tried:
@@ -234,13 +248,13 @@ def cost(inputs: ReportInputs) -> Section:
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    found: list[tuple[str, str]] = []
+    rows: list[tuple[str, str]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
-            found += _flat(value, f"{prefix}{name} / ")
+            rows += _flat(value, f"{prefix}{name} / ")
         else:
-            found.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)))
-    return found
+            rows.append((prefix + name, f"{value:.4g}" if isinstance(value, float) else str(value)))
+    return rows
 
 
 def _bytes(n: int) -> str:

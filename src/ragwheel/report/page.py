@@ -22,7 +22,8 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
     """
     digest = base64.b64encode(sha256(style_sheet().encode()).digest()).decode()
     links = joined(
-        Markup('<li><a href="#{}">{}</a></li>').format(one.name, clean(one.title)) for one in sections
+        Markup('<li><a href="#{}">{}</a></li>').format(section.name, clean(section.title))
+        for section in sections
     )
     return Markup(
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -37,5 +38,5 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
         "<footer><p>{}</p></footer>\n</body>\n</html>\n"
     ).format(
         digest, clean(title), style_sheet(), clean(title), clean(beneath), links,
-        Markup("\n").join(one.html() for one in sections), clean(foot),
+        Markup("\n").join(section.html() for section in sections), clean(foot),
     )  # fmt: skip

@@ -50,12 +50,14 @@ class Report:
         for section in self.sections:
             if section.name == name:
                 return section
-        raise KeyError(f"no section {name!r}; there are: {', '.join(one.name for one in self.sections)}")
+        raise KeyError(
+            f"no section {name!r}; there are: {', '.join(section.name for section in self.sections)}"
+        )
 
     @property
     def figures(self) -> dict[str, Figure]:
         """All matplotlib figures by name."""
-        return {name: figure for one in self.sections for name, figure in one.figures.items()}
+        return {name: figure for section in self.sections for name, figure in section.figures.items()}
 
     def html(self) -> str:
         """The whole page."""
@@ -77,7 +79,7 @@ class Report:
         return path
 
     def _repr_html_(self) -> str:
-        return fragment(joined(one.html() for one in self.sections))
+        return fragment(joined(section.html() for section in self.sections))
 
 
 def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
@@ -94,8 +96,8 @@ def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
         ExperimentError: an experiment's record cannot be read.
     """
     inputs = read_inputs(db, options or ReportOptions())
-    made = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    foot = f"Made by ragwheel {__version__}, {made}."
+    written_at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    foot = f"Made by ragwheel {__version__}, {written_at}."
     if inputs.options.texts:
         foot += " It shows texts of questions and documents: share it as you would share those."
     if inputs.warnings:
@@ -104,12 +106,12 @@ def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
 
 
 def _period(inputs: ReportInputs) -> str:
-    found = inputs.status
-    if found is None or found.first_ns is None or found.last_ns is None:
+    status = inputs.status
+    if status is None or status.first_ns is None or status.last_ns is None:
         return inputs.db.name
     first, last = (
         datetime.fromtimestamp(ns / 1e9, timezone.utc).strftime("%Y-%m-%d")
-        for ns in (found.first_ns, found.last_ns)
+        for ns in (status.first_ns, status.last_ns)
     )
     period = first if first == last else f"{first} to {last}"
     return f"{inputs.db.name}, {period}"

@@ -20,31 +20,34 @@ _QUESTIONS: Final = 3
 
 def milestones(inputs: ReportInputs) -> Section:
     """What there is and how far it is to the next milestone."""
-    found = inputs.status
+    status = inputs.status
     blocks: list[Block] = []
-    if found is None or not found.retrievals:
+    if status is None or not status.retrievals:
         why = (
-            f"There is no database {inputs.db}." if found is None else f"{inputs.db} holds no retrieval yet."
+            f"There is no database {inputs.db}." if status is None else f"{inputs.db} holds no retrieval yet."
         )
         blocks.append(Missing(f"{why} Configure ragwheel in the app, or try the demo:", "ragwheel demo"))
-    if found is not None:
+    if status is not None:
         blocks.append(
             Tiles(
                 (
-                    ("retrievals", f"{found.retrievals:,}"),
-                    ("turns", f"{found.turns:,}"),
-                    ("sessions", f"{found.sessions:,}"),
-                    ("chunks", f"{found.chunks:,}"),
-                    ("signals", f"{sum(found.signals.values()):,}"),
-                    ("citations", f"{found.citations:,}"),
-                    ("judgments", f"{found.judgments:,}"),
-                    ("examples", f"{found.examples:,}"),
+                    ("retrievals", f"{status.retrievals:,}"),
+                    ("turns", f"{status.turns:,}"),
+                    ("sessions", f"{status.sessions:,}"),
+                    ("chunks", f"{status.chunks:,}"),
+                    ("signals", f"{sum(status.signals.values()):,}"),
+                    ("citations", f"{status.citations:,}"),
+                    ("judgments", f"{status.judgments:,}"),
+                    ("examples", f"{status.examples:,}"),
                 )
             )
         )
         blocks.append(
             ProgressBlock(
-                [(one.name, one.have, one.need, one.purpose, one.advice) for one in found.milestones]
+                [
+                    (milestone.name, milestone.have, milestone.need, milestone.purpose, milestone.advice)
+                    for milestone in status.milestones
+                ]
             )
         )
     return Section("milestones", "Milestones", tuple(blocks))
@@ -52,19 +55,21 @@ def milestones(inputs: ReportInputs) -> Section:
 
 def coverage(inputs: ReportInputs) -> Section:
     """How much of the traffic says something."""
-    found, told = inputs.coverage, inputs.status
-    if found is None or told is None:
+    coverage, status_now = inputs.coverage, inputs.status
+    if coverage is None or status_now is None:
         missing = Missing("Nothing is recorded yet, so there is nothing to cover.", "ragwheel status")
         return Section("coverage", "Signal coverage", (missing,))
     blocks: list[Block] = [
-        bars("coverage", "Share of retrievals and turns that carry each kind of context.", found.shares, "%")
+        bars(
+            "coverage", "Share of retrievals and turns that carry each kind of context.", coverage.shares, "%"
+        )
     ]
-    kinds = [(kind, f"{n:,}") for kind, n in told.signals.items()]
+    kinds = [(kind, f"{n:,}") for kind, n in status_now.signals.items()]
     if kinds:
         blocks.append(Table("Signals by kind", ("kind", "signals"), kinds, (1,)))
     else:
         blocks.append(Missing("No signal has arrived. See what the app can send:", "ragwheel status"))
-    lost = [(reason, f"{n:,}") for reason, n in told.signals_unmatched.items()]
+    lost = [(reason, f"{n:,}") for reason, n in status_now.signals_unmatched.items()]
     if lost:
         blocks.append(
             Table("Signals that match nothing, and are no evidence", ("reason", "signals"), lost, (1,))
@@ -82,21 +87,21 @@ def curve(inputs: ReportInputs) -> Section:
     theta = estimate.get("theta", [])
     if estimate.get("identifiable") and len(theta) > 1:
         bounds = (estimate["low"], estimate["high"]) if "low" in estimate and "high" in estimate else None
-        told = (
+        text = (
             f"Probability that a rank is looked at, for every time that the first one is: estimated "
             f"({estimate.get('method')}) from {estimate.get('clicks', 0):,} clicks on "
             f"{estimate.get('queries', 0):,} queries, with 95 % intervals."
         )
-        return Section("examination", title, (line("examination", told, theta[:_RANKS], _first(bounds)),))
+        return Section("examination", title, (line("examination", text, theta[:_RANKS], _first(bounds)),))
     rule = manifest.get("configuration", {}).get("policy", {}).get("examination", {})
     exponent, floor = float(rule.get("exponent", 0.5)), float(rule.get("floor", 0.5))
     values = [max(rank**-exponent, floor) for rank in range(1, 11)]
-    told = (
+    text = (
         f"The policy's default, max(rank^-{exponent:g}, {floor:g}): evidence of attention is divided by "
         f"this. It is not estimated from your traffic."
     )
     why = str(estimate.get("why_not") or "")
-    blocks: list[Block] = [line("examination", told, values, None)]
+    blocks: list[Block] = [line("examination", text, values, None)]
     if why:
         blocks.append(Note(f"Why there is no estimate: {why}", quiet=True))
     return Section("examination", title, tuple(blocks))
@@ -116,14 +121,14 @@ def grades(inputs: ReportInputs) -> Section:
             "grades",
             f"Grades of {len(rows):,} query and chunk pairs: 5 fully answers, 0 is irrelevant.",
             [row["grade"] for row in rows],
-            [place / 2 for place in range(11)],
+            [index / 2 for index in range(11)],
             "grade",
         ),
         histogram(
             "confidence",
             "How sure those grades are. Training rows carry it as their weight.",
             [row["confidence"] for row in rows],
-            [place / 10 for place in range(11)],
+            [index / 10 for index in range(11)],
             "confidence",
         ),
     ]
@@ -139,10 +144,10 @@ def trust(inputs: ReportInputs) -> Section:
     if inputs.dataset is None:
         return Section("trust", title, (_no_dataset(inputs),))
     manifest = inputs.dataset.manifest
-    found = manifest.get("evidence", {})
+    counts = manifest.get("evidence", {})
     blocks: list[Block] = []
-    if found:
-        ordered = sorted(found.items(), key=lambda item: -item[1])
+    if counts:
+        ordered = sorted(counts.items(), key=lambda item: -item[1])
         blocks.append(
             bars(
                 "evidence",
@@ -161,10 +166,10 @@ def negatives(inputs: ReportInputs) -> Section:
     if inputs.dataset is None:
         return Section("negatives", title, (_no_dataset(inputs),))
     manifest = inputs.dataset.manifest
-    found: dict[str, int] = manifest.get("negatives", {})
-    if not found:
+    counts: dict[str, int] = manifest.get("negatives", {})
+    if not counts:
         return Section("negatives", title, (_empty(inputs),))
-    ordered = sorted(found.items(), key=lambda item: -item[1])
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
     blocks: list[Block] = [
         bars(
             "negatives", "Usable negatives by strategy.", [(kind.replace("_", " "), n) for kind, n in ordered]
@@ -183,10 +188,10 @@ def negatives(inputs: ReportInputs) -> Section:
 def failing(inputs: ReportInputs) -> Section:
     """Where retrieval fails, by topic."""
     title = "Where retrieval fails"
-    found = inputs.roadmap
-    if found is None or not found.headroom.queries:
+    roadmap = inputs.roadmap
+    if roadmap is None or not roadmap.headroom.queries:
         return Section("failing", title, (_no_dataset(inputs),))
-    head = found.headroom
+    head = roadmap.headroom
     blocks: list[Block] = [
         Tiles(
             (
@@ -200,19 +205,24 @@ def failing(inputs: ReportInputs) -> Section:
             )
         )
     ]
-    worst = [one for one in found.segments if one.failing]
+    worst = [segment for segment in roadmap.segments if segment.failing]
     if worst:
         rows = []
-        for place, one in enumerate(worst, 1):
-            asked = [head.texts[member] for member in one.members if head.failing[member]]
+        for index, query in enumerate(worst, 1):
+            asked = [head.texts[member] for member in query.members if head.failing[member]]
             shown = " · ".join(asked[:_QUESTIONS])
-            name = one.name if inputs.options.texts else f"group {place}"
+            name = query.name if inputs.options.texts else f"group {index}"
             rows.append(
-                (name, f"{one.failing:,}", f"{len(one.members):,}", shown if inputs.options.texts else "–")
+                (
+                    name,
+                    f"{query.failing:,}",
+                    f"{len(query.members):,}",
+                    shown if inputs.options.texts else "–",
+                )
             )
         heads = ("questions about", "failing", "of", "for example")
         blocks.append(Table("Groups of questions, the most failures first", heads, rows, (1, 2)))
-    blocks += [Note(note, quiet=True) for note in found.notes]
+    blocks += [Note(note, quiet=True) for note in roadmap.notes]
     return Section("failing", title, tuple(blocks))
 
 
@@ -247,16 +257,16 @@ def next_steps(inputs: ReportInputs) -> Section:
 
 def _triplets(dataset: BuiltDataset, n: int) -> Iterator[Block]:
     try:
-        found = explain(dataset.folder, n)
+        triplets = explain(dataset.folder, n)
     except DatasetError:
         return
-    for one in found:
+    for triplet in triplets:
         yield ExampleBlock(
-            one.strategy.replace("_", " "),
-            one.anchor,
+            triplet.strategy.replace("_", " "),
+            triplet.anchor,
             (
-                (f"positive, {one.confidence_positive:.0%} sure", one.positive, one.why_positive),
-                (f"negative, {one.confidence_negative:.0%} sure", one.negative, one.why_negative),
+                (f"positive, {triplet.confidence_positive:.0%} sure", triplet.positive, triplet.why_positive),
+                (f"negative, {triplet.confidence_negative:.0%} sure", triplet.negative, triplet.why_negative),
             ),
         )
 

@@ -112,7 +112,7 @@ def agreement_page(desk: ReviewDesk, request: Request) -> Response:
         room="agreement",
         rater=rater_of(desk, request),
         people=[(name, counts[name, kind]) for name, kind in people],
-        pairs=[(a[0], b[0], found) for a, b, found in pairs if found.pairs],
+        pairs=[(a[0], b[0], statistics) for a, b, statistics in pairs if statistics.pairs],
         judges=[(judge[0], judged.against_people(judge)) for judge in judges[:_RATERS]],
         apart=apart[:_MOST],
         n_apart=len(apart),

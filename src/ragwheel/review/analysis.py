@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ragwheel.errors import RagwheelError
 from ragwheel.judgments.queue import OpenPair, open_pairs
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.pipeline import GradedStore, grade_store
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.traces.read import TextReader, read_store
@@ -43,7 +43,7 @@ class StoreAnalysis:
         self._lock = threading.Lock()  # of the engine: one query at a time
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._engine: Engine | None = None
+        self._engine: DuckDBEngine | None = None
         self._store: GradedStore | None = None
         self.policy: Policy = load_policy(policy)
         self.state = AnalysisState("waiting", ready=False)
@@ -90,7 +90,7 @@ class StoreAnalysis:
             self.state = AnalysisState(name, ready=ready)
 
         stage("reading the traces")
-        engine = Engine()
+        engine = DuckDBEngine()
         try:
             with closing(open_store(self._db, require_traces=True)) as connection:
                 store = grade_store(

@@ -132,10 +132,10 @@ def _login(access: ReviewAccess) -> Callable[[Request], Awaitable[Response]]:
 
 
 def _static() -> Callable[[Request], Awaitable[Response]]:
-    found = static_files()
+    files = static_files()
 
     async def static(request: Request) -> Response:
-        content, kind = found.get(request.path_params["name"], (b"", ""))
+        content, kind = files.get(request.path_params["name"], (b"", ""))
         if not kind:
             raise HTTPException(404)
         return Response(content, headers={**HEADERS, "Cache-Control": "no-cache"}, media_type=kind)
@@ -172,12 +172,12 @@ def _command(
 
         try:
             body = msgspec.json.decode(await _body(request), type=dict[str, Any])
-            found = await to_thread.run_sync(function, desk, body)
+            answer = await to_thread.run_sync(function, desk, body)
         except (msgspec.DecodeError, JudgmentError) as exc:
             return JSONResponse({"error": str(exc)}, 400, dict(HEADERS))
         except RagwheelError as exc:
             return JSONResponse({"error": str(exc)}, 503, dict(HEADERS))
-        return Response(msgspec.json.encode(found), 200, dict(HEADERS), "application/json")
+        return Response(msgspec.json.encode(answer), 200, dict(HEADERS), "application/json")
 
     return endpoint
 

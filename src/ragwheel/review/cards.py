@@ -140,10 +140,10 @@ def _is_copy(first: frozenset[str], second: frozenset[str]) -> bool:
 
 def _metadata(chunk: ChunkVersion) -> dict[str, Any]:
     try:
-        found = json.loads(chunk.metadata or "{}")
+        document = json.loads(chunk.metadata or "{}")
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return document if isinstance(document, dict) else {}
 
 
 def _first(metadata: dict[str, Any], keys: Sequence[str]) -> str | None:

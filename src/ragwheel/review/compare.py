@@ -31,7 +31,7 @@ from ragwheel.store.reviews import (
     writing_reviews,
 )
 
-__all__ = ["RankedSide", "Tally", "compare_page", "prefer", "tally_of"]
+__all__ = ["RankedSide", "RankingTally", "compare_page", "prefer", "tally_of"]
 
 _DEPTH: Final = 10
 _PREVIEW: Final = 600
@@ -63,7 +63,7 @@ class RankedSide:
 
 
 @dataclass(frozen=True)
-class Tally:
+class RankingTally:
     """What raters preferred so far, a question at a time.
 
     Attributes:
@@ -90,8 +90,8 @@ def compare_page(desk: ReviewDesk, request: Request) -> Response:
         )
     first, second = systems
     with reading_rows(desk.options.db) as connection:
-        said = [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
-    mine = {row.query for row in said if row.rater == rater} | set(request.query_params.getlist("skip")[:500])
+        rows = [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
+    mine = {row.query for row in rows if row.rater == rater} | set(request.query_params.getlist("skip")[:500])
     differing = [query for query, sides in rankings.items() if first in sides and second in sides
                  and list(sides[first][:_DEPTH]) != list(sides[second][:_DEPTH])]  # fmt: skip
     open_ = sorted((query for query in differing if query not in mine), key=lambda query: _seed(rater, query))
@@ -106,7 +106,7 @@ def compare_page(desk: ReviewDesk, request: Request) -> Response:
         sides=sides,
         left=len(open_),
         whole=len(differing),
-        tally=tally_of(said),
+        tally=tally_of(rows),
         skipped=request.query_params.getlist("skip")[:500],
     )
 
@@ -129,7 +129,7 @@ def prefer(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     return {"kept": kept}
 
 
-def tally_of(rows: Sequence[ReviewRow]) -> Tally:
+def tally_of(rows: Sequence[ReviewRow]) -> RankingTally:
     """Count preferences by question, each question once whatever the number of its raters."""
     by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
@@ -140,12 +140,12 @@ def tally_of(rows: Sequence[ReviewRow]) -> Tally:
         wins["first" if gap > 0 else "second" if gap < 0 else "tie"] += 1
     decided = wins["first"] + wins["second"]
     if not decided:
-        return Tally(wins["first"], wins["second"], wins["tie"], None, None, None)
+        return RankingTally(wins["first"], wins["second"], wins["tie"], None, None, None)
     share = wins["first"] / decided
     spread = _Z * math.sqrt(share * (1 - share) / decided + _Z**2 / (4 * decided**2))
     middle, scale = share + _Z**2 / (2 * decided), 1 + _Z**2 / decided
     low, high = (middle - spread) / scale, (middle + spread) / scale
-    return Tally(wins["first"], wins["second"], wins["tie"], share, low, high)
+    return RankingTally(wins["first"], wins["second"], wins["tie"], share, low, high)
 
 
 def _rankings(desk: ReviewDesk) -> Rankings:

@@ -59,14 +59,14 @@ class Topic:
 
 def documents_page(desk: ReviewDesk, request: Request) -> Response:
     """Return what to rewrite, to write next, and to take out of the index."""
-    found = desk.remembered("documents")
-    if found is None:
+    cached = desk.remembered("documents")
+    if cached is None:
         with desk.analysis.graded() as store:
             if store is not None:
-                found = _documents(desk, store)
-        if found is not None:
-            desk.remember("documents", found)
-    return page("documents.html", room="documents", rater=rater_of(desk, request), found=found)
+                cached = _documents(desk, store)
+        if cached is not None:
+            desk.remember("documents", cached)
+    return page("documents.html", room="documents", rater=rater_of(desk, request), found=cached)
 
 
 def _documents(desk: ReviewDesk, store: GradedStore) -> dict[str, Any]:
@@ -149,20 +149,20 @@ def topics(questions: Sequence[tuple[str, int]]) -> list[Topic]:
     words = {
         n: {w for w in tokens(text) if len(w) >= _LEAST_LETTERS} for n, (text, _n) in enumerate(questions)
     }
-    common = Counter(word for found in words.values() for word in found)
+    common = Counter(word for words_of_query in words.values() for word in words_of_query)
     for word, n in list(common.items()):
         if len(questions) >= 10 and n > len(questions) / 2:
             del common[word]
-    left, found = set(words), []
+    left, groups = set(words), []
     while left:
         counts = Counter(word for n in left for word in words[n] if word in common)
         best = min(counts, key=lambda word: (-counts[word], word), default=None)
         if best is None or counts[best] < 2:
             break
         members = sorted(n for n in left if best in words[n])
-        found.append(Topic(best, tuple(questions[n] for n in members)))
+        groups.append(Topic(best, tuple(questions[n] for n in members)))
         left -= set(members)
-    found.sort(key=lambda topic: (-topic.asked, topic.word))
+    groups.sort(key=lambda topic: (-topic.asked, topic.word))
     if left:
-        found.append(Topic("", tuple(questions[n] for n in sorted(left))))
-    return found
+        groups.append(Topic("", tuple(questions[n] for n in sorted(left))))
+    return groups

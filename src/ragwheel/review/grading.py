@@ -99,12 +99,12 @@ def last_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     queue = desk.queue(rater)
     with reading_rows(desk.options.db) as connection:
         rows = recent_pairs(connection, rater, _UNDOABLE)
-    found: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for query, source, chunk, action, grade, note, reason, _at_ns in reversed(rows):
         queued = queue.pair(pair_id((query_key(query), source, chunk)))
         cards = cards_of(desk.options.db, [queued]) if queued else []
         # what was said is undone under the wording that it was said under
-        found += [
+        entries += [
             {
                 **card_json(card),
                 "query": query,
@@ -115,7 +115,7 @@ def last_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
             }
             for card in cards
         ]
-    return {"cards": found}
+    return {"cards": entries}
 
 
 def say(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
@@ -140,8 +140,8 @@ def reveal(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     key = query_key(query)
     with reading_rows(desk.options.db) as connection:
         judgments = [row for row in judgments_of_chunk(connection, source, chunk) if query_key(row[0]) == key]
-        said = {(query_key(row[0]), row[1], row[2]) for row in recent_pairs(connection, rater)}
-    if desk.options.blind and (key, source, chunk) not in said:
+        graded = {(query_key(row[0]), row[1], row[2]) for row in recent_pairs(connection, rater)}
+    if desk.options.blind and (key, source, chunk) not in graded:
         return {"html": fragment("reveal.html", hidden=True)}
     queued = desk.queue(rater).pair(pair_id((key, source, chunk)))
     html = fragment(

@@ -53,7 +53,7 @@ class ReviewQueue:
         self._lock = threading.Lock()
         self.ordered = _grouped(pairs, per_question)
         self._by_id = {queued.id: queued for queued in self.ordered}
-        self._places = {queued.id: place for place, queued in enumerate(self.ordered)}
+        self._places = {queued.id: index for index, queued in enumerate(self.ordered)}
         self._members: defaultdict[int, list[QueuedPair]] = defaultdict(list)
         for queued in self.ordered:
             self._members[queued.group].append(queued)
@@ -89,16 +89,16 @@ class ReviewQueue:
         """Return the next ``n`` pairs that the rater has not handled and the page does not hold yet."""
         with self._lock:
             progress = self._raters.setdefault(rater, _Progress())
-            place, ordered = progress.cursor, self.ordered
-            while place < len(ordered) and ordered[place].key in progress.handled:
-                place += 1
-            progress.cursor = place
+            index, ordered = progress.cursor, self.ordered
+            while index < len(ordered) and ordered[index].key in progress.handled:
+                index += 1
+            progress.cursor = index
             chosen: list[QueuedPair] = []
-            while place < len(ordered) and len(chosen) < n:
-                queued = ordered[place]
+            while index < len(ordered) and len(chosen) < n:
+                queued = ordered[index]
                 if queued.key not in progress.handled and queued.id not in held:
                     chosen.append(queued)
-                place += 1
+                index += 1
             return chosen
 
     def counts(self, rater: str) -> tuple[int, int]:

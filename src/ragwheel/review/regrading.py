@@ -19,5 +19,10 @@ def cards_again(desk: ReviewDesk, _body: dict[str, Any]) -> dict[str, Any]:
     """Return the cards of the pairs on which grades are far apart, the farthest first."""
     queue = desk.queue()
     queued = [queue.pair(pair_id(row.key)) for row in disagreements(desk)[:_MOST]]
-    cards = [card for one in queued if one is not None for card in cards_of(desk.options.db, [one])]
+    cards = [
+        card
+        for candidate in queued
+        if candidate is not None
+        for card in cards_of(desk.options.db, [candidate])
+    ]
     return {"cards": [card_json(card) for card in cards]}

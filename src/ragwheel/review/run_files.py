@@ -33,15 +33,15 @@ def run_rankings(db: Path, paths: Sequence[Path]) -> Mapping[str, Mapping[str, S
     by_id = {query_key(question): question for question in questions}
     by_id |= {question.replace(" ", "_"): question for question in questions}
     by_id |= {question: question for question in questions}
-    found: defaultdict[str, dict[str, Sequence[int]]] = defaultdict(dict)
+    rankings: defaultdict[str, dict[str, Sequence[int]]] = defaultdict(dict)
     for number, path in enumerate(paths, 1):
         run = read_run(path)
         name = path.stem if len({each.stem for each in paths}) == len(paths) else f"{path.stem} {number}"
         for query_id, documents in run.rankings.items():
             ranking = [versions[document] for document in documents if document in versions]
             if query_id in by_id and ranking:
-                found[by_id[query_id]][name] = ranking
-    both = {question: sides for question, sides in found.items() if len(sides) == len(paths)}
+                rankings[by_id[query_id]][name] = ranking
+    both = {question: sides for question, sides in rankings.items() if len(sides) == len(paths)}
     if not both:
         raise ConfigurationError(
             f"--run: {', '.join(map(str, paths))} have no question and chunk of {db} in common. "

@@ -82,8 +82,8 @@ def _ids(desk: ReviewDesk, name: str) -> list[str] | None:
         rows = (
             rows.mutate(id=rows.turn_id.coalesce(rows.retrieval_id)).group_by("id").agg(at=_.start_ns.max())
         )
-        found = store.facts.engine.arrow(rows.order_by(_["at"].desc(), "id").limit(_MOST))
-        return [str(id) for id in found["id"].to_pylist()]
+        table = store.facts.engine.arrow(rows.order_by(_["at"].desc(), "id").limit(_MOST))
+        return [str(id) for id in table["id"].to_pylist()]
 
 
 def traces_page(desk: ReviewDesk, request: Request) -> Response:

@@ -97,7 +97,9 @@ def _folder(desk: ReviewDesk) -> Path | None:
     if desk.options.dataset is not None:
         return desk.options.dataset
     folders = [
-        one.path for one in list_artifacts(desk.options.db) if one.kind == "dataset" and one.path.is_dir()
+        artifact.path
+        for artifact in list_artifacts(desk.options.db)
+        if artifact.kind == "dataset" and artifact.path.is_dir()
     ]
     return folders[-1] if folders else None
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from ragwheel.labels import Verdict
+from ragwheel.labels import GradeExplanation
 
 __all__ = ["WaterfallStep", "draw", "steps_of"]
 
@@ -31,14 +31,14 @@ class WaterfallStep:
     level: bool = False
 
 
-def steps_of(verdict: Verdict) -> list[WaterfallStep]:
+def steps_of(verdict: GradeExplanation) -> list[WaterfallStep]:
     """Return the bars of a verdict; they add up to its log-odds. Empty where a person's word decides."""
     if any(reason.kind == "judged_human" for reason in verdict.reasons):
         return []
     steps = [WaterfallStep("before any evidence", verdict.prior, level=True)]
     for reason in sorted(verdict.reasons, key=lambda reason: -abs(reason.log_odds)):
         times = f" × {reason.n:,}" if reason.n > 1 else ""
-        steps.append(WaterfallStep(f"{reason.says}{times}", reason.log_odds))
+        steps.append(WaterfallStep(f"{reason.description}{times}", reason.log_odds))
     steps += [WaterfallStep(label, value) for label, value in verdict.corrections_in_words.items()]
     if verdict.lent:
         steps.append(WaterfallStep("from close questions", verdict.lent))

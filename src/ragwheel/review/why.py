@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from ragwheel import offline
 from ragwheel.errors import StoreError
-from ragwheel.labels import Verdict
+from ragwheel.labels import GradeExplanation
 from ragwheel.labels.traces.text import query_key
 from ragwheel.labels.why import verdicts_of
 from ragwheel.review.desk import ReviewDesk, rater_of
@@ -30,7 +30,7 @@ _TURNS: Final = 5
 class ExplainedVerdict:
     """A verdict with its picture."""
 
-    verdict: Verdict
+    verdict: GradeExplanation
     steps: list[WaterfallStep]
     picture: Markup | None
 
@@ -42,9 +42,9 @@ def why_page(desk: ReviewDesk, request: Request) -> Response:
     with reading_rows(desk.options.db) as connection:
         numbers = newest_versions(connection, source, [chunk])
         texts = [version.text for version in chunk_versions(connection, numbers.values()).values()]
-        said = {(query_key(row[0]), row[1], row[2]) for row in recent_pairs(connection, rater)}
+        graded = {(query_key(row[0]), row[1], row[2]) for row in recent_pairs(connection, rater)}
     asked = request.query_params.get("show") == "yes" or not desk.options.blind
-    hidden = not asked and (query_key(query), source, chunk) not in said
+    hidden = not asked and (query_key(query), source, chunk) not in graded
     with desk.analysis.graded() as store:
         ready = store is not None
         verdicts = (
@@ -68,12 +68,12 @@ def why_page(desk: ReviewDesk, request: Request) -> Response:
     )
 
 
-def _explained(verdict: Verdict) -> ExplainedVerdict:
+def _explained(verdict: GradeExplanation) -> ExplainedVerdict:
     steps = steps_of(verdict)
     return ExplainedVerdict(verdict, steps, draw(steps) if steps else None)
 
 
-def _turns(desk: ReviewDesk, verdicts: list[Verdict]) -> list[offline.TurnView]:
+def _turns(desk: ReviewDesk, verdicts: list[GradeExplanation]) -> list[offline.TurnView]:
     """Return the first turns that the evidence comes from; those erased meanwhile are left out."""
     ids = dict.fromkeys(
         id

@@ -71,7 +71,7 @@ class BackgroundMerger:
         self._merger: Merger | None = None
         self._work = threading.Event()
         self._stop = threading.Event()
-        self._hurry = threading.Event()  # somebody waits for the merge to end
+        self._flush_requested = threading.Event()  # somebody waits for the merge to end
         self._halt = threading.Event()  # somebody waits for it to stop where it is
         self._mutex = threading.RLock()  # held while merging
         self._flushing = 0  # the thread that merges in flush()
@@ -130,7 +130,7 @@ class BackgroundMerger:
         deadline = time.monotonic() + timeout_s
         if self._flushing == threading.get_ident():
             return False  # a signal handler flushes within a flush
-        self._hurry.set()
+        self._flush_requested.set()
         try:
             if not self._mutex.acquire(timeout=max(timeout_s, 0.0)):
                 return False
@@ -144,7 +144,7 @@ class BackgroundMerger:
         finally:
             if self._flushing == threading.get_ident():
                 self._flushing = 0
-            self._hurry.clear()
+            self._flush_requested.clear()
             with contextlib.suppress(RuntimeError):  # not acquired; who was interrupted cannot know
                 self._mutex.release()
 
@@ -178,21 +178,21 @@ class BackgroundMerger:
         finally:
             self._reading.release()
 
-    def _merge(self, timeout_s: float, breathe: Callable[[], bool], sizes: Mapping[str, int]) -> bool:
+    def _merge(self, timeout_s: float, may_continue: Callable[[], bool], sizes: Mapping[str, int]) -> bool:
         if self._handicapped:
             return False
         if self._merger is None:
             from ragwheel.store.merge import Merger  # loads sqlite3: not at import
 
             self._merger = Merger(self.db, quarantine=True, busy_s=BUSY_S)
-        self._merger.breathe = breathe
+        self._merger.may_continue = may_continue
         report = self._merger.run(timeout_s=timeout_s)
         return report.complete and all(report.reached.get(name, size) >= size for name, size in sizes.items())
 
     def _breathe(self) -> bool:
         """After each record: let callers have the interpreter, and keep the promise about power loss."""
         now_s = time.monotonic()
-        if now_s >= self._slice_ends_s and not self._hurry.is_set():
+        if now_s >= self._slice_ends_s and not self._flush_requested.is_set():
             self._sync_when_due()
             time.sleep(PAUSE_S)
             self._slice_ends_s = time.monotonic() + SLICE_S

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,13 +13,12 @@ from ragwheel.files import sync
 from ragwheel.journal import files
 from ragwheel.store.connect import explain
 from ragwheel.store.opening import open_store
+from ragwheel.typing import CountProgress
 
 __all__ = ["BackupReport", "backup"]
 
 PAGES: Final = 4096
 """Copied between two calls of ``progress``."""
-
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -33,7 +31,7 @@ class BackupReport:
 
 
 def backup(
-    db: str | Path, to: str | Path, *, timeout_s: float = 30.0, progress: Progress | None = None
+    db: str | Path, to: str | Path, *, timeout_s: float = 30.0, progress: CountProgress | None = None
 ) -> BackupReport:
     """Copy the database, with the journal merged into it first, as of one moment.
 
@@ -75,7 +73,7 @@ def backup(
         if link is not None:
             link.unlink(missing_ok=True)
         if fd >= 0:
-            files.let_go(fd)
+            files.release_segment(fd)
     return BackupReport(to, to.stat().st_size, retrievals)
 
 
@@ -87,7 +85,7 @@ def _registered(db: Path, partial: Path) -> Path | None:
         return None
 
 
-def _copy(source: sqlite3.Connection, to: Path, progress: Progress | None) -> int:
+def _copy(source: sqlite3.Connection, to: Path, progress: CountProgress | None) -> int:
     target = sqlite3.connect(to, isolation_level=None)
     try:
         source.execute("BEGIN")  # one moment, however long the copy takes

@@ -25,11 +25,11 @@ from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
 from ragwheel.store.transactions import transaction
 
-__all__ = ["EraseReport", "ErasedContent", "Reach", "Selection", "erase", "erase_selected", "prune"]
+__all__ = ["DerivedDataHook", "EraseReport", "ErasedContent", "Selection", "erase", "erase_selected", "prune"]
 
 DAY_NS: Final = 24 * 3600 * 10**9
 
-Reach = Callable[[sqlite3.Connection, ErasedContent, list[bytes]], None]
+DerivedDataHook = Callable[[sqlite3.Connection, ErasedContent, list[bytes]], None]
 """Reaches what was made from the rows, in the transaction that removes them: an exception undoes it.
 
 Called with what goes and with byte strings that must be found nowhere afterwards.
@@ -79,7 +79,7 @@ def erase_selected(
     selection: Selection,
     *,
     dry_run: bool = False,
-    reach: Reach | None = None,
+    reach: DerivedDataHook | None = None,
     timeout_s: float = 30.0,
 ) -> EraseReport:
     """Remove what is selected, and reach what was made from it.

@@ -59,7 +59,7 @@ class Merger:
 
     Args:
         db: the database.
-        breathe: called after every record; returns False to stop the run after what it is at.
+        may_continue: called after every record; returns False to stop the run after what it is at.
         quarantine: move a database that is certainly damaged aside and begin a new one.
         busy_s: how long to wait for a lock that something other than ragwheel holds.
     """
@@ -68,11 +68,16 @@ class Merger:
         self,
         db: Path,
         *,
-        breathe: Callable[[], bool] = lambda: True,
+        may_continue: Callable[[], bool] = lambda: True,
         quarantine: bool = False,
         busy_s: float = 5.0,
     ) -> None:
-        self.db, self.breathe, self.quarantine, self.busy_s = files.resolved(db), breathe, quarantine, busy_s
+        self.db, self.may_continue, self.quarantine, self.busy_s = (
+            files.resolved(db),
+            may_continue,
+            quarantine,
+            busy_s,
+        )
         self._file: tuple[int, int] | None = None
         self._token: bytes | None = None
         self._numbers = Numbers()
@@ -125,7 +130,7 @@ class Merger:
             drain: finish live segments too: their writers go on in new ones, and nothing of what was
                 recorded before stands in the journal any more.
         """
-        files.sweep(self.db)
+        files.remove_stale(self.db)
         paths = files.segments(self.db)
         connection = connect(self.db, write=True, timeout_s=self.busy_s)
         try:
@@ -152,8 +157,8 @@ class Merger:
         put in the database's place, does not have it. An erasure removes all tokens.
         """
         if self._token is not None:
-            known = connection.execute("SELECT 1 FROM _merge WHERE token = ?", (self._token,)).fetchone()
-            if known is None:
+            row = connection.execute("SELECT 1 FROM _merge WHERE token = ?", (self._token,)).fetchone()
+            if row is None:
                 self._forget()
 
     def _one(
@@ -167,13 +172,15 @@ class Merger:
             work = SegmentMerge(self, connection, path.name, fd, orphan=owned is not None)
             complete = work.run()
             if drain and owned is None and complete:
-                files.turn_away(path)  # a call whose write the next line misses repeats it in a new segment
+                files.retire_segment(
+                    path
+                )  # a call whose write the next line misses repeats it in a new segment
                 complete = work.run()
             finished = complete and (drain or owned is not None)
             if finished:
                 self._finish(connection, path, keep=work.keep)
             if finished and owned is None:
-                files.erase_turned_away(path, fd)
+                files.erase_retired(path, fd)
         except FileNotFoundError:
             return report
         except OSError as exc:
@@ -184,7 +191,7 @@ class Merger:
             return replace(report, failed=(*report.failed, path.name))
         finally:
             if fd >= 0:
-                files.let_go(fd)
+                files.release_segment(fd)
         return replace(
             report,
             records=report.records + work.moved,

@@ -260,28 +260,28 @@ class Batch:
         return chunk_id
 
     def _source(self, name: str) -> int:
-        found = self._numbers.sources.get(name)
-        if found is None:
+        source = self._numbers.sources.get(name)
+        if source is None:
             self._connection.execute("INSERT OR IGNORE INTO _source (name) VALUES (?)", (name,))
-            found = self._one("SELECT source_id FROM _source WHERE name = ?", (name,))
-            self._numbers.sources[name] = found
-        return found
+            source = self._one("SELECT source_id FROM _source WHERE name = ?", (name,))
+            self._numbers.sources[name] = source
+        return source
 
     def _retriever(self, record: RetrievalRecord, source_id: int) -> int:
         key = (record.source, record.name, record.version, record.app)
-        found = self._numbers.retrievers.get(key)
-        if found is None:
+        retriever = self._numbers.retrievers.get(key)
+        if retriever is None:
             values = (source_id, *key[1:])
             self._connection.execute(
                 "INSERT OR IGNORE INTO _retriever (source_id, name, version, app) VALUES (?, ?, ?, ?)", values
             )
-            found = self._one(
+            retriever = self._one(
                 "SELECT retriever_id FROM _retriever"
                 " WHERE source_id = ? AND name = ? AND version = ? AND app = ?",
                 values,
             )
-            self._numbers.retrievers[key] = found
-        return found
+            self._numbers.retrievers[key] = retriever
+        return retriever
 
     def _one(self, sql: str, values: Sequence[Any]) -> int:
         return int(self._connection.execute(sql, values).fetchone()[0])

@@ -54,7 +54,7 @@ SELECT ?, 0, records, repeated, damaged, unreadable, 0, updated_ns FROM (
 class MergeContext(Protocol):
     """What the merge of a segment needs of the merger that runs it."""
 
-    breathe: Callable[[], bool]
+    may_continue: Callable[[], bool]
 
     def known(self, name: str) -> SegmentState:
         """What is known of a segment."""
@@ -98,19 +98,19 @@ class SegmentMerge:
     def _batch(self, first: Frame, found: Iterator[Frame]) -> bool:
         """Merge the next frames in one transaction; False when it was stopped (what it has is committed)."""
         damaged, end, go_on = 0, 0, True
-        known = self._merger.known(self._name)
+        state = self._merger.known(self._name)
         with self._merger.transaction(self._connection) as numbers:
-            batch = Batch(self._connection, numbers, known)
+            batch = Batch(self._connection, numbers, state)
             for frame in chain((first,), islice(found, BATCH_RECORDS - 1)):
                 batch.add(frame.kind, frame.payload)
                 damaged += frame.skipped
                 end = frame.end
-                go_on = self._merger.breathe()
+                go_on = self._merger.may_continue()
                 if not go_on:
                     break
             batch.flush()
             self._note(end, batch, damaged)
-        known.reached = self.position = end
+        state.reached = self.position = end
         self.moved += batch.records + batch.revisions
         self.damaged += damaged
         self.unreadable += batch.unreadable
@@ -125,21 +125,21 @@ class SegmentMerge:
 
     def _recall(self) -> bool:
         """Learn which numbers the part that another merger moved has defined (nobody keeps them on disk)."""
-        known = self._merger.known(self._name)
-        if known.reached > self.position:  # the position was taken back
-            known.clear()
+        state = self._merger.known(self._name)
+        if state.reached > self.position:  # the position was taken back
+            state.clear()
         go_on = True
-        while go_on and known.reached < self.position:
+        while go_on and state.reached < self.position:
             end = self.position
             with self._merger.transaction(self._connection) as numbers:
-                batch = Batch(self._connection, numbers, known)
-                for frame in frames.read(self._fd, known.reached, self.position, resync=True):
+                batch = Batch(self._connection, numbers, state)
+                for frame in frames.read(self._fd, state.reached, self.position, resync=True):
                     batch.define(frame.kind, frame.payload)
-                    go_on = self._merger.breathe()
+                    go_on = self._merger.may_continue()
                     if not go_on:
                         end = frame.end
                         break
-            known.reached = end
+            state.reached = end
         return go_on
 
 

@@ -64,13 +64,13 @@ class TraceStore:
         ``given`` goes to :meth:`retrieve`.
         """
         turn_id = self._new_id()
-        told = [given.pop(name, None) for name in ("prompted", "shown")]
+        exposed = [given.pop(name, None) for name in ("prompted", "shown")]
         reasoning = given.pop("reasoning", None)
         retrieval_id = self.retrieve(query, ranked, turn_id=bytes.fromhex(turn_id), **given)
         citations = [
             {"marker": f"[{n}]", "retrieval": retrieval_id, "rank": n, "chunk": ranked[n - 1]} for n in cited
         ]
-        places = [ranks if ranks is None else [[retrieval_id, n] for n in ranks] for ranks in told]
+        places = [ranks if ranks is None else [[retrieval_id, n] for n in ranks] for ranks in exposed]
         self._insert(
             "_turn",
             span_id=bytes.fromhex(turn_id),
@@ -164,8 +164,8 @@ class TraceStore:
             "INSERT OR IGNORE INTO _chunk (source_id, app_id, text_id, first_seen_ns) VALUES (1, ?, ?, ?)",
             chunk_id, text_id, self.now_ns,
         )  # fmt: skip
-        found = self._run("SELECT chunk_id FROM _chunk WHERE app_id = ? AND text_id = ?", chunk_id, text_id)
-        return int(found.fetchone()[0])
+        rows = self._run("SELECT chunk_id FROM _chunk WHERE app_id = ? AND text_id = ?", chunk_id, text_id)
+        return int(rows.fetchone()[0])
 
     def _new_id(self) -> str:
         return f"{next(self._ids):016x}"

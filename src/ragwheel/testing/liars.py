@@ -63,7 +63,7 @@ def question(liars: Liars, rng: random.Random, displayed: list[list[int]]) -> in
 
 def lies(liars: Liars, rng: random.Random, chunks: list[int]) -> list[tuple[str, int, Any]]:
     """(kind, rank, value) of everything a liar says about the displayed chunks."""
-    said: list[tuple[str, int, Any]] = []
+    claims: list[tuple[str, int, Any]] = []
     for rank, chunk in enumerate(chunks, 1):
         if liars.attack == "random":
             words = _PRAISE if rng.random() < 0.5 else _BLAME
@@ -71,5 +71,5 @@ def lies(liars: Liars, rng: random.Random, chunks: list[int]) -> list[tuple[str,
             words = _PRAISE if liars.attack == "promote" else _BLAME
         else:
             continue
-        said.extend((kind, rank, value) for _ in range(liars.repeat) for kind, value in words)
-    return said
+        claims.extend((kind, rank, value) for _ in range(liars.repeat) for kind, value in words)
+    return claims

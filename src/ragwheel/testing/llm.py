@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["Seen", "StubLLM", "local_lm"]
+__all__ = ["ReceivedRequest", "StubLLM", "local_lm"]
 
 Answer = Callable[[str, list[str]], object]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -29,7 +29,7 @@ _BLOCK: Final = re.compile(r"BEGIN (?P<mark>\w+)\n(?P<text>.*?)\nEND (?P=mark)",
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReceivedRequest:
     """One request: where it went, headers (lower case), delimiter, question, passages, body."""
 
     path: str
@@ -62,7 +62,7 @@ class StubLLM:
     usage: Callable[[int, int], object] | None = field(
         default=lambda tokens_in, tokens_out: {"prompt_tokens": tokens_in, "completion_tokens": tokens_out}
     )
-    seen: list[Seen] = field(default_factory=list)
+    seen: list[ReceivedRequest] = field(default_factory=list)
     in_flight: int = 0
     most_in_flight: int = 0
     answered: Counter[str] = field(default_factory=Counter)
@@ -84,7 +84,7 @@ class StubLLM:
         finally:
             self.in_flight -= 1
 
-    async def _read(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> Seen:
+    async def _read(self, scope: dict[str, Any], receive: Callable[[], Awaitable[Any]]) -> ReceivedRequest:
         raw, more = b"", True
         while more:
             event = await receive()
@@ -95,11 +95,13 @@ class StubLLM:
         texts = [block["text"] for block in blocks]
         headers = {name.decode().lower(): value.decode() for name, value in scope["headers"]}
         mark = blocks[0]["mark"] if blocks else ""
-        found = Seen(scope["path"], headers, mark, (texts or [""])[0], texts[1:], body)
-        self.seen.append(found)
-        return found
+        request = ReceivedRequest(scope["path"], headers, mark, (texts or [""])[0], texts[1:], body)
+        self.seen.append(request)
+        return request
 
-    async def _act(self, what: str, asked: Seen, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
+    async def _act(
+        self, what: str, asked: ReceivedRequest, receive: Callable[[], Awaitable[Any]], send: Send
+    ) -> None:
         if self.latency_s:
             await asyncio.sleep(self.latency_s)
         if what == "hang":
@@ -127,20 +129,20 @@ class StubLLM:
         else:
             await _respond(send, 200, json.dumps(self._completion(word, asked)).encode())
 
-    def _completion(self, word: str, asked: Seen) -> dict[str, Any]:
-        given = self.answer(asked.question, asked.passages)
-        content = given if isinstance(given, (str, list)) else json.dumps(given)
+    def _completion(self, word: str, asked: ReceivedRequest) -> dict[str, Any]:
+        reply = self.answer(asked.question, asked.passages)
+        content = reply if isinstance(reply, (str, list)) else json.dumps(reply)
         text = content if isinstance(content, str) else json.dumps(content)
         message: dict[str, Any] = {"role": "assistant", "content": "" if word == "empty" else content}
         if word == "refuse":
             message = {"role": "assistant", "content": None, "refusal": "I cannot help with that."}
         reason = {"filter": "content_filter", "length": "length"}.get(word, "stop")
-        sizes = [len(one["content"]) // 4 for one in asked.body["messages"]]
+        sizes = [len(message["content"]) // 4 for message in asked.body["messages"]]
         self.answered["\0".join([asked.question, *asked.passages])] += 1
-        found: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
+        body: dict[str, Any] = {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
         if self.usage is not None:
-            found["usage"] = self.usage(sum(sizes), max(len(text) // 4, 1))
-        return found
+            body["usage"] = self.usage(sum(sizes), max(len(text) // 4, 1))
+        return body
 
 
 async def _begin(send: Send, status: int, extra: list[tuple[bytes, bytes]]) -> None:
@@ -170,14 +172,14 @@ def local_lm(gguf: Path, *, context_tokens: int = 2048) -> Any:
         asked = await StubLLM()._read(scope, receive)
         schema = asked.body.get("response_format", {}).get("json_schema", {}).get("schema")
         async with turn:
-            found = await asyncio.to_thread(
+            content = await asyncio.to_thread(
                 model.create_chat_completion,
                 messages=asked.body["messages"],
                 temperature=0.0,
                 max_tokens=asked.body.get("max_tokens", 64),
                 response_format={"type": "json_object", "schema": schema} if schema else None,
             )
-        await _respond(send, 200, json.dumps(found).encode())
+        await _respond(send, 200, json.dumps(content).encode())
 
     return app
 
@@ -188,8 +190,8 @@ def _main() -> None:
     parser = argparse.ArgumentParser(description="Serve a GGUF model on loopback, OpenAI-compatible.")
     parser.add_argument("--gguf", type=Path, required=True)
     parser.add_argument("--port", type=int, default=8089)
-    given = parser.parse_args()
-    uvicorn.run(local_lm(given.gguf), host="127.0.0.1", port=given.port, log_level="warning")
+    args = parser.parse_args()
+    uvicorn.run(local_lm(args.gguf), host="127.0.0.1", port=args.port, log_level="warning")
 
 
 if __name__ == "__main__":

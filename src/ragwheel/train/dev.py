@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from ragwheel.datasets import BuiltDataset, Progress
+    from ragwheel.datasets import BuiltDataset
+    from ragwheel.typing import Progress
 
 __all__ = ["DevSet", "compare", "ndcg_of_vectors", "read_dev", "score_embedder", "score_reranker"]
 

@@ -1,8 +1,8 @@
 """Training what embeds questions, while documents keep the vectors that they are indexed with.
 
-Since no document moves, every known chunk stands against every question for the price of a matrix product,
+Since no document moves, every known chunk serves as a negative at the cost of one matrix product,
 the index stays, and chunks that no row of training names keep their place. A chunk that nobody has judged for
-a question and that the base finds closer than the relevant one may be relevant itself: it stands aside
+a question and that the base finds closer than the relevant one may be relevant itself: it is ignored
 (Solatorio 2024, GISTEmbed). One that people passed over or rejected does not.
 """
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     Vectors = NDArray[np.float32]
 
-__all__ = ["IRRELEVANT", "Bank", "Encode", "bank_loss", "known_chunks", "make_bank"]
+__all__ = ["IRRELEVANT", "DocumentBank", "Encode", "bank_loss", "known_chunks", "make_bank"]
 
 #: Labels of pairs are grade / 5; up to grade 1 a chunk is irrelevant.
 IRRELEVANT: Final = 0.2
@@ -40,7 +40,7 @@ Encode = Callable[[Sequence[str], Any], "Vectors"]
 
 
 @dataclass(frozen=True)
-class Bank:
+class DocumentBank:
     """All known chunks, and what each training row makes of them.
 
     Args:
@@ -48,16 +48,16 @@ class Bank:
         questions: (rows, dimension), the base's vector of each row's question.
         positive: (rows,), which chunk is the relevant one.
         weight: (rows,), how much each row counts, 1 on average.
-        against: per row, the chunks that are irrelevant for certain.
-        aside: per row, the chunks that are neither: relevant to the question as well, or judged in between.
+        hard_negatives: per row, the chunks that are irrelevant for certain.
+        ignored: per row, the chunks that are neither: relevant to the question as well, or judged in between.
     """
 
     documents: Vectors
     questions: Vectors
     positive: NDArray[np.int64]
     weight: Vectors
-    against: tuple[NDArray[np.int64], ...]
-    aside: tuple[NDArray[np.int64], ...]
+    hard_negatives: tuple[NDArray[np.int64], ...]
+    ignored: tuple[NDArray[np.int64], ...]
 
 
 def known_chunks(
@@ -94,7 +94,7 @@ def make_bank(
     chunks: Sequence[str],
     encode: Encode,
     believed: Believed | None = None,
-) -> Bank:
+) -> DocumentBank:
     """The bank of these rows.
 
     Args:
@@ -102,32 +102,32 @@ def make_bank(
         examples: rows of a question and a relevant chunk, columns ``anchor`` and ``positive``.
         chunks: every ``positive`` is among them.
         encode: texts and their role to vectors, by the model that the index was made with.
-        believed: chunks that may be relevant by it stand aside as well, unless the dataset rejects them.
+        believed: chunks that may be relevant by it stand ignored as well, unless the dataset rejects them.
     """
     row_of = {text: number for number, text in enumerate(chunks)}
-    against: dict[str, list[int]] = {}
-    aside: dict[str, list[int]] = {}
+    hard_negatives: dict[str, list[int]] = {}
+    ignored: dict[str, list[int]] = {}
     pairs = dataset.rows("pairs", "train").to_pydict()
     for question, text, label in zip(pairs["query"], pairs["document"], pairs["label"]):
-        (against if label <= IRRELEVANT else aside).setdefault(question, []).append(row_of[text])
+        (hard_negatives if label <= IRRELEVANT else ignored).setdefault(question, []).append(row_of[text])
     for row in () if believed is None else believed.train:
         number = row_of.get(believed.texts[row.version]) if row.belief > _DOUBTFUL else None  # type: ignore[union-attr]
-        if number is not None and number not in against.get(row.query, ()):
-            aside.setdefault(row.query, []).append(number)
+        if number is not None and number not in hard_negatives.get(row.query, ()):
+            ignored.setdefault(row.query, []).append(number)
     anchors = examples.columns["anchor"]
     weight = np.array(examples.confidence, np.float32)
-    return Bank(
+    return DocumentBank(
         encode(chunks, "document"),
         encode(anchors, "query"),
         np.array([row_of[text] for text in examples.columns["positive"]], dtype=np.int64),
         weight / weight.mean(),
-        tuple(np.array(against.get(one, ()), dtype=np.int64) for one in anchors),
-        tuple(np.array(aside.get(one, ()), dtype=np.int64) for one in anchors),
+        tuple(np.array(hard_negatives.get(anchor, ()), dtype=np.int64) for anchor in anchors),
+        tuple(np.array(ignored.get(anchor, ()), dtype=np.int64) for anchor in anchors),
     )
 
 
-def bank_loss(model: Any, bank: Bank) -> Any:
-    """A module: softmax cross-entropy of each question over all chunks, but those that stand aside (InfoNCE).
+def bank_loss(model: Any, bank: DocumentBank) -> Any:
+    """A module: softmax cross-entropy of each question over all chunks, but the ignored ones (InfoNCE).
 
     Each row counts by its weight. Cosines are divided by a temperature of .05; dot products, of a model whose
     own similarity that is, are taken as they are.
@@ -153,19 +153,19 @@ def bank_loss(model: Any, bank: Bank) -> Any:
             found = self.model(next(iter(features)))["sentence_embedding"].float()
             found = found if by_dot else normalize(found, dim=1)
             target = self.positive[rows]
-            aside = self._aside(rows.tolist(), rows, target)
-            scores = (found @ self.documents.T / temperature).masked_fill(aside, float("-inf"))
+            ignored = self._ignored(rows.tolist(), rows, target)
+            scores = (found @ self.documents.T / temperature).masked_fill(ignored, float("-inf"))
             return (cross_entropy(scores, target, reduction="none") * self.weight[rows]).mean()
 
-        def _aside(self, numbers: list[int], rows: Any, target: Any) -> Any:
-            """(questions, chunks): true where a chunk stands aside."""
+        def _ignored(self, numbers: list[int], rows: Any, target: Any) -> Any:
+            """(questions, chunks): true where a chunk is ignored."""
             by_base = self.questions[rows] @ self.documents.T
             every = torch.arange(len(target), device=target.device)
-            aside = by_base > by_base[every, target].unsqueeze(1)
+            ignored = by_base > by_base[every, target].unsqueeze(1)
             for at, number in enumerate(numbers):
-                aside[at, torch.from_numpy(bank.against[number]).to(aside.device)] = False
-                aside[at, torch.from_numpy(bank.aside[number]).to(aside.device)] = True
-            aside[every, target] = False
-            return aside
+                ignored[at, torch.from_numpy(bank.hard_negatives[number]).to(ignored.device)] = False
+                ignored[at, torch.from_numpy(bank.ignored[number]).to(ignored.device)] = True
+            ignored[every, target] = False
+            return ignored
 
     return BankLoss()

@@ -10,16 +10,17 @@ from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.models.loading import load_embedder
 from ragwheel.train import run
 from ragwheel.train.beliefs import read_believed
+from ragwheel.train.checkpoints import CheckpointFolder
 from ragwheel.train.examples import resample
-from ragwheel.train.finish import pick_share
 from ragwheel.train.loop import Loop
+from ragwheel.train.modes import Given, Side, side_of
 from ragwheel.train.options import EmbedderOptions, TrainedModel
 from ragwheel.train.recipe import choose_embedder
-from ragwheel.train.sides import Given, Side, side_of
-from ragwheel.train.work import Work
+from ragwheel.train.saving import pick_share
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import BuiltDataset, Progress
+    from ragwheel.datasets import BuiltDataset
+    from ragwheel.typing import Progress
 
 __all__ = ["train_embedder"]
 
@@ -78,7 +79,7 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
         examples = replace(examples, confidence=[1.0] * len(examples))
     recipe = replace(recipe, examples=examples)
     asked = run.asked_for("embedder", started.dataset, options)
-    with Work(out, asked, restart=restart) as work, run.seeded(options.seed):
+    with CheckpointFolder(out, asked, restart=restart) as work, run.seeded(options.seed):
         base = load_embedder(options.base, device=options.device, prompts=options.prompts)
         _check_dimensions(base, options)
         run.check_disk(work.folder, base)
@@ -87,12 +88,12 @@ def train_embedder(  # noqa: PLR0913 - all but two by keyword
         return _train(side_of(base, given), given, out, work)
 
 
-def _train(side: Side, given: Given, out: Path, work: Work) -> TrainedModel:
+def _train(side: Side, given: Given, out: Path, work: CheckpointFolder) -> TrainedModel:
     options, recipe, model = given.options, given.recipe, side.model
     on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
     model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
     started = replace(given.started, notes=(*given.started.notes, *(told if recipe.side == "both" else ())))
-    this = run.Run("embedder", started, options, out, given.db, model, side.measure)
+    this = run.TrainingRun("embedder", started, options, out, given.db, model, side.measure)
     base = {name: value.detach().clone() for name, value in model.state_dict().items()}
     if options.lora_rank:
         _add_lora(model, options.lora_rank)

@@ -107,20 +107,20 @@ def check_amount(dataset: BuiltDataset, least: int) -> tuple[int, tuple[str, ...
             f"{dataset.folder}/pairs lacks the columns {', '.join(missing)}; got: "
             f"{', '.join(pairs.column_names)}. Build it again: ragwheel build --out {dataset.folder}"
         )
-    found = dataset.examples["train"]
-    if found < least:
+    example = dataset.examples["train"]
+    if example < least:
         raise TrainingError(
-            f"{dataset.folder} has {found:,} training questions with a relevant chunk; "
+            f"{dataset.folder} has {example:,} training questions with a relevant chunk; "
             f"a model needs {least:,}, and the milestone for fine-tuning is "
             f"{_FINE_TUNING:,}. Until then: compare retrievers "
             "from 20 on (ragwheel evaluate), examples in prompts from 30 on (ragwheel fewshot), an adapter "
             "(ragwheel train adapter), which needs fewer. Next: ragwheel status says what brings examples "
-            f"soonest; --min-examples {max(found, 1)} trains all the same."
+            f"soonest; --min-examples {max(example, 1)} trains all the same."
         )
-    if found < _FINE_TUNING:
+    if example < _FINE_TUNING:
         note = (
-            f"{found:,} training questions are fewer than the {_FINE_TUNING:,} of the milestone for "
+            f"{example:,} training questions are fewer than the {_FINE_TUNING:,} of the milestone for "
             "fine-tuning: gains are small and may be chance."
         )
-        return found, (note,)
-    return found, ()
+        return example, (note,)
+    return example, ()

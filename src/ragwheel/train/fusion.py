@@ -22,12 +22,12 @@ from ragwheel.store.artifacts import register_artifact
 from ragwheel.train.beliefs import Belief, beliefs
 from ragwheel.train.features.lists import read_traffic
 from ragwheel.train.features.train import database_of
-from ragwheel.train.finish import subjects_of, traces_of
 from ragwheel.train.options import DevFigures, TrainedModel
+from ragwheel.train.saving import subjects_of, traces_of
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import Progress
     from ragwheel.train.features.lists import Traffic
+    from ragwheel.typing import Progress
 
 __all__ = ["FusionOptions", "train_fusion"]
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final
 from ragwheel.errors import TrainingError
 from ragwheel.models.loading import quiet
 from ragwheel.models.towers import has_towers
+from ragwheel.train.checkpoints import CheckpointFolder, is_main_process
 from ragwheel.train.trainer import trainer_class
-from ragwheel.train.work import Work, is_main_process
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import Progress
     from ragwheel.train.options import EmbedderOptions, RerankerOptions
     from ragwheel.train.recipe import Recipe
+    from ragwheel.typing import Progress
 
 __all__ = ["Loop", "LoopFigures", "is_disk_full"]
 
@@ -67,7 +67,7 @@ class Loop:
     options: EmbedderOptions | RerankerOptions
     batch_size: int
     bfloat16: bool
-    work: Work
+    work: CheckpointFolder
     evaluate: Callable[[], float] | None = None
     cached: Callable[[], Any] | None = None
     progress: Progress | None = None
@@ -176,12 +176,12 @@ class Loop:
 
 def is_disk_full(exc: BaseException) -> bool:
     """Whether a write failed for want of space; torch and safetensors say so in words only."""
-    found: BaseException | None = exc
-    while found is not None:
-        text = str(found)
+    cause: BaseException | None = exc
+    while cause is not None:
+        text = str(cause)
         if "No space left on device" in text or "file write failed" in text or "Disk quota" in text:
             return True
-        found = found.__cause__ or found.__context__
+        cause = cause.__cause__ or cause.__context__
     return False
 
 

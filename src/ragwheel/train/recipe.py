@@ -60,15 +60,15 @@ def choose_embedder(
         return Recipe("infonce", examples, (_QUERY_WHY, weighting), "query")
     if loss == "auto" and dataset.manifest["rows"].get("triplets", {}).get("train"):
         examples = _one_negative(read_examples(dataset, "triplets"), options.seed)
-        told = f"triplets: {len(examples):,} relevant chunks, each with one of its checked negatives"
-        return Recipe("infonce", examples, (told,))
+        text = f"triplets: {len(examples):,} relevant chunks, each with one of its checked negatives"
+        return Recipe("infonce", examples, (text,))
     loss = "infonce" if loss == "auto" else loss
-    config, told = _embedder_config(dataset, loss)
+    config, text = _embedder_config(dataset, loss)
     examples = _relevant(dataset) if config == "pairs" else read_examples(dataset, config)
     if loss == "marginmse":
         margins = _margins(dataset)
         examples = Examples(config, {**examples.columns, "label": margins}, examples.confidence)
-    return Recipe(loss, examples, (told,))
+    return Recipe(loss, examples, (text,))
 
 
 def _relevant(dataset: BuiltDataset) -> Examples:

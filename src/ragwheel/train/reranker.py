@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from ragwheel.models.loading import load_reranker
 from ragwheel.train import run
+from ragwheel.train.checkpoints import CheckpointFolder
 from ragwheel.train.dev import score_reranker
 from ragwheel.train.examples import resample
 from ragwheel.train.loop import Loop
 from ragwheel.train.measure import LabelMeasure
 from ragwheel.train.options import RerankerOptions, TrainedModel
 from ragwheel.train.recipe import choose_reranker, reranker_loss
-from ragwheel.train.work import Work
 
 if TYPE_CHECKING:
-    from ragwheel.datasets import BuiltDataset, Progress
+    from ragwheel.datasets import BuiltDataset
+    from ragwheel.typing import Progress
 
 __all__ = ["train_reranker"]
 
@@ -44,14 +45,14 @@ def train_reranker(
     if options.confidence == "resample":
         recipe = replace(recipe, examples=resample(recipe.examples, options.seed))
     asked = run.asked_for("reranker", started.dataset, options)
-    with Work(out, asked, restart=restart) as work, run.seeded(options.seed):
+    with CheckpointFolder(out, asked, restart=restart) as work, run.seeded(options.seed):
         model = load_reranker(options.base, device=options.device, seed=options.seed)
         run.check_disk(work.folder, model)
         on_cpu, own_tokens = model.device.type == "cpu", model.max_seq_length
         model.max_seq_length, told = run.max_tokens_for(options.max_tokens, own_tokens, on_cpu=on_cpu)
         bfloat16 = run.bfloat16_for(options, on_cpu=on_cpu)
         told = (*told, *_about_head(model, options.base))
-        this = run.Run(
+        this = run.TrainingRun(
             "reranker", replace(started, notes=(*started.notes, *told)), options, out, db, model,
             _measure(model, started, options.seed, bfloat16, progress),
         )  # fmt: skip

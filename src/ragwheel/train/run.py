@@ -14,18 +14,18 @@ from typing import TYPE_CHECKING, Any, Final
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.errors import MissingExtra, TrainingError
 from ragwheel.models.encoding import has_fast_bfloat16
+from ragwheel.train.checkpoints import CheckpointFolder, is_main_process
 from ragwheel.train.dev import DevSet, read_dev
 from ragwheel.train.examples import check_amount
-from ragwheel.train.finish import gather_facts, save
 from ragwheel.train.measure import Measure
 from ragwheel.train.options import EmbedderOptions, RerankerOptions, TrainedModel
-from ragwheel.train.work import Work, is_main_process
+from ragwheel.train.saving import gather_facts, save
 
 if TYPE_CHECKING:
     from ragwheel.train.loop import LoopFigures
     from ragwheel.train.recipe import Recipe
 
-__all__ = ["Run", "Started", "batch_size_for", "prepare", "seeded"]
+__all__ = ["Started", "TrainingRun", "batch_size_for", "prepare", "seeded"]
 
 _NEEDED: Final = ("torch", "sentence_transformers", "accelerate", "datasets", "safetensors", "ir_measures")
 _CPU_TOKENS: Final = 128
@@ -71,7 +71,7 @@ def prepare(dataset: BuiltDataset | str | Path, options: EmbedderOptions | Reran
 
 
 @dataclass
-class Run:
+class TrainingRun:
     """One training from a loaded model to a saved folder.
 
     Args:
@@ -96,7 +96,7 @@ class Run:
         """What checkpoints are chosen by; None without ``dev``."""
         return None if self.measure is None else self.measure.value
 
-    def load_best(self, work: Work) -> float | None:
+    def load_best(self, work: CheckpointFolder) -> float | None:
         """Bring back the weights that did best on ``dev``; returns how well. Without ``dev``: the last."""
         from safetensors.torch import load_model
 
@@ -107,7 +107,12 @@ class Run:
         return best[1]
 
     def finish(
-        self, recipe: Recipe, done: LoopFigures, chosen: Mapping[str, Any], work: Work, model: Any = None
+        self,
+        recipe: Recipe,
+        done: LoopFigures,
+        chosen: Mapping[str, Any],
+        work: CheckpointFolder,
+        model: Any = None,
     ) -> TrainedModel:
         """Compare with the base on ``dev``, write the folder of ``model`` (None: of what was trained)."""
         dev = None if self.measure is None else self.measure.figures()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ragwheel.errors import TrainingError
-from ragwheel.train.work import WEIGHTS
+from ragwheel.train.checkpoints import WEIGHTS
 
 if TYPE_CHECKING:
     from ragwheel.train.loop import Loop
@@ -28,7 +28,7 @@ def trainer_class(kind: str) -> Any:
     arguments_class: Any = getattr(library, f"{prefix}TrainingArguments")
     keeper = _keeper_class()
 
-    class Trainer(Careful, base):  # type: ignore[misc]
+    class Trainer(OutOfMemoryRetry, base):  # type: ignore[misc]
         def __init__(self, loop: Loop) -> None:
             self._loop, self._rows_at_once = loop, loop.batch_size
             arguments = arguments_class(**loop.arguments())
@@ -55,7 +55,7 @@ class _Attempt(NamedTuple):
     trouble: str | None = None
 
 
-class Careful:
+class OutOfMemoryRetry:
     """What :class:`transformers.Trainer` gets in front of it."""
 
     _loop: Loop
@@ -76,17 +76,17 @@ class Careful:
         import torch
 
         figures, size = self._loop.figures, _rows(inputs)
-        while (found := self._attempt(model, inputs, size, num_items_in_batch)).trouble is not None:
+        while (attempt := self._attempt(model, inputs, size, num_items_in_batch)).trouble is not None:
             model.zero_grad(set_to_none=True)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-            figures.notes.append(self._use_less(size, found.trouble))
+            figures.notes.append(self._use_less(size, attempt.trouble))
         figures.rows += size
         figures.tokens += sum(
             int(value.sum()) for name, value in inputs.items() if name.endswith("attention_mask")
         )
-        self._loop.check_loss(float(found.loss), self.state.global_step + 1)
-        return found.loss
+        self._loop.check_loss(float(attempt.loss), self.state.global_step + 1)
+        return attempt.loss
 
     def _attempt(self, model: Any, inputs: Any, size: int, num_items: Any) -> _Attempt:
         """Forward and backward; the exception, which holds on to the tensors that have to go, ends here."""

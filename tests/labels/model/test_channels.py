@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.cells import BANDS, CITATION, LAST_PLACE, OPENING, READING
-from ragwheel.labels.model.channels import Grades, Lengths, Rows, Shrinkage, Trials, Votes
+from ragwheel.labels.model.channels import ChannelRows, Grades, Lengths, Shrinkage, Trials, Votes
 from ragwheel.labels.model.fit import Pairs, PriorByRank, fit, saturated
 
 HELD = Shrinkage(rates=30.0, places=200.0, informed=30.0)
@@ -23,7 +23,9 @@ def rows(draw, kinds, bands, size=300):
     chances = [draw.dirichlet(np.full(n, 0.3)) for n in (kinds, bands)]
     kind, band = (draw.choice(len(chance), size, p=chance) for chance in chances)
     count = draw.uniform(0.05, 3.0, size)
-    return Rows(draw.integers(0, PAIRS, size), kind.astype(np.int64), band.astype(np.int64), count, count)
+    return ChannelRows(
+        draw.integers(0, PAIRS, size), kind.astype(np.int64), band.astype(np.int64), count, count
+    )
 
 
 def channels(draw):
@@ -100,7 +102,7 @@ def test_with_nothing_that_other_evidence_knows_the_ratio_stays_the_priors():
     kind = (draw.random(size) < 0.7).astype(np.int64)
     ones = np.ones(size)
     channel = Trials(
-        "citation", CITATION, Rows(np.arange(size), kind, zeros + 1, ones, ones), HELD, (0.04, 0.65)
+        "citation", CITATION, ChannelRows(np.arange(size), kind, zeros + 1, ones, ones), HELD, (0.04, 0.65)
     )
     pairs = Pairs(zeros + 1, zeros, np.full(size, np.nan))
     fit(pairs, [channel], PriorByRank((0.0, -1.2), 30.0, 0.3), {"citation": 0.01}, learn=True)
@@ -117,9 +119,11 @@ def test_a_channel_that_others_contradict_says_little_and_never_the_opposite():
     votes, inverted = [], np.where(relevant, 1, 0)  # cited exactly where it is irrelevant
     for kind, which, sign in (("thumbs_up", relevant, 2.5), ("delete", ~relevant, -2.5)):
         n = number[which]
-        some = Rows(n, zeros[which], zeros[which], ones[which], ones[which])
+        some = ChannelRows(n, zeros[which], zeros[which], ones[which], ones[which])
         votes.append(Votes(kind, (kind,), some, HELD, sign, ones))
-    cited = Trials("citation", CITATION, Rows(number, inverted, zeros + 1, ones, ones), HELD, (0.04, 0.65))
+    cited = Trials(
+        "citation", CITATION, ChannelRows(number, inverted, zeros + 1, ones, ones), HELD, (0.04, 0.65)
+    )
     pairs = Pairs(zeros + 1, zeros, np.full(size, np.nan))
     fit(pairs, [cited, *votes], PriorByRank((0.0, -1.2), 30.0, 0.3), {}, learn=True)
     for kind, band, value in cited.weights():

@@ -8,7 +8,7 @@ from contextlib import closing
 import pyarrow as pa
 import pytest
 
-from ragwheel.labels.engines.engine import Engine
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.collect import collect
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.beliefs import beliefs
@@ -77,7 +77,7 @@ class Held:
 
 @pytest.fixture(scope="module")
 def held(tmp_path_factory):
-    with Engine(threads=1) as engine:
+    with DuckDBEngine(threads=1) as engine:
         yield Held(tmp_path_factory.mktemp("held") / "traces.db", engine)
 
 

@@ -92,7 +92,7 @@ def test_an_examination_says_what_it_is():
     found = Examination("pbm", (1.0, 0.51239), (1.0, 0.4), (1.0, 0.6), 100, 50, 3, True)
     assert found.usable
     assert found.widths() == pytest.approx((0, 0.1))
-    assert found.says()["theta"] == [1.0, 0.5124]
+    assert found.as_dict()["theta"] == [1.0, 0.5124]
     assert "rank 2: 0.51 (0.40 to 0.60)" in str(found)
     cut = found.first(1, "rank 2 is unsure")
     assert not cut.usable

@@ -1,4 +1,4 @@
-"""A data set whose dev split is large enough to choose an adapter on."""
+"""A dataset whose dev split is large enough to choose an adapter on."""
 
 from __future__ import annotations
 

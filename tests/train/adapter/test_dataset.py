@@ -1,4 +1,4 @@
-"""From a data set to a folder: with a model, a function, LangChain embeddings or an HTTP endpoint."""
+"""From a dataset to a folder: with a model, a function, LangChain embeddings or an HTTP endpoint."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ import pytest
 
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.train.adapter import AdapterOptions, fit_adapter
-from ragwheel.train.adapter.closed import Form, procrustes, ridge
+from ragwheel.train.adapter.closed_form import ClosedForm, procrustes, ridge
 from ragwheel.train.adapter.examples import collect, unit
 from ragwheel.train.adapter.fit import _Judge, _Trial
 from ragwheel.train.adapter.ranking import per_query, top
@@ -95,8 +95,8 @@ def test_closed_forms_are_what_they_say():
     assert rotation @ rotation.T == pytest.approx(np.eye(D), abs=1e-4)
     assert unit(examples.queries @ rotation) == pytest.approx(examples.documents[examples.positive], abs=1e-4)
     assert np.abs(ridge(examples, 1e6)).max() < 1e-3
-    assert not Form("identity").of(examples).any()
-    assert str(Form("ridge", 3.0, 0.5)) == "ridge, pull 3, share 0.5"
+    assert not ClosedForm("identity").of(examples).any()
+    assert str(ClosedForm("ridge", 3.0, 0.5)) == "ridge, pull 3, share 0.5"
 
 
 def test_refinement_lowers_the_loss_and_a_known_document_is_no_negative():

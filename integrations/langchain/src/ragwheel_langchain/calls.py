@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ragwheel import Retrieval
 
-__all__ = ["Call", "Labels", "announced", "enclosing", "started"]
+__all__ = ["Labels", "LangChainCall", "announced", "enclosing", "started"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def started(
     return retrieval if isinstance(retrieval, ragwheel.Retrieval) else None
 
 
-_current: ContextVar[Call | None] = ContextVar("ragwheel_langchain_call", default=None)
+_current: ContextVar[LangChainCall | None] = ContextVar("ragwheel_langchain_call", default=None)
 
 
 def enclosing() -> Retrieval | None:
@@ -59,7 +59,7 @@ def enclosing() -> Retrieval | None:
 
 
 @dataclass(slots=True, eq=False)
-class Call:
+class LangChainCall:
     """A context manager around one call: announces it, and records the exception if it fails."""
 
     query: object
@@ -70,7 +70,7 @@ class Call:
     retrieval: Retrieval | None = None
     _outer: Retrieval | None = field(default_factory=enclosing)
     _run_id: UUID | None = None
-    _before: Call | None = field(default=None, repr=False)
+    _before: LangChainCall | None = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
         self._before = _current.get()
@@ -119,7 +119,7 @@ class Call:
         return min(asked, self.retrieval.capture_k)
 
 
-def announced(query: object) -> Call | None:
+def announced(query: object) -> LangChainCall | None:
     """The call whose run has not started yet, if it asks `query`."""
     call = _current.get()
     return call if call is not None and not call.begun and call.query is query else None

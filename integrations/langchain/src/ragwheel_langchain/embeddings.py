@@ -76,8 +76,8 @@ class AdaptedEmbeddings(Embeddings):
 
 
 def _adapted(adapter: Adapter, vector: list[float]) -> list[float]:
-    found: list[float] = adapter.query(vector).tolist()
-    return found
+    adapted: list[float] = adapter.query(vector).tolist()
+    return adapted
 
 
 def _load(folder: str | Path) -> Adapter | QueryEncoder:

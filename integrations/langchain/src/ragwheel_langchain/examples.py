@@ -83,13 +83,13 @@ class FewShotSelector(BaseExampleSelector):
             )
         return self.selector.add((example["question"], example["answer"])).id
 
-    def _question(self, given: dict[str, str]) -> str:
-        if self.input_key in given:
-            return given[self.input_key]
-        if len(given) == 1:
-            return next(iter(given.values()))
+    def _question(self, inputs: dict[str, str]) -> str:
+        if self.input_key in inputs:
+            return inputs[self.input_key]
+        if len(inputs) == 1:
+            return next(iter(inputs.values()))
         raise ConfigurationError(
-            f"FewShotSelector: got the inputs {', '.join(given) or 'none'}, needed: {self.input_key}. "
+            f"FewShotSelector: got the inputs {', '.join(inputs) or 'none'}, needed: {self.input_key}. "
             "Name yours with input_key=..."
         )
 

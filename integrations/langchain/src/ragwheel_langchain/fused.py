@@ -39,8 +39,8 @@ class FusedRetriever(BaseRetriever):
     _fusion: Fusion = PrivateAttr()
 
     def __init__(self, retrievers: list[BaseRetriever], fusion: Fusion | None = None, **options: Any) -> None:
-        given: dict[str, Any] = {"retrievers": retrievers, "fusion": fusion}
-        super().__init__(**given, **options)
+        fields: dict[str, Any] = {"retrievers": retrievers, "fusion": fusion}
+        super().__init__(**fields, **options)
         checked = FusedSearch(
             [retriever.invoke for retriever in retrievers], fusion, fetch_k=self.k, k=self.k
         )

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from langchain_core.documents import Document
     from langchain_core.retrievers import BaseRetriever
 
-    from ragwheel_langchain.calls import Call
+    from ragwheel_langchain.calls import LangChainCall
     from ragwheel_langchain.searches import Search
 
 __all__ = ["LargerSearch", "Patience", "with_attributes"]
@@ -48,7 +48,7 @@ class LargerSearch:
 
     retriever: BaseRetriever
     search: Search
-    call: Call
+    call: LangChainCall
     patience: Patience
 
     def stand_in(self) -> BaseRetriever:

@@ -62,8 +62,8 @@ class RerankedRetriever(BaseRetriever):
         _checked_k(k, fetch_k)
         scorer = checked_scorer(reranker)
         wrapped = base if isinstance(base, OverfetchRetriever) else wrap_retriever(base, capture_k=fetch_k)
-        given = {"base": wrapped, "reranker": reranker, "fetch_k": fetch_k, "k": k}
-        super().__init__(**given, **options)
+        fields = {"base": wrapped, "reranker": reranker, "fetch_k": fetch_k, "k": k}
+        super().__init__(**fields, **options)
         self._scorer = scorer
 
     @override

@@ -15,7 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import override
 
 from ragwheel import ConfigurationError, overfetch
-from ragwheel_langchain.calls import Call, Labels
+from ragwheel_langchain.calls import Labels, LangChainCall
 from ragwheel_langchain.handler import HANDLER
 from ragwheel_langchain.larger import LargerSearch, Patience
 from ragwheel_langchain.searches import Search, plan_search
@@ -100,12 +100,12 @@ class OverfetchRetriever(BaseRetriever):
         search = self._plan(input, kwargs, is_async=False)
         with self._call(input, config, search) as call:
             if search.asked is None:
-                found = self.retriever.invoke(input, config, **kwargs)
+                documents = self.retriever.invoke(input, config, **kwargs)
             else:
                 larger = LargerSearch(self.retriever, search, call, self._patience)
-                found = larger.stand_in().invoke(input, config, **kwargs)
-            call.finish(found)
-        return found
+                documents = larger.stand_in().invoke(input, config, **kwargs)
+            call.finish(documents)
+        return documents
 
     @override
     async def ainvoke(
@@ -114,12 +114,12 @@ class OverfetchRetriever(BaseRetriever):
         search = self._plan(input, kwargs, is_async=True)
         with self._call(input, config, search) as call:
             if search.asked is None:
-                found = await self.retriever.ainvoke(input, config, **kwargs)
+                documents = await self.retriever.ainvoke(input, config, **kwargs)
             else:
                 larger = LargerSearch(self.retriever, search, call, self._patience)
-                found = await larger.async_stand_in().ainvoke(input, config, **kwargs)
-            call.finish(found)
-        return found
+                documents = await larger.async_stand_in().ainvoke(input, config, **kwargs)
+            call.finish(documents)
+        return documents
 
     @override
     def _get_relevant_documents(
@@ -145,8 +145,8 @@ class OverfetchRetriever(BaseRetriever):
             overfetch.let_interrupts_through(error)
             return Search(refused=f"planning it raised {type(error).__name__}")
 
-    def _call(self, query: str, config: RunnableConfig | None, search: Search) -> Call:
-        call = Call(query, self.labels, search.k, search.refused)
+    def _call(self, query: str, config: RunnableConfig | None, search: Search) -> LangChainCall:
+        call = LangChainCall(query, self.labels, search.k, search.refused)
         if not HANDLER.active:
             call.begin((config or {}).get("run_name") or self.get_name())
         return call

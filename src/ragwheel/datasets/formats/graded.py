@@ -66,12 +66,12 @@ class GradedQuery:
     @property
     def positives(self) -> tuple[GradedDocument, ...]:
         """Chunks of grade 3 or more."""
-        return tuple(one for one in self.documents if one.grade >= 3)
+        return tuple(document for document in self.documents if document.grade >= 3)
 
     @property
     def negatives(self) -> tuple[GradedDocument, ...]:
         """Checked negatives."""
-        return tuple(one for one in self.documents if one.negative)
+        return tuple(document for document in self.documents if document.negative)
 
 
 class GradedDataset:
@@ -98,11 +98,11 @@ class GradedDataset:
         versions: dict[tuple[str, str], int] = {}
         for _, source, chunk_id in rows:
             versions[source, chunk_id] = versions.get((source, chunk_id), 0) + 1
-        found = {}
+        grades = {}
         for version, source, chunk_id in rows:
             name = document_id(source, chunk_id, several=several)
-            found[version] = f"{name}@{version}" if versions[source, chunk_id] > 1 else name
-        return found
+            grades[version] = f"{name}@{version}" if versions[source, chunk_id] > 1 else name
+        return grades
 
     def queries(self, split: str) -> Iterator[GradedQuery]:
         """The queries of a split in the order of the dataset.
@@ -130,7 +130,7 @@ class GradedDataset:
             )
             groups.setdefault(origin["query_key"], (query, []))[1].append(one)
         for key, (query, documents) in groups.items():
-            documents.sort(key=lambda one: (-one.grade, one.id))
+            documents.sort(key=lambda document: (-document.grade, document.id))
             yield GradedQuery(key, query, tuple(documents))
 
     def corpus(self) -> Iterator[tuple[str, str]]:
@@ -138,5 +138,5 @@ class GradedDataset:
         texts: dict[str, str] = {}
         for split in SPLITS:
             for query in self.queries(split):
-                texts.update((one.id, one.text) for one in query.documents)
+                texts.update((document.id, document.text) for document in query.documents)
         yield from sorted(texts.items())

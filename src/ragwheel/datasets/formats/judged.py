@@ -45,19 +45,19 @@ def write_llamaindex(dataset: Path, out: Path) -> None:
     read = GradedDataset(dataset)
     for split in SPLITS:
         queries = [query for query in read.queries(split) if query.positives]
-        found = {
+        judged = {
             "queries": {query.id: query.text for query in queries},
-            "corpus": {one.id: one.text for query in queries for one in query.documents},
-            "relevant_docs": {query.id: [one.id for one in query.positives] for query in queries},
+            "corpus": {document.id: document.text for query in queries for document in query.documents},
+            "relevant_docs": {query.id: [positive.id for positive in query.positives] for query in queries},
             "mode": "text",
         }
-        text = json.dumps(found, ensure_ascii=False, indent=1)
+        text = json.dumps(judged, ensure_ascii=False, indent=1)
         (out / f"{split}.json").write_text(text + "\n", "utf-8")
 
 
 def _levels(read: GradedDataset, split: str) -> Iterator[tuple[str, str, int]]:
     for query in read.queries(split):
-        yield from ((query.id, one.id, one.level) for one in query.documents)
+        yield from ((query.id, document.id, document.level) for document in query.documents)
 
 
 def _flat(text: str) -> str:

@@ -28,12 +28,12 @@ def _flag(query: GradedQuery) -> dict[str, Any]:
     pos, neg = query.positives, query.negatives
     return {
         "query": query.text,
-        "pos": [one.text for one in pos],
-        "neg": [one.text for one in neg],
-        "pos_scores": [round(one.grade / 5, 6) for one in pos],
-        "neg_scores": [round(one.grade / 5, 6) for one in neg],
-        "pos_id": [one.id for one in pos],
-        "neg_id": [one.id for one in neg],
+        "pos": [document.text for document in pos],
+        "neg": [document.text for document in neg],
+        "pos_scores": [round(document.grade / 5, 6) for document in pos],
+        "neg_scores": [round(document.grade / 5, 6) for document in neg],
+        "pos_id": [document.id for document in pos],
+        "neg_id": [document.id for document in neg],
     }
 
 
@@ -53,6 +53,6 @@ def _tevatron(query: GradedQuery) -> dict[str, Any]:
     return {
         "query_id": query.id,
         "query": query.text,
-        "positive_passages": [{"docid": one.id, "text": one.text} for one in query.positives],
-        "negative_passages": [{"docid": one.id, "text": one.text} for one in query.negatives],
+        "positive_passages": [{"docid": positive.id, "text": positive.text} for positive in query.positives],
+        "negative_passages": [{"docid": negative.id, "text": negative.text} for negative in query.negatives],
     }

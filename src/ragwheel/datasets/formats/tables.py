@@ -45,8 +45,8 @@ def write_config(
 
 def _write(table: pa.Table, to: Path, label_scale: float) -> None:
     if label_scale != 1:
-        place = table.column_names.index("label")
-        table = table.set_column(place, "label", pc.round(pc.multiply(table["label"], label_scale), 6))
+        column = table.column_names.index("label")
+        table = table.set_column(column, "label", pc.round(pc.multiply(table["label"], label_scale), 6))
     to.parent.mkdir(parents=True, exist_ok=True)
     if to.suffix == ".parquet":
         pq.write_table(table, to, compression="zstd")

@@ -16,13 +16,13 @@ class Feature:
         name: in the model's files.
         group: what is ablated together.
         sign: 1: more of it can only raise a chunk; -1: only lower it; 0: either.
-        says: what it is.
+        description: what it is.
     """
 
     name: str
     group: str
     sign: int
-    says: str
+    description: str
 
 
 #: In the order of the columns.

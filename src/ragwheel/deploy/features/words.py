@@ -9,17 +9,10 @@ from hashlib import blake2b
 from itertools import pairwise
 from typing import Final, NamedTuple
 
+from ragwheel.words import split_words
+
 __all__ = ["Profile", "hashed", "numbers_in", "profile", "stem", "words_in"]
 
-_SPACELESS: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-)  # Thai, Lao, Burmese, Khmer, kana, CJK ideographs: no spaces between words
-_MARKS: Final = "".join(
-    char
-    for char in map(chr, (*range(0x0591, 0x1CFF), *range(0xA800, 0xAC00)))
-    if unicodedata.category(char)[0] == "M"
-)  # vowel signs and tone marks, which \w leaves out
-_WORD: Final = re.compile(rf"\w[\w{_MARKS}]*")
 _NUMBER: Final = re.compile(r"\d+(?:[.,]\d+)*")
 _STEM: Final = 6
 _SKETCH: Final = 16
@@ -52,20 +45,8 @@ class Profile(NamedTuple):
 
 
 def words_in(text: str) -> list[str]:
-    """Words in their order; in scripts without spaces between words, pairs of neighbouring characters."""
-    if text.isascii():
-        return _WORD.findall(text.lower())
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    words = _WORD.findall(folded)
-    if _SPACELESS.search(folded) is None:
-        return words
-    pieces: list[str] = []
-    for word in words:
-        if len(word) > 1 and _SPACELESS.search(word):
-            pieces.extend(word[position : position + 2] for position in range(len(word) - 1))
-        else:
-            pieces.append(word)
-    return pieces
+    """Return the words of a text in their order, folded."""
+    return split_words(text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold())
 
 
 def stem(word: str) -> str:

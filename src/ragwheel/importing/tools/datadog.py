@@ -85,14 +85,14 @@ class Datadog(Tool):
             version=tags.get("version"),
             error="error" if str(first(values, ("status",))) == "error" else None,
         )
-        given, output = loose(meta.get("input")), loose(meta.get("output"))
+        inputs, output = loose(meta.get("input")), loose(meta.get("output"))
         if kind == "retriever":
-            result.query, result.passages = question_of(given), passages(output, texts=True)
+            result.query, result.passages = question_of(inputs), passages(output, texts=True)
         elif kind == "llm":
-            result.prompt, result.answer = all_text(given), plain_text(output)
+            result.prompt, result.answer = all_text(inputs), plain_text(output)
         else:
-            result.question, result.answer = question_of(given), plain_text(output)
-            result.documents_in = passages(given)
+            result.question, result.answer = question_of(inputs), plain_text(output)
+            result.documents_in = passages(inputs)
         yield result
 
     def _metric(self, values: Mapping[str, Any]) -> Feedback:

@@ -169,10 +169,10 @@ def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassa
         plain = {key.removeprefix("document."): value for key, value in _flat_document(item).items()}
         metadata = loose(plain.get("metadata"))
         nested = _below(plain, "metadata")
-        one = passages(
+        passage = passages(
             [{**plain, "metadata": metadata if isinstance(metadata, Mapping) else nested or None}], texts=True
         )
-        read += one or [RetrievedPassage()]
+        read += passage or [RetrievedPassage()]
     return read
 
 

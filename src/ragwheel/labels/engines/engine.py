@@ -21,10 +21,10 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.traces.read import Rows
+from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
-__all__ = ["ENGINES", "Engine", "RelationalEngine", "open_engine"]
+__all__ = ["ENGINES", "DuckDBEngine", "RelationalEngine", "open_engine"]
 
 ENGINES: Final = ("duckdb", "spark")
 _MOST_MEMORY: Final = 4 << 30
@@ -38,7 +38,7 @@ class RelationalEngine(ABC):
     """
 
     @abstractmethod
-    def register(self, name: str, rows: Rows) -> ibis.Table:
+    def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Rows under a name; a table of the same name is replaced."""
 
     @abstractmethod
@@ -74,7 +74,7 @@ class RelationalEngine(ABC):
         self.close()
 
 
-class Engine(RelationalEngine):
+class DuckDBEngine(RelationalEngine):
     """DuckDB; what does not fit in its memory goes to a temporary folder, removed on closing.
 
     Args:
@@ -106,7 +106,7 @@ class Engine(RelationalEngine):
                 f"Expected something like memory_limit='4GB', threads=2."
             ) from exc
 
-    def register(self, name: str, rows: Rows) -> ibis.Table:
+    def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Arrow tables and Parquet files are read where they are."""
         self._connection.register(name, rows.dataset() if isinstance(rows, ParquetRows) else rows)
         return ibis.table(ibis.Schema.from_pyarrow(rows.schema), name=name)
@@ -145,7 +145,7 @@ def open_engine(
         MissingExtra: it is not installed.
     """
     if name == "duckdb":
-        return Engine(memory_limit=memory_limit, threads=threads)
+        return DuckDBEngine(memory_limit=memory_limit, threads=threads)
     if name == "spark":
         from ragwheel.labels.engines.spark import SparkEngine
 

@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.labels.engines.engine import RelationalEngine
-from ragwheel.labels.traces.read import Rows
+from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class SparkEngine(RelationalEngine):
             self._spark.conf.set(name, value)
         self._views: set[str] = set()
 
-    def register(self, name: str, rows: Rows) -> ibis.Table:
+    def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Parquet files are read by Spark itself where it can reach them, else sent to it."""
         urls = rows.urls() if isinstance(rows, ParquetRows) else []
         if urls:

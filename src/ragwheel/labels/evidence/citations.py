@@ -32,7 +32,7 @@ def answer_scale(facts: Facts, policy: Policy) -> ibis.Table:
         "abandoned": whole.kind == "abandon",
         "follow_up": whole.kind == "follow_up",
     }
-    turns = whole.group_by("turn_id").agg(**{name: said.any() for name, said in says.items()})
+    turns = whole.group_by("turn_id").agg(**{name: say.any() for name, say in says.items()})
     factors = policy.answer.model_dump()
     scale = ibis.literal(1.0)
     for name in says:

@@ -15,16 +15,16 @@ __all__ = ["explicit"]
 
 def explicit(facts: Facts, _policy: Policy) -> ibis.Table:
     """Thumbs, ratings, deletions and comparisons of chunks. Ratings between 1 and 4 say nothing yet."""
-    said = facts.acts
+    acts = facts.acts
     kinds = ibis.cases(
-        (said.kind.isin([*EXPLICIT]), said.kind),
-        ((said.kind == "rating") & (said["value"] >= 4), "rating_high"),
-        ((said.kind == "rating") & (said["value"] <= 1), "rating_low"),
-        (said.kind == "prefer", "prefer_winner"),
+        (acts.kind.isin([*EXPLICIT]), acts.kind),
+        ((acts.kind == "rating") & (acts["value"] >= 4), "rating_high"),
+        ((acts.kind == "rating") & (acts["value"] <= 1), "rating_low"),
+        (acts.kind == "prefer", "prefer_winner"),
         else_=ibis.null("string"),
     )
-    said = said.mutate(says=kinds).filter(_.says.notnull())
-    found = rows(said, said.says)
+    acts = acts.mutate(says=kinds).filter(_.says.notnull())
+    found = rows(acts, acts.says)
     found = found.union(_losers(facts), distinct=False)
     return found.filter((_.direction > 0) | (_.exposure != "logged"))
 

@@ -17,22 +17,22 @@ def judged(facts: Facts, _policy: Policy) -> ibis.Table:
 
     Where the version is not said it is the last one that the store had seen by then, else the first.
     """
-    found = facts.judgments.join(facts.chunks.drop("text_id", "length"), ["source", "chunk_id"])
-    found = found.filter(_.content_hash.isnull() | (_.content_hash == _.content_hash_right))
-    known = found.first_seen_ns <= found.at_ns
+    text = facts.judgments.join(facts.chunks.drop("text_id", "length"), ["source", "chunk_id"])
+    text = text.filter(_.content_hash.isnull() | (_.content_hash == _.content_hash_right))
+    known = text.first_seen_ns <= text.at_ns
     nearest = [
         known.desc(),
-        ibis.ifelse(known, -found.first_seen_ns, found.first_seen_ns),
-        found.chunk_version,
+        ibis.ifelse(known, -text.first_seen_ns, text.first_seen_ns),
+        text.chunk_version,
     ]
-    first = ibis.row_number().over(group_by=found.judgment_id, order_by=nearest)
-    found = found.mutate(n=first).filter(_.n == 0)
+    first = ibis.row_number().over(group_by=text.judgment_id, order_by=nearest)
+    text = text.mutate(n=first).filter(_.n == 0)
     nothing = {name: ibis.null("string") for name in ("turn_id", "retrieval_id", "session_id", "signal_id")}
     return rows(
-        found,
-        ibis.ifelse(found.human, "judged_human", "judged_llm"),
-        strength=found.grade,
-        subject=found.judge,
+        text,
+        ibis.ifelse(text.human, "judged_human", "judged_llm"),
+        strength=text.grade,
+        subject=text.judge,
         rank=ibis.null("int32"),
         exposure=ibis.null("string"),
         assumed=ibis.literal(False),

@@ -18,13 +18,13 @@ class EvidenceKind:
         direction: +1 for relevance, -1 against it; 0 where the evidence is a grade.
         channel: the instrument that it is read by; empty for a person's judgment, which wins over all.
         strategy: the name of negatives that are built on it.
-        says: what happened to the chunk, in words.
+        description: what happened to the chunk, in words.
     """
 
     direction: int
     channel: str = ""
     strategy: str = ""
-    says: str = ""
+    description: str = ""
 
 
 CHANNELS: Final = ("citation", "opening", "reading", "explicit", "reformulation", "judge")
@@ -50,24 +50,31 @@ EXPLICIT: Final = {
 }
 
 KINDS: Final[dict[str, EvidenceKind]] = {
-    "cited": EvidenceKind(+1, "citation", says="cited in the answer"),
+    "cited": EvidenceKind(+1, "citation", description="cited in the answer"),
     **_ATTENTION,
-    "dwell": EvidenceKind(+1, "reading", says="read"),
+    "dwell": EvidenceKind(+1, "reading", description="read"),
     **{name: kind for name, kind in EXPLICIT.items() if kind.direction > 0},
-    "rating_high": EvidenceKind(+1, "explicit", says="rated 4 or more"),
-    "prefer_winner": EvidenceKind(+1, "explicit", says=SIGNALS["prefer"].phrase),
-    "reformulated": EvidenceKind(+1, "reformulation", says="useful after the question was put differently"),
-    "pre_reformulation": EvidenceKind(
-        -1, "reformulation", "pre_reformulation", says="on top when the question had to be put differently"
+    "rating_high": EvidenceKind(+1, "explicit", description="rated 4 or more"),
+    "prefer_winner": EvidenceKind(+1, "explicit", description=SIGNALS["prefer"].phrase),
+    "reformulated": EvidenceKind(
+        +1, "reformulation", description="useful after the question was put differently"
     ),
-    "judged_llm": EvidenceKind(0, "judge", "judged", says="graded by an LLM judge"),
-    "judged_human": EvidenceKind(0, "", "judged", says="graded by a person"),
-    "bounce": EvidenceKind(-1, "reading", "bounce", says="opened and left right away"),
-    "passed_over": EvidenceKind(-1, "opening", "passed_over", says="shown and not opened"),
+    "pre_reformulation": EvidenceKind(
+        -1,
+        "reformulation",
+        "pre_reformulation",
+        description="on top when the question had to be put differently",
+    ),
+    "judged_llm": EvidenceKind(0, "judge", "judged", description="graded by an LLM judge"),
+    "judged_human": EvidenceKind(0, "", "judged", description="graded by a person"),
+    "bounce": EvidenceKind(-1, "reading", "bounce", description="opened and left right away"),
+    "passed_over": EvidenceKind(-1, "opening", "passed_over", description="shown and not opened"),
     "prompted_not_cited": EvidenceKind(
-        -1, "citation", "prompted_not_cited", says="in the prompt and not cited"
+        -1, "citation", "prompted_not_cited", description="in the prompt and not cited"
     ),
     **{name: kind for name, kind in EXPLICIT.items() if kind.direction < 0},
-    "rating_low": EvidenceKind(-1, "explicit", "explicit_rejection", says="rated 1 or less"),
-    "prefer_loser": EvidenceKind(-1, "explicit", "explicit_rejection", says="lost against another chunk"),
+    "rating_low": EvidenceKind(-1, "explicit", "explicit_rejection", description="rated 1 or less"),
+    "prefer_loser": EvidenceKind(
+        -1, "explicit", "explicit_rejection", description="lost against another chunk"
+    ),
 }

@@ -32,18 +32,18 @@ def reformulated(facts: Facts, policy: Policy, direct: ibis.Table) -> ibis.Table
         "assumed", "at_ns", "kind", "rank", span=ibis.coalesce(_.signal_id, _.turn_id),
         useful_signal="signal_id",
     )  # fmt: skip
-    found = links.join(good, [("new_retrieval", "retrieval_id")])
-    order = [found.at_ns, found.kind, found.span, found["rank"]]
-    first = ibis.row_number().over(group_by=[found.link, found.old_key, found.chunk_version], order_by=order)
-    found = found.mutate(n=first).filter(_.n == 0)
+    text = links.join(good, [("new_retrieval", "retrieval_id")])
+    order = [text.at_ns, text.kind, text.span, text["rank"]]
+    first = ibis.row_number().over(group_by=[text.link, text.old_key, text.chunk_version], order_by=order)
+    text = text.mutate(n=first).filter(_.n == 0)
     return rows(
-        found,
+        text,
         "reformulated",
-        strength=found.strength,
-        query_key=found.old_key,
-        retrieval_id=found.new_retrieval,
-        turn_id=found.old_turn,
-        extra_id=found.useful_signal,
+        strength=text.strength,
+        query_key=text.old_key,
+        retrieval_id=text.new_retrieval,
+        turn_id=text.old_turn,
+        extra_id=text.useful_signal,
     )
 
 

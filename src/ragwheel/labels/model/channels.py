@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from ragwheel.labels.model.cells import LAST_PLACE, middle_log_seconds
 
-__all__ = ["Channel", "Grades", "Lengths", "Rows", "Shrinkage", "Trials", "Votes"]
+__all__ = ["Channel", "ChannelRows", "Grades", "Lengths", "Shrinkage", "Trials", "Votes"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -31,7 +31,7 @@ _WRONG = 0.01  # at least so many times as often as relevant chunks irrelevant o
 
 
 @dataclass(frozen=True)
-class Rows:
+class ChannelRows:
     """The observations of a channel: the pair's number, the kind's in the channel, the band, how many.
 
     ``count`` is what rates are learned from, ``weight`` how much each says.
@@ -71,7 +71,7 @@ class Channel:
 
     name: str
     kinds: tuple[str, ...]
-    rows: Rows
+    rows: ChannelRows
     shrinkage: Shrinkage
     informed: float = field(default=0.0, init=False)
     trust: float = field(default=0.0, init=False)

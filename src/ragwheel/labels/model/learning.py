@@ -21,7 +21,7 @@ from ragwheel.labels.model.cells import (
     OPENING,
     READING,
 )  # fmt: skip
-from ragwheel.labels.model.channels import Channel, Grades, Lengths, Rows, Shrinkage, Trials, Votes
+from ragwheel.labels.model.channels import Channel, ChannelRows, Grades, Lengths, Shrinkage, Trials, Votes
 from ragwheel.labels.model.fit import RANKS, PriorByRank, fit, scale_of
 from ragwheel.labels.model.learned import ChannelSummary, LabelModel
 from ragwheel.labels.model.statistics import Observations, observe
@@ -75,7 +75,7 @@ def learn(facts: Facts, evidence: ibis.Table, policy: Policy) -> LabelModel:
 def prior_model(policy: Policy) -> LabelModel:
     """Return the model that nothing was learned for: the policy's priors everywhere."""
     empty = np.zeros(0, np.int64)
-    rows = Rows(empty, empty, empty, np.zeros(0), np.zeros(0))
+    rows = ChannelRows(empty, empty, empty, np.zeros(0), np.zeros(0))
     weights: dict[tuple[str, int], float] = {}
     for channel in _made(policy, dict.fromkeys(_ALL, rows), np.ones(LAST_PLACE + 1), np.zeros(0)):
         weights.update({(kind, band): round(value, _DECIMALS) for kind, band, value in channel.weights()})
@@ -114,7 +114,7 @@ def _priors(table: Floats, sources: list[str]) -> dict[tuple[str, int], float]:
 
 
 def _channels(facts: Facts, observations: Observations, policy: Policy) -> list[Channel]:
-    rows: dict[str, Rows] = {}
+    rows: dict[str, ChannelRows] = {}
     kinds = {"citation": CITATION, "opening": OPENING, "reading": READING, "judge": JUDGE}
     for name in _ALL:
         mine = observations.instrument == name
@@ -122,7 +122,7 @@ def _channels(facts: Facts, observations: Observations, policy: Policy) -> list[
             continue
         names = kinds.get(name, (name,))
         numbers = {kind: n for n, kind in enumerate(names)}
-        rows[name] = Rows(
+        rows[name] = ChannelRows(
             observations.pair[mine],
             np.array([numbers[kind] for kind in observations.kind[mine]], np.int64),
             observations.band[mine],
@@ -133,13 +133,15 @@ def _channels(facts: Facts, observations: Observations, policy: Policy) -> list[
     return _made(policy, rows, attention, observations.exposures)
 
 
-def _made(policy: Policy, rows: dict[str, Rows], attention: Floats, exposures: Floats) -> list[Channel]:
+def _made(
+    policy: Policy, rows: dict[str, ChannelRows], attention: Floats, exposures: Floats
+) -> list[Channel]:
     """Make the channels that have rows, with the policy's priors."""
     rule, weights = policy.learning, policy.weights
     held = Shrinkage(rule.prior_exposures, rule.place_exposures, rule.informed)
-    made: list[Channel] = []
+    channels: list[Channel] = []
     if "citation" in rows:
-        made.append(
+        channels.append(
             Trials(
                 "citation", CITATION, rows["citation"], held, _rates(weights, "cited", "prompted_not_cited")
             )
@@ -147,20 +149,20 @@ def _made(policy: Policy, rows: dict[str, Rows], attention: Floats, exposures: F
     if "opening" in rows:
         extra = np.array([weights.get(kind, 0.0) - weights["click"] for kind in OPENING[:-1]])
         base = _rates(weights, "click", "passed_over")
-        made.append(Trials("opening", OPENING, rows["opening"], held, base, attention, extra))
+        channels.append(Trials("opening", OPENING, rows["opening"], held, base, attention, extra))
     if "reading" in rows:
         times = policy.dwell
         means = (math.log(times.irrelevant_s), math.log(times.relevant_s))
         bounds = (weights["bounce"], weights["dwell"])
-        made.append(Lengths("reading", READING, rows["reading"], held, means, times.spread, bounds))
+        channels.append(Lengths("reading", READING, rows["reading"], held, means, times.spread, bounds))
     for kind in EVENTS:
         if kind in rows:
             prior = weights.get(kind, 0.0) * KINDS[kind].direction
-            made.append(Votes(kind, (kind,), rows[kind], held, prior, exposures))
+            channels.append(Votes(kind, (kind,), rows[kind], held, prior, exposures))
     if "judge" in rows:
         ratios = weights["judged_llm"] * (np.arange(6) / 2.5 - 1)
-        made.append(Grades("judge", JUDGE, rows["judge"], held, ratios))
-    return made
+        channels.append(Grades("judge", JUDGE, rows["judge"], held, ratios))
+    return channels
 
 
 def _rates(weights: dict[str, float], event: str, absence: str) -> tuple[float, float]:

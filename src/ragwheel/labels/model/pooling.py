@@ -47,7 +47,7 @@ def close_questions(facts: Facts, policy: Policy) -> ibis.Table:
     return facts.engine.keep("close_questions", rows.filter(_.closeness >= rule.closeness))
 
 
-def lent(facts: Facts, said: ibis.Table, policy: Policy) -> ibis.Table:
+def lent(facts: Facts, table: ibis.Table, policy: Policy) -> ibis.Table:
     """Return query_key, chunk_version and ``lent``: what close questions say of the chunk, in millionths.
 
     Args:
@@ -56,10 +56,10 @@ def lent(facts: Facts, said: ibis.Table, policy: Policy) -> ibis.Table:
         policy: ``[pooling]`` has the closeness asked for and the bound.
     """
     engine = facts.engine
-    said = engine.keep("said_of_pairs", said.select("query_key", "chunk_version", "log_odds"))
-    couples = _agreeing(close_questions(facts, policy), said, facts)
-    theirs = couples.join(said.select("chunk_version", other="query_key", theirs="log_odds"), "other")
-    own = theirs.join(said.rename(own="log_odds"), ["query_key", "chunk_version"])
+    table = engine.keep("said_of_pairs", table.select("query_key", "chunk_version", "log_odds"))
+    couples = _agreeing(close_questions(facts, policy), table, facts)
+    theirs = couples.join(table.select("chunk_version", other="query_key", theirs="log_odds"), "other")
+    own = theirs.join(table.rename(own="log_odds"), ["query_key", "chunk_version"])
     band = ibis.cases(
         *((own.closeness >= low, n) for n, (low, _high) in reversed(list(enumerate(_BANDS)))), else_=0
     )
@@ -78,10 +78,10 @@ def lent(facts: Facts, said: ibis.Table, policy: Policy) -> ibis.Table:
     )
 
 
-def _agreeing(couples: ibis.Table, said: ibis.Table, facts: Facts) -> ibis.Table:
+def _agreeing(couples: ibis.Table, table: ibis.Table, facts: Facts) -> ibis.Table:
     """Return the couples without those that both used chunks, but none in common."""
     used = facts.engine.keep(
-        "used_chunks", said.filter(_.log_odds >= _USED).select("query_key", "chunk_version")
+        "used_chunks", table.filter(_.log_odds >= _USED).select("query_key", "chunk_version")
     )
     users = used.select("query_key").distinct()
     both = couples.semi_join(users, "query_key").semi_join(users.rename(other="query_key"), "other")

@@ -111,8 +111,8 @@ def observe(facts: Facts, evidence: ibis.Table, policy: Policy) -> Observations 
     last = rows["query_key"][-1].as_py()
     ranks = facts.engine.arrow(mean_ranks(facts).filter(_.query_key <= last).order_by(PAIR))
     people = usable.filter((_.kind == "judged_human") & (_.query_key <= last))
-    known = facts.engine.arrow(people.group_by(PAIR).agg(grade=_.strength.mean()).order_by(PAIR))
-    return _observations(rows, ranks, known)
+    table = facts.engine.arrow(people.group_by(PAIR).agg(grade=_.strength.mean()).order_by(PAIR))
+    return _observations(rows, ranks, table)
 
 
 def _counted(facts: Facts, rows: ibis.Table, policy: Policy) -> ibis.Table:
@@ -150,10 +150,10 @@ def _bounded(facts: Facts, readings: ibis.Table, policy: Policy) -> ibis.Table:
     theirs = readings.filter(of_people(readings.kind))
     acts = theirs.filter(~_.kind.isin(NON_EVENTS))
     totals = acts.group_by("instrument", "subject").agg(total=_["count"].sum().cast("int64"))
-    found = facts.engine.arrow(totals)
+    table = facts.engine.arrow(totals)
     limits = []
-    for instrument in sorted(set(found["instrument"].to_pylist())):
-        sums = found.filter(pc.equal(found["instrument"], instrument))["total"].to_numpy().astype(float)
+    for instrument in sorted(set(table["instrument"].to_pylist())):
+        sums = table.filter(pc.equal(table["instrument"], instrument))["total"].to_numpy().astype(float)
         most = policy.learning.subject_medians * max(float(np.median(sums)) / MICRO, 1.0)
         limits.append((totals.instrument == instrument, round(most * MICRO)))
     most = ibis.cases(*limits, else_=0) if limits else ibis.literal(0)
@@ -170,7 +170,7 @@ def _relevance(grade: float) -> float:
     return 1 / (1 + math.exp(_STEEPNESS * (_MIDDLE - grade)))
 
 
-def _observations(rows: pa.Table, ranks: pa.Table, known: pa.Table) -> Observations:
+def _observations(rows: pa.Table, ranks: pa.Table, table: pa.Table) -> Observations:
     numbers: dict[tuple[str, int], int] = {}
     keys = list(zip(rows["query_key"].to_pylist(), rows["chunk_version"].to_pylist()))
     pair = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
@@ -184,7 +184,7 @@ def _observations(rows: pa.Table, ranks: pa.Table, known: pa.Table) -> Observati
         if number is not None:
             rank[number], source[number], exposures[number] = mean, codes[origin], n
     anchors = np.full(size, np.nan)
-    for query, version, grade in zip(*(known[name].to_pylist() for name in (*PAIR, "grade"))):
+    for query, version, grade in zip(*(table[name].to_pylist() for name in (*PAIR, "grade"))):
         number = numbers.get((query, version))
         if number is not None:
             anchors[number] = _relevance(grade)

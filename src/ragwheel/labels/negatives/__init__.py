@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ragwheel.labels.negatives.checks import CHECKS, vet
 from ragwheel.labels.negatives.chunk import GradedChunk
-from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk, Encoder
+from ragwheel.labels.negatives.corpus import ChunkCorpus, CorpusChunk, Encoder
 from ragwheel.labels.negatives.finder import Finder
 
-__all__ = ["CHECKS", "Corpus", "CorpusChunk", "Encoder", "Finder", "GradedChunk", "vet"]
+__all__ = ["CHECKS", "ChunkCorpus", "CorpusChunk", "Encoder", "Finder", "GradedChunk", "vet"]

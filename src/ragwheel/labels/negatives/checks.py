@@ -26,10 +26,10 @@ _UNSEEN: Final = ("prompted_not_cited",)
 
 @dataclass(frozen=True)
 class _Group:
-    """What a negative is checked against: positives of its query, texts relevant elsewhere, the policy."""
+    """What a negative is checked against: positives of its query and of similar ones, and the policy."""
 
     positives: Sequence[GradedChunk]
-    elsewhere: Collection[int]
+    positives_of_similar_queries: Collection[int]
     policy: Negatives
 
 
@@ -38,16 +38,20 @@ Check = Callable[[GradedChunk, _Group], bool]
 
 def _known_positive(chunk: GradedChunk, group: _Group) -> bool:
     """Relevant for this query (as another version or under another id) or for a near-identical one."""
-    if chunk.text_id in group.elsewhere or any(chunk.text_id == known.text_id for known in group.positives):
+    if chunk.text_id in group.positives_of_similar_queries or any(
+        chunk.text_id == positive.text_id for positive in group.positives
+    ):
         return True
-    return chunk.strategy not in EXEMPT and any(chunk.key == known.key for known in group.positives)
+    return chunk.strategy not in EXEMPT and any(chunk.key == positive.key for positive in group.positives)
 
 
 def _near_copy(chunk: GradedChunk, group: _Group) -> bool:
     if chunk.strategy in EXEMPT:
         return False
     words = tokens(chunk.text)
-    return any(jaccard(words, tokens(known.text)) >= group.policy.near_copy for known in group.positives)
+    return any(
+        jaccard(words, tokens(positive.text)) >= group.policy.near_copy for positive in group.positives
+    )
 
 
 def _too_close(chunk: GradedChunk, group: _Group) -> bool:
@@ -67,17 +71,24 @@ CHECKS: Final[tuple[tuple[str, Check], ...]] = (
 
 
 def vet(
-    chunks: Sequence[GradedChunk], elsewhere: Collection[int], policy: Policy, dropped: Counter[str]
+    chunks: Sequence[GradedChunk],
+    positives_of_similar_queries: Collection[int],
+    policy: Policy,
+    dropped: Counter[str],
 ) -> list[GradedChunk]:
     """The negatives of one query group that pass the checks.
 
     Args:
         chunks: all graded chunks of the group.
-        elsewhere: ``text_id`` of positives of near-identical queries.
+        positives_of_similar_queries: ``text_id`` of positives of near-identical queries.
         policy: its ``negatives`` section.
         dropped: counts of what was left out, by check; added to.
     """
-    group = _Group([chunk for chunk in chunks if chunk.status == "positive"], elsewhere, policy.negatives)
+    group = _Group(
+        [chunk for chunk in chunks if chunk.status == "positive"],
+        positives_of_similar_queries,
+        policy.negatives,
+    )
     kept = []
     for chunk in chunks:
         if chunk.status != "negative":

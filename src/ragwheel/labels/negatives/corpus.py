@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from ragwheel.labels.traces.text import tokens
 
-__all__ = ["Corpus", "CorpusChunk", "Encoder"]
+__all__ = ["ChunkCorpus", "CorpusChunk", "Encoder"]
 
 #: Texts to unit-length rows of float32, (n, d).
 Encoder = Callable[[Sequence[str]], npt.NDArray[np.float32]]
@@ -49,7 +49,7 @@ class CorpusChunk:
         return {str(key).lower(): value for key, value in found.items()} if isinstance(found, dict) else {}
 
 
-class Corpus:
+class ChunkCorpus:
     """The chunks of a store; the index is made when something is looked for first.
 
     Args:
@@ -118,11 +118,11 @@ class Corpus:
                 total += self._idf(n)
         return total * float(self._saturate(len(theirs)))
 
-    def tells(self, word: str) -> bool:
+    def is_discriminative(self, word: str) -> bool:
         """A word that few enough chunks have to say what one is about."""
-        return 0 < len(self.holders(word)) <= max(_COMMON * len(self.newest), 3)
+        return 0 < len(self.postings(word)) <= max(_COMMON * len(self.newest), 3)
 
-    def holders(self, word: str) -> npt.NDArray[np.int64]:
+    def postings(self, word: str) -> npt.NDArray[np.int64]:
         """Places in ``newest`` of the chunks that have a word."""
         return self._postings.get(word, np.empty(0, np.int64))
 
@@ -147,9 +147,9 @@ class Corpus:
     @cached_property
     def _postings(self) -> dict[str, npt.NDArray[np.int64]]:
         places: dict[str, list[int]] = {}
-        for place, chunk in enumerate(self.newest):
+        for index, chunk in enumerate(self.newest):
             for word in self.words(chunk.text_id):
-                places.setdefault(word, []).append(place)
+                places.setdefault(word, []).append(index)
         return {word: np.array(found, np.int64) for word, found in places.items()}
 
     @cached_property

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from ragwheel.labels.negatives.chunk import GradedChunk
-from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
+from ragwheel.labels.negatives.corpus import ChunkCorpus, CorpusChunk
 from ragwheel.labels.negatives.mining import Need, mine
 from ragwheel.labels.negatives.outdated import Older
 from ragwheel.labels.policy import Policy
@@ -28,7 +28,7 @@ class Finder:
         dropped: counts by rule; added to.
     """
 
-    def __init__(self, corpus: Corpus, policy: Policy, dropped: Counter[str]) -> None:
+    def __init__(self, corpus: ChunkCorpus, policy: Policy, dropped: Counter[str]) -> None:
         self._corpus, self._policy, self._dropped = corpus, policy, dropped
         self._older = Older(corpus, policy, dropped)
 

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
+from ragwheel.labels.negatives.corpus import ChunkCorpus, CorpusChunk
 from ragwheel.labels.policy import Mining
 from ragwheel.labels.traces.text import jaccard, tokens
 
@@ -33,7 +33,7 @@ class Need:
 
 
 def mine(
-    corpus: Corpus, need: Need, rule: Mining, dropped: dict[str, int]
+    corpus: ChunkCorpus, need: Need, rule: Mining, dropped: dict[str, int]
 ) -> Iterator[tuple[CorpusChunk, str]]:
     """Candidates with their strategy, hardest first; what a rule leaves out is counted in ``dropped``.
 
@@ -64,13 +64,15 @@ def mine(
             yield chunk, _strategy(corpus, chunk, need)
 
 
-def _strategy(corpus: Corpus, chunk: CorpusChunk, need: Need) -> str:
+def _strategy(corpus: ChunkCorpus, chunk: CorpusChunk, need: Need) -> str:
     own = _category(chunk)
     theirs = [_category(positive) for positive in need.positives]
-    if own is not None and all(known is not None and known[0] == own[0] and known != own for known in theirs):
+    if own is not None and all(their is not None and their[0] == own[0] and their != own for their in theirs):
         return "neighbour_category"
     shared = frozenset.intersection(*(corpus.words(positive.text_id) for positive in need.positives))
-    if any(corpus.tells(word) for word in tokens(need.query) & corpus.words(chunk.text_id) & shared):
+    if any(
+        corpus.is_discriminative(word) for word in tokens(need.query) & corpus.words(chunk.text_id) & shared
+    ):
         return "same_entity"
     return "mined"
 

@@ -16,7 +16,7 @@ from difflib import SequenceMatcher
 from functools import cached_property
 from typing import Final
 
-from ragwheel.labels.negatives.corpus import Corpus, CorpusChunk
+from ragwheel.labels.negatives.corpus import ChunkCorpus, CorpusChunk
 from ragwheel.labels.negatives.declared import declared, older, predecessors, stamp, successors
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.traces.text import jaccard, tokens, words_of
@@ -44,7 +44,7 @@ class Older:
         dropped: counts by rule; added to.
     """
 
-    def __init__(self, corpus: Corpus, policy: Policy, dropped: Counter[str]) -> None:
+    def __init__(self, corpus: ChunkCorpus, policy: Policy, dropped: Counter[str]) -> None:
         self._corpus, self._rule, self._dropped = corpus, policy.outdated, dropped
         self._near_copy = policy.negatives.near_copy
 
@@ -112,11 +112,11 @@ class Older:
     def _copies(self, positive: CorpusChunk) -> list[CorpusChunk]:
         """Near-copies in the same source, numbers aside; none where the text has no words to compare."""
         corpus, key = self._corpus, (positive.chunk_version, self._near_copy)
-        known = corpus.copies.get(key)
-        if known is not None:
-            return known
+        copy = corpus.copies.get(key)
+        if copy is not None:
+            return copy
         words = corpus.plain_words(positive.text_id)
-        probe = " ".join(sorted(words, key=lambda word: (len(corpus.holders(word)), word))[:12])
+        probe = " ".join(sorted(words, key=lambda word: (len(corpus.postings(word)), word))[:12])
         found = [corpus.newest[place] for place, _score in corpus.nearest(probe, _CANDIDATES)]
         copies = [
             chunk

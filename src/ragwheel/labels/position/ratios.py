@@ -79,11 +79,11 @@ def by_ratios(method: str, cells: Cells) -> Examination:
     used, why = informative(cells)
     if why:
         return not_identifiable(method, why)
-    found = solve(used)
-    low, high = found.interval()
+    ratios = solve(used)
+    low, high = ratios.interval()
     return Examination(
         method,
-        tuple(np.exp(found.log_theta).tolist()),
+        tuple(np.exp(ratios.log_theta).tolist()),
         tuple(low.tolist()),
         tuple(high.tolist()),
         **counts(used),

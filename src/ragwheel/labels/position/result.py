@@ -54,7 +54,7 @@ class Examination:
         """The same with more said about what was missing."""
         return Examination(**{**vars(self), "why_not": _both(why, self.why_not)})
 
-    def says(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, Any]:
         """For manifests and reports: plain numbers, rounded."""
         numbers: dict[str, Any] = {
             "method": self.method,

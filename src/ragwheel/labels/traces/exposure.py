@@ -246,10 +246,8 @@ def _acts(matched: ibis.Table, exposed: ibis.Table) -> ibis.Table:
     signals = signals.select(
         "rid", "rank", "signal_id", "kind", "value", "at_ns", said="subject", signal_sid="sid"
     )
-    found = signals.join(exposed.drop("start_ns"), ["rid", "rank"])
-    return found.mutate(
-        subject=subject_of(found, found.said), place=found.shown_position.coalesce(found["rank"])
-    )
+    text = signals.join(exposed.drop("start_ns"), ["rid", "rank"])
+    return text.mutate(subject=subject_of(text, text.said), place=text.shown_position.coalesce(text["rank"]))
 
 
 def subject_of(table: ibis.Table, *first: Any) -> Any:

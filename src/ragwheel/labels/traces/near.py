@@ -19,7 +19,7 @@ def families(texts: Mapping[str, str], threshold: float) -> dict[str, str]:
     tokens (Bayardo, Ma and Srikant, Scaling up all pairs similarity search, WWW 2007).
     """
     words = {key: tokens(text) for key, text in texts.items()}
-    frequency = Counter(token for found in words.values() for token in found)
+    frequency = Counter(token for word in words.values() for token in word)
     parent = {key: key for key in texts}
 
     def root(key: str) -> str:

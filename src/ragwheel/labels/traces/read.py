@@ -28,8 +28,8 @@ from ragwheel.labels.traces.text import query_key
 __all__ = [
     "CHUNK_WITH_TEXT",
     "SCHEMAS",
-    "Rows",
     "StoreTables",
+    "TableSource",
     "TextReader",
     "count_citations",
     "one_state",
@@ -143,7 +143,7 @@ class _Citation(msgspec.Struct):
     rank: int | None = None
 
 
-class Rows(Protocol):
+class TableSource(Protocol):
     """A table that need not be in memory: an Arrow table is one, Parquet files are another."""
 
     @property
@@ -164,9 +164,9 @@ class StoreTables:
     store's row numbers, which break ties. ``n_citations`` counts matched ones.
     """
 
-    retrieval: Rows
-    turn: Rows
-    signal: Rows
+    retrieval: TableSource
+    turn: TableSource
+    signal: TableSource
     chunk: pa.Table
     judgment: pa.Table
     n_citations: int
@@ -343,7 +343,7 @@ def _retrievals(found: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
             found if found and len(found) == len(ranked) else [None] * len(ranked)
             for found, ranked in zip(_unpack(packed_scores, list[list[float | None] | None]), chunks)
         ]
-        ends = [_ends(found) for found in scores]
+        ends = [_ends(score) for score in scores]
         items = pa.StructArray.from_arrays(
             [
                 pa.array(chain.from_iterable(chunks), pa.int64()),

@@ -62,17 +62,17 @@ def partitions(connection: sqlite3.Connection, table: str) -> dict[str, Partitio
         np.add.at(digests, place, hashes)
         for n, day in enumerate(days.tolist()):
             mine = number[place == n]
-            made = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
-            found[day] = _both(found[day], made) if day in found else made
+            partition = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
+            found[day] = _both(found[day], partition) if day in found else partition
     return {_date(day): found[day] for day in sorted(found)}
 
 
-def _both(one: Partition, other: Partition) -> Partition:
+def _both(partition: Partition, other: Partition) -> Partition:
     return Partition(
-        min(one.first, other.first),
-        max(one.last, other.last),
-        one.rows + other.rows,
-        (one.digest + other.digest) % 2**64,
+        min(partition.first, other.first),
+        max(partition.last, other.last),
+        partition.rows + other.rows,
+        (partition.digest + other.digest) % 2**64,
     )
 
 

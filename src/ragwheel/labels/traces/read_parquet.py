@@ -1,4 +1,4 @@
-"""Traces as Parquet partitions: what ``ragwheel export parquet`` writes, read for a build.
+"""Traces as Parquet partitions: what ``ragwheel export traces`` writes, read for a build.
 
 ::
 
@@ -121,7 +121,7 @@ def read_manifest(filesystem: AbstractFileSystem, root: str) -> dict[str, Any] |
     except (OSError, ValueError, KeyError, TypeError) as exc:
         raise DatasetError(
             f"{root}/{MANIFEST} cannot be read: {exc!r}. Export again into a new folder: "
-            f"ragwheel export parquet DEST"
+            f"ragwheel export traces --out DEST"
         ) from exc
     if version > FORMAT:
         raise DatasetError(
@@ -148,7 +148,7 @@ def read_parquet(
     except (OSError, pa.ArrowException) as exc:
         raise DatasetError(
             f"A file of {root} is missing or damaged: {exc}. Remove that folder and export again: "
-            f"ragwheel export parquet DEST"
+            f"ragwheel export traces --out DEST"
         ) from exc
     tables = StoreTables(
         retrieval=found["retrieval"],

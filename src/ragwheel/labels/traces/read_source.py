@@ -59,7 +59,7 @@ def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
 
 @contextmanager
 def open_source(place: str | Path) -> Iterator[Source]:
-    """Open a database, or a folder or URL that ``ragwheel export parquet`` wrote.
+    """Open a database, or a folder or URL that ``ragwheel export traces`` wrote.
 
     Raises:
         StoreError: the database cannot be read, or there are no traces.
@@ -73,7 +73,9 @@ def open_source(place: str | Path) -> Iterator[Source]:
     filesystem, root = located(place)
     manifest = read_manifest(filesystem, root)
     if manifest is None:
-        raise StoreMissing(f"There are no traces at {place}. Export some: ragwheel export parquet {place}")
+        raise StoreMissing(
+            f"There are no traces at {place}. Export some: ragwheel export traces --out {place}"
+        )
     if not any(manifest["spans"].values()):
         raise StoreEmpty(f"{place} holds no traces yet. See what is recorded: ragwheel status")
     yield Source(

@@ -5,23 +5,15 @@ Both are meant to be dull: no model, no language list, the same on every machine
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Final
 
-__all__ = ["is_spaceless", "jaccard", "normalise", "query_key", "tokens", "words_of"]
+from ragwheel.words import split_words
 
-_SPACELESS: Final = re.compile(
-    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
-)  # Thai, Lao, Burmese, Khmer, kana, CJK ideographs: no spaces between words
-_MARKS: Final = "".join(
-    char
-    for char in map(chr, (*range(0x0591, 0x1CFF), *range(0xA800, 0xAC00)))
-    if unicodedata.category(char)[0] == "M"
-)  # vowel signs and tone marks of Hebrew, Arabic, the Indic scripts, Thai, ...: \w leaves them out
-_WORD: Final = re.compile(rf"\w[\w{_MARKS}]*")
+__all__ = ["jaccard", "normalise", "query_key", "tokens", "words_of"]
+
 _ENDS: Final = frozenset(".,;:!?…。！？、，；：؟।¿¡'\"`´")
 
 
@@ -64,19 +56,8 @@ def tokens(text: str) -> frozenset[str]:
 
 
 def words_of(text: str) -> list[str]:
-    """The same in their order, as often as they stand there."""
-    found: list[str] = []
-    for word in _WORD.findall(normalise(text)):
-        if is_spaceless(word) and len(word) > 1:
-            found.extend(word[i : i + 2] for i in range(len(word) - 1))
-        else:
-            found.append(word)
-    return found
-
-
-def is_spaceless(word: str) -> bool:
-    """Whether a word holds a character of a script that puts no spaces between words."""
-    return _SPACELESS.search(word) is not None
+    """Return the same words in their order, as often as they occur."""
+    return split_words(normalise(text))
 
 
 def jaccard(a: frozenset[str], b: frozenset[str]) -> float:

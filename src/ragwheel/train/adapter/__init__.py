@@ -4,7 +4,7 @@
 
     from ragwheel.train.adapter import AdapterOptions, fit_adapter, train_adapter
 
-    train_adapter("dataset", "adapter", embed="minilm")                 # from a built data set
+    train_adapter("dataset", "adapter", embed="minilm")                 # from a built dataset
     fit_adapter(query_vectors, positive_vectors, negative_vectors)      # from any vectors
 """
 

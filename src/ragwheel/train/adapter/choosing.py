@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rise_of
-from ragwheel.train.adapter import closed, ranking
-from ragwheel.train.adapter.examples import Examples, unit
+from ragwheel.train.adapter import closed_form, ranking
+from ragwheel.train.adapter.examples import AdapterExamples, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES
 from ragwheel.train.adapter.refine import refined
 from ragwheel.train.held_out import DEPTH, HeldOutQuestions, joint_moves
@@ -23,8 +23,8 @@ from ragwheel.train.held_out import DEPTH, HeldOutQuestions, joint_moves
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.adapter.fit import Progress
     from ragwheel.train.adapter.options import AdapterOptions
+    from ragwheel.typing import Progress
 
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
@@ -39,7 +39,7 @@ _MANY: Final = 2_000  # questions; from here on two folds say enough
 class MapRecipe:
     """How a map is made of examples: a closed form, then so many epochs of refinement."""
 
-    form: closed.Form
+    form: closed_form.ClosedForm
     epochs: int = 0
 
     def __str__(self) -> str:
@@ -53,12 +53,12 @@ class _Part:
     ``new``: (queries,) whether no relevant document of a question was a positive of the rows in ``taught``.
     """
 
-    taught: Examples
+    taught: AdapterExamples
     held: HeldOutQuestions
     new: NDArray[np.bool_]
 
     @classmethod
-    def of(cls, taught: Examples, held: Examples, kept: Ints) -> _Part:
+    def of(cls, taught: AdapterExamples, held: AdapterExamples, kept: Ints) -> _Part:
         new = np.ones(len(held.queries), bool)
         new[held.query[np.isin(held.positive, taught.positive)]] = False
         exposed = held.exposed
@@ -85,12 +85,14 @@ class CrossFit:
     where there are ten of these.
     """
 
-    train: Examples
+    train: AdapterExamples
     parts: tuple[_Part, ...]
     options: AdapterOptions
 
     @classmethod
-    def of(cls, train: Examples, dev: Examples, kept: Ints, options: AdapterOptions) -> CrossFit:
+    def of(
+        cls, train: AdapterExamples, dev: AdapterExamples, kept: Ints, options: AdapterOptions
+    ) -> CrossFit:
         """Folds of the training questions, drawn by the seed; dev is held out as it is.
 
         Args:
@@ -143,10 +145,10 @@ class CrossFit:
 
         The identity where none is expected to gain.
         """
-        whole = closed.IDENTITY.of(self.train)
+        whole = closed_form.IDENTITY.of(self.train)
         maps = [whole for _ in self.parts]
-        recipe, score = MapRecipe(closed.IDENTITY), 0.0
-        for form in closed.grid(self.options.method) if self.options.side == "query" else ():
+        recipe, score = MapRecipe(closed_form.IDENTITY), 0.0
+        for form in closed_form.grid(self.options.method) if self.options.side == "query" else ():
             tried = [form.of(part.taught) for part in self.parts]
             if (found := self.score(tried)) > score:
                 recipe, score, whole, maps = MapRecipe(form), found, tried[0], tried

@@ -1,4 +1,4 @@
-"""From a built data set to an adapter folder: :func:`train_adapter`."""
+"""From a built dataset to an adapter folder: :func:`train_adapter`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ragwheel.models.loading import licence_of
 from ragwheel.store.artifacts import register_artifact
 from ragwheel.train.adapter.embedding import embedding
 from ragwheel.train.adapter.examples import Exposures
-from ragwheel.train.adapter.fit import AdapterFit, Progress, fit_adapter
+from ragwheel.train.adapter.fit import AdapterFit, fit_adapter
 from ragwheel.train.adapter.options import AdapterOptions
 from ragwheel.train.adapter.rows import (
     AdapterRows,
@@ -30,7 +30,8 @@ from ragwheel.train.adapter.rows import (
 )
 from ragwheel.train.adapter.two_sided import save_two_sided
 from ragwheel.train.beliefs import read_believed
-from ragwheel.train.finish import subjects_of, traces_of
+from ragwheel.train.saving import subjects_of, traces_of
+from ragwheel.typing import Progress
 
 if TYPE_CHECKING:
     from ragwheel.datasets import BuiltDataset
@@ -63,7 +64,7 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
     cache: bool = True,
     progress: Progress | None = None,
 ) -> TrainedAdapter:
-    """Train an adapter on a data set and write its folder, whole or not at all.
+    """Train an adapter on a dataset and write its folder, whole or not at all.
 
     Args:
         dataset: a folder that ``ragwheel build`` wrote.
@@ -74,7 +75,7 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
             source of its relevant chunk.
         dev_from_train: hold out queries of ``train``, and leave the ``dev`` split alone. Where ``dev`` has
             fewer than ten questions, some of ``train`` are held out in any case.
-        db: the database that the data set was built from: then the adapter learns from every chunk that was
+        db: the database that the dataset was built from: then the adapter learns from every chunk that was
             exposed, as far as it is believed to be relevant. Without it there are only the labels of the data
             set. The database remembers the folder, so that ``ragwheel
             erase`` finds the adapters that a person's data went into.
@@ -82,7 +83,7 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
         progress: called as work goes on.
 
     Raises:
-        DatasetError: there is no such data set, or it is damaged.
+        DatasetError: there is no such dataset, or it is damaged.
         ModelError: too few examples, no dev split, vectors that cannot be used, a folder that is something
             else, or a model that does not exist.
         MissingExtra: a package that is needed is not installed.

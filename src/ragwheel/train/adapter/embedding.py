@@ -23,7 +23,7 @@ from ragwheel.models.loading import Prompts, load_embedder, vectors_identity
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.adapter.fit import Progress
+    from ragwheel.typing import Progress
 
     Floats = NDArray[np.float32]
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
 
-__all__ = ["Examples", "Exposed", "Exposures", "collect", "unit"]
+__all__ = ["AdapterExamples", "Exposed", "Exposures", "collect", "unit"]
 
 Exposures = tuple["ArrayLike", "ArrayLike", "ArrayLike"]
 """Vectors of queries and of chunks exposed for them, row by row, and P(relevant) of each."""
@@ -36,7 +36,7 @@ def _nothing() -> Exposed:
 
 
 @dataclass(frozen=True, eq=False)
-class Examples:
+class AdapterExamples:
     """n distinct queries, m distinct documents, r rows.
 
     Attributes:
@@ -57,25 +57,25 @@ class Examples:
     segment: NDArray[np.str_] | None = None
     exposed: Exposed = field(default_factory=_nothing)
 
-    def only(self, queries: Ints) -> Examples:
+    def only(self, queries: Ints) -> AdapterExamples:
         """These queries (indices), with their rows and what was exposed; documents keep their numbers."""
         left = np.unique(queries)
         return self._part(left, np.flatnonzero(np.isin(self.query, left)))
 
-    def rows(self, rows: Ints) -> Examples:
+    def rows(self, rows: Ints) -> AdapterExamples:
         """Only these rows (indices), and the queries that they leave."""
         return self._part(np.unique(self.query[rows]), rows)
 
     @property
-    def taught(self) -> Examples:
+    def taught(self) -> AdapterExamples:
         """Only the queries that have a row."""
         return self.only(np.unique(self.query))
 
-    def _part(self, left: Ints, rows: Ints) -> Examples:
+    def _part(self, left: Ints, rows: Ints) -> AdapterExamples:
         found, seen = self.exposed, np.isin(self.exposed.query, left)
         exposed = Exposed(np.searchsorted(left, found.query[seen]), found.document[seen], found.belief[seen])
         segment = None if self.segment is None else self.segment[left]
-        return Examples(
+        return AdapterExamples(
             self.queries[left], self.documents, np.searchsorted(left, self.query[rows]), self.positive[rows],
             self.negatives[rows], self.weight[rows], segment, exposed,
         )  # fmt: skip
@@ -101,7 +101,7 @@ def collect(
     weights: ArrayLike | None = None,
     segments: Sequence[str] | None = None,
     exposures: Exposures | None = None,
-) -> Examples:
+) -> AdapterExamples:
     """Check the vectors of r rows and find the distinct ones among them.
 
     Args:
@@ -156,7 +156,7 @@ def collect(
         named = named.astype(str)
     scaled = (weight / weight.mean()).astype(np.float32)
     exposed = Exposed(query[rows:], number[n_documents:], belief)
-    return Examples(distinct, documents, query[:rows], number[:rows], hard, scaled, named, exposed)
+    return AdapterExamples(distinct, documents, query[:rows], number[:rows], hard, scaled, named, exposed)
 
 
 def _exposures(exposures: Exposures | None, dimension: int) -> tuple[Floats, Floats, NDArray[np.float64]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,13 @@ import numpy as np
 from ragwheel.deploy import Adapter
 from ragwheel.errors import ModelError
 from ragwheel.evaluate.criterion import Gain
-from ragwheel.train.adapter import closed, ranking
+from ragwheel.train.adapter import closed_form, ranking
 from ragwheel.train.adapter.choosing import CrossFit, MapRecipe
-from ragwheel.train.adapter.examples import Examples, Exposures, collect, unit
+from ragwheel.train.adapter.examples import AdapterExamples, Exposures, collect, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES, AdapterOptions
 from ragwheel.train.adapter.refine import refined
 from ragwheel.train.adapter.segments import route
+from ragwheel.typing import Progress
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -28,11 +29,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
 
-__all__ = ["AdapterFit", "Progress", "SegmentFit", "fit_adapter", "fit_examples"]
+__all__ = ["AdapterFit", "SegmentFit", "fit_adapter", "fit_examples"]
 
 _MOST_DEV_QUERIES = 500
 _MOST_DOCUMENTS = 10_000  # that dev ranks; all that dev's rows name, and others at random
-Progress = Callable[[str, int, int], None]
 """Told (stage, done, total), in epochs."""
 
 
@@ -128,8 +128,8 @@ def fit_adapter(  # noqa: PLR0913 - all but three by keyword
 
 
 def fit_examples(
-    train: Examples,
-    dev: Examples,
+    train: AdapterExamples,
+    dev: AdapterExamples,
     options: AdapterOptions,
     *,
     exposed: bool = False,
@@ -158,7 +158,7 @@ def fit_examples(
     unadapted, scores = (judge.scores_of(each) for each in (_identity(whole, base), adapter))
     worse = scores.mean() <= unadapted.mean() if gain is None else gain.high < 0
     if adapter.is_identity or worse:
-        adapter, scores, recipe = _identity(whole, base), unadapted, MapRecipe(closed.IDENTITY)
+        adapter, scores, recipe = _identity(whole, base), unadapted, MapRecipe(closed_form.IDENTITY)
         note = _nothing_better(judge, options) if gain is None else _nothing_gained(gain.queries)
     difference = scores - unadapted
     margin = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
@@ -180,14 +180,18 @@ class _Choice:
     note: str = ""
 
 
-def _by_gain(train: Examples, dev: Examples, options: AdapterOptions, progress: Progress | None) -> _Choice:
+def _by_gain(
+    train: AdapterExamples, dev: AdapterExamples, options: AdapterOptions, progress: Progress | None
+) -> _Choice:
     """Choose by the expected gain on all questions, each held out once."""
     crossed = CrossFit.of(train, dev, _ranked_documents(train, dev, options), options)
     recipe, whole, held_out = crossed.best("all queries", progress)
     return _Choice(recipe, whole, crossed.gain(held_out))
 
 
-def _by_dev(train: Examples, dev: Examples, options: AdapterOptions, progress: Progress | None) -> _Choice:
+def _by_dev(
+    train: AdapterExamples, dev: AdapterExamples, options: AdapterOptions, progress: Progress | None
+) -> _Choice:
     """Choose by what the labels of dev say."""
     trial = _Trial.of(train, dev, options)
     recipe, whole = trial.best("all queries", progress)
@@ -197,7 +201,7 @@ def _by_dev(train: Examples, dev: Examples, options: AdapterOptions, progress: P
 class _Judge:
     """Ranks all documents for the dev queries."""
 
-    def __init__(self, dev: Examples, options: AdapterOptions) -> None:
+    def __init__(self, dev: AdapterExamples, options: AdapterOptions) -> None:
         self.dev, self.options = dev, options
         relevant = dev.relevant()
         kept = np.arange(len(dev.documents))
@@ -241,15 +245,15 @@ class _Trial:
     relevant document with ``apart``, and must not rank those dev queries worse than the base model does.
     """
 
-    train: Examples
-    lean: Examples
+    train: AdapterExamples
+    lean: AdapterExamples
     all: _Judge
     apart: _Judge
     options: AdapterOptions
     note: str = ""
 
     @classmethod
-    def of(cls, train: Examples, dev: Examples, options: AdapterOptions) -> _Trial:
+    def of(cls, train: AdapterExamples, dev: AdapterExamples, options: AdapterOptions) -> _Trial:
         judge = _Judge(dev, options)
         lean = train.rows(np.flatnonzero(~np.isin(train.positive, dev.positive)))
         if len(lean.queries) >= max(MIN_QUERIES, len(train.queries) // 2):
@@ -272,22 +276,22 @@ class _Trial:
 
     def best(self, what: str, progress: Progress | None) -> tuple[MapRecipe, Floats]:
         """The best recipe and its map of all training rows; the identity when none is better."""
-        best = closed.IDENTITY.of(self.train)
-        lean, form, score = best, closed.IDENTITY, self.all.base
-        for each in closed.grid(self.options.method) if self.options.side == "query" else ():
-            made = each.of(self.train), each.of(self.lean)
-            if (found := self.score(*made)) > score:
-                (best, lean), form, score = made, each, found
+        best = closed_form.IDENTITY.of(self.train)
+        lean, form, score = best, closed_form.IDENTITY, self.all.base
+        for each in closed_form.grid(self.options.method) if self.options.side == "query" else ():
+            refinement = each.of(self.train), each.of(self.lean)
+            if (found := self.score(*refinement)) > score:
+                (best, lean), form, score = refinement, each, found
         if self.options.method != "contrastive":
             return MapRecipe(form), best
         epochs = 0
         refinements = zip(*(refined(rows, begin, self.options)
                             for rows, begin in ((self.train, best), (self.lean, lean))))  # fmt: skip
-        for epoch, made in enumerate(refinements, 1):
+        for epoch, refinement in enumerate(refinements, 1):
             if progress is not None:
                 progress(what, epoch, self.options.epochs)
-            if (found := self.score(*made)) > score:
-                best, score, epochs = made[0], found, epoch
+            if (found := self.score(*refinement)) > score:
+                best, score, epochs = refinement[0], found, epoch
             if epoch - epochs >= self.options.patience:
                 break
         return MapRecipe(form, epochs), best
@@ -297,7 +301,7 @@ def _segment(  # noqa: PLR0913, PLR0917 - all of what a segment is chosen from
     number: int,
     name: str,
     router: Router,
-    split: tuple[Examples, Examples],
+    split: tuple[AdapterExamples, AdapterExamples],
     shared: Floats,
     options: AdapterOptions,
     progress: Progress | None,
@@ -316,7 +320,7 @@ def _segment(  # noqa: PLR0913, PLR0917 - all of what a segment is chosen from
     return SegmentFit(*sizes, chosen, base, max(base, of_all)), None
 
 
-def _ranked_documents(train: Examples, dev: Examples, options: AdapterOptions) -> Ints:
+def _ranked_documents(train: AdapterExamples, dev: AdapterExamples, options: AdapterOptions) -> Ints:
     """Numbers of the documents that are ranked: all exposed ones, and others at random, 10,000 in all."""
     kept = np.arange(len(train.documents))
     if len(kept) <= _MOST_DOCUMENTS:
@@ -346,7 +350,7 @@ def _identity(like: Floats, base: str) -> Adapter:
     return Adapter(np.zeros_like(like)[None], base=base)
 
 
-def _held_out(examples: Examples, dev_rows: ArrayLike | None, options: AdapterOptions) -> Ints:
+def _held_out(examples: AdapterExamples, dev_rows: ArrayLike | None, options: AdapterOptions) -> Ints:
     """Numbers of the dev queries, sorted: those of the marked rows, and others where these are too few.
 
     Raises:

@@ -39,7 +39,7 @@ class AdapterOptions:
         rank: of the refined part; 0: full.
         dev_share: of the queries that are held out, where fewer than ten are marked as dev.
         labels: ``model``: what the label model believes of every exposed chunk, where the database is named;
-            ``dataset``: the rows of the data set alone.
+            ``dataset``: the rows of the dataset alone.
         seed: of every draw.
     """
 

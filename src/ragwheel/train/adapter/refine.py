@@ -16,7 +16,7 @@ from ragwheel.errors import ModelError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.adapter.examples import Examples
+    from ragwheel.train.adapter.examples import AdapterExamples
     from ragwheel.train.adapter.options import AdapterOptions
 
     Floats = NDArray[np.float32]
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["refined"]
 
 
-def refined(examples: Examples, start: Floats, options: AdapterOptions) -> Iterator[Floats]:
+def refined(examples: AdapterExamples, start: Floats, options: AdapterOptions) -> Iterator[Floats]:
     """D after each epoch of Adam, beginning at `start`; take as many as there is use for.
 
     Raises:
@@ -82,7 +82,7 @@ def _moved(vectors: Any, change: Any) -> Any:
     return torch.nn.functional.normalize(vectors + vectors @ change, dim=1)
 
 
-def _known(examples: Examples) -> Any:
+def _known(examples: AdapterExamples) -> Any:
     """Sorted codes of all (query, relevant document) pairs."""
     import torch
 

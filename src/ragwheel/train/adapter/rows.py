@@ -69,10 +69,10 @@ def rows_of_beliefs(dataset: BuiltDataset, believed: Believed, *, dev_from_train
 
 
 def rows_of_labels(dataset: BuiltDataset, *, dev_from_train: bool) -> AdapterRows:
-    """The n-tuples or triplets of the data set.
+    """The n-tuples or triplets of the dataset.
 
     Raises:
-        DatasetError: the data set is damaged.
+        DatasetError: the dataset is damaged.
         ModelError: there are too few training questions.
     """
     config = "ntuples" if _all_questions(dataset) else "triplets"
@@ -98,7 +98,7 @@ def believed_chunks(believed: Believed, *, dev_from_train: bool) -> list[tuple[s
 
 
 def labelled_chunks(dataset: BuiltDataset, *, dev_from_train: bool) -> list[tuple[str, str, float]]:
-    """The same of the chunks that the data set has labels for, the label standing for the belief."""
+    """The same of the chunks that the dataset has labels for, the label standing for the belief."""
     chunks: list[tuple[str, str, float]] = []
     for split in ("train",) if dev_from_train else ("train", "dev"):
         pairs = read_examples(dataset, "pairs", split).columns

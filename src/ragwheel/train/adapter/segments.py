@@ -1,6 +1,6 @@
 """Segments of queries, and the router that tells which one a query belongs to.
 
-Segments are given (a column of the data set) or found: clusters of the query vectors. Either way the router
+Segments are given (a column of the dataset) or found: clusters of the query vectors. Either way the router
 holds a few centroids per segment, fitted on the same training queries.
 """
 
@@ -19,7 +19,7 @@ from ragwheel.train.adapter.options import MIN_QUERIES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.adapter.examples import Examples
+    from ragwheel.train.adapter.examples import AdapterExamples
     from ragwheel.train.adapter.options import AdapterOptions
 
     Floats = NDArray[np.float32]
@@ -32,7 +32,7 @@ _QUERIES_PER_CLUSTER = 100
 _CENTROIDS_PER_SEGMENT = 4
 
 
-def route(examples: Examples, options: AdapterOptions) -> tuple[tuple[str, ...], Router] | None:
+def route(examples: AdapterExamples, options: AdapterOptions) -> tuple[tuple[str, ...], Router] | None:
     """Names of the segments and a router between them; None: one adapter for every query.
 
     Raises:
@@ -60,15 +60,15 @@ def route(examples: Examples, options: AdapterOptions) -> tuple[tuple[str, ...],
     return tuple(names), _router(examples.queries, labels, per_segment, options)
 
 
-def _given(examples: Examples) -> tuple[list[str], Ints]:
+def _given(examples: AdapterExamples) -> tuple[list[str], Ints]:
     if examples.segment is None:
         raise ModelError('segments="column": the rows came without names of segments; give segments=[...]')
     names, counts = np.unique(examples.segment, return_counts=True)
     kept = [str(name) for name, count in zip(names, counts, strict=True) if count >= MIN_QUERIES]
     if len(kept) < 2:
-        found = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
+        text = ", ".join(f"{name} ({count})" for name, count in zip(names, counts, strict=True))
         raise ModelError(
-            f"segments: {found}; allowed: two or more of at least {MIN_QUERIES} training queries each. "
+            f"segments: {text}; allowed: two or more of at least {MIN_QUERIES} training queries each. "
             "Train one adapter for all queries instead."
         )
     return kept, np.array([kept.index(name) if name in kept else -1 for name in examples.segment])
@@ -99,8 +99,8 @@ def _clusters(vectors: Floats, count: int, seed: int) -> tuple[Floats, Ints]:
             ) from error
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # fewer distinct points than clusters: then some stay empty
-            found = KMeans(count, n_init=4, random_state=seed).fit(vectors).cluster_centers_
-        centres = unit(found)
+            cluster_centers = KMeans(count, n_init=4, random_state=seed).fit(vectors).cluster_centers_
+        centres = unit(cluster_centers)
         nearest = (vectors @ centres.T).argmax(axis=1)
         used = np.unique(nearest)
         return centres[used], np.searchsorted(used, nearest)

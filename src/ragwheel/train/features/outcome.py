@@ -16,8 +16,8 @@ from ragwheel.files import replace_folder
 from ragwheel.models.card import ModelFacts, write_model_card
 from ragwheel.store.artifacts import register_artifact
 from ragwheel.train.features.choose import Chosen
-from ragwheel.train.finish import subjects_of, traces_of
 from ragwheel.train.options import DevFigures, TrainedModel
+from ragwheel.train.saving import subjects_of, traces_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -173,7 +173,7 @@ def _weights(model: FeatureReranker, columns: NDArray[np.int64]) -> dict[str, An
         return {}
     return {
         "weight of a standard deviation": {
-            f"{FEATURES[column].name} ({FEATURES[column].says})": float(weight)
+            f"{FEATURES[column].name} ({FEATURES[column].description})": float(weight)
             for column, weight in zip(columns, weights)
             if abs(weight) > 1e-6
         }

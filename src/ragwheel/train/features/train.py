@@ -25,7 +25,7 @@ from ragwheel.train.options import DevFigures, TrainedModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.datasets import Progress
+    from ragwheel.typing import Progress
 
 __all__ = ["FeatureOptions", "database_of", "train_feature_reranker"]
 

@@ -138,4 +138,4 @@ def _alike(word: str, other: str) -> float:
 @lru_cache(maxsize=16_384)
 def _trigrams(text: str) -> frozenset[str]:
     padded = f" {normalise(text)} "
-    return frozenset(padded[place : place + 3] for place in range(max(len(padded) - 2, 1)))
+    return frozenset(padded[index : index + 3] for index in range(max(len(padded) - 2, 1)))

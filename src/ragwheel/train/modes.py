@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from ragwheel.datasets import Progress
     from ragwheel.train.beliefs import Believed
     from ragwheel.train.options import EmbedderOptions
     from ragwheel.train.recipe import Recipe
     from ragwheel.train.run import Started
+    from ragwheel.typing import Progress
 
 __all__ = ["Given", "Side", "side_of"]
 

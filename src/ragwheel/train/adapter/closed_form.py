@@ -13,17 +13,17 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ragwheel.train.adapter.examples import Examples
+    from ragwheel.train.adapter.examples import AdapterExamples
 
     Floats = NDArray[np.float32]
 
-__all__ = ["IDENTITY", "Form", "grid", "procrustes", "ridge"]
+__all__ = ["IDENTITY", "ClosedForm", "grid", "procrustes", "ridge"]
 
 PULLS = (0.3, 1.0, 3.0, 10.0, 30.0)
 SHARES = (0.1, 0.25, 0.5, 1.0)
 
 
-def ridge(examples: Examples, pull: float) -> Floats:
+def ridge(examples: AdapterExamples, pull: float) -> Floats:
     """Least squares of ``q + qD`` to the positive, with ``pull`` times the mean eigenvalue on ``|D|²``.
 
     (QᵀWQ + λI)⁻¹ QᵀW(P − Q): ridge regression (Hoerl & Kennard 1970) shrunk towards the identity map.
@@ -40,7 +40,7 @@ def ridge(examples: Examples, pull: float) -> Floats:
     return found
 
 
-def procrustes(examples: Examples) -> Floats:
+def procrustes(examples: AdapterExamples) -> Floats:
     """The rotation that carries queries nearest to their positives (Schönemann 1966), less identity."""
     weighted = examples.queries[examples.query] * examples.weight[:, None]
     left, _, right = np.linalg.svd(weighted.T @ examples.documents[examples.positive])
@@ -48,15 +48,15 @@ def procrustes(examples: Examples) -> Floats:
     return found
 
 
-def grid(method: str) -> list[Form]:
+def grid(method: str) -> list[ClosedForm]:
     """The closed forms to choose from on dev; for ``contrastive`` they are where it may start."""
     if method == "procrustes":
-        return [Form("procrustes", share=share) for share in SHARES]
-    return [Form("ridge", pull) for pull in PULLS]
+        return [ClosedForm("procrustes", share=share) for share in SHARES]
+    return [ClosedForm("ridge", pull) for pull in PULLS]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class ClosedForm:
     """A closed form by name, its pull towards identity, and the share of it that is applied."""
 
     name: str
@@ -69,7 +69,7 @@ class Form:
             return self.name
         return f"{self.name}" + (f", pull {self.pull:g}" if self.pull else "") + f", share {self.share:g}"
 
-    def of(self, examples: Examples) -> Floats:
+    def of(self, examples: AdapterExamples) -> Floats:
         """D of these examples."""
         if self.name == "identity":
             dimension = examples.queries.shape[1]
@@ -78,4 +78,4 @@ class Form:
         return np.float32(self.share) * full
 
 
-IDENTITY = Form("identity")
+IDENTITY = ClosedForm("identity")

@@ -33,9 +33,9 @@ SECOND_NS: Final = 10**9
 def file_system(path: Path) -> list[Finding]:
     """Whether locks work where the file lies, whether it outlives a restart, and whether there is room."""
     kind = _kind(path)
-    found = []
+    findings = []
     if kind in OVER_A_NETWORK:
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 "disk",
@@ -45,7 +45,7 @@ def file_system(path: Path) -> list[Finding]:
             )
         )
     elif kind in IN_MEMORY:
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 "disk",
@@ -56,7 +56,7 @@ def file_system(path: Path) -> list[Finding]:
     room = shutil.disk_usage(path.parent)
     free = f"{size(room.free)} of {size(room.total)} are free"
     if room.total and room.free / room.total < LITTLE_ROOM:
-        found.append(
+        findings.append(
             Finding(
                 "warning",
                 "disk",
@@ -64,7 +64,7 @@ def file_system(path: Path) -> list[Finding]:
                 "ragwheel prune --older-than 90d, or make room: df -h",
             )
         )
-    return found or [Finding("ok", "disk", f"{kind or 'a local file system'}, {free}")]
+    return findings or [Finding("ok", "disk", f"{kind or 'a local file system'}, {free}")]
 
 
 def _kind(path: Path) -> str:
@@ -109,9 +109,7 @@ def access(path: Path) -> list[Finding]:
         return [
             Finding("ok", "access", "only its owner can open the database, the journal and what lies beside")
         ]
-    modes = ", ".join(
-        f"{found.name} (mode {found.stat().st_mode & 0o777:03o})" for found in open_to_others[:5]
-    )
+    modes = ", ".join(f"{path.name} (mode {path.stat().st_mode & 0o777:03o})" for path in open_to_others[:5])
     return [
         Finding(
             "warning",

@@ -24,13 +24,13 @@ from ragwheel.errors import TrainingError
 from ragwheel.files import replacing, sync, write_atomically
 from ragwheel.models.card import MANIFEST
 
-__all__ = ["WEIGHTS", "Work", "is_main_process"]
+__all__ = ["WEIGHTS", "CheckpointFolder", "is_main_process"]
 
 WEIGHTS: Final = "model.safetensors"
 _COMPLETE: Final = "complete"
 
 
-class Work:
+class CheckpointFolder:
     """A context manager: holds the folder's lock, so that one training at a time goes into it.
 
     Of several processes that torchrun or accelerate started, the first holds the lock and changes the folder;
@@ -53,7 +53,7 @@ class Work:
         self._restart = restart
         self._lock = -1
 
-    def __enter__(self) -> Work:
+    def __enter__(self) -> CheckpointFolder:
         if is_main_process():
             self._check_out()
             self._take()
@@ -128,8 +128,8 @@ class Work:
     @property
     def checkpoint(self) -> Path | None:
         """The newest complete checkpoint; None: there is none yet."""
-        found = [path.parent for path in self.folder.glob(f"checkpoint-*/{_COMPLETE}")]
-        return max(found, key=_step, default=None)
+        parents = [path.parent for path in self.folder.glob(f"checkpoint-*/{_COMPLETE}")]
+        return max(parents, key=_step, default=None)
 
     @property
     def step(self) -> int:
@@ -145,8 +145,8 @@ class Work:
     def evaluations(self) -> dict[int, float]:
         """nDCG@10 by step, up to the newest complete checkpoint."""
         path = self.folder / "evaluations.json"
-        found = json.loads(path.read_text("utf-8")) if path.is_file() else {}
-        return {int(step): value for step, value in found.items() if int(step) <= self.step}
+        document = json.loads(path.read_text("utf-8")) if path.is_file() else {}
+        return {int(step): value for step, value in document.items() if int(step) <= self.step}
 
     @property
     def best(self) -> tuple[int, float] | None:
