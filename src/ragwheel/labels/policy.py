@@ -96,7 +96,7 @@ class Pooling(_Section):
     """How far questions that get nearly the same chunks lend each other their evidence."""
 
     enabled: bool
-    closeness: Annotated[float, Field(ge=0.5, le=1)]
+    closeness: Annotated[float, Field(ge=0.2, le=1)]
     most_questions: Count
     bound: Weight
 
