@@ -41,7 +41,8 @@ CALLED_BY_THE_APP = {
     },
     "ragwheel.capture.context": {"current_turn", "last_retrieval", "leave"},
     "ragwheel.capture.call": {
-        "Call.end", "Call.raised", "Call.returned", "Call.items", "Call.__enter__", "Call.__exit__",
+        "RetrieverCall.end", "RetrieverCall.raised", "RetrieverCall.returned", "RetrieverCall.items",
+        "RetrieverCall.__enter__", "RetrieverCall.__exit__",
         "Spec.begin", "Spec.share_attributes",
     },
     "ragwheel.capture.bound": {"_Within.__init__", "_Within.__enter__", "_Within.__exit__"},
