@@ -172,7 +172,8 @@ def instrument(*, tools: Iterable[str] = ()) -> None:
     """Record ``dspy.Retrieve``, the tools that retrieve, and programs; calling it again changes nothing.
 
     Call it after ``dspy.configure(callbacks=...)``, whose callbacks go on working, in the thread that
-    configures DSPy. While ``dspy.Evaluate`` or an optimizer runs in this process nothing is recorded.
+    configures DSPy. While ``dspy.Evaluate`` runs in this process nothing is recorded, nor while an optimizer
+    does, where DSPy announces it to callbacks; elsewhere call :func:`uninstrument` before you optimize.
 
     Args:
         tools: names of the ``dspy.Tool`` that retrieve: what they return is recorded as ranked chunks.
