@@ -2,16 +2,16 @@
 
 Read are lists of documents (LangChain, LlamaIndex, Haystack, plain dictionaries), the answers of vector
 databases (Chroma's columns, Pinecone's matches, OpenSearch's hits), pairs of a document and a score, lists of
-texts, and the ``str()`` of LangChain and LlamaIndex documents.
+texts, and the ``str()`` of documents (:mod:`ragwheel.importing.reprs`).
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from ragwheel.importing.records import RetrievedPassage
+from ragwheel.importing.reprs import document_of_repr
 from ragwheel.importing.values import loose, number
 
 __all__ = ["complete", "passages"]
@@ -54,6 +54,9 @@ SCORE_KEYS: Final = (
     "similarity_score",
     "similarity",
     "distance",
+    "_distance",
+    "_relevance_score",
+    "relevanceScore",
 )
 LIST_KEYS: Final = (
     "documents",
@@ -86,15 +89,7 @@ LIST_KEYS: Final = (
     "input",
 )
 MAX_DEPTH: Final = 6
-_LANGCHAIN: Final = re.compile(
-    r"^(?:Document\()?(?:id='(?P<id>[^']*)',? ?)?(?:metadata=(?P<before>\{.*?\}),? ?)?"
-    r"page_content=(?P<text>'.*'|\".*\")"
-    r"(?:,? ?metadata=(?P<after>\{.*\}))?\)?$",
-    re.DOTALL,
-)
-_LLAMAINDEX: Final = re.compile(
-    r"^Node ID: (?P<id>\S+)\s*\nText: (?P<text>.*?)(?:\nScore: +(?P<score>[-\d.eE]+|None)\s*)?$", re.DOTALL
-)
+_NO_METADATA: Final = frozenset({*TEXT_KEYS, *ID_KEYS, *SCORE_KEYS, "type", "role", "rank", "index", "lc"})
 
 
 def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list[RetrievedPassage] | None:
@@ -170,7 +165,7 @@ def _columns(value: Mapping[Any, Any]) -> list[RetrievedPassage] | None:
 
 def _passage(item: Any, texts: bool) -> RetrievedPassage | None:
     if isinstance(item, str):
-        return _from_repr(item) or (RetrievedPassage(text=item) if texts and item.strip() else None)
+        return document_of_repr(item) or (RetrievedPassage(text=item) if texts and item.strip() else None)
     if isinstance(item, (list, tuple)) and len(item) == 2 and number(item[1]) is not None:
         inner = _passage(loose(item[0]), texts)
         return (
@@ -206,25 +201,20 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | No
         app_id = _id(_value(metadata, ID_KEYS))
     if text is None and (app_id is None or not texts):
         return None
+    metadata = metadata or _beside(item)
     if "role" in item and app_id is None:
         return None  # a chat message, not a document
     return RetrievedPassage(app_id, text, number(_value(item, SCORE_KEYS)), metadata)
 
 
-def _from_repr(text: str) -> RetrievedPassage | None:
-    if text.startswith("Node ID: "):
-        match = _LLAMAINDEX.match(text)
-        if match:
-            return RetrievedPassage(match["id"], match["text"], number(match["score"]))
-    if "page_content=" in text[:2000]:
-        match = _LANGCHAIN.match(text.strip())
-        if match:
-            body = loose(match["text"])
-            body = body if isinstance(body, str) and body != match["text"] else match["text"][1:-1]
-            metadata = _metadata(loose(match["after"] or match["before"]))
-            app_id = match["id"] or (_id(_value(metadata, ID_KEYS)) if metadata else None)
-            return RetrievedPassage(app_id, body, None, metadata)
-    return None
+def _beside(item: Mapping[Any, Any]) -> dict[str, Any] | None:
+    """The plain fields of a document without metadata of its own, such as a row of a table."""
+    rest = {
+        str(key): value
+        for key, value in item.items()
+        if key not in _NO_METADATA and isinstance(value, (str, int, float)) and value != ""
+    }
+    return rest or None
 
 
 def _value(item: Mapping[Any, Any], names: Sequence[str]) -> Any:

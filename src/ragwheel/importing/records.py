@@ -33,9 +33,9 @@ class ToolSpan(msgspec.Struct, array_like=True):
 
     ``question`` and ``answer`` are input and output as text, ``prompt`` is what a language model was sent.
     ``documents_in`` are the passages in the span's input: what a re-ranker ranks, or the only trace that a
-    retriever left in the step after it. ``part`` is the 0-based position of the only passage where a file has
-    one row a passage: the parts of a span are put together. Times are Unix nanoseconds, 0 where the tool
-    gives none.
+    retriever left in the step after it; ``documents_out`` are those in the output of a step that the tool
+    does not call a retriever. ``part`` is the 0-based position of the only passage where a file has one row a
+    passage: the parts of a span are put together. Times are Unix nanoseconds, 0 where the tool gives none.
     """
 
     tool: str
@@ -61,6 +61,7 @@ class ToolSpan(msgspec.Struct, array_like=True):
     error: str | None = None
     truncated: bool = False
     part: int | None = None
+    documents_out: list[RetrievedPassage] | None = None
 
 
 class TraceFacts(msgspec.Struct, array_like=True):

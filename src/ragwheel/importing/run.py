@@ -52,8 +52,8 @@ class Contents:
     """What some files hold, before anything is written.
 
     ``records`` counts what each tool's module yielded, ``containers`` names what each file is, ``unreadable``
-    and ``unknown`` count what nobody can use: broken records, and records of no tool that is known, by the
-    keys that they have.
+    and ``unknown`` count what cannot be used: broken records, and records of no tool that is known, by the
+    keys that they have. ``empty`` names the files without a record.
     """
 
     containers: dict[str, str] = field(default_factory=dict)
@@ -64,6 +64,7 @@ class Contents:
     passages_without_text: int = 0
     feedback: int = 0
     traces: int = 0
+    empty: list[str] = field(default_factory=list)
     unreadable: Counter[str] = field(default_factory=Counter)
     unknown: Counter[str] = field(default_factory=Counter)
 
@@ -172,7 +173,11 @@ def _read(files: list[Path], staging: Staging, contents: Contents, progress: Pro
         contents.containers[str(path)] = source.container
         contents.unknown.update(seen)
         if not recognised:
-            raise _nothing_known(path, source, seen, contents)
+            if seen or contents.unreadable or len(files) == 1:
+                raise _nothing_known(path, source, seen, contents)
+            contents.empty.append(str(path))
+    if len(contents.empty) == len(files):
+        raise ImportingError(f"There is no record in {', '.join(contents.empty)}. Nothing was imported.")
     contents.traces = staging.traces
 
 

@@ -7,6 +7,7 @@ is a retriever's, the documents that the next step was given stand for it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ __all__ = ["Retrieved", "Trace", "assemble"]
 
 _RANKED: Final = frozenset({"retriever", "reranker", "vector_db"})
 MAX_PARENTS: Final = 200
+_RETRIEVES: Final = re.compile(r"retriev|search|vector|lookup|knowledge|similar|bm25", re.IGNORECASE).search
 
 
 @dataclass
@@ -84,11 +86,13 @@ def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts], *, whole: b
     ordered = sorted(by_id.values(), key=lambda span: (span.start_ns, span.end_ns == 0, -span.end_ns))
     trace = ordered[0].trace if ordered else facts[0].trace
     result = Trace(trace, _tool(ordered, facts), counts=counts)
+    whole = whole or bool(facts) or any(span.parent is None for span in ordered)
+    if whole and not any(span.kind in _RANKED and span.passages is not None for span in ordered):
+        _promote(ordered)
     result.retrievals = _retrievals(ordered, by_id, counts, result.copies)
     _fill_turn(result, ordered, by_id, facts)
-    if not whole and not facts and all(span.parent is not None for span in ordered):
-        result.has_turn = False
-    if not result.retrievals and (whole or result.has_turn):
+    result.has_turn = result.has_turn and whole
+    if not result.retrievals and whole:
         _from_documents(result, ordered, by_id)
     kept = {retrieved.span.span for retrieved in result.retrievals}
     result.aliases = [span.span for span in ordered if span.span not in kept]
@@ -214,32 +218,44 @@ def _documents_follow(span: ToolSpan, spans: list[ToolSpan]) -> bool:
     return step is not None
 
 
-def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan]) -> None:
-    """Where no span is a retriever's, make a retrieval of the first documents that a step was given."""
+def _promote(spans: list[ToolSpan]) -> None:
+    """Where the tool calls no span a retriever, take those that are one by their name and their output."""
     for span in spans:
-        if span.documents_in and span.kind != "reranker":
-            query = _query_above(span, by_id) or result.question
-            if query is None:
-                result.counts["retrievals without a query"] += 1
-                return
-            siblings = [s for s in spans if s.parent == span.parent and s.start_ns < span.start_ns]
-            named = siblings[-1].name if siblings and span.parent is not None else "retriever"
-            stand_in = ToolSpan(
-                span.tool,
-                span.trace,
-                other_key(span.span.hex(), "documents"),
-                span.parent,
-                named,
-                "retriever",
-                span.start_ns,
-                span.start_ns,
-                query=query,
-                passages=span.documents_in,
-                app=span.app,
-            )
-            result.retrievals = [Retrieved(stand_in, None, query, span.documents_in)]
-            result.counts["retrievals read from the step after"] += 1
-            return
+        alone = span.documents_out and not span.answer  # a chain gives its documents beside an answer
+        if span.kind == "other" and alone and span.question and _RETRIEVES(span.name):
+            span.kind, span.query, span.passages = "retriever", span.question, span.documents_out
+
+
+def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan]) -> None:
+    """Where no span is a retriever's, make a retrieval of the first documents a step was given, or gave."""
+    steps = [span for span in spans if span.kind != "reranker"]
+    reader = next((span for span in steps if span.documents_in), None)
+    span = reader or next((span for span in steps if span.documents_out), None)
+    if span is None:
+        return
+    query = _query_above(span, by_id) or span.question or result.question
+    if query is None:
+        result.counts["retrievals without a query"] += 1
+        return
+    siblings = [s for s in spans if s.parent == span.parent and s.start_ns < span.start_ns]
+    named = siblings[-1].name if siblings and span.parent is not None else "retriever"
+    documents = span.documents_in or span.documents_out or []
+    stand_in = ToolSpan(
+        span.tool,
+        span.trace,
+        other_key(span.span.hex(), "documents"),
+        span.parent,
+        named if span.documents_in else "retriever",
+        "retriever",
+        span.start_ns,
+        span.start_ns,
+        query=query,
+        passages=documents,
+        app=span.app,
+    )
+    result.retrievals = [Retrieved(stand_in, None, query, documents)]
+    way = "the step after" if span.documents_in else "the output of a step"
+    result.counts[f"retrievals read from {way}"] += 1
 
 
 def _fill_turn(
@@ -248,7 +264,7 @@ def _fill_turn(
     """Question, answer, session and the rest: from the trace's own facts, else the root, else any span."""
     roots = [span for span in spans if by_id.get(span.parent or b"") is None]
     steps = [span for span in roots if span.kind not in _RANKED and not span.passages]
-    root = max(steps, key=lambda span: (bool(span.answer), span.end_ns - span.start_ns), default=None)
+    root = _root_of(steps)
     order: list[TraceFacts | ToolSpan] = [*facts, *([root] if root is not None else []), *roots, *spans]
     models = [span for span in spans if span.kind == "llm"]
     for name in ("session", "user", "app", "version"):
@@ -256,10 +272,12 @@ def _fill_turn(
         if value:
             setattr(result, name, value)
     head: list[TraceFacts | ToolSpan] = [*facts, *([root] if root is not None else [])]
-    result.question = next((record.question for record in head if record.question), None)
-    result.answer = next((record.answer for record in head if record.answer), None)
-    if result.answer is None and models:
-        result.answer = models[-1].answer
+    result.question = _fullest([record.question for record in head if record.question])
+    answers = [record.answer for record in head if record.answer]
+    result.answer = _fullest(answers)
+    answered = next((span.answer for span in reversed(models) if span.answer), None)
+    if answered is not None and (result.answer is None or (not facts and _is_forest(steps))):
+        result.answer = answered
     if result.question is None and result.retrievals:
         result.question = next((r.query for r in result.retrievals if r.outer is None), None)
     result.prompts = [span.prompt for span in models if span.prompt]
@@ -269,3 +287,23 @@ def _fill_turn(
     result.start_ns = min(starts, default=0)
     result.end_ns = max((record.end_ns for record in order), default=0)
     result.has_turn = bool(result.answer is not None or facts or steps or models)
+
+
+def _root_of(steps: list[ToolSpan]) -> ToolSpan | None:
+    """The step that the whole trace ran in: of several, the one with an answer that ran longest."""
+    return max(steps, key=lambda span: (bool(span.answer), span.end_ns - span.start_ns), default=None)
+
+
+def _is_forest(steps: list[ToolSpan]) -> bool:
+    """Whether several steps have no parent, so that the root itself is not in the file."""
+    return len(steps) > 1 and sum(span.parent is None for span in steps) != 1
+
+
+def _fullest(texts: list[str]) -> str | None:
+    """The first text, or the whole of it where it is only the preview of another one."""
+    if not texts:
+        return None
+    head = texts[0].removesuffix("...").removesuffix("…")
+    if head == texts[0]:
+        return texts[0]
+    return next((text for text in texts[1:] if len(text) > len(head) and text.startswith(head)), texts[0])

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from ragwheel.lenient import loose
 
-__all__ = ["first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
+__all__ = ["all_text", "first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
 
 
 def plain_text(value: Any, depth: int = 6) -> str | None:
@@ -55,6 +55,7 @@ _TEXT_KEYS: Final = (
     "prompt",
     "message",
     "reply",
+    "replies",
     "completion",
     "generated_text",
     "messages",
@@ -77,8 +78,7 @@ def _text_of_mapping(value: Mapping[Any, Any], depth: int) -> str | None:
             text = plain_text(value[key], depth - 1)
             if text is not None:
                 return text
-    texts = [item for item in value.values() if isinstance(item, str) and item.strip()]
-    return texts[0] if len(texts) == 1 and len(value) == 1 else None
+    return plain_text(next(iter(value.values())), depth - 1) if len(value) == 1 else None
 
 
 def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int) -> str | None:
@@ -93,6 +93,24 @@ def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int) -> str | None:
         if text is not None:
             return text
     return None
+
+
+def all_text(value: Any) -> str | None:
+    """Return every text in what a language model was sent, in order."""
+    value = loose(value)
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, Mapping):
+        parts = [
+            all_text(value[key])
+            for key in ("content", "text", "parts", "messages", "kwargs", "input")
+            if key in value
+        ]
+    elif isinstance(value, (list, tuple)):
+        parts = [all_text(item) for item in value]
+    else:
+        return None
+    return "\n".join(filter(None, parts)) or None
 
 
 def number(value: Any) -> float | None:

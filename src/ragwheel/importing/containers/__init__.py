@@ -61,6 +61,11 @@ def read_records(source: RecordSource) -> Iterator[dict[str, Any]]:
 
 
 def _records(source: RecordSource, head: bytes, file: Any, *, packed: bool) -> Iterator[dict[str, Any]]:
+    if head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}:
+        raise ImportingError(
+            f"{source.path} is a Python pickle. Reading one can run any code, so it is not opened. "
+            f"Write the same data as Parquet, CSV or JSON: frame.to_parquet('traces.parquet')"
+        )
     if head.startswith(b"SQLite format 3\0") and not packed:
         source.container = "SQLite"
         yield from read_sqlite(source.path)

@@ -86,9 +86,17 @@ def read_sqlite(path: Path) -> Iterator[dict[str, Any]]:
                     f"saw: {', '.join(sorted(tables)[:20]) or 'no table'}."
                 )
             connection.row_factory = sqlite3.Row
+            empty = True
             for name, query in queries.items():
                 for row in connection.execute(query):
+                    empty = False
                     yield {TABLE: name, **{key: row[key] for key in row.keys() if row[key] is not None}}  # noqa: SIM118
+            if empty:
+                raise ImportingError(
+                    f"{path} has the tables of a tool that is known ({', '.join(queries)}), and no row in "
+                    f"them. While the tool runs, its latest rows are in {path.name}-wal: copy that file "
+                    f"with it, or stop the tool before you copy."
+                )
     except sqlite3.Error as exc:
         raise ImportingError(
             f"{path} cannot be read as a SQLite database: {exc}. Copy the file while the tool is "

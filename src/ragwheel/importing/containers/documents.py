@@ -16,6 +16,8 @@ from typing import IO, Any, Final
 
 import msgspec
 
+from ragwheel.importing.containers.frames import frame_rows, is_frame
+
 __all__ = ["ENVELOPES", "RESOURCE", "read_json", "unwrapped"]
 
 READ_BYTES: Final = 4 * 1024 * 1024
@@ -91,6 +93,8 @@ _LEAF_MARKS: Final = frozenset(
         "user_query",
     }
 )
+_OF_SPANS: Final = frozenset({"events", "content", "items", "results", "records", "rows", "hits"})
+"""Envelopes that a span has as parts of its own, and which therefore hold no records there."""
 _SPACE: Final = re.compile(r"[\s,\ufeff]*")
 _NEXT_START: Final = re.compile(r"\n\s*(?=[{\[])")
 
@@ -309,10 +313,17 @@ def _is_leaf(record: dict[str, Any]) -> bool:
 
 def unwrapped(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the records inside a record that is an envelope itself, and the record where it is none."""
+    if is_frame(record):
+        yield from frame_rows(record)
+        return
+    closed = _OF_SPANS if _is_span(record) else frozenset()
     inner = {
         key: value
         for key, value in record.items()
-        if key in ENVELOPES and isinstance(value, (dict, list)) and value and _holds_records(key, value)
+        if key in ENVELOPES - closed
+        and isinstance(value, (dict, list))
+        and value
+        and _holds_records(key, value)
     }
     if not inner or isinstance(record.get("trace"), str):  # MLflow's table has each trace whole as well
         yield record
@@ -331,6 +342,12 @@ def unwrapped(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 if trace and not item.keys() & {"trace_id", "traceId", "context"}:
                     item["trace_id"] = trace
                 yield from unwrapped(item)
+
+
+def _is_span(record: dict[str, Any]) -> bool:
+    return bool({"spanId", "span_id"} & record.keys()) or (
+        isinstance(record.get("context"), dict) and "span_id" in record["context"]
+    )
 
 
 def _holds_records(key: str, value: Any) -> bool:

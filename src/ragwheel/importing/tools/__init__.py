@@ -15,6 +15,7 @@ from ragwheel.importing.spans import raw_span
 from ragwheel.importing.tools.base import SpanTool, Tool
 from ragwheel.importing.tools.datadog import Datadog
 from ragwheel.importing.tools.genai import GenAI
+from ragwheel.importing.tools.haystack import Haystack
 from ragwheel.importing.tools.langfuse import Langfuse
 from ragwheel.importing.tools.langsmith import LangSmith
 from ragwheel.importing.tools.mlflow import MLflow
@@ -32,6 +33,7 @@ TOOLS: Final[tuple[Tool, ...]] = (
     MLflow(),
     TruLens(),
     OpenInference(),
+    Haystack(),
     OpenLLMetry(),
     GenAI(),
     UBI(),

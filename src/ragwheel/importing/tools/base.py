@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
+from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.values import first, flat, loose, plain_text
+from ragwheel.importing.values import all_text, first, flat, loose, plain_text
 
-__all__ = ["SESSION_KEYS", "USER_KEYS", "SpanTool", "Tool", "identity_of", "question_of"]
+__all__ = [
+    "SESSION_KEYS",
+    "USER_KEYS",
+    "SpanTool",
+    "Tool",
+    "answer_of_output",
+    "fill",
+    "identity_of",
+    "question_of",
+]
 
 SESSION_KEYS: Final = ("session_id", "sessionId", "thread_id", "conversation_id", "session.id", "chat_id")
 USER_KEYS: Final = ("user_id", "userId", "user.id", "user", "enduser.id", "customer_id")
@@ -74,6 +84,29 @@ class SpanTool(Tool):
             truncated=raw.truncated,
             **values,
         )
+
+
+def fill(result: ToolSpan, inputs: Any, outputs: Any) -> None:
+    """Set what the input and output of a span mean for its kind."""
+    inputs, outputs = loose(inputs), loose(outputs)
+    if result.kind == "retriever":
+        result.query, result.passages = question_of(inputs), passages(outputs, texts=True)
+    elif result.kind == "reranker":
+        result.query, result.documents_in = question_of(inputs), passages(inputs)
+        result.passages = passages(outputs, texts=True)
+    elif result.kind == "llm":
+        result.prompt, result.answer = all_text(inputs), plain_text(outputs)
+    else:
+        result.question, result.answer = question_of(inputs), answer_of_output(outputs)
+        result.documents_in, result.documents_out = passages(inputs), passages(outputs)
+
+
+def answer_of_output(value: Any) -> str | None:
+    """Return the answer in what a step gave back; the documents beside it are none, nor are they alone."""
+    value = loose(value)
+    if isinstance(value, Mapping):
+        return plain_text({key: item for key, item in value.items() if not passages(item)})
+    return None if passages(value) else plain_text(value)
 
 
 def identity_of(*holders: Any) -> tuple[str | None, str | None]:

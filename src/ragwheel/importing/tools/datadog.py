@@ -6,15 +6,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from ragwheel.importing.keys import span_key, trace_key
-from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
-from ragwheel.importing.tools.base import Tool, identity_of, question_of
-from ragwheel.importing.tools.langfuse import all_text
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns
+from ragwheel.importing.tools.base import Tool, fill, identity_of
+from ragwheel.importing.values import first, loose, number, time_ns
 
 __all__ = ["Datadog"]
 
 _SPAN_MARKS: Final = frozenset({"ml_app", "input", "output"})
+_INNER_MARKS: Final = frozenset({"span_kind", "meta", "metric_type", "ml_app", "metrics"})
 _JOIN_MARKS: Final = frozenset({"join_on", "span_id"})
 _KINDS: Final[dict[str, SpanKind]] = {"retrieval": "retriever", "llm": "llm"}
 
@@ -34,6 +33,7 @@ class Datadog(Tool):
             (isinstance(meta, Mapping) and ("span" in meta or "kind" in meta))
             or ("span_kind" in values and "context" not in values and _SPAN_MARKS & values.keys() != set())
             or ("ml_app" in values and isinstance(values.get("spans"), list))
+            or _holds_metrics(values)
             or ("metric_type" in values and "label" in values and _JOIN_MARKS & values.keys() != set())
         )
 
@@ -42,6 +42,11 @@ class Datadog(Tool):
         values = _values(record)
         if "metric_type" in values:
             yield self._metric(values)
+            return
+        if _holds_metrics(values):
+            for metric in values["metrics"]:
+                if isinstance(metric, Mapping) and self.recognises(metric):
+                    yield self._metric(metric)
             return
         if isinstance(values.get("spans"), list):
             shared = {key: values[key] for key in ("ml_app", "session_id", "tags") if key in values}
@@ -86,13 +91,7 @@ class Datadog(Tool):
             error="error" if str(first(values, ("status",))) == "error" else None,
         )
         inputs, output = loose(meta.get("input")), loose(meta.get("output"))
-        if kind == "retriever":
-            result.query, result.passages = question_of(inputs), passages(output, texts=True)
-        elif kind == "llm":
-            result.prompt, result.answer = all_text(inputs), plain_text(output)
-        else:
-            result.question, result.answer = question_of(inputs), plain_text(output)
-            result.documents_in = passages(inputs)
+        fill(result, inputs, output)
         yield result
 
     def _metric(self, values: Mapping[str, Any]) -> Feedback:
@@ -120,11 +119,12 @@ class Datadog(Tool):
 
 def _values(record: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = record.get("attributes")
-    return (
-        inner
-        if isinstance(inner, Mapping) and {"span_kind", "meta", "metric_type", "ml_app"} & inner.keys()
-        else record
-    )
+    return inner if isinstance(inner, Mapping) and _INNER_MARKS & inner.keys() else record
+
+
+def _holds_metrics(values: Mapping[str, Any]) -> bool:
+    metrics = values.get("metrics")
+    return isinstance(metrics, list) and any(isinstance(m, Mapping) and "metric_type" in m for m in metrics)
 
 
 def _tags(value: Any) -> dict[str, str]:

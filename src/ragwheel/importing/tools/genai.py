@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, SpanKind
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, question_of
-from ragwheel.importing.tools.langfuse import all_text
-from ragwheel.importing.values import first, plain_text, whole
+from ragwheel.importing.tools.base import SpanTool, fill, question_of
+from ragwheel.importing.values import all_text, first, plain_text, whole
 
 __all__ = ["GenAI", "answer_of", "prompt_of"]
 
@@ -49,12 +48,9 @@ class GenAI(SpanTool):
         elif kind == "llm":
             result.prompt, result.answer = prompt_of(span), answer_of(span)
         else:
-            result.question = question_of(
-                first(values, ("gen_ai.input.messages", "input.value", "gen_ai.task.input"))
-            )
-            result.answer = plain_text(
-                first(values, ("gen_ai.output.messages", "output.value", "gen_ai.task.output"))
-            )
+            inputs = ("gen_ai.input.messages", "input.value", "gen_ai.task.input")
+            outputs = ("gen_ai.output.messages", "output.value", "gen_ai.task.output")
+            fill(result, first(values, inputs), first(values, outputs))
         yield result
 
 

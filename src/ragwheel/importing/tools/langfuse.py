@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Final
 
 from ragwheel.importing.keys import span_key, trace_key
-from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
+from ragwheel.importing.tools.base import SpanTool, fill, identity_of, question_of
 from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
 
 __all__ = ["Langfuse"]
@@ -50,7 +49,7 @@ class Langfuse(SpanTool):
             user=_text(first(values, ("user.id", "langfuse.user.id"))) or user,
             version=_text(first(values, ("langfuse.version", "langfuse.release"))),
         )
-        _fill(
+        fill(
             result,
             first(values, ("langfuse.observation.input", "input.value", "gen_ai.input.messages")),
             first(values, ("langfuse.observation.output", "output.value", "gen_ai.output.messages")),
@@ -112,7 +111,7 @@ class Langfuse(SpanTool):
             version=_text(record.get("version")),
             error="error" if record.get("level") == "ERROR" else None,
         )
-        _fill(result, record.get("input"), record.get("output"))
+        fill(result, record.get("input"), record.get("output"))
         return result
 
     def _score(self, record: Mapping[str, Any]) -> Feedback:
@@ -144,42 +143,6 @@ class Langfuse(SpanTool):
 
 def _kind(value: Any) -> SpanKind:
     return _KINDS.get(str(value).upper(), "other")
-
-
-def _fill(result: ToolSpan, given_input: Any, given_output: Any) -> None:
-    """Set what the input and output of an observation mean for its kind."""
-    if result.kind == "retriever":
-        result.query = question_of(given_input)
-        result.passages = passages(given_output, texts=True)
-    elif result.kind == "reranker":
-        result.query = question_of(given_input)
-        result.documents_in = passages(given_input)
-        result.passages = passages(given_output, texts=True)
-    elif result.kind == "llm":
-        result.prompt = all_text(given_input)
-        result.answer = plain_text(given_output)
-    else:
-        result.question = question_of(given_input)
-        result.answer = plain_text(given_output)
-        result.documents_in = passages(given_input)
-
-
-def all_text(value: Any) -> str | None:
-    """Return every text in what a language model was sent, in order."""
-    value = loose(value)
-    if isinstance(value, str):
-        return value or None
-    if isinstance(value, Mapping):
-        parts = [
-            all_text(value[key])
-            for key in ("content", "text", "parts", "messages", "kwargs", "input")
-            if key in value
-        ]
-    elif isinstance(value, (list, tuple)):
-        parts = [all_text(item) for item in value]
-    else:
-        return None
-    return "\n".join(filter(None, parts)) or None
 
 
 def _is_observation(record: Mapping[str, Any]) -> bool:

@@ -8,9 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan
-from ragwheel.importing.tools.base import Tool, identity_of, question_of
-from ragwheel.importing.tools.langfuse import all_text
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.tools.base import Tool, fill, identity_of
+from ragwheel.importing.values import first, loose, number, time_ns, whole
 
 __all__ = ["LangSmith"]
 
@@ -76,18 +75,9 @@ class LangSmith(Tool):
             else None,
             error="error" if record.get("error") else None,
         )
-        if kind == "retriever":
-            result.query, result.passages = question_of(inputs), passages(outputs, texts=True)
-        elif kind == "reranker":
-            result.query, result.documents_in = question_of(inputs), passages(inputs)
+        fill(result, inputs, outputs)
+        if str(record.get("run_type")).lower() == "tool":
             result.passages = passages(outputs)
-        elif kind == "llm":
-            result.prompt, result.answer = all_text(inputs), plain_text(outputs)
-        else:
-            result.question, result.answer = question_of(inputs), plain_text(outputs)
-            result.documents_in = passages(inputs)
-            if str(record.get("run_type")).lower() == "tool":
-                result.passages = passages(outputs)
         return result
 
     def _feedback(self, record: Mapping[str, Any]) -> Feedback:

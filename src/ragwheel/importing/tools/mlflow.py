@@ -7,11 +7,9 @@ from typing import Any, ClassVar, Final
 
 from ragwheel.importing.containers.databases import TABLE
 from ragwheel.importing.keys import span_key, trace_key
-from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, TraceFacts
 from ragwheel.importing.spans import RawSpan, raw_span
-from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
-from ragwheel.importing.tools.langfuse import all_text
+from ragwheel.importing.tools.base import SpanTool, fill, identity_of, question_of
 from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
 
 __all__ = ["MLflow"]
@@ -54,16 +52,7 @@ class MLflow(SpanTool):
             {k: loose(v) for k, v in values.items() if "." not in k}, values.get("metadata")
         )
         result = self.span(span, kind, session=session, user=user)
-        if kind == "retriever":
-            result.query, result.passages = question_of(inputs), passages(outputs, texts=True)
-        elif kind == "reranker":
-            result.query, result.documents_in = question_of(inputs), passages(inputs)
-            result.passages = passages(outputs, texts=True)
-        elif kind == "llm":
-            result.prompt, result.answer = all_text(inputs), plain_text(outputs)
-        else:
-            result.question, result.answer = question_of(inputs), plain_text(outputs)
-            result.documents_in = passages(inputs)
+        fill(result, inputs, outputs)
         yield result
 
     def recognises(self, record: Mapping[str, Any]) -> bool:

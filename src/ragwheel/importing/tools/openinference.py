@@ -11,7 +11,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Author, Feedback, Neutral, RetrievedPassage, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan, raw_span
-from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
+from ragwheel.importing.tools.base import SpanTool, answer_of_output, identity_of, question_of
 from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
 
 __all__ = ["OpenInference", "document_list", "indexed"]
@@ -60,6 +60,7 @@ class OpenInference(SpanTool):
             result.answer = plain_text(indexed(values, "llm.output_messages")) or result.answer
         else:
             result.documents_in = passages(values.get("input.value"))
+            result.documents_out = passages(values.get("output.value"))
         yield result
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
@@ -123,19 +124,19 @@ class OpenInference(SpanTool):
                     yield self._annotation({**item, **shared})
 
     def _annotation(self, record: Mapping[str, Any]) -> Feedback:
-        result = record.get("result")
-        values = {**record, **(result if isinstance(result, Mapping) else {})}
+        values = {**record, **_below(dict(record), "result")}
         position = whole(first(values, ("document_position", "documentPosition")))
         metadata = loose(values.get("metadata"))
         _, subject = identity_of(metadata)
         author = _AUTHORS.get(str(first(values, ("annotator_kind", "annotatorKind"))).upper(), "unknown")
         span, trace = span_key(values.get("span_id")), trace_key(values.get("trace_id"))
         identifier = values.get("identifier") or ""
+        name = str(first(values, ("name", "annotation_name", "annotationName")) or "")
         target = (span or trace or b"").hex()
         return Feedback(
             self.name,
-            f"{target}:{'' if position is None else position}:{values.get('name')}:{identifier}",
-            str(values.get("name") or ""),
+            f"{target}:{'' if position is None else position}:{name}:{identifier}",
+            name,
             trace=trace,
             span=span,
             position=position,
@@ -219,7 +220,7 @@ def _prompt(values: Mapping[str, Any]) -> str | None:
 
 
 def _answer(values: Mapping[str, Any]) -> str | None:
-    return plain_text(values.get("output.value"))
+    return answer_of_output(values.get("output.value"))
 
 
 def _text(value: Any) -> str | None:

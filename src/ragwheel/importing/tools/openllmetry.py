@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, RetrievedPassage, SpanKind
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, identity_of, question_of
+from ragwheel.importing.tools.base import SpanTool, answer_of_output, identity_of, question_of
 from ragwheel.importing.tools.genai import answer_of, prompt_of
-from ragwheel.importing.values import first, loose, number, plain_text, whole
+from ragwheel.importing.values import first, loose, whole
 
 __all__ = ["OpenLLMetry"]
+
+_HIT_EVENTS: Final = frozenset({"db.query.result", "db.search.result"})
 
 
 class OpenLLMetry(SpanTool):
@@ -71,8 +73,9 @@ class OpenLLMetry(SpanTool):
             result.prompt, result.answer = prompt_of(span), answer_of(span)
         else:
             result.question = question_of(_without_metadata(inputs))
-            result.answer = plain_text(_without_metadata(outputs))
+            result.answer = answer_of_output(_without_metadata(outputs))
             result.documents_in = passages(_without_metadata(inputs))
+            result.documents_out = passages(_without_metadata(outputs))
         yield result
 
 
@@ -117,7 +120,7 @@ def _has_completion(values: Mapping[str, Any]) -> bool:
 
 def _is_vector_db(span: RawSpan) -> bool:
     return "db.system" in span.attributes and (
-        any(event["name"] == "db.query.result" for event in span.events)
+        any(event["name"] in _HIT_EVENTS for event in span.events)
         or "db.vector.query.top_k" in span.attributes
         or span.name.lower().startswith(
             ("chroma", "pinecone", "qdrant", "weaviate", "milvus", "lancedb", "marqo")
@@ -126,19 +129,17 @@ def _is_vector_db(span: RawSpan) -> bool:
 
 
 def _hits(events: list[dict[str, Any]]) -> list[RetrievedPassage] | None:
-    """The hits of a vector database, one event each."""
-    hits = []
+    """The hits of a vector database, one event each; None where one call searched for several queries."""
+    hits, queries = [], set()
     for event in events:
-        if event["name"] != "db.query.result":
+        if event["name"] not in _HIT_EVENTS:
             continue
-        values = {k.removeprefix("db.query.result."): v for k, v in event["attributes"].items()}
-        metadata = loose(values.get("metadata"))
-        hits.append(
-            RetrievedPassage(
-                str(values["id"]) if values.get("id") is not None else None,
-                values.get("document") if isinstance(values.get("document"), str) else None,
-                number(first(values, ("score", "distance"))),
-                dict(metadata) if isinstance(metadata, Mapping) else None,
-            )
-        )
-    return hits or None
+        values = {
+            k.removeprefix("db.query.result.").removeprefix("db.search.result."): v
+            for k, v in event["attributes"].items()
+        }
+        queries.add(values.pop("db.search.query.id", None))
+        entity = loose(values.pop("entity", None))  # Milvus: the fields that were asked for
+        values = {**(entity if isinstance(entity, Mapping) else {}), **values}
+        hits += passages([values], texts=True) or [RetrievedPassage()]
+    return hits if hits and len(queries) == 1 else None

@@ -8,8 +8,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
-from ragwheel.importing.tools.base import Tool, identity_of, question_of
-from ragwheel.importing.tools.langfuse import all_text
+from ragwheel.importing.tools.base import Tool, fill, identity_of, question_of
 from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
 
 __all__ = ["Opik"]
@@ -112,19 +111,7 @@ class Opik(Tool):
             app=_text(record.get("project_name")),
             error="error" if record.get("error_info") else None,
         )
-        if kind == "retriever":
-            result.query, result.passages = question_of(inputs), passages(outputs, texts=True)
-        elif kind == "reranker":
-            result.query, result.documents_in, result.passages = (
-                question_of(inputs),
-                passages(inputs),
-                passages(outputs),
-            )
-        elif kind == "llm":
-            result.prompt, result.answer = all_text(inputs), plain_text(outputs)
-        else:
-            result.question, result.answer = question_of(inputs), plain_text(outputs)
-            result.documents_in = passages(inputs)
+        fill(result, inputs, outputs)
         yield result
         yield from self._scores(record, trace, span)
 

@@ -10,7 +10,7 @@ from ragwheel.importing.keys import other_key, span_key, trace_key
 from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, question_of
+from ragwheel.importing.tools.base import SpanTool, answer_of_output, question_of
 from ragwheel.importing.values import first, flat, loose, number, plain_text, time_ns, whole
 
 __all__ = ["TruLens"]
@@ -35,6 +35,7 @@ class TruLens(SpanTool):
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
         """A span by its type; evaluations become feedback on the record."""
         values = span.attributes
+        span.trace = trace_key(values.get(f"{SCOPE}record_id")) or span.trace
         kind_name = str(values.get(f"{SCOPE}span_type"))
         if kind_name.startswith("eval"):
             feedback = self._evaluation(span, kind_name)
@@ -117,23 +118,29 @@ class TruLens(SpanTool):
             start_ns=start,
         )
         calls = document.get("calls")
-        for number_, call in enumerate(calls if isinstance(calls, list) else ()):
-            if not isinstance(call, Mapping):
-                continue
-            listed = passages(call.get("rets"), texts="retriev" in str(call.get("stack")).lower()[-400:])
-            if listed:
-                yield ToolSpan(
-                    self.name,
-                    trace,
-                    other_key(record["record_id"], number_),
-                    None,
-                    "retriever",
-                    "retriever",
-                    start,
-                    start,
-                    query=question_of(call.get("args")) or question,
-                    passages=listed,
-                )
+        calls = [call for call in calls if isinstance(call, Mapping)] if isinstance(calls, list) else []
+        stacks = [_stack(call) for call in calls]
+        for stack, call in zip(stacks, calls):
+            last = stack[-1] if stack else ("", "call", "call")
+            words = f"{last[1]} {last[2]}".lower()
+            retrieves = any(word in words for word in ("retriev", "search", "relevant_documents"))
+            listed = passages(call.get("rets"), texts="retriev" in words)
+            perf = loose(call.get("perf"))
+            perf = perf if isinstance(perf, Mapping) else {}
+            yield ToolSpan(
+                self.name,
+                trace,
+                other_key(record["record_id"], *stack),
+                _caller(stack, stacks, record["record_id"]),
+                last[2] or "call",
+                "retriever" if retrieves and listed is not None else "other",
+                time_ns(perf.get("start_time")) or start,
+                time_ns(perf.get("end_time")) or start,
+                query=question_of(call.get("args")) or question,
+                passages=listed if retrieves else None,
+                question=question_of(call.get("args")),
+                documents_out=listed,
+            )
 
     def _legacy_feedback(self, record: Mapping[str, Any]) -> Feedback:
         return Feedback(
@@ -145,6 +152,26 @@ class TruLens(SpanTool):
             author="model",
             at_ns=time_ns(record.get("last_ts")),
         )
+
+
+def _stack(call: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
+    """The path, method and class of each call around a call of old, the outermost first, and its own."""
+    stack = loose(call.get("stack"))
+    frames = []
+    for frame in stack if isinstance(stack, list) else ():
+        method = loose(frame.get("method")) if isinstance(frame, Mapping) else None
+        holder = method.get("obj") if isinstance(method, Mapping) else None
+        owner = holder.get("cls") if isinstance(holder, Mapping) else None
+        if isinstance(method, Mapping):
+            name = owner.get("name") if isinstance(owner, Mapping) else None
+            frames.append((str(frame.get("path")), str(method.get("name")), str(name or "")))
+    return tuple(frames)
+
+
+def _caller(stack: tuple[Any, ...], stacks: list[tuple[Any, ...]], record_id: Any) -> bytes | None:
+    """The id of the innermost recorded call around a call."""
+    outer = [other for other in stacks if len(other) < len(stack) and stack[: len(other)] == other]
+    return other_key(record_id, *max(outer, key=len)) if outer else None
 
 
 def _event_span(record: Mapping[str, Any]) -> RawSpan | None:
@@ -199,7 +226,8 @@ def _fill(values: Mapping[str, Any], result: ToolSpan) -> None:
         result.prompt, result.answer = _text(question), plain_text(returned)
     else:
         result.question = question_of(question)
-        result.answer = plain_text(first(values, (f"{SCOPE}record_root.output",)) or returned)
+        result.documents_out = passages(returned)
+        result.answer = answer_of_output(first(values, (f"{SCOPE}record_root.output",)) or returned)
 
 
 def _short(name: str) -> str:

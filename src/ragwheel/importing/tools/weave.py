@@ -8,9 +8,8 @@ from typing import Any, ClassVar
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
-from ragwheel.importing.tools.base import Tool, identity_of, question_of
-from ragwheel.importing.tools.langfuse import all_text
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns
+from ragwheel.importing.tools.base import Tool, fill, identity_of
+from ragwheel.importing.values import first, loose, number, time_ns
 
 __all__ = ["Weave"]
 
@@ -50,13 +49,7 @@ class Weave(Tool):
             user=user or _text(record.get("wb_user_id")),
             error="error" if record.get("exception") else None,
         )
-        if kind == "retriever":
-            result.query, result.passages = question_of(inputs), passages(output, texts=True)
-        elif kind == "llm":
-            result.prompt, result.answer = all_text(inputs), plain_text(output)
-        else:
-            result.question, result.answer = question_of(inputs), plain_text(output)
-            result.documents_in = passages(inputs)
+        fill(result, inputs, output)
         yield result
         summary = loose(record.get("summary"))
         inner = summary.get("weave") if isinstance(summary, Mapping) else None
