@@ -38,7 +38,7 @@ def test_help_lists_the_commands_in_the_order_of_use():
     ]
     assert listed[: len(first)] == first
     assert listed[11:17] == ["compare", "experiment", "fewshot", "report", "serve", "import"]
-    assert listed[17:] == ["export", "erase", "prune", "backup"]
+    assert listed[17:] == ["export", "ship", "erase", "prune", "backup"]
 
 
 def test_version():
@@ -134,7 +134,7 @@ def test_build_says_which_formats_there_are(traces, tmp_path):
 
 
 def test_build_without_its_extra_says_what_to_install(traces, tmp_path, monkeypatch):
-    monkeypatch.setattr("ragwheel.cli.build.NEEDED", ("json", "no_such_package"))
+    monkeypatch.setattr("ragwheel.cli.extras.NEEDED", ("json", "no_such_package"))
     ended = invoke("build", "--db", traces, "--out", tmp_path / "made")
     assert ended.exit_code == 1
     assert "needs no_such_package" in ended.stderr

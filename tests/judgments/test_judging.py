@@ -64,7 +64,9 @@ def test_what_cannot_be_a_judgment_is_refused_in_words(store, judgments, query, 
 
 def test_an_id_that_two_sources_have_needs_the_source(store, judgments):
     store._run("INSERT INTO _source VALUES (2, 'wiki')")
-    store._run("INSERT INTO _chunk (source_id, app_id, text_id, first_seen_ns) VALUES (2, 'reset', 1, 0)")
+    store._run(
+        "INSERT INTO _chunk (source_id, app_id, text_id, first_seen_ns, number) VALUES (2, 'reset', 1, 0, 7)"
+    )
     with pytest.raises(JudgmentError, match="ambiguous chunk: 'reset' is in the sources kb, wiki"):
         offline.judge(store.path, QUERY, "reset", 3)
     offline.judge(store.path, QUERY, "reset", 3, source="wiki")

@@ -20,7 +20,8 @@ from ragwheel.exporting import export_parquet
 from ragwheel.labels.engines.engine import DuckDBEngine, open_engine
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.policy import load_policy
-from ragwheel.labels.traces.read_parquet import ParquetRows, located, read_manifest, read_parquet
+from ragwheel.labels.traces.lake import located, open_lake
+from ragwheel.labels.traces.read_parquet import ParquetRows, read_parquet
 from ragwheel.labels.traces.read_source import open_source
 from ragwheel.testing import TraceStore
 
@@ -152,8 +153,7 @@ def test_files_that_only_this_process_reaches_are_sent(session, traces):
     from ragwheel.labels.engines.spark import SparkEngine
 
     export_parquet(traces, "memory://sent")
-    filesystem, root = located("memory://sent")
-    tables, _texts = read_parquet(filesystem, root, read_manifest(filesystem, root))
+    tables, _texts = read_parquet(open_lake(*located("memory://sent")))
     assert isinstance(tables.turn, ParquetRows)
     assert tables.turn.urls() == []
     with SparkEngine(session=session) as engine:

@@ -100,7 +100,7 @@ def test_metadata_is_stored_with_the_version_and_differences_with_the_impression
     write.retrieval({"a": "x"}, metadata=[{"page": 2}])
     write.retrieval({"b": "y"}, metadata=[None])
     merge_journal(db)
-    assert rows("SELECT metadata FROM chunks ORDER BY chunk_version") == [
+    assert rows("SELECT metadata FROM chunks ORDER BY chunk_id") == [
         ('{"page":1,"lang":"en"}',),
         (None,),
     ]
@@ -115,7 +115,7 @@ def test_metadata_that_json_has_no_word_for_holds_nothing_up(write, db, rows):
     write.retrieval({"c": "z"}, metadata=[{1: "int key"}])
     write.retrieval({"c": "z"}, metadata=[{1: "int key"}])
     assert merge_journal(db).unreadable == 0
-    found = [row[0] for row in rows("SELECT metadata FROM chunks ORDER BY chunk_version")]
+    found = [row[0] for row in rows("SELECT metadata FROM chunks ORDER BY chunk_id")]
     assert "int key" in found[0]
     assert found[1:] == ['{"metadata":"not a mapping"}', '{"1":"int key"}']
     assert rows("SELECT count(*) FROM _retrieval WHERE extras IS NOT NULL") == [(0,)]

@@ -9,6 +9,8 @@ import pytest
 
 from ragwheel.errors import StoreTooNew
 from ragwheel.store import connect, merge_journal, migrations, open_store, schema
+from ragwheel.store.numbers import chunk_number
+from ragwheel.store.rows import text_hash
 
 CONNECT = sys.modules["ragwheel.store.connect"]  # the package has a function of that name
 NEXT = migrations.SCHEMA_VERSION + 1
@@ -111,3 +113,20 @@ def test_a_step_that_fails_leaves_the_database_as_it_was(write, db, rows, monkey
     assert not connection.in_transaction
     connection.close()
     assert rows("SELECT answer FROM turns") == [("an answer",)]
+
+
+def test_chunks_of_an_older_database_get_their_numbers(tmp_path, monkeypatch):
+    with monkeypatch.context() as earlier:
+        earlier.setattr(migrations, "STEPS", migrations.STEPS[:8])
+        earlier.setattr(migrations, "SCHEMA_VERSION", 8)
+        earlier.setattr(migrations, "VIEWS", "")
+        connection = connect(tmp_path / "old.db", write=True)
+        migrations.migrate(connection)
+    digest = text_hash("a text")
+    connection.execute("INSERT INTO _source VALUES (3, 'kb')")
+    connection.execute("INSERT INTO _text VALUES (5, ?, 'a text')", (digest,))
+    connection.execute("INSERT INTO _chunk VALUES (7, 3, 'c1', 5, NULL, 1)")
+    migrations.migrate(connection)
+    numbers = connection.execute("SELECT chunk_version FROM chunks").fetchall()
+    connection.close()
+    assert numbers == [(chunk_number("kb", "c1", digest),)]

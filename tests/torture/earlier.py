@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from ragwheel.store import background, migrations, rows, schema, segment
@@ -16,10 +17,24 @@ REVIEWS_SINCE = 8
 """The first schema that has reviews, in a table with the last of the views."""
 REPEATED_SINCE = 6
 """The first schema that counts records that made no row."""
+NUMBERS_SINCE = 9
+"""The first schema whose chunk versions have numbers of their own, not the row's."""
 _STEPS, _VIEWS = migrations.STEPS, schema.VIEWS
 _turn, _INSERT_TURN = rows._turn, rows._INSERT_TURN
+erase = sys.modules["ragwheel.store.erase"]  # the package has a function of that name
+_INSERT_CHUNK, _ErasedKeys = rows._INSERT_CHUNK, erase.ErasedKeys
 _signal, _INSERT_SIGNAL = rows._signal, rows._INSERT_SIGNAL
 _ADVANCE, _SUM_UP, _MERGED = segment._ADVANCE, segment._SUM_UP, background._MERGED
+
+
+class _NoKeys:
+    """Erasing before there were lakes of many stores: nothing is remembered."""
+
+    def __init__(self, _connection: Any) -> None:
+        """Take what ErasedKeys takes."""
+
+    def store(self) -> None:
+        """Store nothing."""
 
 
 def _turn_before(record: Any) -> tuple[Any, ...]:
@@ -48,6 +63,12 @@ def had(version: int) -> list[tuple[Any, str, Any]]:
         insert_signal = _INSERT_SIGNAL.replace(", comment, reason", "").replace("?, ?, ", "", 1)
     if version < REVIEWS_SINCE:
         views = views[: views.index("CREATE VIEW reviews")]
+    insert_chunk, erased = _INSERT_CHUNK, _ErasedKeys
+    if version < NUMBERS_SINCE:
+        erased = _NoKeys
+        views = views.replace("c.number AS chunk_version", "c.chunk_id AS chunk_version")
+        insert_chunk = _INSERT_CHUNK.replace(", number) VALUES (", ") SELECT ").removesuffix(", ?)")
+        insert_chunk += " WHERE ? IS NOT NULL"
     advance, sum_up, merged = _ADVANCE, _SUM_UP, _MERGED
     if version < REPEATED_SINCE:
         merged = _MERGED.replace(" repeated,", " 0,")
@@ -64,6 +85,7 @@ def had(version: int) -> list[tuple[Any, str, Any]]:
     return [
         (segment, "_ADVANCE", advance), (segment, "_SUM_UP", sum_up), (background, "_MERGED", merged),
         (migrations, "STEPS", _STEPS[:version]), (migrations, "VIEWS", views),
+        (rows, "_INSERT_CHUNK", insert_chunk), (erase, "ErasedKeys", erased),
         (rows, "_signal", signal), (rows, "_INSERT_SIGNAL", insert_signal),
         (rows, "_turn", turn), (rows, "_INSERT_TURN", insert),
     ]  # fmt: skip

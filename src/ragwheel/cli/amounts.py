@@ -8,9 +8,10 @@ from typing import Final
 
 import typer
 
-__all__ = ["days", "moment_before", "n_bytes"]
+__all__ = ["days", "moment_before", "n_bytes", "seconds"]
 
 _HOURS: Final = {"h": 1, "d": 24, "w": 7 * 24}
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600}
 _BYTES: Final = {
     "": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12,
     "KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40,
@@ -28,6 +29,19 @@ def days(text: str) -> float:
     if match is None:
         raise typer.BadParameter(f"got {text!r}, expected {_AGE}")
     return float(match[1]) * _HOURS[match[2].lower()] / 24
+
+
+def seconds(text: str) -> float:
+    """An interval in seconds.
+
+    Raises:
+        typer.BadParameter: it is none, or zero.
+    """
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
+    value = 0.0 if found is None else float(found[1]) * _SECONDS[found[2].lower()]
+    if value <= 0:
+        raise typer.BadParameter(f"got {text!r}, expected an interval such as 60s, 5m or 1h")
+    return value
 
 
 def moment_before(text: str) -> datetime:

@@ -27,6 +27,7 @@ from ragwheel.cli.prune import prune
 from ragwheel.cli.report import report
 from ragwheel.cli.review import review
 from ragwheel.cli.serve import serve
+from ragwheel.cli.ship import ship
 from ragwheel.cli.show import show
 from ragwheel.cli.status import status
 from ragwheel.cli.train import train
@@ -35,7 +36,8 @@ __all__ = ["app", "main"]
 
 _ORDER: Final = (
     "demo", "probe", "status", "doctor", "show", "build", "review", "grade", "judge", "train", "evaluate",
-    "compare", "experiment", "fewshot", "report", "serve", "import", "export", "erase", "prune", "backup",
+    "compare", "experiment", "fewshot", "report", "serve", "import", "export", "ship", "erase", "prune",
+    "backup",
 )  # fmt: skip
 
 
@@ -90,6 +92,7 @@ add_command(app, report)
 add_command(app, serve)
 add_command(app, import_, "import")
 app.add_typer(export, name="export")
+add_command(app, ship)
 add_command(app, erase)
 add_command(app, prune)
 add_command(app, backup)

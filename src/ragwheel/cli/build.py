@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ragwheel.cli import screen
+from ragwheel.cli.extras import require_packages
 from ragwheel.cli.options import DbOption, JsonOption
-from ragwheel.errors import MissingExtra
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 
     from ragwheel.datasets import BuildOptions, BuildReport, TripletExplanation
 
-__all__ = ["build", "build_and_print", "print_report", "print_triplets", "require_packages"]
+__all__ = ["build", "build_and_print", "print_report", "print_triplets"]
 
-NEEDED = ("ibis", "duckdb", "pyarrow")
 Sign = Literal["positive", "negative"]
 
 FORMAT_HELP = (
@@ -68,16 +67,6 @@ def build(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     report = _built(traces, out, options)
     print_report(console, report)
     screen.next_command(console, _opening(report))
-
-
-def require_packages(command: str) -> None:
-    """Raise :class:`MissingExtra` with the pip command when the extra `build` is not installed."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise MissingExtra(
-            f"ragwheel {command} needs {', '.join(missing)}, not installed in this Python. "
-            "Next: pip install 'ragwheel[build]'"
-        )
 
 
 def _opening(report: BuildReport) -> str:

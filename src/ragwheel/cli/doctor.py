@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.cli.options import JsonOption, ReadableOption
 
 __all__ = ["doctor"]
 
 STYLES = {"ok": "green", "note": "cyan", "warning": "yellow", "error": "bold red"}
 
 
-def doctor(db: DbOption = Path("ragwheel.db"), json: JsonOption = False) -> None:
+def doctor(db: ReadableOption = Path("ragwheel.db"), json: JsonOption = False) -> None:
     """Is the database sound, does anything wait, was anything lost. Exit code 1 on an error."""
     from ragwheel import offline
 

@@ -17,6 +17,7 @@ from ragwheel.errors import ConfigurationError
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from ragwheel.fleet import LakeErasure
     from ragwheel.offline import Erasure, Selection
 
 __all__ = ["DryRunOption", "YesOption", "counted", "erase", "permitted"]
@@ -45,11 +46,22 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         list[Path] | None,
         typer.Option("--outbox", help="The outbox of a signal client on this machine; may be given again."),
     ] = None,
+    lake: Annotated[
+        str | None,
+        typer.Option(
+            "--lake",
+            metavar="URL",
+            help="Erase from every store's part of a lake, not from --db.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
     json: JsonOption = False,
 ) -> None:
     """Remove for good what meets all conditions: from the store, the journal and the built datasets.
+
+    With --lake: from the partitions of every store there. Servers that still have some of it erase it before
+    their next export.
 
     Exit code 1 when some of it was found afterwards in a file that ragwheel does not change.
     """
@@ -57,6 +69,9 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 
     before = None if older_than is None else moment_before(older_than)
     selection = offline.Selection(user, session, before, query_matching)
+    if lake is not None:
+        _erase_from_lake(lake, selection, dry_run=dry_run, yes=yes, json=json)
+        return
     console = screen.stdout()
     if not dry_run and not yes:
         planned = _erased(db, selection, datasets, dry_run=True)
@@ -70,6 +85,30 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
         _print(console, db, erasure)
     if erasure.still_in:
         raise typer.Exit(1)
+
+
+def _erase_from_lake(lake: str, selection: Selection, *, dry_run: bool, yes: bool, json: bool) -> None:
+    from ragwheel import fleet
+
+    if not dry_run and not yes:
+        planned = fleet.erase_from_lake(lake, selection, dry_run=True)
+        _print_lake(screen.stderr(), planned)
+        permitted("Erase this for good, and from later exports?", "ragwheel erase … --lake URL --yes")
+    with screen.reporting("erasing") as report:
+        erasure = fleet.erase_from_lake(
+            lake, selection, dry_run=dry_run, progress=lambda stage: report(stage, 0, 0)
+        )
+    if json:
+        screen.print_json(erasure)
+        return
+    _print_lake(screen.stdout(), erasure)
+
+
+def _print_lake(console: Console, report: LakeErasure) -> None:
+    screen.heading(console, report.lake, "would go" if report.dry_run else "erased")
+    rows = ", ".join(f"{n:,} {name}s" for name, n in report.rows.items() if n)
+    stores = f"{report.files:,} of {len(report.stores):,} stores"
+    console.print(screen.facts([("rows", rows or "none"), ("files", stores)]))
 
 
 def _erased(

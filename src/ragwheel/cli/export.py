@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.build import require_packages
 from ragwheel.cli.command import add_command
 from ragwheel.cli.errors import CommandGroup
+from ragwheel.cli.extras import require_packages
 from ragwheel.cli.options import DbOption, JsonOption
 from ragwheel.cli.spelling import export_as_typed_today
 from ragwheel.errors import ConfigurationError
 
 __all__ = ["export"]
+
+_SHOWN: Final = 10
 
 
 class _ExportGroup(CommandGroup):
@@ -42,6 +45,7 @@ TRACES_OUT_HELP = "Of parquet: a folder or URL for partitions. Of the others: a 
 TRACES_FORMAT_HELP = "parquet, ubi (search events) or trec-run (the latest ranking of each query)."
 GRADES_OUT_HELP = "A file; of a table .parquet, .csv or .jsonl, of the other formats .json."
 GRADES_FORMAT_HELP = "table, or what Phoenix (openinference) and Langfuse (langfuse-scores) take."
+FROM_PARQUET_HELP = "Read a lake of exported traces, not --db."
 POLICY_HELP = "A label policy of your own (TOML)."
 
 
@@ -82,6 +86,7 @@ def grades(
     out: Annotated[Path, typer.Option(help=GRADES_OUT_HELP)],
     format: Annotated[str, typer.Option(help=GRADES_FORMAT_HELP)] = "table",  # noqa: A002
     policy: Annotated[Path | None, typer.Option(help=POLICY_HELP)] = None,
+    from_parquet: Annotated[str | None, typer.Option(metavar="DEST", help=FROM_PARQUET_HELP)] = None,
     db: DbOption = Path("ragwheel.db"),
     json: JsonOption = False,
 ) -> None:
@@ -99,7 +104,7 @@ def grades(
             f"Next: ragwheel export grades --db {db} --out grades.parquet"
         )
     with screen.reporting("exporting grades") as report_progress:
-        report = exporting.export_grades(db, out, policy=policy, progress=report_progress)
+        report = exporting.export_grades(from_parquet or db, out, policy=policy, progress=report_progress)
     if json:
         screen.print_json(report)
         return
@@ -130,13 +135,27 @@ def traces(
             f"ragwheel export dataset -h"
         )
     with screen.reporting("exporting traces") as report_progress:
-        report = exporting.export_parquet(db, out, progress=report_progress)
+        report = exporting.export_parquet(db, out, progress=report_progress, announce=_announce)
     if json:
         screen.print_json(report)
         return
     partitions = f"{report.written:,} written, {report.kept:,} as they were, {report.removed:,} removed"
-    facts = [(name, f"{n:,}") for name, n in report.rows.items()]
-    screen.stdout().print(screen.facts([*facts, ("partitions", partitions)]))
+    facts: list[tuple[str, str | Text]] = [(name, f"{n:,}") for name, n in report.rows.items()]
+    facts += [("partitions", partitions), ("store", report.store)]
+    if report.separated_from is not None:
+        identity = f"another database exports as {report.separated_from}; this one is a store of its own now"
+        facts.append(("identity", identity))
+    if report.erased:
+        facts.append(("erased", f"{report.erased:,} rows of people who were erased from the lake"))
+    screen.stdout().print(screen.facts(facts))
+
+
+def _announce(paths: list[str]) -> None:
+    """Say which files of this store are about to be removed from the lake: what replaced them is written."""
+    shown = paths if len(paths) <= _SHOWN else [*paths[:_SHOWN], f"and {len(paths) - _SHOWN:,} more"]
+    screen.stderr().print(f"removing {len(paths):,} replaced files of this store:", highlight=False)
+    for path in shown:
+        screen.stderr().print(f"  {screen.clean(path)}", highlight=False)
 
 
 add_command(export, dataset)

@@ -9,7 +9,6 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.build import require_packages
 from ragwheel.cli.endpoints import (
     URL_HELP,
     LlmMaxTokens,
@@ -19,6 +18,7 @@ from ragwheel.cli.endpoints import (
     number_or_none,
     whole_or_none,
 )
+from ragwheel.cli.extras import require_packages
 from ragwheel.cli.options import DbOption, JsonOption
 
 if TYPE_CHECKING:

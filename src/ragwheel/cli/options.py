@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-__all__ = ["DbOption", "JsonOption", "OriginOption"]
+from ragwheel.cli.extras import require_packages
+
+__all__ = ["DbOption", "JsonOption", "OriginOption", "ReadableOption"]
 
 
 def _existing(db: Path | None) -> Path | None:
@@ -19,12 +24,43 @@ def _existing(db: Path | None) -> Path | None:
     return db
 
 
+def _readable(db: str | Path) -> Path:
+    """A database; of a lake of many stores, a copy of all of it in one, which ends with the command.
+
+    Typer gives the option's text, or its default as it is.
+    """
+    text = str(db)
+    if "://" not in text and not (Path(text) / "_ragwheel.json").is_file():
+        return Path(text)
+    require_packages("--db with a lake")
+    from ragwheel import fleet
+    from ragwheel.cli import screen
+
+    folder = Path(tempfile.mkdtemp(prefix="ragwheel-lake-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with screen.reporting("reading the lake") as report:
+        pulled = fleet.pull(text, folder / "lake.db", progress=report)
+    screen.stderr().print(f"{text}: {pulled.stores} stores read as one", highlight=False)
+    return pulled.db
+
+
 DbOption = Annotated[
     Path,
     typer.Option(
         "--db",
         envvar="RAGWHEEL_DB",
         help="The database that the app writes.",
+        show_default=True,
+    ),
+]
+ReadableOption = Annotated[
+    Path,
+    typer.Option(
+        "--db",
+        envvar="RAGWHEEL_DB",
+        metavar="PATH|URL",
+        parser=_readable,
+        help="The database that the app writes, or a lake of many (ragwheel ship).",
         show_default=True,
     ),
 ]

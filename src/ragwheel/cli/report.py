@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import DbOption
+from ragwheel.cli.options import ReadableOption
 
 __all__ = ["report"]
 
@@ -20,7 +20,7 @@ EXPERIMENTS_HELP = "The folder of experiments. Default: experiments, if there is
 
 def report(
     dataset: Annotated[Path | None, typer.Argument(help=DATASET_HELP)] = None,
-    db: DbOption = Path("ragwheel.db"),
+    db: ReadableOption = Path("ragwheel.db"),
     model: Annotated[list[Path] | None, typer.Option(help=MODEL_HELP)] = None,
     evaluation: Annotated[list[Path] | None, typer.Option(help=EVALUATION_HELP)] = None,
     experiments: Annotated[Path | None, typer.Option(help=EXPERIMENTS_HELP)] = None,

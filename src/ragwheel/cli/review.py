@@ -14,7 +14,7 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.build import require_packages
+from ragwheel.cli.extras import require_packages
 from ragwheel.cli.options import DbOption
 from ragwheel.errors import ConfigurationError, MissingExtra
 

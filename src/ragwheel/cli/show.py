@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.cli.options import JsonOption, ReadableOption
 from ragwheel.cli.why import as_json, print_verdicts
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def show(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
             help="A handle, or the id of a turn or retrieval. Default: the last turn.", show_default=False
         ),
     ] = None,
-    db: DbOption = Path("ragwheel.db"),
+    db: ReadableOption = Path("ragwheel.db"),
     latest: Annotated[bool, typer.Option("--list", help="List the latest turns instead.")] = False,
     n: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many turns --list prints.")] = 20,
     all_ranks: Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import DbOption, JsonOption
+from ragwheel.cli.options import JsonOption, ReadableOption
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = ["print_status", "status"]
 
 
-def status(db: DbOption = Path("ragwheel.db"), json: JsonOption = False) -> None:
+def status(db: ReadableOption = Path("ragwheel.db"), json: JsonOption = False) -> None:
     """What is recorded, and what the next milestone needs."""
     from ragwheel import offline
 

@@ -28,7 +28,7 @@ from ragwheel.labels.engines.engine import open_engine
 from ragwheel.labels.model.wording import model_warnings
 from ragwheel.labels.negatives import Encoder, vet
 from ragwheel.labels.policy import Policy, load_policy
-from ragwheel.labels.traces.read_parquet import is_traces
+from ragwheel.labels.traces.lake import is_traces
 from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store.artifacts import register_artifact
 from ragwheel.store.unreadable import not_counted

@@ -65,9 +65,11 @@ def read_traces(
     trained = data.provenance("pairs", "train").to_pylist()
     check_leaks(_queries(data, "train"), queries, str(data.folder))
     _check_families(trained, pairs, data)
-    qrels, notes = _judged(pairs)
     with closing(open_store(Path(db), require_traces=True)) as connection:
-        corpus, chunks = _corpus(connection)
+        corpus, chunks, ages = _corpus(connection)
+        # of several versions of a chunk the grade of the newest one is kept
+        pairs.sort(key=lambda row: (ages.get(row["chunk_version"], -1), row["chunk_version"]))
+        qrels, notes = _judged(pairs)
         asked = _asked(connection, queries)
         captured = _captured(connection, asked)
     return Collection(
@@ -122,7 +124,7 @@ def _judged(
         "evalset": defaultdict(dict),
     }
     guessed: set[str] = set()
-    for row in sorted(pairs, key=lambda row: int(row["chunk_version"])):  # the newest version's grade stays
+    for row in pairs:
         query, document, grade = row["query_key"], _document(row), _grade(row)
         own = explicit["evalset" if row.get("evalset") else "explicit"][query]
         every[query][document] = grade
@@ -141,17 +143,21 @@ def _judged(
     return {labels: qrels for labels, qrels in by_labels.items() if qrels}, notes
 
 
-def _corpus(connection: sqlite3.Connection) -> tuple[dict[str, str], dict[str, ChunkFacts]]:
-    """The text and the facts of every chunk, of its newest version."""
-    corpus, chunks = {}, {}
+def _corpus(
+    connection: sqlite3.Connection,
+) -> tuple[dict[str, str], dict[str, ChunkFacts], dict[int, int]]:
+    """Return text and facts of each chunk's newest version, and each version's place in the order of ages."""
+    corpus, chunks, ages = {}, {}, {}
     rows = connection.execute(
-        "SELECT source, chunk_id, text, metadata FROM chunks ORDER BY first_seen_ns, chunk_version"
+        "SELECT source, chunk_id, text, metadata, chunk_version FROM chunks"
+        " ORDER BY first_seen_ns, chunk_version"
     )
-    for source, chunk, text, metadata in rows:
+    for age, (source, chunk, text, metadata, version) in enumerate(rows):
         document = document_id(source, chunk)
         corpus[document] = text
         chunks[document] = ChunkFacts(source, chunk, json.loads(metadata) if metadata else {})
-    return corpus, chunks
+        ages[version] = age
+    return corpus, chunks, ages
 
 
 def _asked(connection: sqlite3.Connection, queries: Mapping[str, str]) -> list[Asked]:

@@ -1,55 +1,55 @@
-"""The traces of a store as Parquet partitions, one file per table and day: for Spark, DuckDB, pandas, builds.
+"""The traces of a store as Parquet partitions in a lake of many stores: for Spark, DuckDB, pandas, builds.
 
 What has not changed since the last export to the same place is left as it is (see
 :mod:`ragwheel.labels.traces.read_keys`). A file is named by its content, appears whole, and counts from when
-the manifest names it, which is written last.
+the store's manifest names it, which is written last. Nothing of another store is written or removed.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from ragwheel._version import __version__
 from ragwheel.errors import DatasetError
-from ragwheel.labels.traces.read import (
-    CHUNK_WITH_TEXT,
-    SCHEMAS,
-    count_citations,
-    one_state,
-    read_batches,
-    totals,
-)
-from ragwheel.labels.traces.read_keys import DAY_NS, Partition, partitions
-from ragwheel.labels.traces.read_parquet import FORMAT, MANIFEST, located, read_manifest
+from ragwheel.exporting.lake_folder import LakeFolder, reaching
+from ragwheel.exporting.lake_upgrade import upgrade
+from ragwheel.exporting.obeying import obey
+from ragwheel.exporting.parts import KEYS, Part, write_days
+from ragwheel.labels.traces.columns import SCHEMAS, WHOLE
+from ragwheel.labels.traces.lake import FORMAT, STORES, Lake, is_local, located, open_lake, read_json
+from ragwheel.labels.traces.read import one_state
+from ragwheel.labels.traces.read_keys import Partition, partitions
+from ragwheel.labels.traces.read_parquet import ParquetRows
+from ragwheel.labels.traces.read_whole import read_whole
+from ragwheel.labels.traces.row_ids import ChunkNumbers
 from ragwheel.store import open_store
+from ragwheel.store.identity import Claim, claim, exporting, identity_of, register_export, was_pruned
+from ragwheel.store.numbers import judgment_number
 from ragwheel.typing import Progress
 
-if TYPE_CHECKING:
-    from fsspec import AbstractFileSystem
+__all__ = ["ParquetExport", "export_parquet", "lake_name"]
 
-__all__ = ["ParquetExport", "export_parquet"]
-
-_BUFFER: Final = 50_000  # rows of a row group
-_UNFINISHED: Final = "_unfinished-"
+Announce = Callable[[list[str]], None]
 
 
 @dataclass(frozen=True)
 class ParquetExport:
     """What an export did.
 
-    ``rows`` counts the rows of each table now there; ``written`` and ``kept`` the partitions (table and day)
-    that were new or changed, and that were not; ``removed`` files that are no part of it any more.
+    ``store`` is the identity under which it wrote. ``rows`` counts the rows of each table that this store now
+    has there; ``written`` and ``kept`` the partitions (table and day) that were new or changed, and that were
+    not; ``removed`` files of this store that are no part of it any more. ``separated_from`` is the identity
+    that the database had before, where another database with the same one had exported in the meantime.
+    ``erased`` counts rows that were erased from the database because the lake has an erasure of that person.
     """
 
     dest: str
@@ -58,82 +58,222 @@ class ParquetExport:
     kept: int
     removed: int
     elapsed_s: float
+    store: str = ""
+    separated_from: str | None = None
+    erased: int = 0
 
 
-def export_parquet(db: str | Path, dest: str | Path, *, progress: Progress | None = None) -> ParquetExport:
-    """Write the traces of a store into a folder, or bring an earlier export up to date.
+def export_parquet(
+    db: str | Path,
+    dest: str | Path,
+    *,
+    progress: Progress | None = None,
+    announce: Announce | None = None,
+    timeout_s: float = 30.0,
+) -> ParquetExport:
+    """Write the traces of a store into its part of a lake, or bring an earlier export up to date.
 
     The tables ``retrieval``, ``turn``, ``signal``, ``chunk`` (with texts) and ``judgment`` have typed
     columns: times are int64 nanoseconds, rankings lists of structs. What was erased from the
-    store goes from here too. Killed or stopped anywhere, the export that was there is as it was.
+    store goes from its part of the lake too; what was pruned stays there. Killed or stopped anywhere, the
+    export that was there is as it was.
 
     Args:
         db: the database.
-        dest: a folder, or a URL of a filesystem that fsspec knows.
+        dest: a folder, or a URL of a filesystem that fsspec knows; other stores may be exported there, too.
         progress: called with a table's name and how many of its changed rows are written, of how many.
+        announce: called with the files of this store that will be removed, before they are.
+        timeout_s: how long to wait for another export of this database, or a merge.
 
     Raises:
         StoreError: the database cannot be read.
-        DatasetError: ``dest`` has other files in it, or an export of another database or that cannot be read.
+        DatasetError: ``dest`` has other files in it, or an export that cannot be read; or it failed in the
+            middle, and what was there before counts.
         ConfigurationError: the URL cannot be reached.
     """
-    begun = time.monotonic()
+    begun, db = time.monotonic(), Path(db)
     filesystem, root = located(dest)
-    before = read_manifest(filesystem, root)
-    folder = _Folder(filesystem, root)
-    if before is None:
-        folder.check_new()
-    with closing(open_store(db, require_traces=True)) as connection, one_state(connection):
-        if before is not None:
-            _check_same_store(connection, folder, before)
-        known = before["tables"] if before is not None and before["format"] == FORMAT else {}
-        tables, written = {}, 0
-        for name in SCHEMAS:
-            wanted = partitions(connection, name)
-            found = {day: part for day, part in known.get(name, {}).items() if _is(part, wanted.get(day))}
-            changed = {day: part for day, part in wanted.items() if day not in found}
-            made = _write(folder, _rows(connection, name, changed), name, changed, progress)
-            tables[name] = dict(sorted((found | made).items()))
-            written += len(changed)
-        manifest = {
-            "made_by": "ragwheel",
-            "ragwheel": __version__,
-            "format": FORMAT,
-            "database": Path(db).name,
-            **totals(connection),
-            "tables": tables,
+    with reaching(root):
+        lake = open_lake(filesystem, root)
+        folder = LakeFolder(filesystem, root)
+        if not lake.format:
+            folder.check_new(lake)
+        erased = obey(lake, db, timeout_s=timeout_s)
+    with exporting(db, timeout_s=timeout_s), closing(_opened(db)) as connection:
+        exported = lake.stores.get(identity_of(connection)) if lake.format > 1 else None
+        claimed = claim(db, lake_name(lake), exported["token"] if exported else None, timeout_s=timeout_s)
+        with reaching(root):
+            marked = lake.format == FORMAT
+            if lake.format == 1:
+                lake = upgrade(lake, folder, connection)
+            export = _Export(lake, folder, claimed, progress, marked)
+            report = export.run(connection, db.name, announce)
+        register_export(db, lake_name(lake), claimed.token, timeout_s=timeout_s)
+    rows, written, kept, removed = report
+    elapsed = time.monotonic() - begun
+    return ParquetExport(
+        str(dest), rows, written, kept, removed, elapsed, claimed.identity, claimed.separated_from, erased
+    )
+
+
+def lake_name(lake: Lake) -> str:
+    """Return how a store remembers a lake."""
+    return f"file://{lake.root}" if is_local(lake.filesystem) else lake.filesystem.unstrip_protocol(lake.root)
+
+
+@dataclass(frozen=True)
+class _Export:
+    """One export under an identity; ``marked``: the folder is marked as a lake already."""
+
+    lake: Lake
+    folder: LakeFolder
+    claimed: Claim
+    progress: Progress | None
+    marked: bool
+
+    def run(
+        self, connection: sqlite3.Connection, database: str, announce: Announce | None
+    ) -> tuple[dict[str, int], int, int, int]:
+        identity = self.claimed.identity
+        before = self.lake.stores.get(identity, {"tables": {}})["tables"]
+        tables: dict[str, dict[str, Any]] = {}
+        written = 0
+        with one_state(connection):
+            pruned = was_pruned(connection)
+            for name in SCHEMAS:
+                wanted, earlier = partitions(connection, name), before.get(name, {})
+                erased = _erased(connection, name) if pruned else {}
+                kept = {
+                    day: part
+                    for day, part in earlier.items()
+                    if _is(part, wanted.get(day))
+                    or (pruned and day not in wanted and part.get("erased", 0) == len(erased.get(day, ())))
+                }
+                changed = {day: part for day, part in wanted.items() if day not in kept}
+                fresh = self._write(connection, name, changed, earlier if pruned else {}, erased)
+                tables[name] = dict(sorted((kept | fresh).items()))
+                written += len(fresh)
+            (schema_version,) = connection.execute("PRAGMA user_version").fetchone()
+        self._check_ours()
+        self.folder.write_store(
+            identity,
+            {
+                "made_by": "ragwheel",
+                "ragwheel": __version__,
+                "format": FORMAT,
+                "store": identity,
+                "token": self.claimed.token,
+                "database": database,
+                "schema_version": schema_version,
+                "exported_ns": time.time_ns(),
+                **_totals(tables),
+                "tables": tables,
+            },
+        )
+        if not self.marked:
+            self.folder.mark()
+        removed = self._clean(tables, announce)
+        rows = {name: sum(part["rows"] for part in parts.values()) for name, parts in tables.items()}
+        return rows, written, sum(map(len, tables.values())) - written, removed
+
+    def _clean(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]], announce: Announce | None) -> int:
+        """Remove this store's files that do not count any more; returns how many."""
+        try:
+            with reaching(self.lake.root):
+                gone = self._unnamed(tables)
+                if gone and announce is not None:
+                    announce(gone)
+                self.folder.remove(gone)
+        except DatasetError as exc:
+            raise DatasetError(
+                f"The export to {self.lake.root} is complete, but the files that it replaces could not be "
+                f"removed: {exc.__cause__ or exc}. The next export removes them. Check the credentials, then "
+                f"run the same command again"
+            ) from exc
+        return len(gone)
+
+    def _write(
+        self,
+        connection: sqlite3.Connection,
+        name: str,
+        changed: dict[str, Partition],
+        earlier: Mapping[str, Mapping[str, Any]],
+        erased: Mapping[str, set[str]],
+    ) -> dict[str, dict[str, Any]]:
+        """Write the changed days; of a store that was pruned, together with what the lake has of them."""
+        identity = self.claimed.identity
+        keys = _keys(connection, name) if earlier else set()
+        others = {
+            day: self._others(name, earlier[day], keys | erased.get(day, set()))
+            for day in earlier.keys() & (changed.keys() | erased.keys())
         }
-    removed = folder.finish(manifest)
-    rows = {name: sum(part["rows"] for part in parts.values()) for name, parts in tables.items()}
-    kept = sum(map(len, tables.values())) - written
-    return ParquetExport(str(dest), rows, written, kept, removed, time.monotonic() - begun)
+        for day in others.keys() & changed.keys():
+            changed[day] = changed[day].beside(str(earlier[day]["file"]))
+        batches = _rows(connection, name, changed)
+        fresh = write_days(self.folder, batches, (name, identity), changed, others, self.progress)
+        for day in others.keys() - changed.keys():  # all that is left in the database was pruned
+            if earlier[day].get("erased", 0) != len(erased[day]):
+                label = blake2b(
+                    f"{earlier[day]['file']}:{len(erased[day])}".encode(), digest_size=8
+                ).hexdigest()
+                part = Part(self.folder, f"{name}/store={identity}/day={day}/part-{label}.parquet", name)
+                for rows in others[day]:
+                    part.add(rows)
+                fresh[day] = part.finish() | {"digest": ""}
+        return {day: entry | {"erased": len(erased.get(day, ()))} for day, entry in fresh.items()}
 
+    def _others(self, name: str, part: Mapping[str, Any], keys: set[str]) -> Iterator[pa.RecordBatch]:
+        """The rows of a file of this store whose keys are none of ``keys``."""
+        path = f"{self.lake.root}/{self.lake.current(part['file'])}"
+        rows = ParquetRows(self.lake.filesystem, [path], WHOLE[name], part["rows"])
+        for batch in rows.dataset().to_batches():
+            ids = map(str, batch[KEYS[name]].to_pylist())
+            yield batch.filter(pa.array([key not in keys for key in ids], pa.bool_()))
 
-def _check_same_store(connection: sqlite3.Connection, folder: _Folder, before: Mapping[str, Any]) -> None:
-    """Refuse to replace the partitions of another database.
+    def _check_ours(self) -> None:
+        """Raise :class:`DatasetError` where a database of the same identity exported in the meantime."""
+        identity = self.claimed.identity
+        path = f"{STORES}/{identity}.json"
+        exported = self.lake.stores.get(identity)
+        if not self.lake.filesystem.exists(f"{self.lake.root}/{path}"):
+            return
+        now = read_json(self.lake.filesystem, self.lake.root, path)
+        if exported is None or now["token"] != exported["token"]:
+            raise DatasetError(
+                f"Another database with the identity {identity} is exporting to {self.lake.root} at the same "
+                f"time: one of them is a copy. Nothing was changed; the next export separates them: run the "
+                f"same command again"
+            )
 
-    They are told apart by the ids of the newest retrievals that the export has: span ids, which no two
-    databases share unless one is a copy of the other.
-    """
-    parts = before["tables"].get("retrieval", {})
-    exported = folder.some_ids(parts[max(parts)]["file"]) if parts else []
-    if not exported:
-        return
-    (shared,) = connection.execute(
-        "SELECT count(*) FROM retrievals WHERE retrieval_id IN (SELECT value FROM json_each(?))",
-        (json.dumps(exported),),
-    ).fetchone()
-    if not shared:
-        raise DatasetError(
-            f"{folder.root} holds the traces of another database ({before.get('database', 'unnamed')}): "
-            f"this one has none of its newest retrievals, and an export would remove them. Nothing was "
-            f"changed. Give each database a folder of its own, or delete {folder.root} first if all of that "
-            f"was erased: ragwheel export traces --out DEST"
+    def _unnamed(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
+        """This store's files that its manifest does not name; rewritings of named ones stay."""
+        own = f"/store={self.claimed.identity}/"
+        before_stores = tuple(
+            f"{name}/day=" for name in SCHEMAS
+        )  # of format 1, which one store had for itself
+        files = open_lake(self.lake.filesystem, self.lake.root)
+        named = {files.current(part["file"]) for parts in tables.values() for part in parts.values()}
+        return sorted(
+            path
+            for path in files.files
+            if (own in path or path.startswith(before_stores)) and path not in named
         )
 
 
+def _opened(db: Path) -> sqlite3.Connection:
+    """A database for reading: one with signals alone, of a collector, is enough, or one that was pruned."""
+    connection = open_store(db)
+    filled = "SELECT " + " OR ".join(
+        f"EXISTS (SELECT 1 FROM {table})" for table in ("spans", "judgments", "_export")
+    )
+    if connection.execute(filled).fetchone()[0]:
+        return connection
+    connection.close()
+    return open_store(db, require_traces=True)
+
+
 def _is(part: Mapping[str, Any], wanted: Partition | None) -> bool:
-    return wanted is not None and wanted.name in part["file"]
+    return wanted is not None and wanted.digest_name == part["digest"]
 
 
 def _rows(
@@ -142,148 +282,36 @@ def _rows(
     """The rows of the changed days, and of others between them."""
     if changed:
         span = min(part.first for part in changed.values()), max(part.last for part in changed.values())
-        yield from read_batches(connection, name, span, texts=True)
+        yield from read_whole(connection, name, span)
 
 
-def _write(
-    folder: _Folder,
-    batches: Iterator[pa.RecordBatch],
-    name: str,
-    changed: Mapping[str, Partition],
-    progress: Progress | None,
-) -> dict[str, dict[str, Any]]:
-    """Each day's rows into its file; what the manifest says of them, by day."""
-    schema, time_column = SCHEMAS[name]
-    files: dict[str, _File] = {}
-    made: dict[str, dict[str, Any]] = {}
-    done, total = 0, sum(part.rows for part in changed.values())
-    try:
-        for batch in batches:
-            days = pc.divide(batch[time_column], pa.scalar(DAY_NS))
-            for day in pc.unique(days).to_pylist():
-                date = time.strftime("%Y-%m-%d", time.gmtime(day * 86_400))
-                if date not in changed or date in made:
-                    continue
-                if date not in files:
-                    path = f"{name}/day={date}/part-{changed[date].name}.parquet"
-                    files[date] = _File(folder, path, CHUNK_WITH_TEXT if name == "chunk" else schema)
-                file = files[date]
-                file.add(batch.filter(pc.equal(days, pa.scalar(day))))
-                if file.rows == changed[date].rows:
-                    made[date] = files.pop(date).finish()
-                    done += changed[date].rows
-                    if progress is not None:
-                        progress(name, done, total)
-    finally:
-        for file in files.values():
-            file.close()
-    if len(made) != len(changed):
-        raise DatasetError(
-            f"{name}: {len(made)} of {len(changed)} days are whole. Nothing was changed; please report this."
-        )
-    return made
+def _totals(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
+    """Spans by kind, and the first and last time among them."""
+    parts = {name: list(tables[name].values()) for name in ("retrieval", "turn", "signal")}
+    counts = {name: sum(part["rows"] for part in some) for name, some in parts.items()}
+    counts["rerank"] = sum(part["reranks"] for part in parts["retrieval"])
+    counts["retrieval"] -= counts["rerank"]
+    ends = [part for some in parts.values() for part in some if part["rows"]]
+    return {
+        "spans": {kind: n for kind, n in sorted(counts.items()) if n},
+        "from_ns": min((part["first_ns"] for part in ends), default=None),
+        "until_ns": max((part["last_ns"] for part in ends), default=None),
+    }
 
 
-class _File:
-    """One partition being written."""
-
-    def __init__(self, folder: _Folder, path: str, schema: pa.Schema) -> None:
-        self.rows = self._citations = 0
-        self._folder, self._path, self._schema = folder, path, schema
-        self._buffer: list[pa.RecordBatch] = []
-        self._buffered = 0
-        self._sink, self._name = folder.begin(path)
-        self._writer = pq.ParquetWriter(self._sink, schema, compression="zstd")
-
-    def add(self, batch: pa.RecordBatch) -> None:
-        self._buffer.append(batch)
-        self.rows += batch.num_rows
-        self._buffered += batch.num_rows
-        if "citations" in self._schema.names:
-            self._citations += count_citations(batch)
-        if self._buffered >= _BUFFER:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._buffer, self._schema))
-        self._buffer, self._buffered = [], 0
-
-    def finish(self) -> dict[str, Any]:
-        self._flush()
-        self.close()
-        self._folder.finished.append((self._name, self._path))
-        said = {"file": self._path, "rows": self.rows}
-        return said | {"citations": self._citations} if "citations" in self._schema.names else said
-
-    def close(self) -> None:
-        self._writer.close()
-        self._sink.close()
+def _keys(connection: sqlite3.Connection, name: str) -> set[str]:
+    """What identifies the rows of a table in a lake."""
+    if name == "chunk":
+        return set(map(str, ChunkNumbers(connection).by_row().values()))
+    if name == "judgment":
+        rows = connection.execute("SELECT query, source, chunk, judge FROM _judgment")
+        return {str(judgment_number(*row)) for row in rows}
+    return {key for (key,) in connection.execute(f"SELECT lower(hex(span_id)) FROM _{name}")}
 
 
-class _Folder:
-    """Where the files go: on a local disk under another name first, for an object appears whole anyway."""
-
-    def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
-        protocol = filesystem.protocol
-        self._local = "file" in ((protocol,) if isinstance(protocol, str) else protocol)
-        self._fs, self.root = filesystem, root
-        self.finished: list[tuple[str, str]] = []
-
-    def check_new(self) -> None:
-        """Raise :class:`DatasetError` where something lies that no unfinished export left."""
-        strange = [path for path in self._files() if not self._ours(path)]
-        if strange or (self._fs.exists(self.root) and not self._fs.isdir(self.root)):
-            raise DatasetError(
-                f"{self.root} has other things in it and was left as it is. Name a new folder: "
-                f"ragwheel export traces --out DEST"
-            )
-
-    def some_ids(self, path: str) -> list[str]:
-        """Return up to 100 retrieval ids of an exported file; none where the file cannot be read."""
-        try:
-            with self._fs.open(f"{self.root}/{path}", "rb") as file:
-                batches = pq.ParquetFile(file).iter_batches(100, columns=["retrieval_id"])
-                return next((batch.column(0).to_pylist() for batch in batches), [])
-        except (OSError, pa.ArrowException):
-            return []
-
-    def begin(self, path: str) -> tuple[Any, str]:
-        """A file to write into, and its name for now."""
-        folder, _, file = path.rpartition("/")
-        name = f"{folder}/{_UNFINISHED}{file}" if self._local else path
-        self._fs.makedirs(f"{self.root}/{folder}", exist_ok=True)
-        return self._fs.open(f"{self.root}/{name}", "wb"), name
-
-    def finish(self, manifest: Mapping[str, Any]) -> int:
-        """Give the files their names, write the manifest, remove what it does not name; how many of those."""
-        for name, path in self.finished:
-            if name != path:
-                Path(self.root, name).replace(Path(self.root, path))
-        text = (json.dumps(manifest, indent=1) + "\n").encode()
-        if self._local:
-            root = Path(self.root)
-            for each in (root, *root.rglob("*")):  # texts of the app's users: for their owner only
-                each.chmod(0o700 if each.is_dir() else 0o600)
-            unfinished = root / (_UNFINISHED + MANIFEST)
-            unfinished.write_bytes(text)
-            unfinished.chmod(0o600)
-            unfinished.replace(root / MANIFEST)
-        else:
-            self._fs.pipe_file(f"{self.root}/{MANIFEST}", text)
-        named = {part["file"] for parts in manifest["tables"].values() for part in parts.values()}
-        gone = [path for path in self._files() if self._ours(path) and path not in named | {MANIFEST}]
-        for path in gone:
-            self._fs.rm_file(f"{self.root}/{path}")
-        return len(gone)
-
-    def _files(self) -> list[str]:
-        """Every file below the folder, by its path inside."""
-        self._fs.invalidate_cache()
-        return [str(path)[len(self.root) :].lstrip("/") for path in self._fs.find(self.root)]
-
-    @staticmethod
-    def _ours(path: str) -> bool:
-        folder, _, file = path.rpartition("/")
-        plain = file.removeprefix(_UNFINISHED)
-        of_table = folder.partition("/")[0] in SCHEMAS and plain.startswith("part-")
-        return of_table or (not folder and plain == MANIFEST)
+def _erased(connection: sqlite3.Connection, name: str) -> dict[str, set[str]]:
+    """What was erased from the database since its first export: keys by day."""
+    erased: dict[str, set[str]] = {}
+    for day, key in connection.execute("SELECT DISTINCT day, key FROM _erased WHERE name = ?", (name,)):
+        erased.setdefault(day, set()).add(key)
+    return erased

@@ -27,6 +27,7 @@ __all__ = [
     "UnsafeFolder",
     "create_segment",
     "erase_retired",
+    "export_lock",
     "hand_over",
     "hold",
     "is_unsafe",
@@ -290,7 +291,20 @@ def _sweep_partial(link: Path) -> None:
 @contextlib.contextmanager
 def merge_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
     """Hold the right to write ``db``; yields False when another process kept it for ``timeout_s``."""
-    path = ready_folder(db) / "merge.lock"
+    with _lock_of("merge.lock", db, timeout_s) as ours:
+        yield ours
+
+
+@contextlib.contextmanager
+def export_lock(db: Path, *, timeout_s: float) -> Iterator[bool]:
+    """Hold the right to export ``db``; yields False when another process kept it for ``timeout_s``."""
+    with _lock_of("export.lock", db, timeout_s) as ours:
+        yield ours
+
+
+@contextlib.contextmanager
+def _lock_of(name: str, db: Path, timeout_s: float) -> Iterator[bool]:
+    path = ready_folder(db) / name
     deadline = time.monotonic() + timeout_s
     while (fd := _try_lock(path, db)) is None:
         if time.monotonic() >= deadline:

@@ -62,7 +62,7 @@ class OpenPair:
 
     Attributes:
         query_key, query: the query group and its most frequent wording.
-        chunk_version: the store's row number of the chunk version.
+        chunk_version: the number of the chunk version.
         source, chunk_id: the chunk.
         rank: the best rank of the chunk for the group.
         why: as of :class:`Candidate`.

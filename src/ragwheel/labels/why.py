@@ -136,7 +136,7 @@ def verdicts_of(
     graded = store.grades.filter(_.query_key == key).join(chunks, "chunk_version")
     priors = prior_log_odds(store.facts, store.model).filter(_.query_key == key)
     graded = graded.left_join(priors, _PAIR).drop("query_key_right", "chunk_version_right")
-    rows = engine.arrow(graded.order_by(_.chunk_version.desc())).to_pylist()
+    rows = engine.arrow(graded.order_by(_.source, _.version.desc())).to_pylist()
     # one query's subject_query_cap needs all of its evidence, so totals come from the whole query group
     whole = engine.keep("asked_group", store.evidence.filter(_.query_key == key))
     totals = channel_totals(single_readings(engine, whole, policy, store.model), policy, store.model)

@@ -113,7 +113,7 @@ def _graded_by_people(db: str | Path, judge: str, people: People) -> list[JudgeI
          WHERE j.judge_kind = 'human' AND coalesce(j.content_hash = c.content_hash, 1) AND trim(c.text) <> ''
            AND NOT EXISTS (SELECT 1 FROM judgments k WHERE k.judge = ? AND k.source = j.source
                               AND k.chunk_id = j.chunk_id AND k.query = j.query)
-         ORDER BY j.judgment_id, c.chunk_version"""
+         ORDER BY j.judgment_id, c.first_seen_ns, c.chunk_version"""
     with closing(open_store(db)) as connection:
         rows = [JudgeItem(*row) for row in connection.execute(sql, (judge,))]
     items = {item.key: item for item in rows if item.key in people}

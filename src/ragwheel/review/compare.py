@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections import Counter, defaultdict
@@ -90,8 +89,8 @@ def compare_page(desk: ReviewDesk, request: Request) -> Response:
         )
     first, second = systems
     with reading_rows(desk.options.db) as connection:
-        rows = [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
-    mine = {row.query for row in rows if row.rater == rater} | set(request.query_params.getlist("skip")[:500])
+        said = [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
+    mine = {row.query for row in said if row.rater == rater} | set(request.query_params.getlist("skip")[:500])
     differing = [query for query, sides in rankings.items() if first in sides and second in sides
                  and list(sides[first][:_DEPTH]) != list(sides[second][:_DEPTH])]  # fmt: skip
     open_ = sorted((query for query in differing if query not in mine), key=lambda query: _seed(rater, query))
@@ -106,7 +105,7 @@ def compare_page(desk: ReviewDesk, request: Request) -> Response:
         sides=sides,
         left=len(open_),
         whole=len(differing),
-        tally=tally_of(rows),
+        tally=tally_of(said),
         skipped=request.query_params.getlist("skip")[:500],
     )
 
@@ -153,8 +152,8 @@ def _rankings(desk: ReviewDesk) -> Rankings:
         return run_rankings(desk.options.db, desk.options.runs)
     found: defaultdict[str, dict[str, Sequence[int]]] = defaultdict(dict)
     with reading_rows(desk.options.db) as connection:
-        for query, system, chunks, _at_ns in rankings_by_version(connection):
-            found[query][system.strip()] = [number for number in json.loads(chunks) if number is not None]
+        for query, system, versions in rankings_by_version(connection):
+            found[query][system.strip()] = versions
     return {query: sides for query, sides in found.items() if len(sides) > 1}
 
 

@@ -35,7 +35,7 @@ SELECT g.kind,
        CASE WHEN g.state NOT IN ('matched', 'retracted') THEN g.state END AS reason,
        g.comment, g.reason, g.state = 'retracted', instr(coalesce(g.flags, ''), '"bot"') > 0, g.at_ns, g.id
   FROM _signal_state g
-  LEFT JOIN _retrieval r ON r.id = g.retrieval LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version
+  LEFT JOIN _retrieval r ON r.id = g.retrieval LEFT JOIN _chunk c ON c.chunk_id = g.chunk_row
  WHERE g.target_id IN ({marks}) AND g.state <> 'retraction'
 """
 _COUNTED: Final = """

@@ -10,7 +10,7 @@ import contextlib
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, astuple, dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -20,12 +20,23 @@ from ragwheel.errors import StoreError, StoreLocked
 from ragwheel.journal import files
 from ragwheel.store import erase_metadata, erase_proof, erase_rows
 from ragwheel.store.connect import check_file, connect
+from ragwheel.store.erase_lakes import ErasedKeys, mark_pruned
 from ragwheel.store.erase_rows import ErasedContent, Removed, Selection
 from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
+from ragwheel.store.numbers import id_hash
 from ragwheel.store.transactions import transaction
 
-__all__ = ["DerivedDataHook", "EraseReport", "ErasedContent", "Selection", "erase", "erase_selected", "prune"]
+__all__ = [
+    "DerivedDataHook",
+    "EraseReport",
+    "ErasedContent",
+    "Selection",
+    "erase",
+    "erase_selected",
+    "prune",
+    "prune_days",
+]
 
 DAY_NS: Final = 24 * 3600 * 10**9
 
@@ -99,7 +110,9 @@ def erase_selected(
         with _erasing(connection, dry_run=dry_run):
             erase_rows.select(connection, selection.conditions())
             gone = erase_rows.collect(connection) if reach else ErasedContent()
+            keys = ErasedKeys(connection)
             removed = erase_rows.remove(connection)
+            keys.store()
             texts = erase_proof.sample(connection)
             wanted = erase_proof.needles(connection, texts, filter(None, (selection.user, selection.session)))
             echoes = erase_metadata.echoes(connection, texts)
@@ -164,6 +177,7 @@ def _opened(db: Path, timeout_s: float, *, dry_run: bool) -> Iterator[sqlite3.Co
                 path.unlink()
         with contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection:
             connection.create_function("REGEXP", 2, _matches, deterministic=True)
+            connection.create_function("id_hash", 1, id_hash, deterministic=True)
             connection.execute("PRAGMA secure_delete = ON")
             connection.execute("PRAGMA temp_store = FILE")
             yield connection
@@ -184,8 +198,45 @@ def _prune_before(connection: sqlite3.Connection, cutoff_ns: int, *, dry_run: bo
     with _erasing(connection, dry_run=dry_run):
         erase_rows.select(connection, [("start_ns < ?", cutoff_ns)])
         connection.execute("DELETE FROM gone_judgment")  # a judgment does not grow old
-        connection.execute("DELETE FROM gone_review")
+        mark_pruned(connection)
         return EraseReport(**asdict(erase_rows.remove(connection)))
+
+
+def prune_days(
+    db: str | Path,
+    ready: Callable[[sqlite3.Connection], Collection[str]],
+    *,
+    dry_run: bool = False,
+    timeout_s: float = 30.0,
+) -> EraseReport:
+    """Remove the turns, retrievals and signals of whole days (UTC), and nothing of other days.
+
+    Args:
+        db: the database.
+        ready: given the database, with the journal merged into it, returns the days to remove
+            (``2026-11-22``); nothing is added to the database until they are gone.
+        dry_run: count, and leave everything as it is.
+        timeout_s: how long to wait for another process that merges or writes.
+
+    Raises:
+        StoreError: the database cannot be used.
+    """
+    path = files.resolved(db)
+    with _opened(path, timeout_s, dry_run=dry_run) as connection:
+        days = [_first_ns(day) // DAY_NS for day in ready(connection)]
+        if not days:
+            return EraseReport()
+        with _erasing(connection, dry_run=dry_run):
+            erase_rows.select_days(connection, days)
+            mark_pruned(connection)
+            removed = EraseReport(**asdict(erase_rows.remove(connection, links=False)))
+        if not dry_run:
+            _overwrite(connection)
+    return removed
+
+
+def _first_ns(day: str) -> int:
+    return int(datetime.fromisoformat(f"{day}T00:00:00+00:00").timestamp()) * 10**9
 
 
 def _cutoff(connection: sqlite3.Connection, path: Path, max_bytes: int | None) -> int | None:

@@ -6,8 +6,10 @@ remaining retrieval or judgment needs go too. All of it runs in the transaction 
 
 from __future__ import annotations
 
+import json
 import re
 import sqlite3
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -15,7 +17,16 @@ from typing import Any, Final
 from ragwheel.errors import StoreError
 from ragwheel.store.erase_metadata import replace_metadata
 
-__all__ = ["ErasedContent", "Removed", "Selection", "collect", "gone_texts", "remove", "select"]
+__all__ = [
+    "ErasedContent",
+    "Removed",
+    "Selection",
+    "collect",
+    "gone_texts",
+    "remove",
+    "select",
+    "select_days",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +39,7 @@ class Selection:
         session: the session id.
         older_than: a time (aware datetime, or Unix seconds): begun before it.
         query_matching: a regular expression (:func:`re.search`) on queries and judged queries.
+        hashed: ``user`` and ``session`` are hashes of the ids (:func:`ragwheel.store.numbers.id_hash`).
 
     Raises:
         StoreError: no condition was given, the expression is none, or the time has no zone.
@@ -37,6 +49,7 @@ class Selection:
     session: str | None = None
     older_than: datetime | float | None = None
     query_matching: str | None = None
+    hashed: bool = False
 
     def __post_init__(self) -> None:
         if (self.user, self.session, self.older_than, self.query_matching) == (None,) * 4:
@@ -76,9 +89,9 @@ class Selection:
         """Terms over the columns ``user``, ``session``, ``start_ns`` and ``query``, with their values."""
         found: list[tuple[str, Any]] = []
         if self.user is not None:
-            found.append(("user = ?", self.user))
+            found.append((f"{'id_hash(user)' if self.hashed else 'user'} = ?", self.user))
         if self.session is not None:
-            found.append(("session = ?", self.session))
+            found.append((f"{'id_hash(session)' if self.hashed else 'session'} = ?", self.session))
         if self.older_than is not None:
             when = self.older_than
             seconds = when.timestamp() if isinstance(when, datetime) else float(when)
@@ -109,7 +122,8 @@ class ErasedContent:
         queries: all queries among them, also those that others asked too.
         gone_texts: queries, answers, reasoning, chunk texts, comments and notes that stand in no row that
             stays.
-        versions: chunk versions that a retrieval among them, or one that a signal is about, had.
+        versions: chunk versions that a retrieval among them, or one that a signal is about, had: their
+            numbers, and their row numbers, which earlier versions wrote into datasets.
         judged: (query, source, chunk id) of the judgments.
         first_ns: when the first of it happened (Unix nanoseconds); None when there is nothing.
     """
@@ -122,6 +136,7 @@ class ErasedContent:
     first_ns: int | None = None
 
 
+_DAY_NS: Final = 24 * 3600 * 10**9
 _BEGIN: Final = """
 DROP TABLE IF EXISTS temp.gone_turn;
 DROP TABLE IF EXISTS temp.gone_retrieval;
@@ -194,6 +209,23 @@ def select(connection: sqlite3.Connection, conditions: list[tuple[str, Any]]) ->
     run(f"INSERT OR IGNORE INTO gone_text SELECT * FROM ({written}) AS t WHERE t.query IS NOT NULL")
 
 
+def select_days(connection: sqlite3.Connection, days: list[int]) -> None:
+    """Fill the temporary tables with the turns, retrievals and signals of some days since 1970."""
+    day = f"/ {_DAY_NS} IN (SELECT value FROM json_each(?))"
+    values = json.dumps(days)
+    select(connection, [(f"start_ns {day}", values)])
+    for table, rows, column in (
+        ("gone_turn", "_turn", "start_ns"),
+        ("gone_retrieval", "_retrieval", "start_ns"),
+        ("gone_signal", "_signal", "at_ns"),
+    ):
+        connection.execute(
+            f"DELETE FROM {table} WHERE span_id NOT IN (SELECT span_id FROM {rows} WHERE {column} {day})",
+            (values,),
+        )
+    connection.execute("DELETE FROM gone_judgment")  # a judgment does not grow old
+
+
 def collect(connection: sqlite3.Connection) -> ErasedContent:
     """What was selected, before it is removed; the texts among it that go are known only after."""
 
@@ -214,13 +246,7 @@ def collect(connection: sqlite3.Connection) -> ErasedContent:
             )
         )
         - {None},
-        versions=frozenset(
-            all_of(
-                "SELECT chunk_id FROM gone_chunk"
-                " UNION SELECT e.value FROM _retrieval r, json_each(r.chunks) e"
-                f" WHERE e.value IS NOT NULL AND (r.span_id IN ({about}) OR r.turn_id IN ({about}))"
-            )
-        ),
+        versions=frozenset(_versions(connection, about)),
         judged=frozenset(
             connection.execute(
                 "SELECT query, source, chunk FROM _judgment WHERE id IN (SELECT id FROM gone_judgment)"
@@ -237,8 +263,21 @@ def collect(connection: sqlite3.Connection) -> ErasedContent:
     )
 
 
-def remove(connection: sqlite3.Connection) -> Removed:
+def _versions(connection: sqlite3.Connection, about: str) -> Iterator[int]:
+    """Yield each chunk version's row number and its number."""
+    rows = connection.execute(
+        "SELECT c.chunk_id, c.number FROM _chunk c WHERE c.chunk_id IN ("
+        " SELECT chunk_id FROM gone_chunk UNION SELECT e.value FROM _retrieval r, json_each(r.chunks) e"
+        f" WHERE e.value IS NOT NULL AND (r.span_id IN ({about}) OR r.turn_id IN ({about})))"
+    )
+    for numbers in rows:
+        yield from numbers
+
+
+def remove(connection: sqlite3.Connection, *, links: bool = True) -> Removed:
     """Delete what was selected, and what nothing needs any more then.
+
+    With ``links``, remaining signals no longer name a removed span.
 
     ``touched_chunk`` holds afterwards all chunks that an erased retrieval had, also those that stay;
     ``gone_text`` holds afterwards the texts that stand in no row any more.
@@ -247,7 +286,8 @@ def remove(connection: sqlite3.Connection) -> Removed:
     def run(sql: str) -> int:
         return connection.execute(sql).rowcount
 
-    run(f"UPDATE _signal SET other = NULL WHERE other IN (SELECT lower(hex(span_id)) FROM ({_SPANS}))")
+    if links:
+        run(f"UPDATE _signal SET other = NULL WHERE other IN (SELECT lower(hex(span_id)) FROM ({_SPANS}))")
     retrievals = run("DELETE FROM _retrieval WHERE span_id IN (SELECT span_id FROM gone_retrieval)")
     turns = run("DELETE FROM _turn WHERE span_id IN (SELECT span_id FROM gone_turn)")
     signals = run("DELETE FROM _signal WHERE span_id IN (SELECT span_id FROM gone_signal)")

@@ -16,6 +16,7 @@ from ragwheel.journal import files
 from ragwheel.store.connect import check_file, connect
 from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
+from ragwheel.store.numbers import chunk_number
 from ragwheel.store.rows import text_hash, to_json
 from ragwheel.store.transactions import transaction
 
@@ -60,12 +61,14 @@ class JudgmentWriter:
     def chunk(self, source: str, chunk_id: str, text: str, metadata: dict[str, Any] | None = None) -> bytes:
         """Make sure that this version of the chunk is there; returns its content hash."""
         digest = text_hash(text)
+        number = chunk_number(source, chunk_id, digest)
         self._run("INSERT OR IGNORE INTO _source (name) VALUES (?)", (source,))
         self._run("INSERT OR IGNORE INTO _text (hash, body) VALUES (?, ?)", (digest, text))
         self._run(
-            "INSERT OR IGNORE INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns)"
-            " SELECT s.source_id, ?, t.text_id, ?, ? FROM _source s, _text t WHERE s.name = ? AND t.hash = ?",
-            (chunk_id, to_json(metadata or None), self.now_ns, source, digest),
+            "INSERT OR IGNORE INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns, number)"
+            " SELECT s.source_id, ?, t.text_id, ?, ?, ? FROM _source s, _text t"
+            "  WHERE s.name = ? AND t.hash = ?",
+            (chunk_id, to_json(metadata or None), self.now_ns, number, source, digest),
         )
         return digest
 

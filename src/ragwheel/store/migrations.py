@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Final
 
+from ragwheel.store.numbers import chunk_number
 from ragwheel.store.schema import (
     ACCOUNTS,
     ALIASES,
@@ -27,6 +28,30 @@ from ragwheel.store.schema_reviews import REVIEWS
 from ragwheel.store.transactions import transaction
 
 __all__ = ["SCHEMA_VERSION", "migrate"]
+
+
+_STORES: Final = """
+CREATE TABLE _store (                      -- one row
+    identity TEXT NOT NULL,                -- names this store's partitions in a lake of many
+    pruned INTEGER NOT NULL DEFAULT 0      -- 1: rows were pruned, which stay in a lake
+);
+INSERT INTO _store (identity) SELECT lower(hex(randomblob(8)));
+CREATE TABLE _export (                     -- the lakes that this store was exported to
+    dest TEXT PRIMARY KEY,
+    token TEXT,                            -- of the latest export that ended; the lake has it too
+    pending TEXT                           -- of one that has begun
+);
+CREATE TABLE _erased (                     -- rows erased since the first export, by their keys in a lake
+    name TEXT NOT NULL,                    -- the table
+    day TEXT NOT NULL,
+    key TEXT NOT NULL
+);
+"""
+
+_NUMBERS: Final = """
+ALTER TABLE _chunk ADD COLUMN number INTEGER;  -- `chunk_version` in views: the same in every store
+CREATE INDEX _chunk_number ON _chunk (number);
+"""
 
 
 def _statements(script: str) -> list[str]:
@@ -79,6 +104,17 @@ def _eighth(connection: sqlite3.Connection) -> None:
     _run(connection, REVIEWS)
 
 
+def _ninth(connection: sqlite3.Connection) -> None:
+    _run(connection, _STORES)
+    _run(connection, _NUMBERS)
+    rows = connection.execute(
+        "SELECT s.name, c.app_id, t.hash, c.chunk_id"
+        " FROM _chunk c JOIN _source s USING (source_id) JOIN _text t USING (text_id)"
+    ).fetchall()
+    numbers = ((chunk_number(source, app_id, digest), row) for source, app_id, digest, row in rows)
+    connection.executemany("UPDATE _chunk SET number = ? WHERE chunk_id = ?", numbers)
+
+
 STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _first,
     _second,
@@ -88,6 +124,7 @@ STEPS: Final[tuple[Callable[[sqlite3.Connection], None], ...]] = (
     _sixth,
     _seventh,
     _eighth,
+    _ninth,
 )
 SCHEMA_VERSION: Final = len(STEPS)
 

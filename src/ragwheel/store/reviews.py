@@ -209,11 +209,11 @@ def judgments_of_chunk(
 def chunk_versions(
     connection: sqlite3.Connection, numbers: Iterable[int], *, most: int = -1
 ) -> dict[int, ChunkVersion]:
-    """Return chunk versions by their row numbers, with at most ``most`` characters of text (-1: all)."""
+    """Return chunk versions by their numbers, with at most ``most`` characters of text (-1: all)."""
     found = connection.execute(
-        "SELECT c.chunk_id, s.name, c.app_id, t.hash, c.metadata, length(t.body),"
+        "SELECT c.number, s.name, c.app_id, t.hash, c.metadata, length(t.body),"
         " CASE WHEN ?2 < 0 THEN t.body ELSE substr(t.body, 1, ?2) END"
-        " FROM json_each(?1) e JOIN _chunk c ON c.chunk_id = e.value JOIN _source s USING (source_id)"
+        " FROM json_each(?1) e JOIN _chunk c ON c.number = e.value JOIN _source s USING (source_id)"
         " JOIN _text t USING (text_id)",
         (json.dumps(list(numbers)), most),
     )
@@ -223,11 +223,11 @@ def chunk_versions(
 def newest_versions(connection: sqlite3.Connection, source: str, ids: Iterable[str]) -> dict[str, int]:
     """Return the newest chunk version of each id of a source."""
     found = connection.execute(
-        "SELECT c.app_id, max(c.chunk_id) FROM json_each(?1) e JOIN _chunk c ON c.app_id = e.value"
+        "SELECT c.app_id, c.number, max(c.chunk_id) FROM json_each(?1) e JOIN _chunk c ON c.app_id = e.value"
         " JOIN _source s USING (source_id) WHERE s.name = ?2 GROUP BY c.app_id",
         (json.dumps(list(ids)), source),
     )
-    return dict(found.fetchall())
+    return {name: number for name, number, _ in found}
 
 
 def neighbours_of(
@@ -248,14 +248,17 @@ def all_judgments(connection: sqlite3.Connection) -> list[tuple[str, str, str, s
     ).fetchall()
 
 
-def rankings_by_version(connection: sqlite3.Connection) -> list[tuple[str, str, str, int]]:
-    """Return (query, retriever and version, chunk versions as JSON, time) of the last ranking of each."""
-    return connection.execute(
+def rankings_by_version(connection: sqlite3.Connection) -> Iterator[tuple[str, str, list[int]]]:
+    """Yield (query, retriever and version, chunk versions by rank) of the last ranking of each."""
+    numbers = dict(connection.execute("SELECT chunk_id, number FROM _chunk"))
+    rows = connection.execute(
         "SELECT r.query, v.name || ' ' || v.version, r.chunks, max(r.start_ns)"
         " FROM _retrieval r JOIN _retriever v USING (retriever_id)"
         " WHERE r.outer_id IS NULL AND r.query <> '' AND r.chunks <> '[]'"
         " GROUP BY r.query, r.retriever_id ORDER BY r.query, r.retriever_id"
-    ).fetchall()
+    )
+    for query, retriever, chunks, _ in rows:
+        yield query, retriever, [numbers[chunk] for chunk in json.loads(chunks) if chunk in numbers]
 
 
 def questions_and_chunks(connection: sqlite3.Connection) -> tuple[list[str], list[tuple[str, str, int]]]:
@@ -264,7 +267,7 @@ def questions_and_chunks(connection: sqlite3.Connection) -> tuple[list[str], lis
         "SELECT query FROM _retrieval WHERE query <> '' UNION SELECT query FROM _judgment ORDER BY 1"
     )
     chunks = connection.execute(
-        "SELECT s.name, c.app_id, max(c.chunk_id) FROM _chunk c JOIN _source s USING (source_id)"
+        "SELECT s.name, c.app_id, c.number, max(c.chunk_id) FROM _chunk c JOIN _source s USING (source_id)"
         " GROUP BY 1, 2"
     )
-    return [query for (query,) in questions], chunks.fetchall()
+    return [query for (query,) in questions], [(source, chunk, number) for source, chunk, number, _ in chunks]

@@ -30,6 +30,7 @@ from ragwheel.journal.records import (
     TurnRecord,
 )
 from ragwheel.scores import lift_scores
+from ragwheel.store.numbers import chunk_number
 
 __all__ = ["Batch", "Numbers", "SegmentState", "text_hash"]
 
@@ -182,7 +183,7 @@ class Batch:
             record = _decode_retrieval(payload)
             if record.new:
                 _move_scores(record)
-                self._define(record, self._source(record.source))
+                self._define(record)
 
     def _bad(self, exc: Exception) -> None:
         self.unreadable += 1
@@ -196,7 +197,7 @@ class Batch:
         _move_scores(record)
         source_id = self._source(record.source)
         if record.new:
-            self._define(record, source_id)
+            self._define(record)
         chunk_ids = list(map(self._segment.chunks.get, record.refs))
         if None in chunk_ids:  # the record that defined it is damaged
             record.flags = (*record.flags, "chunk_lost")
@@ -226,33 +227,36 @@ class Batch:
                     extras[str(rank)] = changed
         return to_json(extras or None)
 
-    def _define(self, record: RetrievalRecord, source_id: int) -> None:
+    def _define(self, record: RetrievalRecord) -> None:
         metadata = dict(zip(record.refs, record.metadata)) if record.metadata is not None else {}
         for number, app_id, text in record.new:
             self._segment.chunks[number] = self._chunk(
-                source_id, app_id, text, _plain(metadata.get(number)), record.start_ns
+                record.source, app_id, text, _plain(metadata.get(number)), record.start_ns
             )
 
-    def _chunk(self, source_id: int, app_id: str, text: str, metadata: dict[str, Any], seen_ns: int) -> int:
+    def _chunk(self, source: str, app_id: str, text: str, metadata: dict[str, Any], seen_ns: int) -> int:
         run = self._connection.execute
         digest = text_hash(text)
         row = run("SELECT text_id FROM _text WHERE hash = ?", (digest,)).fetchone()
         if row is None:
             row = (run("INSERT INTO _text (hash, body) VALUES (?, ?)", (digest, text)).lastrowid,)
         text_id = row[0]
-        key = (source_id, app_id, text_id)
+        key = (self._source(source), app_id, text_id)
         row = run(
-            "SELECT chunk_id, metadata FROM _chunk WHERE source_id = ? AND app_id = ? AND text_id = ?", key
+            "SELECT chunk_id, metadata, first_seen_ns FROM _chunk"
+            " WHERE source_id = ? AND app_id = ? AND text_id = ?",
+            key,
         ).fetchone()
         if row:
             chunk_id = int(row[0])
+            if seen_ns < row[2]:  # segments of several processes are not merged in the order of time
+                run("UPDATE _chunk SET first_seen_ns = ? WHERE chunk_id = ?", (seen_ns, chunk_id))
             self._segment.metadata[chunk_id] = json.loads(row[1]) if row[1] else None
             return chunk_id
         chunk_id = int(
             run(
-                "INSERT INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns)"
-                " VALUES (?, ?, ?, ?, ?)",
-                (*key, to_json(metadata or None), seen_ns),
+                _INSERT_CHUNK,
+                (*key, to_json(metadata or None), seen_ns, chunk_number(source, app_id, digest)),
             ).lastrowid
             or 0
         )
@@ -327,6 +331,10 @@ def _signal(record: SignalRecord) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
+_INSERT_CHUNK = (
+    "INSERT INTO _chunk (source_id, app_id, text_id, metadata, first_seen_ns, number)"
+    " VALUES (?, ?, ?, ?, ?, ?)"
+)
 _ADD_DROP = "INSERT INTO _drop VALUES (?, ?) ON CONFLICT (reason) DO UPDATE SET n = n + excluded.n"
 
 

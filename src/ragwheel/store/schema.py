@@ -259,7 +259,7 @@ CREATE VIEW retrievals AS
       FROM _retrieval r JOIN _retriever v USING (retriever_id) JOIN _source s USING (source_id);
 
 CREATE VIEW chunks AS
-    SELECT c.chunk_id AS chunk_version, s.name AS source, c.app_id AS chunk_id, t.body AS text,
+    SELECT c.number AS chunk_version, s.name AS source, c.app_id AS chunk_id, t.body AS text,
            c.metadata, lower(hex(t.hash)) AS content_hash, c.first_seen_ns
       FROM _chunk c JOIN _source s USING (source_id) JOIN _text t USING (text_id);
 
@@ -275,7 +275,7 @@ CREATE VIEW impressions AS
                    WHEN was_returned THEN 'returned' ELSE 'logged' END AS exposure
       FROM (
         SELECT lower(hex(r.span_id)) AS retrieval_id, nullif(lower(hex(r.turn_id)), '') AS turn_id,
-               e.key + 1 AS rank, e.value AS chunk_version, s.name AS source, c.app_id AS chunk_id,
+               e.key + 1 AS rank, c.number AS chunk_version, s.name AS source, c.app_id AS chunk_id,
                json_extract(r.scores, '$[' || e.key || ']') AS score,
                r.outer_id IS NULL AND e.key < r.n_returned AS was_returned,
                CASE WHEN t.prompted IS NOT NULL
@@ -323,9 +323,9 @@ CREATE VIEW _retraction AS               -- `id` is taken back by `retract_id`: 
 CREATE VIEW _standing_signal AS          -- every signal that is not taken back, without the retractions
     SELECT * FROM _signal WHERE kind <> 'retract' AND id NOT IN (SELECT id FROM _retraction);
 
-CREATE VIEW _signal_state AS             -- `hit`: JSON [retrieval, rank, chunk version] of what it is about
+CREATE VIEW _signal_state AS             -- `hit`: JSON [retrieval, rank, chunk] of what it is about, by row numbers
     SELECT m.*, json_extract(m.hit, '$[0]') AS retrieval, json_extract(m.hit, '$[1]') AS matched_rank,
-           json_extract(m.hit, '$[2]') AS chunk_version,
+           json_extract(m.hit, '$[2]') AS chunk_row,
            CASE WHEN m.kind = 'retract'
                 THEN CASE WHEN EXISTS (SELECT 1 FROM _retraction x WHERE x.retract_id = m.id)
                           THEN 'retraction' ELSE 'nothing to take back' END
@@ -355,7 +355,7 @@ CREATE VIEW signals AS
            nullif(lower(hex(coalesce(r.span_id, CASE g.target WHEN 0 THEN g.target_id END))), '') AS retrieval_id,
            nullif(lower(hex(coalesce(CASE g.target WHEN 1 THEN g.target_id END, r.turn_id,
                      (SELECT turn_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id)))), '') AS turn_id,
-           g.matched_rank AS rank, s.name AS source, c.app_id AS chunk_id, g.chunk_version,
+           g.matched_rank AS rank, s.name AS source, c.app_id AS chunk_id, c.number AS chunk_version,
            g.other, g.value, g.query,
            coalesce(g.subject, r.user_id, (SELECT user_id FROM _turn u WHERE g.target = 1 AND u.span_id = g.target_id),
                     (SELECT user_id FROM _retrieval o WHERE g.target = 0 AND o.span_id = g.target_id))
@@ -363,7 +363,7 @@ CREATE VIEW signals AS
            g.at_ns, g.received_ns, g.flags, g.comment, g.reason
       FROM _signal_state g
       LEFT JOIN _retrieval r ON r.id = g.retrieval
-      LEFT JOIN _chunk c ON c.chunk_id = g.chunk_version LEFT JOIN _source s USING (source_id)
+      LEFT JOIN _chunk c ON c.chunk_id = g.chunk_row LEFT JOIN _source s USING (source_id)
      WHERE g.state = 'matched';
 
 CREATE VIEW unmatched_signals AS

@@ -6,13 +6,14 @@ import itertools
 import json
 import sqlite3
 from collections.abc import Sequence
-from hashlib import blake2b
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
 from ragwheel.store import connect
 from ragwheel.store.migrations import migrate
+from ragwheel.store.numbers import chunk_number
+from ragwheel.store.rows import text_hash
 
 __all__ = ["Asked", "TraceStore"]
 
@@ -47,7 +48,8 @@ class TraceStore:
     def chunk(self, chunk_id: str, text: str) -> int:
         """From now on the chunk has this text; returns the chunk version."""
         self._texts[chunk_id] = text
-        return self._version(chunk_id)
+        self._version(chunk_id)
+        return chunk_number(self._source, chunk_id, text_hash(text))
 
     def ask(
         self,
@@ -157,12 +159,13 @@ class TraceStore:
 
     def _version(self, chunk_id: str) -> int:
         text = self._texts.setdefault(chunk_id, " ".join(f"{chunk_id}word{n}" for n in range(12)))
-        digest = blake2b(text.encode(), digest_size=16).digest()
+        digest = text_hash(text)
         self._run("INSERT OR IGNORE INTO _text (hash, body) VALUES (?, ?)", digest, text)
         (text_id,) = self._run("SELECT text_id FROM _text WHERE hash = ?", digest).fetchone()
         self._run(
-            "INSERT OR IGNORE INTO _chunk (source_id, app_id, text_id, first_seen_ns) VALUES (1, ?, ?, ?)",
-            chunk_id, text_id, self.now_ns,
+            "INSERT OR IGNORE INTO _chunk (source_id, app_id, text_id, first_seen_ns, number)"
+            " VALUES (1, ?, ?, ?, ?)",
+            chunk_id, text_id, self.now_ns, chunk_number(self._source, chunk_id, digest),
         )  # fmt: skip
         rows = self._run("SELECT chunk_id FROM _chunk WHERE app_id = ? AND text_id = ?", chunk_id, text_id)
         return int(rows.fetchone()[0])

@@ -26,6 +26,8 @@ from typing import Any, Final
 
 from ragwheel.store import connect
 from ragwheel.store.migrations import migrate
+from ragwheel.store.numbers import chunk_number
+from ragwheel.store.rows import text_hash
 from ragwheel.testing.liars import Liars, lies, question
 
 __all__ = ["TraceSpec", "World", "synthetic_world", "write_traces"]
@@ -39,7 +41,9 @@ class TraceSpec:
     """How much traffic, and how people and the LLM behave.
 
     ``k`` chunks are captured, the app gets ``returned`` of them and the LLM ``prompted``. With
-    ``tell_prompted`` / ``tell_shown`` False the app never said so and the exposure is assumed.
+    ``tell_prompted`` / ``tell_shown`` False the app never said so and the exposure is assumed. Span ids and
+    sessions come from the numbers of turns, from ``first_turn`` on: the databases of a fleet need numbers of
+    their own.
     """
 
     turns: int = 1_000
@@ -67,6 +71,7 @@ class TraceSpec:
     seconds_between_turns: int = 60
     source: str = "kb"
     seed: int = 0
+    first_turn: int = 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,8 @@ def write_traces(
         migrate(connection)
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("BEGIN IMMEDIATE")
+        identity = blake2b(repr(spec).encode(), digest_size=8).hexdigest()  # as all else, from the spec alone
+        connection.execute("UPDATE _store SET identity = ?", (identity,))
         _write_chunks(connection, spec, world)
         for batch in _batches(spec, world, liars):
             for table, rows in batch.items():
@@ -168,11 +175,14 @@ def _write_chunks(connection: sqlite3.Connection, spec: TraceSpec, world: World)
         texts.setdefault(text, len(texts) + 1)
     connection.executemany(
         "INSERT INTO _text VALUES (?, ?, ?)",
-        ((n, blake2b(text.encode(), digest_size=16).digest(), text) for text, n in texts.items()),
+        ((n, text_hash(text), text) for text, n in texts.items()),
     )
     connection.executemany(
-        "INSERT INTO _chunk VALUES (?, 1, ?, ?, NULL, ?)",
-        ((n, chunk_id, texts[text], spec.start_ns) for n, (chunk_id, text) in enumerate(world.chunks, 1)),
+        "INSERT INTO _chunk VALUES (?, 1, ?, ?, NULL, ?, ?)",
+        (
+            (n, chunk_id, texts[text], spec.start_ns, chunk_number(spec.source, chunk_id, text_hash(text)))
+            for n, (chunk_id, text) in enumerate(world.chunks, 1)
+        ),
     )
 
 
@@ -193,7 +203,7 @@ def _batches(
 
 def _honest(spec: TraceSpec, world: World, rng: random.Random, asked: Sequence[int]) -> Iterator[_Turn]:
     for n, query in enumerate(asked):
-        session = n // spec.turns_per_session
+        session = (n + spec.first_turn) // spec.turns_per_session
         yield _Turn(spec, world, rng, n, query, f"s{session}", f"u{session % spec.users}")
 
 
@@ -215,8 +225,10 @@ class _Turn:
         self, spec: TraceSpec, world: World, rng: random.Random, n: int, query: int, session: str, user: str
     ) -> None:
         self.spec, self.world, self.rng, self.query = spec, world, rng, query
-        self.turn_id, self.retrieval_id = (2 * n + 1).to_bytes(8, "big"), (2 * n + 2).to_bytes(8, "big")
-        self.trace_id = (n + 1).to_bytes(16, "big")
+        number = n + spec.first_turn
+        self.turn_id = (2 * number + 1).to_bytes(8, "big")
+        self.retrieval_id = (2 * number + 2).to_bytes(8, "big")
+        self.trace_id = (number + 1).to_bytes(16, "big")
         self.session, self.user = session, user
         self.at_ns = spec.start_ns + n * spec.seconds_between_turns * _S
         self.signals: list[tuple[Any, ...]] = []

@@ -108,14 +108,22 @@ def beliefs(dataset: BuiltDataset, db: str | Path) -> dict[str, list[Belief]]:
     return found
 
 
-def beliefs_of_rows(dataset: BuiltDataset) -> dict[str, list[Belief]]:
-    """The same from the grades of the dataset's own pairs, for datasets that other labels were put into."""
+def beliefs_of_rows(dataset: BuiltDataset, db: str | Path) -> dict[str, list[Belief]]:
+    """The same from the grades of the dataset's own pairs, for datasets that other labels were put into.
+
+    Of several versions of a chunk the grade of the newest one in the store counts.
+    """
     found: dict[str, list[Belief]] = {}
+    with closing(open_store(Path(db))) as connection:
+        versions = connection.execute(
+            "SELECT chunk_version FROM chunks ORDER BY first_seen_ns, chunk_version"
+        )
+        ages = {number: age for age, (number,) in enumerate(versions)}
     for split in ("train", "dev"):
         texts = dataset.rows("pairs", split)["query"].to_pylist()
         rows: dict[tuple[str, str, str], Belief] = {}
         pairs = dataset.provenance("pairs", split).to_pylist()
-        for row in sorted(pairs, key=lambda row: int(row["chunk_version"])):
+        for row in sorted(pairs, key=lambda row: (ages.get(row["chunk_version"], -1), row["chunk_version"])):
             belief = 0.0 if row["strategy"] else min(1.0, max(0.0, row["grade"] / _TOP_GRADE))
             rows[row["query_key"], row["source"], row["chunk_id"]] = Belief(
                 row["query_key"], row["family"], texts[row["row"]], row["source"], row["chunk_id"],

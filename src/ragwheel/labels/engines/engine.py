@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
 from typing import Final
@@ -24,10 +25,19 @@ from ragwheel.errors import ConfigurationError
 from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
-__all__ = ["ENGINES", "DuckDBEngine", "RelationalEngine", "open_engine"]
+__all__ = ["ENGINES", "DuckDBEngine", "EngineRows", "RelationalEngine", "open_engine"]
 
 ENGINES: Final = ("duckdb", "spark")
 _MOST_MEMORY: Final = 4 << 30
+
+
+@dataclass(frozen=True)
+class EngineRows:
+    """A table that is on the engine already; registering it gives its expression."""
+
+    expression: ibis.Table
+    schema: pa.Schema
+    num_rows: int
 
 
 class RelationalEngine(ABC):
@@ -108,6 +118,8 @@ class DuckDBEngine(RelationalEngine):
 
     def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Arrow tables and Parquet files are read where they are."""
+        if isinstance(rows, EngineRows):
+            return rows.expression
         self._connection.register(name, rows.dataset() if isinstance(rows, ParquetRows) else rows)
         return ibis.table(ibis.Schema.from_pyarrow(rows.schema), name=name)
 

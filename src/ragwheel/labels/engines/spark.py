@@ -17,7 +17,7 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError, MissingExtra
-from ragwheel.labels.engines.engine import RelationalEngine
+from ragwheel.labels.engines.engine import EngineRows, RelationalEngine
 from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
@@ -67,6 +67,8 @@ class SparkEngine(RelationalEngine):
 
     def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Parquet files are read by Spark itself where it can reach them, else sent to it."""
+        if isinstance(rows, EngineRows):
+            return rows.expression
         urls = rows.urls() if isinstance(rows, ParquetRows) else []
         if urls:
             from pyspark.sql.pandas.types import from_arrow_schema

@@ -32,7 +32,7 @@ def wordings(facts: Facts) -> ibis.Table:
 def version_numbers(chunks: ibis.Table) -> ibis.Table:
     """Return the number of every chunk version: 1 for the first text that was seen of a chunk, then 2, 3, …
 
-    Columns: chunk_version (the store's row number), source, chunk_id, version.
+    Columns: chunk_version (the number of its content), source, chunk_id, version.
     """
     order = [chunks.first_seen_ns, chunks.chunk_version]
     place = ibis.row_number().over(group_by=[chunks.source, chunks.chunk_id], order_by=order)

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, chain
-from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
 import msgspec
@@ -23,11 +22,23 @@ import pyarrow.compute as pc
 from ragwheel.errors import StoreCorrupt
 from ragwheel.flags import exploration_of, flags_of
 from ragwheel.handles import BadHandle, peek
+from ragwheel.labels.traces.columns import (
+    CHUNK,
+    CHUNK_WITH_TEXT,
+    JUDGMENT,
+    RETRIEVAL,
+    SCHEMAS,
+    SIGNAL,
+    TURN,
+)
+from ragwheel.labels.traces.row_ids import ChunkNumbers, span_numbers
 from ragwheel.labels.traces.text import query_key
+from ragwheel.store.numbers import judgment_number, text_number, text_prefix
 
 __all__ = [
-    "CHUNK_WITH_TEXT",
-    "SCHEMAS",
+    "BATCH_ROWS",
+    "CHUNK_ORDER",
+    "JUDGMENT_ORDER",
     "StoreTables",
     "TableSource",
     "TextReader",
@@ -38,104 +49,12 @@ __all__ = [
     "totals",
 ]
 
-_BATCH: Final = 20_000
+BATCH_ROWS: Final = 20_000
 _LAST: Final = 2**63 - 1
+#: The orders of tables in memory, the same from one store or many.
+CHUNK_ORDER: Final = (("first_seen_ns", "ascending"), ("chunk_version", "ascending"))
+JUDGMENT_ORDER: Final = (("at_ns", "ascending"), ("judgment_id", "ascending"))
 T = TypeVar("T")
-
-_RETRIEVAL: Final = pa.schema(
-    {
-        "rid": pa.int64(),
-        "retrieval_id": pa.string(),
-        "turn_id": pa.string(),
-        "nested": pa.bool_(),
-        "reranks": pa.bool_(),
-        "source": pa.string(),
-        "query": pa.string(),
-        "session_id": pa.string(),
-        "user_id": pa.string(),
-        "start_ns": pa.int64(),
-        "n_returned": pa.int32(),
-        "query_key": pa.string(),
-        "version": pa.string(),
-        "swap_probability": pa.float64(),
-        "moves": pa.string(),
-        "score_best": pa.float64(),
-        "score_worst": pa.float64(),
-        "items": pa.list_(pa.struct({"chunk_version": pa.int64(), "score": pa.float64()})),
-    }
-)
-_PLACES: Final = pa.list_(pa.struct({"retrieval_id": pa.string(), "rank": pa.int32()}))
-_TURN: Final = pa.schema(
-    {
-        "turn_id": pa.string(),
-        "session_id": pa.string(),
-        "user_id": pa.string(),
-        "start_ns": pa.int64(),
-        "answered": pa.bool_(),
-        "answer_has_text": pa.bool_(),
-        "prompted_given": pa.bool_(),
-        "prompted": _PLACES,
-        "shown": _PLACES,
-        "citations": _PLACES,
-    }
-)
-_SIGNAL: Final = pa.schema(
-    {
-        "sid": pa.int64(),
-        "signal_id": pa.string(),
-        "kind": pa.string(),
-        "about_turn": pa.bool_(),
-        "target_id": pa.string(),
-        "chunk": pa.string(),
-        "rank": pa.int32(),
-        "value": pa.float64(),
-        "other": pa.string(),
-        "subject": pa.string(),
-        "at_ns": pa.int64(),
-        "new_id": pa.string(),
-        "new_key": pa.string(),
-        "bot": pa.bool_(),
-    }
-)
-_CHUNK: Final = pa.schema(
-    {
-        "chunk_version": pa.int64(),
-        "source": pa.string(),
-        "chunk_id": pa.string(),
-        "text_id": pa.int64(),
-        "length": pa.int64(),
-        "content_hash": pa.string(),
-        "first_seen_ns": pa.int64(),
-        "metadata": pa.string(),
-    }
-)
-_JUDGMENT: Final = pa.schema(
-    {
-        "judgment_id": pa.int64(),
-        "query": pa.string(),
-        "source": pa.string(),
-        "chunk_id": pa.string(),
-        "content_hash": pa.string(),
-        "grade": pa.float64(),
-        "judge": pa.string(),
-        "human": pa.bool_(),
-        "at_ns": pa.int64(),
-        "query_key": pa.string(),
-        "evalset": pa.string(),
-        "evalset_use": pa.string(),
-    }
-)
-CHUNK_WITH_TEXT: Final = _CHUNK.append(pa.field("text", pa.string()))
-#: The tables by name, with the column that says when.
-SCHEMAS: Final[Mapping[str, tuple[pa.Schema, str]]] = MappingProxyType(
-    {
-        "retrieval": (_RETRIEVAL, "start_ns"),
-        "turn": (_TURN, "start_ns"),
-        "signal": (_SIGNAL, "at_ns"),
-        "chunk": (_CHUNK, "first_seen_ns"),
-        "judgment": (_JUDGMENT, "at_ns"),
-    }
-)
 
 
 class _Citation(msgspec.Struct):
@@ -160,8 +79,11 @@ class StoreTables:
     """Everything the label stage reads, and what the manifest says about it.
 
     ``spans`` counts spans by kind; ``from_ns`` and ``until_ns`` are the first and last time stamps
-    among them (None in an empty store). Ids are those of the public views; ``rid`` and ``sid`` are the
-    store's row numbers, which break ties. ``n_citations`` counts matched ones.
+    among them (None in an empty store). Ids are those of the public views; ``rid``, ``sid``,
+    ``chunk_version``, ``text_id`` and ``judgment_id`` are the numbers of :mod:`ragwheel.store.numbers`.
+    ``n_citations`` counts matched ones. ``stores``: None where the rows are those of one database;
+    else of how many stores the rows are, in which replays, revisions and retractions are not resolved yet
+    (see :mod:`ragwheel.labels.traces.union`).
     """
 
     retrieval: TableSource
@@ -174,6 +96,7 @@ class StoreTables:
     spans: dict[str, int]
     from_ns: int | None
     until_ns: int | None
+    stores: int | None = None
 
 
 def read_store(connection: sqlite3.Connection) -> StoreTables:
@@ -190,6 +113,8 @@ def read_store(connection: sqlite3.Connection) -> StoreTables:
             name: pa.Table.from_batches(read_batches(connection, name), schema)
             for name, (schema, _) in SCHEMAS.items()
         }
+        tables["chunk"] = tables["chunk"].sort_by(list(CHUNK_ORDER))
+        tables["judgment"] = tables["judgment"].sort_by(list(JUDGMENT_ORDER))
         return StoreTables(**tables, n_citations=count_citations(tables["turn"]), **totals(connection))
 
 
@@ -226,31 +151,29 @@ def count_citations(turns: pa.Table | pa.RecordBatch) -> int:
 
 
 def read_batches(
-    connection: sqlite3.Connection, name: str, span: tuple[int, int] = (0, _LAST), *, texts: bool = False
+    connection: sqlite3.Connection, name: str, span: tuple[int, int] = (0, _LAST), *, whole: bool = False
 ) -> Iterator[pa.RecordBatch]:
     """Rows of a table of :data:`SCHEMAS` with these store's row numbers, first and last, in their order.
 
-    With ``texts``, chunks have the columns of :data:`CHUNK_WITH_TEXT`.
+    With ``whole``, chunks have the columns of :data:`CHUNK_WITH_TEXT`, and signals are also those that were
+    taken back, and the retractions.
 
     Raises:
         msgspec.DecodeError: a packed row is not what the schema says.
     """
     if name == "retrieval":
-        return _retrievals(_columns(connection, _RETRIEVALS, span))
+        return _retrievals(_columns(connection, _RETRIEVALS, span), ChunkNumbers(connection))
     if name == "turn":
         return _turns(_columns(connection, _TURNS, span))
     if name == "signal":
-        derived: Mapping[str, Callable[[str | None], str | None]] = {
-            "new_id": _named_by,
-            "new_key": query_key,
-        }
-        return _plain(_columns(connection, _SIGNALS, span), _SIGNAL, derived)
-    if name == "chunk" and texts:
+        sql = _SIGNALS.replace("_standing_signal", "_signal") if whole else _SIGNALS
+        return _signals(_columns(connection, sql, span))
+    if name == "chunk" and whole:
         sql = _CHUNKS.replace("c.metadata", "c.metadata, t.body", 1)
-        return _plain(_columns(connection, sql, span), CHUNK_WITH_TEXT)
+        return _chunks(_columns(connection, sql, span), CHUNK_WITH_TEXT)
     if name == "chunk":
-        return _plain(_columns(connection, _CHUNKS, span), _CHUNK)
-    return _plain(_columns(connection, _JUDGMENTS, span), _JUDGMENT, {"query_key": query_key})
+        return _chunks(_columns(connection, _CHUNKS, span), CHUNK)
+    return _judgments(_columns(connection, _JUDGMENTS, span))
 
 
 class TextReader:
@@ -261,13 +184,16 @@ class TextReader:
 
     def __call__(self, text_id: int) -> str:
         """The text; empty when the store has none."""
-        row = self._connection.execute("SELECT body FROM _text WHERE text_id = ?", (text_id,)).fetchone()
+        first = text_prefix(text_id)
+        row = self._connection.execute(
+            "SELECT body FROM _text WHERE hash BETWEEN ? AND ?", (first, first + b"\xff" * 8)
+        ).fetchone()
         return str(row[0]) if row else ""
 
 
 _RETRIEVALS: Final = """
-    SELECT r.id, lower(hex(r.span_id)), nullif(lower(hex(r.turn_id)), ''), r.outer_id IS NOT NULL, r.kind = 1,
-           s.name, r.query, r.session_id, r.user_id, r.start_ns, r.n_returned,
+    SELECT r.span_id, lower(hex(r.span_id)), nullif(lower(hex(r.turn_id)), ''), r.outer_id IS NOT NULL,
+           r.kind = 1, s.name, r.query, r.session_id, r.user_id, r.start_ns, r.n_returned,
            v.name || ' ' || v.version, CASE WHEN instr(r.flags, 'explored: ') THEN r.flags END,
            r.chunks, r.scores
       FROM _retrieval r JOIN _retriever v USING (retriever_id) JOIN _source s USING (source_id)
@@ -277,24 +203,24 @@ _TURNS: Final = """
            trim(coalesce(answer, ''), char(9, 10, 13, 32)) <> '', prompted IS NOT NULL, prompted, shown,
            citations FROM _turn WHERE id BETWEEN ? AND ? ORDER BY id"""
 _SIGNALS: Final = """
-    SELECT id, lower(hex(span_id)), kind, target = 1, lower(hex(target_id)), chunk, rank, value,
+    SELECT span_id, lower(hex(span_id)), kind, target = 1, lower(hex(target_id)), chunk, rank, value,
            other, subject, at_ns, CASE kind WHEN 'reformulate' THEN other END, query,
            instr(coalesce(flags, ''), '"bot"') > 0
       FROM _standing_signal WHERE id BETWEEN ? AND ? ORDER BY id"""
 _CHUNKS: Final = """
-    SELECT c.chunk_id, s.name, c.app_id, c.text_id, length(t.body), lower(hex(t.hash)), c.first_seen_ns,
+    SELECT c.number, s.name, c.app_id, t.hash, length(t.body), lower(hex(t.hash)), c.first_seen_ns,
            c.metadata
       FROM _chunk c JOIN _source s USING (source_id) JOIN _text t USING (text_id)
      WHERE c.chunk_id BETWEEN ? AND ? ORDER BY c.chunk_id"""
 _JUDGMENTS: Final = """
-    SELECT id, query, source, chunk, nullif(lower(hex(text_hash)), ''), grade, judge,
+    SELECT NULL, query, source, chunk, nullif(lower(hex(text_hash)), ''), grade, judge,
            judge_kind = 'human', at_ns, query, e.name, e.use
       FROM _judgment LEFT JOIN _evalset e USING (evalset_id) WHERE id BETWEEN ? AND ? ORDER BY id"""
 
 
 def _columns(connection: sqlite3.Connection, sql: str, span: tuple[int, int]) -> Iterator[list[Any]]:
     cursor = connection.execute(sql, span)
-    while rows := cursor.fetchmany(_BATCH):
+    while rows := cursor.fetchmany(BATCH_ROWS):
         yield list(zip(*rows))
 
 
@@ -310,16 +236,27 @@ def _flags(column: Sequence[Any], kind: pa.DataType) -> Sequence[Any]:
     return [bool(value) for value in column] if kind == pa.bool_() else column
 
 
-def _plain(
-    found: Iterable[list[Any]],
-    schema: pa.Schema,
-    through: Mapping[str, Callable[[str | None], str | None]] | None = None,
-) -> Iterator[pa.RecordBatch]:
-    for columns in found:
-        for name, function in (through or {}).items():
-            place = schema.get_field_index(name)
-            columns[place] = [function(value) for value in columns[place]]
-        yield _batch(columns, schema)
+def _signals(batches: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
+    new_id, new_key = SIGNAL.get_field_index("new_id"), SIGNAL.get_field_index("new_key")
+    for columns in batches:
+        columns[0] = span_numbers(columns[0])
+        columns[new_id] = [_named_by(handle) for handle in columns[new_id]]
+        columns[new_key] = [query_key(text) for text in columns[new_key]]
+        yield _batch(columns, SIGNAL)
+
+
+def _chunks(batches: Iterable[list[Any]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    for numbers, sources, ids, hashes, *others in batches:
+        yield _batch([numbers, sources, ids, list(map(text_number, hashes)), *others], schema)
+
+
+def _judgments(batches: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
+    key = JUDGMENT.get_field_index("query_key")
+    for columns in batches:
+        _, queries, sources, chunks, _, _, judges, *_ = columns
+        columns[0] = list(map(judgment_number, queries, sources, chunks, judges))
+        columns[key] = [query_key(text) for text in columns[key]]
+        yield _batch(columns, JUDGMENT)
 
 
 def _named_by(handle: str | None) -> str | None:
@@ -335,30 +272,35 @@ def _named_by(handle: str | None) -> str | None:
         return None
 
 
-def _retrievals(found: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
-    for columns in found:
-        *plain, versions, flags, packed_chunks, packed_scores = columns
+def _retrievals(batches: Iterable[list[Any]], numbers: ChunkNumbers) -> Iterator[pa.RecordBatch]:
+    for columns in batches:
+        span_ids, *plain, versions, flags, packed_chunks, packed_scores = columns
         chunks = _unpack(packed_chunks, list[list[int | None]])
         scores: list[list[float | None]] = [
             found if found and len(found) == len(ranked) else [None] * len(ranked)
             for found, ranked in zip(_unpack(packed_scores, list[list[float | None] | None]), chunks)
         ]
-        ends = [_ends(score) for score in scores]
+        ends = [_ends(found) for found in scores]
         items = pa.StructArray.from_arrays(
             [
-                pa.array(chain.from_iterable(chunks), pa.int64()),
+                _numbered(numbers, chain.from_iterable(chunks)),
                 pa.array(chain.from_iterable(scores), pa.float64()),
             ],
             names=["chunk_version", "score"],
         )
         offsets = pa.array(accumulate((len(ranked) for ranked in chunks), initial=0), pa.int32())
-        keys = [query_key(text) for text in plain[6]]
+        keys = [query_key(text) for text in plain[5]]
         explored = [exploration_of(flags_of(column)) or (None, None) for column in flags]
         packed = pa.ListArray.from_arrays(offsets, items)
         yield _batch(
-            [*plain, keys, versions, *zip(*explored), *zip(*ends), packed],
-            _RETRIEVAL,
+            [span_numbers(span_ids), *plain, keys, versions, *zip(*explored), *zip(*ends), packed],
+            RETRIEVAL,
         )
+
+
+def _numbered(numbers: ChunkNumbers, rows: Iterable[int | None]) -> pa.Array:
+    values, missing = numbers.of(rows)
+    return pa.array(values, pa.int64(), mask=missing)
 
 
 def _ends(scores: list[float | None]) -> tuple[float | None, float | None]:
@@ -370,8 +312,8 @@ def _ends(scores: list[float | None]) -> tuple[float | None, float | None]:
     return (high, low) if known[0] >= known[-1] else (low, high)
 
 
-def _turns(found: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
-    for *plain, prompted, shown, cited in found:
+def _turns(batches: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
+    for *plain, prompted, shown, cited in batches:
         places = [_unpack(packed, list[list[tuple[str, int]] | None]) for packed in (prompted, shown)]
         matched = [
             [
@@ -381,7 +323,7 @@ def _turns(found: Iterable[list[Any]]) -> Iterator[pa.RecordBatch]:
             ]
             for each in _unpack(cited, list[list[_Citation] | None])
         ]
-        yield _batch([*plain, *map(_places, places), _places(matched)], _TURN)
+        yield _batch([*plain, *map(_places, places), _places(matched)], TURN)
 
 
 def _places(lists: Sequence[Sequence[tuple[str, int]] | None]) -> pa.Array:

@@ -1,14 +1,14 @@
 """Which days of which table changed since they were last read: a digest per table and day.
 
-Rows of retrievals are only ever added and erased, those of signals may be taken back, too; those of turns may
-get a newer revision, judgments may be replaced. A digest is the sum over the day's rows of a hash of what
-identifies the row: of its span id (random), its number and its revision; of everything in a judgment.
+Rows of retrievals and signals are only ever added and erased; those of turns may get a newer revision,
+judgments may be replaced, and so may a chunk's metadata. A digest is the sum over the day's rows of a hash of
+what identifies the row: of its span id (random) and its revision; of everything in a judgment.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from hashlib import blake2b
 from typing import Any, Final
@@ -24,8 +24,11 @@ _BATCH: Final = 100_000
 _KEYS: Final = {
     "retrieval": "SELECT id, start_ns, span_id, 0 FROM _retrieval",
     "turn": "SELECT id, start_ns, span_id, revision FROM _turn",
-    "signal": "SELECT id, at_ns, span_id, other IS NULL FROM _standing_signal",
-    "chunk": "SELECT chunk_id, first_seen_ns, hash, text_id FROM _chunk JOIN _text USING (text_id)",
+    "signal": "SELECT id, at_ns, span_id, other IS NULL FROM _signal",
+    "chunk": (
+        "SELECT chunk_id, first_seen_ns, json_array(name, app_id, hex(hash), metadata), 0"
+        " FROM _chunk JOIN _text USING (text_id) JOIN _source USING (source_id)"
+    ),
     "judgment": (
         "SELECT id, at_ns, json_array(query, source, chunk, hex(text_hash), grade, judge, judge_kind,"
         " name, use), 0 FROM _judgment LEFT JOIN _evalset USING (evalset_id)"
@@ -34,45 +37,60 @@ _KEYS: Final = {
 Words = npt.NDArray[np.uint64]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Partition:
-    """The rows of one table and day: the store's first and last row number, how many, and a digest."""
+    """The rows of one table and day: the store's first and last row number, how many, and a digest.
+
+    ``others`` names the file whose remaining rows are written beside them, if any.
+    """
 
     first: int
     last: int
     rows: int
     digest: int
+    others: str = ""
+
+    @property
+    def digest_name(self) -> str:
+        """Names what the store has of the day: 16 hex digits."""
+        return blake2b(f"{self.rows}:{self.digest}".encode(), digest_size=8).hexdigest()
 
     @property
     def name(self) -> str:
-        """Names the content: 16 hex digits."""
-        return blake2b(f"{self.rows}:{self.digest}".encode(), digest_size=8).hexdigest()
+        """Names the content of the file: 16 hex digits."""
+        if not self.others:
+            return self.digest_name
+        return blake2b(f"{self.digest_name}:{self.others}".encode(), digest_size=8).hexdigest()
+
+    def beside(self, others: str) -> Partition:
+        """Return the partition together with the remaining rows of a file."""
+        return replace(self, others=others)
 
 
 def partitions(connection: sqlite3.Connection, table: str) -> dict[str, Partition]:
     """The partitions of a table by their day, ``2026-11-22``, in UTC."""
-    found: dict[int, Partition] = {}
+    by_day: dict[int, Partition] = {}
     cursor = connection.execute(_KEYS[table])
     while rows := cursor.fetchmany(_BATCH):
         ids, times, marks, revisions = zip(*rows)
         number = np.array(ids, np.int64)
-        hashes = _mixed(_words(marks) ^ _mixed(number.astype(np.uint64)) ^ np.array(revisions, np.uint64))
+        hashes = _mixed(_mixed(_words(marks)) ^ np.array(revisions, np.uint64))
         days, place = np.unique(np.array(times, np.int64) // DAY_NS, return_inverse=True)
         digests = np.zeros(len(days), np.uint64)
         np.add.at(digests, place, hashes)
         for n, day in enumerate(days.tolist()):
             mine = number[place == n]
-            partition = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
-            found[day] = _both(found[day], partition) if day in found else partition
-    return {_date(day): found[day] for day in sorted(found)}
+            made = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
+            by_day[day] = _both(by_day[day], made) if day in by_day else made
+    return {_date(day): by_day[day] for day in sorted(by_day)}
 
 
-def _both(partition: Partition, other: Partition) -> Partition:
+def _both(one: Partition, other: Partition) -> Partition:
     return Partition(
-        min(partition.first, other.first),
-        max(partition.last, other.last),
-        partition.rows + other.rows,
-        (partition.digest + other.digest) % 2**64,
+        min(one.first, other.first),
+        max(one.last, other.last),
+        one.rows + other.rows,
+        (one.digest + other.digest) % 2**64,
     )
 
 

@@ -1,39 +1,35 @@
-"""Traces as Parquet partitions: what ``ragwheel export traces`` writes, read for a build.
+"""Traces as Parquet partitions, of one store or many, read for a build.
 
-::
-
-    DEST/_ragwheel.json                            what there is; written last
-    DEST/retrieval/day=2026-11-22/part-….parquet   one file per table and day (UTC), named by its content
-
-The tables are those of :mod:`ragwheel.labels.traces.read`, with the text beside every chunk.
+The layout is in :mod:`ragwheel.labels.traces.lake`, the columns in :mod:`ragwheel.labels.traces.columns`.
+Chunks and judgments are read into memory, each once however many stores have it; the large tables stay in
+their files, and :mod:`ragwheel.labels.traces.union` makes one set of them on the engine.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from ragwheel.errors import ConfigurationError, DatasetError
-from ragwheel.labels.traces.read import CHUNK_WITH_TEXT, SCHEMAS, StoreTables
+from ragwheel.errors import DatasetError
+from ragwheel.labels.traces.columns import CHUNK, CHUNK_WITH_TEXT, JUDGMENT, SCHEMAS, WHOLE
+from ragwheel.labels.traces.lake import Lake
+from ragwheel.labels.traces.read import CHUNK_ORDER, JUDGMENT_ORDER, StoreTables
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["FORMAT", "MANIFEST", "ParquetRows", "ParquetTexts", "is_traces", "located", "parquet_evalsets",
-           "read_manifest", "read_parquet"]  # fmt: skip
+__all__ = ["ParquetRows", "ParquetTexts", "evalsets_of", "lake_rows", "read_parquet"]
 
-MANIFEST: Final = "_ragwheel.json"
-#: Of the files; another one is written anew.
-FORMAT: Final = 1
 #: How Hadoop calls what fsspec calls otherwise.
 _HADOOP: Final[Mapping[str, str]] = {"s3": "s3a", "gcs": "gs"}
+#: Columns that the union of many stores needs beside those of SCHEMAS.
+_FOR_UNION: Final = {"retrieval": (), "turn": ("revision",), "signal": ("event_id", "received_ns")}
 
 
 @dataclass(frozen=True)
@@ -70,11 +66,22 @@ class ParquetRows:
 class ParquetTexts:
     """Texts of chunks by their ``text_id``, all of them in memory as Arrow holds them."""
 
-    def __init__(self, chunks: pa.Table) -> None:
-        ids = chunks["text_id"].to_numpy()
+    def __init__(self, chunks: ParquetRows) -> None:
+        seen: set[int] = set()
+        batches = []
+        for batch in chunks.dataset().to_batches(columns=["text_id", "text"]):
+            ids = batch["text_id"].to_pylist()
+            fresh = []
+            for text_id in ids:
+                fresh.append(text_id not in seen)
+                seen.add(text_id)
+            batches.append(batch.filter(pa.array(fresh, pa.bool_())))
+        schema = pa.schema({"text_id": pa.int64(), "text": pa.large_string()})
+        table = pa.Table.from_batches([batch.cast(schema) for batch in batches], schema).combine_chunks()
+        ids = table["text_id"].to_numpy()
         self._order = np.argsort(ids, kind="stable")
         self._ids = ids[self._order]
-        self._texts = chunks["text"]
+        self._texts = table["text"]
 
     def __call__(self, text_id: int) -> str:
         """The text; empty when there is none."""
@@ -84,106 +91,110 @@ class ParquetTexts:
         return str(self._texts[int(self._order[place])].as_py())
 
 
-def is_traces(place: str | Path) -> bool:
-    """Whether it names Parquet partitions rather than a database: a URL, or a folder of them."""
-    return "://" in str(place) or (Path(place) / MANIFEST).is_file()
+def read_parquet(lake: Lake) -> tuple[StoreTables, ParquetTexts]:
+    """The tables of a lake: the large ones left in their files, chunks and judgments in memory.
 
-
-def located(place: str | Path) -> tuple[AbstractFileSystem, str]:
-    """The filesystem of a folder or URL, and its path there.
-
-    Raises:
-        ConfigurationError: fsspec, or what it needs for this kind of URL, is not installed, or there is none.
-    """
-    try:
-        from fsspec.core import url_to_fs
-
-        filesystem, root = url_to_fs(str(place))
-    except (ImportError, ValueError) as exc:
-        raise ConfigurationError(
-            f"{place} cannot be reached: {exc}. Expected a folder, or a URL whose fsspec package is "
-            f"installed: pip install fsspec s3fs"
-        ) from exc
-    return filesystem, str(root).rstrip("/")
-
-
-def read_manifest(filesystem: AbstractFileSystem, root: str) -> dict[str, Any] | None:
-    """What an export said it wrote; None: there is no export.
-
-    Raises:
-        DatasetError: it cannot be read, or a newer ragwheel wrote it.
-    """
-    try:
-        found: dict[str, Any] = json.loads(filesystem.cat_file(f"{root}/{MANIFEST}"))
-        version = int(found["format"])
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise DatasetError(
-            f"{root}/{MANIFEST} cannot be read: {exc!r}. Export again into a new folder: "
-            f"ragwheel export traces --out DEST"
-        ) from exc
-    if version > FORMAT:
-        raise DatasetError(
-            f"{root} has format {version}, this ragwheel knows up to {FORMAT}. "
-            f"Upgrade: pip install -U ragwheel"
-        )
-    return found
-
-
-def read_parquet(
-    filesystem: AbstractFileSystem, root: str, manifest: Mapping[str, Any]
-) -> tuple[StoreTables, ParquetTexts]:
-    """The tables of an export: the large ones left in their files, chunks and judgments in memory.
+    The rows of a lake of format 2 are to be made one set by :func:`ragwheel.labels.traces.union.united`.
 
     Raises:
         DatasetError: a file is missing or damaged.
     """
-    found = {name: _rows(filesystem, root, manifest, name) for name in SCHEMAS}
+    extra = _FOR_UNION if lake.format > 1 else {}
+    schemas = {name: _schema(name, extra.get(name, ())) for name in SCHEMAS}
+    rows = {name: lake_rows(lake, name, schemas[name]) for name in SCHEMAS}
     try:
-        for rows in found.values():
-            _check(rows)
-        chunks = found["chunk"].dataset().to_table().sort_by("chunk_version")
-        judgments = found["judgment"].dataset().to_table().sort_by("judgment_id")
+        for name in SCHEMAS:
+            _check(lake, name, rows[name])
+        texts = ParquetTexts(rows["chunk"])
+        chunks = _chunks(rows["chunk"])
+        judgments = _judgments(rows["judgment"])
     except (OSError, pa.ArrowException) as exc:
-        raise DatasetError(
-            f"A file of {root} is missing or damaged: {exc}. Remove that folder and export again: "
-            f"ragwheel export traces --out DEST"
-        ) from exc
+        raise _damaged(lake, exc) from exc
+    manifests = lake.stores.values()
     tables = StoreTables(
-        retrieval=found["retrieval"],
-        turn=found["turn"],
-        signal=found["signal"],
-        chunk=chunks.drop_columns(["text"]),
+        retrieval=rows["retrieval"],
+        turn=rows["turn"],
+        signal=rows["signal"],
+        chunk=chunks,
         judgment=judgments,
-        n_citations=sum(part["citations"] for part in manifest["tables"]["turn"].values()),
-        schema_version=manifest["schema_version"],
-        spans=manifest["spans"],
-        from_ns=manifest["from_ns"],
-        until_ns=manifest["until_ns"],
+        n_citations=sum(part["citations"] for _, _, part in lake.parts("turn")),
+        schema_version=max(manifest["schema_version"] for manifest in manifests),
+        spans=_spans(lake),
+        from_ns=min((m["from_ns"] for m in manifests if m["from_ns"] is not None), default=None),
+        until_ns=max((m["until_ns"] for m in manifests if m["until_ns"] is not None), default=None),
+        stores=len(lake.stores) if lake.format > 1 else None,
     )
-    return tables, ParquetTexts(chunks)
+    return tables, texts
 
 
-def parquet_evalsets(
-    filesystem: AbstractFileSystem, root: str, manifest: Mapping[str, Any]
-) -> list[tuple[str, str, str]]:
-    """Use, query and name of every judgment of an evaluation set."""
-    rows = (
-        _rows(filesystem, root, manifest, "judgment").dataset().to_table(["evalset_use", "query", "evalset"])
-    )
-    return [tuple(row.values()) for row in rows.filter(pads.field("evalset").is_valid()).to_pylist()]
+def lake_rows(lake: Lake, name: str, schema: pa.Schema, stores: Sequence[str] | None = None) -> ParquetRows:
+    """Return a table over all stores, or some, in those columns."""
+    parts = [(store, part) for store, _, part in lake.parts(name) if stores is None or store in stores]
+    paths = [f"{lake.root}/{lake.current(part['file'])}" for _, part in parts]
+    return ParquetRows(lake.filesystem, paths, schema, sum(part["rows"] for _, part in parts))
 
 
-def _rows(filesystem: AbstractFileSystem, root: str, manifest: Mapping[str, Any], name: str) -> ParquetRows:
-    parts = manifest["tables"][name]
-    schema = CHUNK_WITH_TEXT if name == "chunk" else SCHEMAS[name][0]
-    paths = [f"{root}/{part['file']}" for _day, part in sorted(parts.items())]
-    return ParquetRows(filesystem, paths, schema, sum(part["rows"] for part in parts.values()))
+def _schema(name: str, extra: Sequence[str]) -> pa.Schema:
+    if name == "chunk":
+        return CHUNK_WITH_TEXT
+    return pa.schema([*SCHEMAS[name][0], *(WHOLE[name].field(column) for column in extra)])
 
 
-def _check(rows: ParquetRows) -> None:
-    """Raise an error of Arrow's unless the files have as many rows as the manifest says."""
+def _spans(lake: Lake) -> dict[str, int]:
+    spans: dict[str, int] = {}
+    for manifest in lake.stores.values():
+        for kind, n in manifest["spans"].items():
+            spans[kind] = spans.get(kind, 0) + n
+    return dict(sorted(spans.items()))
+
+
+def _check(lake: Lake, name: str, rows: ParquetRows) -> None:
+    """Raise an error unless every file is there and has as many rows as its manifest says."""
+    for store, day, part in lake.parts(name):
+        path = lake.current(part["file"])
+        if path not in lake.files:
+            whose = f" of store {store}" if store else ""
+            raise FileNotFoundError(f"{path}, {part['rows']} rows of {day}{whose}, is not there")
+    rewritten = any(lake.current(part["file"]) != part["file"] for _, _, part in lake.parts(name))
     n = rows.dataset().count_rows()
-    if n != rows.num_rows:
-        raise pa.ArrowInvalid(f"{n} rows where the manifest says {rows.num_rows}")
+    if n != rows.num_rows and not (rewritten and n < rows.num_rows):
+        raise pa.ArrowInvalid(f"{name}: {n} rows where the manifests say {rows.num_rows}")
+
+
+def _damaged(lake: Lake, exc: Exception) -> DatasetError:
+    return DatasetError(
+        f"A file of {lake.root} is missing or damaged: {exc}. Nothing was read. Export that store again, "
+        f"from its database: ragwheel export traces --out DEST. If the database is gone, give its rows up by "
+        f"removing the store's manifest and its folders: _stores/STORE.json and */store=STORE"
+    )
+
+
+def _chunks(rows: ParquetRows) -> pa.Table:
+    """Every chunk version once, as the store saw it that saw it first."""
+    every = rows.dataset().to_table(columns=CHUNK.names)
+    return _first(
+        every, "chunk_version", [("first_seen_ns", "ascending"), ("metadata", "ascending")]
+    ).sort_by(list(CHUNK_ORDER))
+
+
+def _judgments(rows: ParquetRows) -> pa.Table:
+    """Every judgment once: a judge's latest on a query and chunk."""
+    every = rows.dataset().to_table(columns=JUDGMENT.names)
+    newest = [("at_ns", "descending"), ("grade", "ascending"), ("evalset", "ascending")]
+    return _first(every, "judgment_id", newest).sort_by(list(JUDGMENT_ORDER))
+
+
+def _first(table: pa.Table, key: str, order: list[tuple[str, str]]) -> pa.Table:
+    """The first row of each key in an order."""
+    table = table.sort_by([(key, "ascending"), *order])
+    if not table.num_rows:
+        return table
+    keys = table[key].to_numpy()
+    fresh = np.concatenate([[True], keys[1:] != keys[:-1]])
+    return table.filter(pa.array(fresh))
+
+
+def evalsets_of(judgments: pa.Table) -> list[tuple[Any, ...]]:
+    """Use, query and name of every judgment of an evaluation set."""
+    rows = judgments.filter(pc.is_valid(judgments["evalset"])).select(["evalset_use", "query", "evalset"])
+    return [tuple(row.values()) for row in rows.to_pylist()]

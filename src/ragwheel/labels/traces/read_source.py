@@ -6,18 +6,14 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Final
 
 from ragwheel.errors import StoreEmpty, StoreMissing
+from ragwheel.labels.traces.lake import is_traces, located, open_lake
 from ragwheel.labels.traces.read import StoreTables, TextReader, read_store
-from ragwheel.labels.traces.read_parquet import (
-    is_traces,
-    located,
-    parquet_evalsets,
-    read_manifest,
-    read_parquet,
-)
+from ragwheel.labels.traces.read_parquet import evalsets_of, read_parquet
 from ragwheel.store import open_store
 from ragwheel.store.reviews import ReviewRow, review_rows
 from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
@@ -58,8 +54,10 @@ def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
 
 
 @contextmanager
-def open_source(place: str | Path) -> Iterator[Source]:
+def open_source(place: str | Path, *, judgments_alone: bool = True) -> Iterator[Source]:
     """Open a database, or a folder or URL that ``ragwheel export traces`` wrote.
+
+    A database without traces is accepted where it has judgments and these alone are enough.
 
     Raises:
         StoreError: the database cannot be read, or there are no traces.
@@ -67,21 +65,22 @@ def open_source(place: str | Path) -> Iterator[Source]:
         ConfigurationError: the URL cannot be reached.
     """
     if not is_traces(place):
-        with closing(_opened(place)) as connection:
+        store = _opened(place) if judgments_alone else open_store(place, require_traces=True)
+        with closing(store) as connection:
             yield store_source(connection, Path(place).name)
         return
-    filesystem, root = located(place)
-    manifest = read_manifest(filesystem, root)
-    if manifest is None:
+    lake = open_lake(*located(place))
+    if not lake.stores:
         raise StoreMissing(
             f"There are no traces at {place}. Export some: ragwheel export traces --out {place}"
         )
-    if not any(manifest["spans"].values()):
+    if not any(any(manifest["spans"].values()) for manifest in lake.stores.values()):
         raise StoreEmpty(f"{place} holds no traces yet. See what is recorded: ragwheel status")
+    read = lru_cache(maxsize=1)(partial(read_parquet, lake))
     yield Source(
-        manifest["database"],
-        lambda: read_parquet(filesystem, root, manifest),
-        lambda: parquet_evalsets(filesystem, root, manifest),
+        ", ".join(sorted({manifest["database"] for manifest in lake.stores.values()})),
+        read,
+        lambda: evalsets_of(read()[0].judgment),
     )
 
 

@@ -72,7 +72,7 @@ def train_feature_reranker(
 
     _enough(opened.examples.get("train", 0), opened, options)
     tell("read", 0, 2)
-    believed = beliefs(opened, store) if options.labels == "model" else beliefs_of_rows(opened)
+    believed = beliefs(opened, store) if options.labels == "model" else beliefs_of_rows(opened, store)
     rows, checked = believed["train"], believed["dev"]
     tell("read", 1, 2)
     traffic = read_traffic(store, frozenset(row.query_key for row in (*rows, *checked)))
