@@ -28,7 +28,7 @@ def lake(tmp_path):
 def test_it_is_read_and_left_as_it_is(lake, tmp_path):
     before = contents(lake)
     assert build(lake, tmp_path / "set").evidence["click"] == 12
-    with pytest.raises(DatasetError, match="export parquet"):
+    with pytest.raises(DatasetError, match="export traces"):
         pull(lake, tmp_path / "pulled.db")
     assert contents(lake) == before
 

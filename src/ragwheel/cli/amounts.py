@@ -37,8 +37,8 @@ def seconds(text: str) -> float:
     Raises:
         typer.BadParameter: it is none, or zero.
     """
-    found = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
-    value = 0.0 if found is None else float(found[1]) * _SECONDS[found[2].lower()]
+    match = re.fullmatch(r"(\d{1,6}(?:\.\d+)?)\s*([smh])", text.strip(), re.IGNORECASE)
+    value = 0.0 if match is None else float(match[1]) * _SECONDS[match[2].lower()]
     if value <= 0:
         raise typer.BadParameter(f"got {text!r}, expected an interval such as 60s, 5m or 1h")
     return value

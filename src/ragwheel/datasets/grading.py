@@ -32,7 +32,7 @@ from ragwheel.labels.traces.union import united
 __all__ = ["Inputs", "check_sessions", "label"]
 
 
-def _ranked(known: Facts, tables: StoreTables, assigned: ibis.Table, usable: _Usable) -> ibis.Table:
+def _ranked(facts: Facts, tables: StoreTables, assigned: ibis.Table, usable: _Usable) -> ibis.Table:
     """place, chunk_version of all that was ever ranked for a need with a positive, exposed or not.
 
     A need is asked in other words too: what was ranked for near-identical queries, and before and after a
@@ -41,7 +41,7 @@ def _ranked(known: Facts, tables: StoreTables, assigned: ibis.Table, usable: _Us
     places = usable.graded.filter(_.status == "positive").select("place").distinct()
     own = assigned.select("query_key", "family", "place").semi_join(places, "place")
     alike = own.select("family", "place").join(assigned.select("query_key", "family"), "family")
-    heads = known.retrievals.select("retrieval_id", "query_key")
+    heads = facts.retrievals.select("retrieval_id", "query_key")
     found = usable.evidence.filter(_.kind == "reformulated").select("query_key", "retrieval_id")
     links = found.rename(old="query_key").join(heads.rename(new="query_key"), "retrieval_id")
     both = links.select(query_key="old", other="new").union(
@@ -51,7 +51,7 @@ def _ranked(known: Facts, tables: StoreTables, assigned: ibis.Table, usable: _Us
     wanted = ibis.union(
         own.select("place", "query_key"), alike.select("place", "query_key"), wordings, distinct=True
     )
-    rankings = known.engine.register("ranking", tables.retrieval).select("query_key", "items")
+    rankings = facts.engine.register("ranking", tables.retrieval).select("query_key", "items")
     rows = rankings.join(wanted, "query_key").select("place", "items").unnest("items")
     return rows.select("place", chunk_version=rows["items"]["chunk_version"]).distinct()
 
@@ -85,13 +85,13 @@ class _Usable:
     graded: ibis.Table
 
 
-def label(given: Inputs) -> Labelled:
+def label(inputs: Inputs) -> Labelled:
     """Grade everything, split it, and grade what is train again without the sessions of test queries."""
-    engine, policy, dropped = given.engine, given.policy, Counter[str]()
-    given.stage("read")
-    tables, text_of = given.source.read()
+    engine, policy, dropped = inputs.engine, inputs.policy, Counter[str]()
+    inputs.stage("read")
+    tables, text_of = inputs.source.read()
     tables = united(engine, tables)
-    store = grade_store(engine, tables, text_of, policy, given.stage)
+    store = grade_store(engine, tables, text_of, policy, inputs.stage)
     known, evidence, model = store.facts, store.evidence, store.model
     if not policy.signals.bots:
         robots = engine.register("signal", tables.signal).filter(_.bot)
@@ -103,12 +103,12 @@ def label(given: Inputs) -> Labelled:
         return grade_rows(known, rows, policy, model)
 
     grades = store.grades
-    given.stage("splits")
+    inputs.stage("splits")
     counts = _counted(engine, evidence, "kind")
-    kept, splits = _split(given, known, evidence, grades, regrade, dropped)
+    kept, splits = _split(inputs, known, evidence, grades, regrade, dropped)
     assigned = _assigned(engine, kept)
     usable = _usable(known, evidence, grades, assigned, regrade, dropped)
-    strikes = Strikes.of(given.source.strikes())
+    strikes = Strikes.of(inputs.source.strikes())
     usable = _without_struck(engine, usable, strikes, dropped)
     return Labelled(
         engine=engine,
@@ -137,22 +137,22 @@ def _counted(engine: RelationalEngine, table: ibis.Table, column: str) -> dict[s
 
 
 def _split(
-    given: Inputs,
-    known: Facts,
+    inputs: Inputs,
+    facts: Facts,
     evidence: ibis.Table,
     grades: ibis.Table,
     regrade: Callable[[ibis.Table], ibis.Table],
     dropped: Counter[str],
 ) -> tuple[list[tuple[str, Group]], dict[str, str]]:
     """The groups that make rows, in the order of the dataset, and the split of every group's key."""
-    options = given.options
+    options = inputs.options
     usable = grades.filter(_.status != "abstain").select("query_key").distinct()
-    groups = _groups(known, usable, given.previous.tested, given.policy)
-    previous = only_judged_are_trained(known, evidence, grades, regrade, given.previous)
+    groups = _groups(facts, usable, inputs.previous.tested, inputs.policy)
+    previous = only_judged_are_trained(facts, evidence, grades, regrade, inputs.previous)
     splits = assign(groups, dev=options.dev, test=options.test, previous=previous, dropped=dropped)
     check_groups(groups, splits, previous)
-    with_rows = set(known.engine.arrow(usable)["query_key"].to_pylist())
-    order = {name: place for place, name in enumerate(SPLITS)}
+    with_rows = set(facts.engine.arrow(usable)["query_key"].to_pylist())
+    order = {name: index for index, name in enumerate(SPLITS)}
     kept = [(splits[group.key], group) for group in groups if group.key in splits and group.key in with_rows]
     kept.sort(key=lambda item: (order[item[0]], seeded(options.seed, item[1].key), item[1].key))
     return kept, splits
@@ -170,7 +170,7 @@ def _assigned(engine: RelationalEngine, kept: list[tuple[str, Group]]) -> ibis.T
 
 
 def _usable(
-    known: Facts,
+    facts: Facts,
     evidence: ibis.Table,
     grades: ibis.Table,
     assigned: ibis.Table,
@@ -178,15 +178,15 @@ def _usable(
     dropped: Counter[str],
 ) -> _Usable:
     """What may be used where: nothing of test sessions in train, nothing of an LLM judge's in test."""
-    engine = known.engine
-    evidence, grades = _without_test_sessions(known, evidence, grades, assigned, regrade, dropped)
-    evidence, grades = without_judged_tests(known, evidence, grades, assigned, regrade, dropped)
-    check_sessions(known, evidence, assigned)
+    engine = facts.engine
+    evidence, grades = _without_test_sessions(facts, evidence, grades, assigned, regrade, dropped)
+    evidence, grades = without_judged_tests(facts, evidence, grades, assigned, regrade, dropped)
+    check_sessions(facts, evidence, assigned)
     for reason, n in _counted(engine, grades.filter(_.reason != ""), "reason").items():
         dropped[f"grade: abstained, {reason}"] = n
-    named = known.chunks.select("chunk_version", "source", "chunk_id", "text_id")
-    told = grades.filter(_.status != "abstain").join(assigned.select("query_key", "place"), "query_key")
-    return _Usable(evidence, grades, engine.keep("graded", told.join(named, "chunk_version")))
+    named = facts.chunks.select("chunk_version", "source", "chunk_id", "text_id")
+    text = grades.filter(_.status != "abstain").join(assigned.select("query_key", "place"), "query_key")
+    return _Usable(evidence, grades, engine.keep("graded", text.join(named, "chunk_version")))
 
 
 def _without_struck(
@@ -206,25 +206,25 @@ def _reasons_of(engine: RelationalEngine, usable: _Usable) -> ibis.Table:
     return engine.keep("reasons", rows.join(places, ["query_key", "chunk_version"]))
 
 
-def _groups(known: Facts, usable: ibis.Table, tested: Mapping[str, str], policy: Policy) -> list[Group]:
+def _groups(facts: Facts, usable: ibis.Table, tested: Mapping[str, str], policy: Policy) -> list[Group]:
     """Query groups that have a grade: their most frequent wording, and when they were first asked.
 
     Those of an evaluation set for test are among them whether they have one or not: what is near-identical to
     one is test too.
     """
-    keys = known.engine.register("tested", pa.table({"query_key": pa.array(sorted(tested), pa.string())}))
+    keys = facts.engine.register("tested", pa.table({"query_key": pa.array(sorted(tested), pa.string())}))
     wanted = usable.union(keys, distinct=True)
-    rows = known.engine.arrow(
-        wordings(known).semi_join(wanted, "query_key").order_by("query_key")
+    rows = facts.engine.arrow(
+        wordings(facts).semi_join(wanted, "query_key").order_by("query_key")
     ).to_pylist()
     family = families({row["query_key"]: row["query"] for row in rows}, policy.negatives.near_query)
     return [Group(row["query_key"], family[row["query_key"]], row["query"], row["begun_ns"]) for row in rows]
 
 
-def _test_sessions(known: Facts, assigned: ibis.Table) -> ibis.Table:
+def _test_sessions(facts: Facts, assigned: ibis.Table) -> ibis.Table:
     tested = assigned.filter(_.split == "test").select("query_key")
     return (
-        known.retrievals.semi_join(tested, "query_key")
+        facts.retrievals.semi_join(tested, "query_key")
         .filter(_.session_id.notnull())
         .select("session_id")
         .distinct()
@@ -232,7 +232,7 @@ def _test_sessions(known: Facts, assigned: ibis.Table) -> ibis.Table:
 
 
 def _without_test_sessions(
-    known: Facts,
+    facts: Facts,
     evidence: ibis.Table,
     grades: ibis.Table,
     assigned: ibis.Table,
@@ -240,14 +240,14 @@ def _without_test_sessions(
     dropped: Counter[str],
 ) -> tuple[ibis.Table, ibis.Table]:
     """What people did in sessions that hold a test query says nothing about train; those rows are counted."""
-    engine = known.engine
+    engine = facts.engine
     train = assigned.filter(_.split == "train").select("query_key")
-    shared = evidence.semi_join(train, "query_key").semi_join(_test_sessions(known, assigned), "session_id")
+    shared = evidence.semi_join(train, "query_key").semi_join(_test_sessions(facts, assigned), "session_id")
     n = engine.count(shared)
     if not n:
         return evidence, grades
     dropped["evidence: of train, from a session that a test query belongs to"] = n
-    sessions = _test_sessions(known, assigned).mutate(shared=True)
+    sessions = _test_sessions(facts, assigned).mutate(shared=True)
     marked = evidence.left_join(train.mutate(train=True), "query_key").drop("query_key_right")
     marked = marked.left_join(sessions, "session_id").drop("session_id_right")
     leaks = marked.train.fill_null(False) & marked.shared.fill_null(False)
@@ -258,17 +258,17 @@ def _without_test_sessions(
     return kept, again
 
 
-def check_sessions(known: Facts, evidence: ibis.Table, assigned: ibis.Table) -> None:
+def check_sessions(facts: Facts, evidence: ibis.Table, assigned: ibis.Table) -> None:
     """Fail the build rather than train on a session that is tested.
 
     Raises:
         LeakError: a row of evidence for a train query comes from a session with a test query.
     """
     split = assigned.select("query_key", "split")
-    asked = known.retrievals.filter(_.session_id.notnull()).join(split, "query_key")
+    asked = facts.retrievals.filter(_.session_id.notnull()).join(split, "query_key")
     tested = asked.filter(_.split == "test").select("session_id").distinct()
     used = evidence.join(split, "query_key").filter((_.split == "train") & _.session_id.notnull())
-    leaks = known.engine.count(used.join(tested, "session_id"))
+    leaks = facts.engine.count(used.join(tested, "session_id"))
     if leaks:
         raise LeakError(
             f"{leaks} rows of evidence for train come from sessions with a test query. Nothing was written; "

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
+import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.errors import DatasetError
 from ragwheel.labels.traces.columns import SCHEMAS
-from ragwheel.labels.traces.lake import ERASURES, FORMAT, MANIFEST, STORES, Lake, is_local
+from ragwheel.labels.traces.lake import ERASURES, FORMAT, MANIFEST, STORES, UNFINISHED, Lake, is_local
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
 __all__ = ["LakeFolder", "reaching"]
 
-_UNFINISHED: Final = "_unfinished-"
 _TOP: Final = {"made_by": "ragwheel", "format": FORMAT}
 
 
@@ -57,8 +58,8 @@ def _of_a_client(exc: Exception) -> bool:
 class LakeFolder:
     """The files of a lake, for writing.
 
-    On a local disk a file is written under another name first and is for its owner only; an object of an
-    object store appears whole anyway.
+    On a local disk a file is written under a name of its own first, for many servers may write the same file
+    at once, and it is for its owner only; an object of an object store appears whole anyway.
     """
 
     def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
@@ -82,7 +83,7 @@ class LakeFolder:
     def begin(self, path: str) -> tuple[Any, str]:
         """Open a file to write into; returns it and its name for now."""
         folder, _, file = path.rpartition("/")
-        name = f"{folder}/{_UNFINISHED}{file}" if self._local else path
+        name = f"{folder}/{_unfinished(file)}" if self._local else path
         self._make(folder)
         sink = self._fs.open(f"{self.root}/{name}", "wb")
         if self._local:
@@ -131,14 +132,19 @@ class LakeFolder:
             return
         folder, _, file = path.rpartition("/")
         self._make(folder)
-        unfinished = Path(self.root, folder, f"{_UNFINISHED}{file}")
+        unfinished = Path(self.root, folder, _unfinished(file))
         unfinished.write_bytes(text)
         unfinished.chmod(0o600)
         unfinished.replace(Path(self.root, path))
 
 
+def _unfinished(file: str) -> str:
+    """Return a name that nobody else writes."""
+    return f"{UNFINISHED}{secrets.token_hex(4)}-{file}"
+
+
 def _ours(path: str) -> bool:
     folder, _, file = path.rpartition("/")
-    plain = file.removeprefix(_UNFINISHED)
+    plain = re.sub(rf"^{UNFINISHED}(?:[0-9a-f]{{8}}-)?", "", file)
     of_table = folder.partition("/")[0] in SCHEMAS and plain.startswith("part-")
     return of_table or folder in {STORES, ERASURES} or (not folder and plain == MANIFEST)

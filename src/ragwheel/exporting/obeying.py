@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from ragwheel.labels.traces.lake import ERASURES, Lake, read_json
+from ragwheel.labels.traces.lake import Lake, read_json
 from ragwheel.offline import erase
 from ragwheel.store import open_store
 from ragwheel.store.erase import Selection
@@ -31,7 +31,7 @@ def obey(lake: Lake, db: Path, *, timeout_s: float = 30.0) -> int:
         StoreError: the database cannot be used.
         DatasetError: an erasure cannot be read.
     """
-    names = sorted(path for path in lake.files if path.startswith(f"{ERASURES}/") and path.endswith(".json"))
+    names = lake.erasures()
     if not names:
         return 0
     with closing(open_store(db)) as connection:

@@ -123,7 +123,8 @@ def beliefs_of_rows(dataset: BuiltDataset, db: str | Path) -> dict[str, list[Bel
         texts = dataset.rows("pairs", split)["query"].to_pylist()
         rows: dict[tuple[str, str, str], Belief] = {}
         pairs = dataset.provenance("pairs", split).to_pylist()
-        for row in sorted(pairs, key=lambda row: (ages.get(row["chunk_version"], -1), row["chunk_version"])):
+        pairs.sort(key=lambda row: (ages.get(int(row["chunk_version"]), -1), int(row["chunk_version"])))
+        for row in pairs:
             belief = 0.0 if row["strategy"] else min(1.0, max(0.0, row["grade"] / _TOP_GRADE))
             rows[row["query_key"], row["source"], row["chunk_id"]] = Belief(
                 row["query_key"], row["family"], texts[row["row"]], row["source"], row["chunk_id"],

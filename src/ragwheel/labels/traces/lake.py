@@ -16,26 +16,32 @@ Format 1, of earlier versions, was the export of one store: ``LAKE/_ragwheel.jso
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel.errors import ConfigurationError, DatasetError
+from ragwheel.labels.traces.columns import SCHEMAS
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["ERASURES", "FORMAT", "MANIFEST", "STORES", "Lake", "is_local", "is_traces", "located",
-           "open_lake", "read_json"]  # fmt: skip
+__all__ = ["ERASURES", "FORMAT", "MANIFEST", "STORES", "UNFINISHED", "Lake", "is_local", "is_traces",
+           "located", "open_lake", "read_json"]  # fmt: skip
 
 MANIFEST: Final = "_ragwheel.json"
 STORES: Final = "_stores"
 ERASURES: Final = "_erasures"
+#: How the name of a file begins that is still being written on a local disk.
+UNFINISHED: Final = "_unfinished-"
 #: Of the files.
 FORMAT: Final = 2
+_ATTEMPTS: Final = 5
 _REWRITTEN: Final = re.compile(r"-e(\d+)(?=\.parquet$)")
 
 
@@ -76,6 +82,17 @@ class Lake:
         stem = path.removesuffix(".parquet")
         return entries + [other for other in self.files if other.startswith(f"{stem}-e")]
 
+    def missing(self) -> set[str]:
+        """Return the files that manifests name and that are not there."""
+        named = (part["file"] for name in SCHEMAS for _, _, part in self.parts(name))
+        return {path for path in named if self.current(path) not in self.files}
+
+    def erasures(self) -> list[str]:
+        """Return the files that say whom every later export leaves out."""
+        return sorted(
+            path for path in self.files if re.fullmatch(rf"{ERASURES}/[0-9A-Za-z][\w-]*\.json", path)
+        )
+
     def parts(self, name: str) -> list[tuple[str, str, Mapping[str, Any]]]:
         """Return store, day and entry of every partition of a table, in this order."""
         return [
@@ -103,7 +120,7 @@ def located(url: str | Path) -> tuple[AbstractFileSystem, str]:
     except (ImportError, ValueError) as exc:
         raise ConfigurationError(
             f"{url} cannot be reached: {exc}. Expected a folder, or a URL whose fsspec package is "
-            f"installed: pip install fsspec s3fs"
+            f"installed, for s3:// pip install 'ragwheel[s3]'"
         ) from exc
     return filesystem, str(root).rstrip("/")
 
@@ -120,13 +137,26 @@ def open_lake(filesystem: AbstractFileSystem, root: str) -> Lake:
     Raises:
         DatasetError: a manifest cannot be read, or a newer ragwheel wrote it; or the lake cannot be reached.
     """
+    lake = _opened(filesystem, root)
+    for _ in range(_ATTEMPTS):
+        missing = lake.missing() if lake.format > 1 else set()
+        if not missing:
+            break
+        # a store may have replaced its files after they were listed: look again while that changes something
+        lake, before = _opened(filesystem, root), lake
+        if lake.missing() == missing and lake.stores == before.stores:
+            break
+    return lake
+
+
+def _opened(filesystem: AbstractFileSystem, root: str) -> Lake:
     files = _listed(filesystem, root)
     if MANIFEST not in files:
         return Lake(filesystem, root, 0, {}, files)
     top = read_json(filesystem, root, MANIFEST)
     if top["format"] == 1:
         return Lake(filesystem, root, 1, {"": top}, files)
-    names = [path for path in sorted(files) if re.fullmatch(rf"{STORES}/[\w-]+\.json", path)]
+    names = [path for path in sorted(files) if re.fullmatch(rf"{STORES}/[0-9A-Za-z][\w-]*\.json", path)]
     stores = {Path(path).stem: read_json(filesystem, root, path) for path in names}
     return Lake(filesystem, root, FORMAT, stores, files)
 
@@ -156,6 +186,8 @@ def read_json(filesystem: AbstractFileSystem, root: str, path: str) -> dict[str,
 def _listed(filesystem: AbstractFileSystem, root: str) -> dict[str, int]:
     """Return every file below a folder by its path inside, with its size."""
     try:
+        if is_local(filesystem):
+            return dict(_walked(root, ""))
         filesystem.invalidate_cache()
         entries = filesystem.find(root, detail=True)
     except FileNotFoundError:
@@ -167,3 +199,21 @@ def _listed(filesystem: AbstractFileSystem, root: str) -> dict[str, int]:
         ) from exc
     inside = {str(path)[len(root) :].lstrip("/"): entry for path, entry in entries.items()}
     return {path: int(entry.get("size") or 0) for path, entry in inside.items() if path}
+
+
+def _walked(root: str, folder: str) -> Iterator[tuple[str, int]]:
+    """Yield the files below a local folder; those that others rename or remove meanwhile are passed over.
+
+    Where a file vanishes, fsspec's own ``find`` leaves out everything beside it without a word.
+    """
+    try:
+        entries = sorted(os.scandir(Path(root, folder)), key=lambda entry: entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for entry in entries:
+        path = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.is_dir():
+            yield from _walked(root, path)
+            continue
+        with contextlib.suppress(FileNotFoundError):
+            yield path, entry.stat().st_size

@@ -80,17 +80,17 @@ def partitions(connection: sqlite3.Connection, table: str) -> dict[str, Partitio
         np.add.at(digests, place, hashes)
         for n, day in enumerate(days.tolist()):
             mine = number[place == n]
-            made = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
-            by_day[day] = _both(by_day[day], made) if day in by_day else made
+            part = Partition(int(mine.min()), int(mine.max()), len(mine), int(digests[n]))
+            by_day[day] = _both(by_day[day], part) if day in by_day else part
     return {_date(day): by_day[day] for day in sorted(by_day)}
 
 
-def _both(one: Partition, other: Partition) -> Partition:
+def _both(first: Partition, second: Partition) -> Partition:
     return Partition(
-        min(one.first, other.first),
-        max(one.last, other.last),
-        one.rows + other.rows,
-        (one.digest + other.digest) % 2**64,
+        min(first.first, second.first),
+        max(first.last, second.last),
+        first.rows + second.rows,
+        (first.digest + second.digest) % 2**64,
     )
 
 
