@@ -133,7 +133,7 @@ release-check: $(VENV)-release/.release ## build all distributions, install each
 .PHONY: lock
 lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
 	cp constraints.txt $(VENV)/lock.txt
-	printf '%s\n' '-e .[demo,serve,train,fewshot,report]' '-e integrations/langchain' | \
+	printf '%s\n' '-e .[demo,serve,train,rerank,fewshot,report]' '-e integrations/langchain' | \
 	    $(BIN)/uv pip compile - --group dev \
 	    --universal --python-version 3.10 --output-file $(VENV)/lock.txt $(ARGS) --no-emit-package torch \
 	    --no-emit-package ragwheel --no-emit-package ragwheel-langchain --no-header --no-annotate --quiet

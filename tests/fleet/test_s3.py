@@ -15,8 +15,8 @@ from ragwheel.exporting import export_parquet
 from ragwheel.fleet import erase_from_lake, pull
 from ragwheel.store.erase import Selection
 
-pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs 'moto[server]'")
-moto = pytest.importorskip("moto.server", reason="moto is not installed: pip install s3fs 'moto[server]'")
+pytest.importorskip("s3fs", reason="s3fs is not installed: pip install s3fs")
+moto = pytest.importorskip("moto.server", reason="moto is not installed: pip install 'moto[server]'")
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
