@@ -44,7 +44,7 @@ def test_an_import_that_was_stopped_goes_on_when_it_is_repeated(imported, write,
 def test_a_batch_that_fails_leaves_no_half_of_a_trace(imported, write, phoenix_trace, monkeypatch):
     file = write("spans.jsonl", phoenix_trace())
 
-    def broken(*_):
+    def broken(*_, **__):
         raise Stopped
 
     monkeypatch.setattr("ragwheel.store.imported.TraceWriter.turn", broken)

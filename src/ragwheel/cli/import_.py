@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -14,7 +15,7 @@ from ragwheel.cli.options import DbOption, JsonOption
 from ragwheel.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from ragwheel.importing import Contents, ImportReport
 
@@ -116,27 +117,57 @@ def _contents(contents: Contents, *, with_corpus: bool) -> None:
     records = ", ".join(
         f"{names.get(tool, 'OpenTelemetry')} {n:,}" for tool, n in contents.tools.most_common()
     )
+    by = ", ".join(f"{n:,} by {who}" for who, n in contents.feedback_by.most_common())
     rows: list[tuple[str, Text | str]] = [
         ("records", records),
         ("traces", f"{contents.traces:,} with {contents.spans:,} spans"),
         ("retrievals", f"{contents.retrieval_spans:,} with {contents.passages:,} passages"),
-        ("feedback", f"{contents.feedback:,}"),
+        ("answers", f"{contents.answered:,}"),
+        ("sessions", f"{contents.sessions:,} of {contents.people:,} people"),
+        ("feedback", f"{contents.feedback:,}{f': {by}' if by else ''}"),
     ]
-    if contents.passages_without_text:
-        way_out = (
-            "" if with_corpus else ": give their texts with --corpus FILE (an id and a text in each row)"
-        )
-        rows.append(("without text", f"{contents.passages_without_text:,} passages{way_out}"))
     console = screen.stdout()
     screen.heading(console, "in the files", ", ".join(sorted(set(contents.containers.values()))))
     console.print(screen.facts(rows))
+    missing = list(_missing(contents, with_corpus=with_corpus))
     unusable: list[tuple[str, Text | str]] = [(reason, f"{n:,}") for reason, n in contents.unreadable.items()]
     unusable += [
         (f"record of no known tool, with {shape}", f"{n:,}") for shape, n in contents.unknown.most_common(5)
     ]
-    if unusable:
-        screen.heading(console, "not readable")
-        console.print(screen.facts(unusable))
+    unusable += [("file without a record", path) for path in contents.empty]
+    for title, lines in (("will be missing", missing), ("not readable", unusable)):
+        if lines:
+            screen.heading(console, title)
+            console.print(screen.facts(lines))
+
+
+def _missing(contents: Contents, *, with_corpus: bool) -> Iterator[tuple[str, Text | str]]:
+    """What the files lack, how often, and the way out."""
+    if contents.passages_without_text:
+        way_out = (
+            "joined by id from the corpus"
+            if with_corpus
+            else "give them with --corpus FILE (an id and a text in each row)"
+        )
+        yield "texts", f"of {contents.passages_without_text:,} passages: {way_out}"
+    if contents.passages_without_id:
+        yield "ids", f"of {contents.passages_without_id:,} passages: a hash of the text stands in"
+    if contents.passages_without_score:
+        yield "scores", f"of {contents.passages_without_score:,} passages: kept without one, which is not 0"
+    if contents.spans_without_documents:
+        yield (
+            "documents",
+            f"of {contents.spans_without_documents:,} retrievals: the tool kept no content of them",
+        )
+    if contents.traces > contents.answered:
+        yield "answers", f"of {contents.traces - contents.answered:,} traces: no citations without them"
+    if contents.traces and not contents.feedback:
+        yield "feedback", "of people: in no file; import it later and it joins"
+    for name, n in contents.unknown_authors.most_common(5):
+        yield (
+            "author",
+            f"of {n:,} scores {name!r}: not used; --feedback {shlex.quote(name)} takes them as people's",
+        )
 
 
 def _imported(report: ImportReport) -> None:
@@ -151,6 +182,8 @@ def _imported(report: ImportReport) -> None:
         sections["imported"]["texts from the corpus"] = report.corpus_joined
     if report.corpus_missing:
         report.left_out["ids that the corpus does not have"] += report.corpus_missing
+    if report.waiting:
+        sections["imported"]["signals that wait for their trace"] = report.waiting
     sections["left out or odd"] = dict(report.left_out)
     console = screen.stdout()
     if not (report.new or report.joined):

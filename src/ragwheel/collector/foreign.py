@@ -1,40 +1,45 @@
 """Spans of other tools, live: the same conventions as in their files, to the same rows.
 
-Spans of one trace arrive in several requests, children before their parents. Each request writes what its
-traces are known to hold so far; what comes later completes the rows. The spans of the latest traces are kept
-in memory for that, up to a bound: a trace that goes on after it was forgotten joins by its ids only.
+Spans of one trace arrive in several requests, children before their parents, and a collector is restarted in
+between. What has arrived of a trace is kept on disk for a day (:mod:`ragwheel.store.pending`); each request
+reads its traces again as a whole and writes what they hold so far.
 """
 
 from __future__ import annotations
 
 import io
-import threading
-from collections import Counter, OrderedDict
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
-from weakref import WeakKeyDictionary
+
+import msgspec
 
 from ragwheel.collector.bodies import check_depth
 from ragwheel.importing import tools
 from ragwheel.importing.containers.documents import read_json
 from ragwheel.importing.containers.protobuf import read_protobuf
 from ragwheel.importing.corpus import CorpusFile
-from ragwheel.importing.records import ToolSpan, TraceFacts
+from ragwheel.importing.records import RetrievedPassage, ToolSpan, TraceFacts
 from ragwheel.importing.rows import RowBuilder
 from ragwheel.importing.run import ImportReport, write_trace
 from ragwheel.importing.traces import assemble
 from ragwheel.redaction import Redaction
 from ragwheel.runtime import Runtime
-from ragwheel.store.imported import writing_traces
+from ragwheel.store.imported import TraceWriter, writing_traces
+from ragwheel.store.pending import PendingTraces, pending_traces
 
-__all__ = ["NOT_RETRIEVAL", "LiveTraces", "foreign_records", "is_envelope", "live_traces"]
+__all__ = ["NOT_RETRIEVAL", "foreign_records", "is_envelope", "take_foreign"]
 
-KEPT_TRACES: Final = 1_000
-KEPT_PASSAGES: Final = 100_000
 WRITE_TIMEOUT_S: Final = 10.0
 NOT_RETRIEVAL: Final = "not a span of ragwheel"
 NO_USE: Final = "no retrieval in the trace so far"
+UNUSABLE: Final = ("retrievals without documents", "retrievals without a query")
+SPAN, FACTS = 0, 1
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_span: Final = msgspec.msgpack.Decoder(ToolSpan).decode
+_decode_facts: Final = msgspec.msgpack.Decoder(TraceFacts).decode
 
 
 def foreign_records(body: bytes, media: str, max_depth: int) -> list[dict[str, Any]]:
@@ -50,91 +55,93 @@ def foreign_records(body: bytes, media: str, max_depth: int) -> list[dict[str, A
     return list(read_protobuf(body, unreadable))
 
 
-class LiveTraces:
-    """Takes spans of other tools into the database of a runtime."""
+def take_foreign(
+    runtime: Runtime, records: Iterable[dict[str, Any]], own: frozenset[bytes]
+) -> dict[str, int]:
+    """Write what records add to their traces; return how many were rejected, by reason.
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._traces: OrderedDict[bytes, dict[bytes, ToolSpan]] = OrderedDict()
-        self._facts: dict[bytes, list[TraceFacts]] = {}
-        self._passages = 0
+    Args:
+        runtime: whose database and settings.
+        records: of a request, see :func:`foreign_records`.
+        own: the ids of the spans that were taken as ragwheel's own.
 
-    def take(
-        self, runtime: Runtime, records: Iterable[dict[str, Any]], own: frozenset[bytes]
-    ) -> dict[str, int]:
-        """Write what the records add to their traces; returns how many were rejected, by reason.
-
-        ``own`` are the ids of spans that were taken as ragwheel's own.
-
-        Raises:
-            StoreError: it could not be written: the sender should try again.
-        """
-        rejected: Counter[str] = Counter()
-        arrived: dict[bytes, Counter[str]] = {}
-        with self._lock:
-            for item in self._read(records, own, rejected):
-                if isinstance(item, ToolSpan):
-                    self._traces.setdefault(item.trace, {})[item.span] = item
-                    self._passages += len(item.passages or ()) + len(item.documents_in or ())
-                    arrived.setdefault(item.trace, Counter())[item.tool] += 1
-                else:
-                    self._traces.setdefault(item.trace, {})
-                    self._facts.setdefault(item.trace, []).append(item)
-                    arrived.setdefault(item.trace, Counter())
-                self._traces.move_to_end(item.trace)
-            if arrived:
-                self._write(runtime, arrived, rejected)
-            self._forget()
-        return dict(rejected)
-
-    @staticmethod
-    def _read(
-        records: Iterable[dict[str, Any]], own: frozenset[bytes], rejected: Counter[str]
-    ) -> Iterator[ToolSpan | TraceFacts]:
-        for record in records:
-            name, items = tools.read(record)
-            if name is None:
-                rejected[NOT_RETRIEVAL] += 1
-            for item in items:
-                if isinstance(item, TraceFacts) or (isinstance(item, ToolSpan) and item.span not in own):
-                    yield item
-
-    def _write(self, runtime: Runtime, arrived: dict[bytes, Counter[str]], rejected: Counter[str]) -> None:
-        settings = runtime.settings
-        redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
-        rows = RowBuilder(CorpusFile({}), redaction, max_text_chars=settings.max_text_chars)
-        report = ImportReport()
-        with writing_traces(Path(settings.db), report.left_out, timeout_s=WRITE_TIMEOUT_S) as writer:
-            for key, counts in arrived.items():
-                trace = assemble(self._traces[key].values(), self._facts.get(key, ()), whole=False)
-                if trace is None or not (trace.retrievals or trace.counts.total()):
-                    foreign = counts.pop(tools.OTHER, 0)
-                    rejected[NOT_RETRIEVAL] += foreign
-                    rejected[NO_USE] += counts.total()
+    Raises:
+        StoreError: it could not be written: the sender should try again.
+        OSError: the traces that wait could not be written: the same.
+    """
+    settings = runtime.settings
+    redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
+    rejected: Counter[str] = Counter()
+    arrived: dict[bytes, Counter[str]] = {}
+    waiting: list[tuple[bytes, int, bytes]] = []
+    for record in records:
+        name, items = tools.read(record)
+        rejected[NOT_RETRIEVAL] += name is None
+        for item in items:
+            if isinstance(item, ToolSpan):
+                if item.span in own:
                     continue
-                if trace.retrievals:
-                    write_trace(trace, rows, writer, report)
-                unusable = ("retrievals without documents", "retrievals without a query")
-                rejected["a retrieval without documents or query"] += sum(trace.counts[r] for r in unusable)
-        for reason in list(rejected):
-            if not rejected[reason]:
-                del rejected[reason]
+                arrived.setdefault(item.trace, Counter())[item.tool] += 1
+            elif isinstance(item, TraceFacts):
+                arrived.setdefault(item.trace, Counter())
+            else:
+                rejected["a score of another tool: import it from a file"] += 1
+                continue
+            if redaction is not None:
+                _redact(item, redaction)
+            waiting.append((item.trace, SPAN if isinstance(item, ToolSpan) else FACTS, _encode(item)))
+    if arrived:
+        # texts are redacted already: what is left to do is to make the ids that are made of them
+        identity = None if redaction is None else Redaction(str, settings.db)
+        rows = RowBuilder(CorpusFile({}), identity, max_text_chars=settings.max_text_chars)
+        report = ImportReport()
+        db = Path(settings.db)
+        with (
+            writing_traces(db, report.left_out, timeout_s=WRITE_TIMEOUT_S) as writer,
+            pending_traces(db) as pending,
+        ):
+            pending.add(waiting)
+            for trace, counts in arrived.items():
+                rejected += _write(trace, counts, pending, (rows, writer, report))
+    return {reason: n for reason, n in rejected.items() if n}
 
-    def _forget(self) -> None:
-        while self._traces and (len(self._traces) > KEPT_TRACES or self._passages > KEPT_PASSAGES):
-            key, spans = self._traces.popitem(last=False)
-            self._facts.pop(key, None)
-            self._passages -= sum(len(s.passages or ()) + len(s.documents_in or ()) for s in spans.values())
+
+def _write(
+    key: bytes,
+    arrived: Counter[str],
+    pending: PendingTraces,
+    writing: tuple[RowBuilder, TraceWriter, ImportReport],
+) -> Counter[str]:
+    """Write what a trace holds so far; return how many of the new spans cannot be used, by reason."""
+    records = pending.of_trace(key)
+    spans = [_decode_span(raw) for kind, raw in records if kind == SPAN]
+    facts = [_decode_facts(raw) for kind, raw in records if kind == FACTS]
+    trace = assemble(spans, facts, whole=False)
+    if trace is None or not (trace.retrievals or trace.counts.total()):
+        of_tools = arrived.total() - arrived[tools.OTHER]
+        return Counter({NOT_RETRIEVAL: arrived[tools.OTHER], NO_USE: of_tools})
+    if trace.retrievals:
+        rows, writer, report = writing
+        write_trace(trace, rows, writer, report, live=True)
+    return Counter({"a retrieval without documents or query": sum(trace.counts[r] for r in UNUSABLE)})
 
 
-_live: WeakKeyDictionary[Runtime, LiveTraces] = WeakKeyDictionary()
-_live_lock = threading.Lock()
+def _redact(item: ToolSpan | TraceFacts, redaction: Redaction) -> None:
+    """Redact every text of a record that is about to be written to disk."""
+    item.question = None if item.question is None else redaction.text(item.question)
+    item.answer = None if item.answer is None else redaction.text(item.answer)
+    if isinstance(item, TraceFacts):
+        return
+    item.query = None if item.query is None else redaction.text(item.query)
+    item.prompt = None if item.prompt is None else redaction.text(item.prompt)
+    for passages in (item.passages, item.documents_in, item.documents_out):
+        for passage in passages or ():
+            _redact_passage(passage, redaction)
 
 
-def live_traces(runtime: Runtime) -> LiveTraces:
-    """Return the traces that a runtime's collector is in the middle of."""
-    with _live_lock:
-        return _live.setdefault(runtime, LiveTraces())
+def _redact_passage(passage: RetrievedPassage, redaction: Redaction) -> None:
+    passage.text = None if passage.text is None else redaction.text(passage.text)
+    passage.metadata = None if passage.metadata is None else redaction.value(passage.metadata)
 
 
 def is_envelope(body: bytes) -> bool:

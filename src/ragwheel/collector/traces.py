@@ -15,7 +15,7 @@ from starlette.routing import Route
 
 from ragwheel.collector.asgi import HEADERS, RequestGate, answer, refusals
 from ragwheel.collector.bodies import BadBody
-from ragwheel.collector.foreign import NOT_RETRIEVAL, foreign_records, is_envelope, live_traces
+from ragwheel.collector.foreign import NOT_RETRIEVAL, foreign_records, is_envelope, take_foreign
 from ragwheel.collector.limits import RequestLimits
 from ragwheel.collector.otlp import JSON, MAX_DEPTH, Span, read_spans, response
 from ragwheel.collector.runtimes import RuntimeSource
@@ -94,8 +94,8 @@ def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, in
     if foreign or not own:
         try:
             records = foreign_records(body, content_type, MAX_DEPTH)
-            rejected |= live_traces(runtime).take(runtime, records, frozenset(own))
-        except StoreError:
+            rejected |= take_foreign(runtime, records, frozenset(own))
+        except (StoreError, OSError):
             return None
     return rejected
 

@@ -12,9 +12,10 @@ from typing import Any, Final
 from ragwheel.errors import ImportingError
 from ragwheel.importing import tools
 from ragwheel.importing.containers import RecordSource, read_records
+from ragwheel.importing.contents import Contents, ContentsCounter, plain
 from ragwheel.importing.corpus import CorpusFile, read_corpus
 from ragwheel.importing.feedback import FeedbackWriter
-from ragwheel.importing.records import Feedback, ToolSpan
+from ragwheel.importing.records import Feedback
 from ragwheel.importing.rows import RowBuilder
 from ragwheel.importing.staging import Staging
 from ragwheel.importing.traces import Trace, assemble
@@ -48,33 +49,12 @@ class ImportOptions:
 
 
 @dataclass
-class Contents:
-    """What some files hold, before anything is written.
-
-    ``records`` counts what each tool's module yielded, ``containers`` names what each file is, ``unreadable``
-    and ``unknown`` count what cannot be used: broken records, and records of no tool that is known, by the
-    keys that they have. ``empty`` names the files without a record.
-    """
-
-    containers: dict[str, str] = field(default_factory=dict)
-    tools: Counter[str] = field(default_factory=Counter)
-    spans: int = 0
-    retrieval_spans: int = 0
-    passages: int = 0
-    passages_without_text: int = 0
-    feedback: int = 0
-    traces: int = 0
-    empty: list[str] = field(default_factory=list)
-    unreadable: Counter[str] = field(default_factory=Counter)
-    unknown: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass
 class ImportReport:
     """What became of an import.
 
     ``new``, ``joined`` and ``same`` count rows of each table: written now, completed, or there already.
-    ``left_out`` counts by reason what could not be used or looked odd.
+    ``left_out`` counts by reason what could not be used or looked odd. ``waiting`` counts the imported
+    signals in the database whose trace is not in it yet.
     """
 
     contents: Contents = field(default_factory=Contents)
@@ -85,15 +65,11 @@ class ImportReport:
     citations: int = 0
     corpus_joined: int = 0
     corpus_missing: int = 0
+    waiting: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the report as plain values, for JSON."""
-        return {**_plain(self), "contents": _plain(self.contents)}
-
-
-def _plain(report: ImportReport | Contents) -> dict[str, Any]:
-    """The fields by name; ``dataclasses.asdict`` would count the pairs of a counter."""
-    return {name: dict(value) if isinstance(value, dict) else value for name, value in vars(report).items()}
+        return {**plain(vars(self)), "contents": plain(vars(self.contents))}
 
 
 def import_traces(
@@ -125,14 +101,15 @@ def import_traces(
     corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else CorpusFile({})
     hook = named(options.redact) if isinstance(options.redact, str) else options.redact
     redaction = Redaction(hook, Path(db)) if hook is not None else None
-    report = ImportReport()
+    counter = ContentsCounter(frozenset(options.people))
+    report = ImportReport(counter.contents)
     folder = Path(db).absolute().parent
     if not folder.is_dir():
         raise ImportingError(
             f"There is no folder {folder} for the database. Make it, or name another: --db FILE"
         )
     with Staging(folder) as staging:
-        _read(files, staging, report.contents, progress)
+        _read(files, staging, counter, progress)
         announce(report.contents)
         rows = RowBuilder(corpus, redaction, options.source)
         _write_traces(db, staging, rows, report, progress)
@@ -146,8 +123,9 @@ def import_traces(
     return report
 
 
-def _read(files: list[Path], staging: Staging, contents: Contents, progress: Progress) -> None:
+def _read(files: list[Path], staging: Staging, counter: ContentsCounter, progress: Progress) -> None:
     """Read every record of every file into the staging."""
+    contents = counter.contents
     sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
     for number, path in enumerate(files):
         if not path.is_file():
@@ -168,7 +146,7 @@ def _read(files: list[Path], staging: Staging, contents: Contents, progress: Pro
             recognised += 1
             contents.tools[name] += 1
             for item in items:
-                _count(item, contents)
+                counter.add(item)
                 staging.add(item)
         contents.containers[str(path)] = source.container
         contents.unknown.update(seen)
@@ -179,17 +157,6 @@ def _read(files: list[Path], staging: Staging, contents: Contents, progress: Pro
     if len(contents.empty) == len(files):
         raise ImportingError(f"There is no record in {', '.join(contents.empty)}. Nothing was imported.")
     contents.traces = staging.traces
-
-
-def _count(item: object, contents: Contents) -> None:
-    if isinstance(item, Feedback):
-        contents.feedback += 1
-    elif isinstance(item, ToolSpan):
-        contents.spans += 1
-        if item.kind in {"retriever", "reranker"} and item.passages is not None:
-            contents.retrieval_spans += 1
-            contents.passages += len(item.passages)
-            contents.passages_without_text += sum(passage.text is None for passage in item.passages)
 
 
 def _shape(record: dict[str, object]) -> str:
@@ -229,21 +196,40 @@ def _write_traces(
 
 
 def write_trace(
-    trace: Trace, rows: RowBuilder, writer: TraceWriter, report: ImportReport, *, facts_only: bool = False
+    trace: Trace,
+    rows: RowBuilder,
+    writer: TraceWriter,
+    report: ImportReport,
+    *,
+    facts_only: bool = False,
+    live: bool = False,
 ) -> None:
-    """Write one trace and count what became of it; one in which nothing was retrieved is left out."""
+    """Write one trace and count what became of it; one in which nothing was retrieved is left out.
+
+    Args:
+        trace: what to write.
+        rows: makes the rows.
+        writer: writes them.
+        report: counts them.
+        facts_only: no span of the trace is at hand, and its retrievals may be stored already.
+        live: the trace was written before, from fewer of its spans, which this one replaces.
+    """
     report.left_out.update(trace.counts)
     if not trace.retrievals and not facts_only:
         report.left_out["traces without a retrieval"] += 1
         return
+    if not trace.retrievals and not writer.has_retrieval(trace.trace):
+        report.left_out["answers whose retrieval is in no file so far"] += 1
     retrievals, turn = rows.of(trace)
     for stored in retrievals:
-        outcome = writer.retrieval(stored.record, stored.ids, stored.texts, turn_id=trace.turn_id)
+        outcome = writer.retrieval(
+            stored.record, stored.ids, stored.texts, turn_id=trace.turn_id, replace=live
+        )
         _tally(report, outcome, "retrievals")
         if outcome == "new":
             report.new["ranked chunks"] += len(stored.ids)
     if turn is not None:
-        outcome = writer.turn(turn)
+        outcome = writer.turn(turn, replace=live)
         _tally(report, outcome, "turns")
         if outcome == "new":
             report.new["answers"] += turn.answer is not None
@@ -252,6 +238,8 @@ def write_trace(
             report.left_out["citations that match no chunk"] += unmatched
         writer.aliases(trace.turn_id, trace.trace, trace.aliases)
     writer.discard(trace.copies)
+    if live:
+        writer.discard([*trace.aliases, *trace.stand_ins])
 
 
 def _tally(report: ImportReport, outcome: str, table: str) -> None:
@@ -265,6 +253,9 @@ def _write_feedback(
         with writing_traces(db, report.left_out) as writer:
             for record in batch:
                 feedback.write(record, writer)
+    if feedback.written["signals new"]:
+        with writing_traces(db, report.left_out) as writer:
+            report.waiting = writer.waiting(list(tools.titles()))
     for name, n in feedback.written.items():
         table, _, outcome = name.rpartition(" ")
         {"new": report.new, "changed": report.joined, "same": report.same}[outcome][table] += n

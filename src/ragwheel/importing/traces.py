@@ -44,8 +44,9 @@ class Trace:
     """A turn and its retrievals.
 
     ``aliases`` are the ids of its other spans, which feedback may name, and ``copies`` those of inner spans
-    that only repeat an outer result. ``counts`` says what was left out or looked odd, by reason. ``has_turn``
-    is False where nothing but retrievals is in the trace: a later file can still bring the turn.
+    that only repeat an outer result. ``stand_ins`` are ids that retrievals read from the documents of a step
+    would have, where there are others now. ``counts`` says what was left out or looked odd, by reason.
+    ``has_turn`` is False where nothing but retrievals is in the trace: a later file can still bring the turn.
     """
 
     trace: bytes
@@ -65,6 +66,7 @@ class Trace:
     error: str | None = None
     aliases: list[bytes] = field(default_factory=list)
     copies: list[bytes] = field(default_factory=list)
+    stand_ins: list[bytes] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
@@ -96,6 +98,8 @@ def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts], *, whole: b
         _from_documents(result, ordered, by_id)
     kept = {retrieved.span.span for retrieved in result.retrievals}
     result.aliases = [span.span for span in ordered if span.span not in kept]
+    stand_ins = {_stand_in_key(span) for span in ordered if span.documents_in or span.documents_out}
+    result.stand_ins = sorted(stand_ins - kept)
     result.counts["spans with attributes cut at 128"] += sum(
         span.truncated for span in ordered if span.kind in _RANKED
     )
@@ -243,7 +247,7 @@ def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, Too
     stand_in = ToolSpan(
         span.tool,
         span.trace,
-        other_key(span.span.hex(), "documents"),
+        _stand_in_key(span),
         span.parent,
         named if span.documents_in else "retriever",
         "retriever",
@@ -256,6 +260,10 @@ def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, Too
     result.retrievals = [Retrieved(stand_in, None, query, documents)]
     way = "the step after" if span.documents_in else "the output of a step"
     result.counts[f"retrievals read from {way}"] += 1
+
+
+def _stand_in_key(step: ToolSpan) -> bytes:
+    return other_key(step.span.hex(), "documents")
 
 
 def _fill_turn(

@@ -74,7 +74,7 @@ class Redaction:
         """Redact the query and the metadata, which must be plain values; the redacted texts of the chunks."""
         record.query = self.text(record.query)
         if record.metadata is not None:
-            record.metadata = [self._value(value) for value in record.metadata]
+            record.metadata = [self.value(value) for value in record.metadata]
         cleaned: dict[str, str] = self._redacted.__dict__.pop("texts", {})
         return [cleaned[text] if text in cleaned else self.text(text) for text in texts]
 
@@ -111,11 +111,12 @@ class Redaction:
     def _key(self, key: Any) -> Any:
         return self.text(key) if isinstance(key, str) and not _NAME(key) else key
 
-    def _value(self, value: Any) -> Any:
+    def value(self, value: Any) -> Any:
+        """Redact plain metadata: its texts, and keys that are no names."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):
-            return {self._key(key): self._value(item) for key, item in value.items()}
+            return {self._key(key): self.value(item) for key, item in value.items()}
         if isinstance(value, list):
-            return [self._value(item) for item in value]
+            return [self.value(item) for item in value]
         return value

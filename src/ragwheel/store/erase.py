@@ -25,6 +25,7 @@ from ragwheel.store.erase_rows import ErasedContent, Removed, Selection
 from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
 from ragwheel.store.numbers import id_hash
+from ragwheel.store.pending import forget_pending
 from ragwheel.store.transactions import transaction
 
 __all__ = [
@@ -106,7 +107,7 @@ def erase_selected(
         StoreError: the database cannot be used.
     """
     path = files.resolved(db)
-    with _opened(path, timeout_s, dry_run=dry_run) as connection:
+    with _opened(path, timeout_s, dry_run=dry_run, traces_too=not dry_run) as connection:
         with _erasing(connection, dry_run=dry_run):
             erase_rows.select(connection, selection.conditions())
             gone = erase_rows.collect(connection) if reach else ErasedContent()
@@ -167,7 +168,9 @@ def prune(
 
 
 @contextlib.contextmanager
-def _opened(db: Path, timeout_s: float, *, dry_run: bool) -> Iterator[sqlite3.Connection]:
+def _opened(
+    db: Path, timeout_s: float, *, dry_run: bool, traces_too: bool = False
+) -> Iterator[sqlite3.Connection]:
     """The database with the journal merged into it and emptied, for as long as nobody else may write."""
     check_file(db, may_be_new=bool(files.segments(db)))
     with exclusive(db, timeout_s=timeout_s):
@@ -175,6 +178,8 @@ def _opened(db: Path, timeout_s: float, *, dry_run: bool) -> Iterator[sqlite3.Co
         if not dry_run:
             for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
                 path.unlink()
+            if traces_too:
+                forget_pending(db)
         with contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection:
             connection.create_function("REGEXP", 2, _matches, deterministic=True)
             connection.create_function("id_hash", 1, id_hash, deterministic=True)

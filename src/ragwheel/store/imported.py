@@ -63,11 +63,19 @@ class TraceWriter:
         self._versions: dict[tuple[str, str, bytes], int] = {}
 
     def retrieval(
-        self, record: RetrievalRecord, ids: list[str], texts: list[str], *, turn_id: bytes
+        self,
+        record: RetrievalRecord,
+        ids: list[str],
+        texts: list[str],
+        *,
+        turn_id: bytes,
+        replace: bool = False,
     ) -> WriteOutcome:
         """Write a retrieval, or complete the one that is there.
 
         ``turn_id`` is the turn of its trace: a record without a turn joins it where it is stored already.
+        ``replace`` is for a retrieval that was written from a part of its trace: if it is another one now, it
+        is written anew.
         """
         row = self._run("SELECT flags FROM _retrieval WHERE span_id = ?", (record.span_id,)).fetchone()
         if (
@@ -77,7 +85,8 @@ class TraceWriter:
             record.turn_id = turn_id
         if row is not None:
             flags = msgspec.json.decode(row[0]) if row[0] else []
-            if NO_TEXT not in flags or NO_TEXT in record.flags:
+            completed = NO_TEXT in flags and NO_TEXT not in record.flags
+            if not completed and not (replace and self._differs(record)):
                 return self._joined(record)
             self._run("DELETE FROM _retrieval WHERE span_id = ?", (record.span_id,))
             self._replaced += 1
@@ -90,9 +99,12 @@ class TraceWriter:
         for span_id in span_ids:
             self._replaced += self._run("DELETE FROM _retrieval WHERE span_id = ?", (span_id,)).rowcount
 
-    def turn(self, record: TurnRecord) -> WriteOutcome:
-        """Write a turn, or complete the one that is there; retrievals of its trace that have none join it."""
-        columns = {
+    def turn(self, record: TurnRecord, *, replace: bool = False) -> WriteOutcome:
+        """Write a turn, or complete the one that is there; retrievals of its trace that have none join it.
+
+        ``replace`` is for a turn that was written from a part of its trace: what differs now is overwritten.
+        """
+        columns: dict[str, Any] = {
             "query": record.query,
             "answer": record.answer,
             "session_id": record.session_id,
@@ -101,6 +113,8 @@ class TraceWriter:
             "citations": to_json(record.citations),
             "app": record.app or None,
         }
+        if replace:
+            columns |= {"start_ns": record.start_ns, "duration_ns": record.duration_ns}
         row = self._run(
             f"SELECT {', '.join(columns)} FROM _turn WHERE span_id = ?", (record.span_id,)
         ).fetchone()
@@ -112,7 +126,7 @@ class TraceWriter:
             lacking = {
                 name: value
                 for (name, value), stored in zip(columns.items(), row)
-                if value is not None and (stored is None or stored in {"", "[]"}) and value != stored
+                if value != stored and value is not None and (replace or stored in {None, "", "[]"})
             }
             if lacking:
                 changes = ", ".join(f"{name} = ?" for name in lacking)
@@ -143,6 +157,11 @@ class TraceWriter:
     def ranking(self, span_id: bytes) -> StoredRanking | None:
         """Return a stored retrieval with its chunks."""
         return next(self._rankings("r.span_id = ?", span_id), None)
+
+    def has_retrieval(self, trace_id: bytes) -> bool:
+        """Return whether a retrieval of a trace is stored."""
+        query = "SELECT 1 FROM _retrieval WHERE trace_id = ? LIMIT 1"
+        return self._run(query, (trace_id,)).fetchone() is not None
 
     def rankings_of_turn(self, turn_id: bytes) -> list[StoredRanking]:
         """Return the retrievals of a turn, the outermost first."""
@@ -178,6 +197,19 @@ class TraceWriter:
         )
         return "changed"
 
+    def waiting(self, tools: Iterable[str]) -> int:
+        """Return how many signals of these tools are in the database without what they are about."""
+        self._batch.flush()
+        return sum(
+            int(
+                self._run(
+                    "SELECT count(*) FROM unmatched_signals WHERE event_id >= ? AND event_id < ?",
+                    (f"{tool}:", f"{tool};"),
+                ).fetchone()[0]
+            )
+            for tool in tools
+        )
+
     def finish(self) -> None:
         """Insert what was collected."""
         self._batch.flush()
@@ -205,6 +237,26 @@ class TraceWriter:
                 new.append((number, app_id, text))
             refs.append(number)
         return refs, new
+
+    def _differs(self, record: RetrievalRecord) -> bool:
+        """Whether the stored retrieval of this id is another one in what the rest of its trace decides."""
+        stored = self._run(
+            "SELECT r.query, r.outer_id, r.n_returned, r.in_ranks, r.flags, s.name, v.version, v.app"
+            " FROM _retrieval r JOIN _retriever v USING (retriever_id) JOIN _source s USING (source_id)"
+            " WHERE r.span_id = ?",
+            (record.span_id,),
+        ).fetchone()
+        now = (
+            record.query,
+            record.outer_id,
+            record.n_returned,
+            to_json(record.in_ranks),
+            to_json(record.flags or None),
+            record.source,
+            record.version,
+            record.app,
+        )
+        return bool(tuple(stored) != now)
 
     def _joined(self, record: RetrievalRecord) -> WriteOutcome:
         changed = self._run(
