@@ -24,9 +24,11 @@ __all__ = ["import_"]
 
 def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="FILE...", help="Traces of any tool; or one file of judgments, or an evaluation set."
+            metavar="FILE...",
+            help="Traces of any tool, as files or addresses (phoenix://HOST:PORT/PROJECT, langfuse://HOST); "
+            "or one file of judgments, or an evaluation set.",
         ),
     ],
     kind: Annotated[
@@ -68,16 +70,16 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
     """
     if evalset and kind not in {None, "evalset"}:
         raise ConfigurationError(f"--evalset and --kind {kind} contradict each other; give one of them.")
-    if evalset or (kind is None and len(paths) == 1 and paths[0].is_dir()):
+    if evalset or (kind is None and len(paths) == 1 and Path(paths[0]).is_dir()):
         kind = "evalset"
     if kind in {"evalset", "judgments"} and len(paths) > 1:
         raise ConfigurationError(f"--kind {kind} takes one file at a time; got {len(paths)}.")
     existed = db.exists()
     if kind == "evalset":
         settings = {"name": name, "use": use, "format": format, "split": split}
-        _evalset(db, paths[0], settings, json=json)
+        _evalset(db, Path(paths[0]), settings, json=json)
     elif kind == "judgments":
-        _judgments(db, paths[0], judge, json=json)
+        _judgments(db, Path(paths[0]), judge, json=json)
     else:
         options = {"corpus": corpus, "source": source, "people": tuple(feedback or ()), "redact": redact}
         _traces(db, paths, options, json=json)
@@ -88,7 +90,7 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 # --- traces of other tools ---
 
 
-def _traces(db: Path, paths: list[Path], settings: dict[str, Any], *, json: bool) -> None:
+def _traces(db: Path, paths: list[str], settings: dict[str, Any], *, json: bool) -> None:
     from ragwheel.importing import ImportOptions, import_traces
 
     console = screen.stdout()

@@ -11,11 +11,12 @@ from typing import Any, Final
 
 from ragwheel.errors import ImportingError
 from ragwheel.importing import tools
-from ragwheel.importing.containers import RecordSource, read_records
 from ragwheel.importing.contents import Contents, ContentsCounter, plain
 from ragwheel.importing.corpus import CorpusFile, read_corpus
 from ragwheel.importing.feedback import FeedbackWriter
+from ragwheel.importing.reading import read_all
 from ragwheel.importing.records import Feedback
+from ragwheel.importing.remotes import is_address
 from ragwheel.importing.rows import RowBuilder
 from ragwheel.importing.staging import Staging
 from ragwheel.importing.traces import Trace, assemble
@@ -82,12 +83,13 @@ def import_traces(
 ) -> ImportReport:
     """Import the traces and feedback of other tools; the database is made where there is none.
 
-    The files are read completely before anything is written. Each batch of traces is written whole: an import
-    that is stopped goes on when it is called again, and a second import of the same files adds nothing.
+    The sources are read completely before anything is written. Each batch of traces is written whole: an
+    import that is stopped goes on when it is called again, and a second import of the same adds nothing.
 
     Args:
         db: the database.
-        paths: files of any of the tools, in any order and mixture.
+        paths: files of any of the tools, in any order and mixture, and addresses (see
+            :mod:`ragwheel.importing.remotes`).
         options: see :class:`ImportOptions`.
         announce: called with what the files hold before the first row is written.
         progress: see :data:`Progress`.
@@ -97,7 +99,7 @@ def import_traces(
         StoreError: the database cannot be written; what was written before stays.
     """
     options = options or ImportOptions()
-    files = [Path(path) for path in paths]
+    sources = [path if is_address(path) else Path(path) for path in paths]
     corpus = read_corpus(Path(options.corpus)) if options.corpus is not None else CorpusFile({})
     hook = named(options.redact) if isinstance(options.redact, str) else options.redact
     redaction = Redaction(hook, Path(db)) if hook is not None else None
@@ -109,7 +111,7 @@ def import_traces(
             f"There is no folder {folder} for the database. Make it, or name another: --db FILE"
         )
     with Staging(folder) as staging:
-        _read(files, staging, counter, progress)
+        read_all(sources, staging, counter, progress)
         announce(report.contents)
         rows = RowBuilder(corpus, redaction, options.source)
         _write_traces(db, staging, rows, report, progress)
@@ -121,60 +123,6 @@ def import_traces(
     report.corpus_joined, report.corpus_missing = corpus.joined, corpus.missing
     report.left_out += Counter()  # without zeros
     return report
-
-
-def _read(files: list[Path], staging: Staging, counter: ContentsCounter, progress: Progress) -> None:
-    """Read every record of every file into the staging."""
-    contents = counter.contents
-    sizes = [path.stat().st_size if path.is_file() else 0 for path in files]
-    for number, path in enumerate(files):
-        if not path.is_file():
-            raise ImportingError(f"There is no file {path}. Nothing was imported.")
-        before = sum(sizes[:number])
-        source = RecordSource(
-            path,
-            unreadable=contents.unreadable,
-            progress=lambda done, before=before: progress("reading", before + done, sum(sizes)),  # type: ignore[misc]
-        )
-        recognised = 0
-        seen: Counter[str] = Counter()
-        for record in read_records(source):
-            name, items = tools.read(record)
-            if name is None:
-                seen[_shape(record)] += 1
-                continue
-            recognised += 1
-            contents.tools[name] += 1
-            for item in items:
-                counter.add(item)
-                staging.add(item)
-        contents.containers[str(path)] = source.container
-        contents.unknown.update(seen)
-        if not recognised:
-            if seen or contents.unreadable or len(files) == 1:
-                raise _nothing_known(path, source, seen, contents)
-            contents.empty.append(str(path))
-    if len(contents.empty) == len(files):
-        raise ImportingError(f"There is no record in {', '.join(contents.empty)}. Nothing was imported.")
-    contents.traces = staging.traces
-
-
-def _shape(record: dict[str, object]) -> str:
-    return ", ".join(sorted(key for key in record if not key.startswith("@"))[:8])
-
-
-def _nothing_known(
-    path: Path, source: RecordSource, seen: Counter[str], contents: Contents
-) -> ImportingError:
-    sought = "; ".join(f"{tool.title}: {tool.looks_for}" for tool in tools.TOOLS)
-    saw = "; ".join(f"{n} records with {shape}" for shape, n in seen.most_common(3)) or "no record"
-    broken = "; ".join(f"{reason}: {n}" for reason, n in contents.unreadable.items())
-    return ImportingError(
-        f"{path} ({source.container or 'unknown container'}) holds nothing of a tool that is known. "
-        f"Saw: {saw}"
-        f"{f' ({broken})' if broken else ''}. Looked for: {sought}. Judgments and evaluation sets: "
-        f"ragwheel import {path} --kind judgments, or --evalset"
-    )
 
 
 def _write_traces(

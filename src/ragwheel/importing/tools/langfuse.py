@@ -123,13 +123,14 @@ class Langfuse(SpanTool):
         author = _AUTHORS.get(str(record.get("source")).upper(), "unknown")
         metadata = loose(record.get("metadata"))
         _, subject = identity_of(metadata)
-        score = number(value)
+        score = float(value) if isinstance(value, bool) else number(value)
+        trace, span = _subject_of(record)
         return Feedback(
             self.name,
             str(record.get("id")),
             str(record.get("name") or ""),
-            trace=trace_key(first(record, ("trace_id", "traceId"))),
-            span=span_key(first(record, ("observation_id", "observationId"))),
+            trace=trace,
+            span=span,
             position=whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None,
             score=score,
             label=label if number(label) is None else None,
@@ -139,6 +140,20 @@ class Langfuse(SpanTool):
             at_ns=time_ns(first(record, ("timestamp", "updated_at", "created_at"))),
             boolean=kind == "BOOLEAN",
         )
+
+
+def _subject_of(record: Mapping[str, Any]) -> tuple[bytes | None, bytes | None]:
+    """The trace and observation that a score is about, in its own fields or in ``subject`` (the API's v3)."""
+    subject = loose(record.get("subject"))
+    if isinstance(subject, Mapping):
+        if subject.get("kind") == "trace":
+            return trace_key(subject.get("id")), None
+        if subject.get("kind") == "observation":
+            return trace_key(first(subject, ("traceId", "trace_id"))), span_key(subject.get("id"))
+    return (
+        trace_key(first(record, ("trace_id", "traceId"))),
+        span_key(first(record, ("observation_id", "observationId"))),
+    )
 
 
 def _kind(value: Any) -> SpanKind:
