@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,11 +24,15 @@ DEPTH: Final = 100
 #: The candidate that is taken where nothing speaks against it.
 DEFAULT: Final = "contrastive, pull 1, 15 epochs"
 _FORMS: Final = (
-    *(ClosedForm("ridge", pull) for pull in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)),
-    *(ClosedForm("procrustes", share=share) for share in (0.1, 0.25, 0.5, 1.0)),
+    *(ClosedForm("ridge", pull) for pull in (0.3, 1.0, 3.0, 10.0, 30.0)),
+    *(ClosedForm("procrustes", share=share) for share in (0.25, 1.0)),
 )
-_PULLS: Final = (0.05, 1.0, 10.0)
-_EPOCHS: Final = (5, 15, 40)
+_LEAST: Final = 0.3  # belief in a chunk from which on it teaches
+_OTHER_LEASTS: Final = (0.1, 0.5, 0.8)
+_EPOCHS: Final = (2, 5, 10, 15, 25)
+_FEW_EPOCHS: Final = (5, 15)
+_OTHER_PULLS: Final = (10.0,)
+_HALF: Final = 0.5
 _SHARES: Final = (0.3, 0.5, 0.7, 0.85)
 _NOISES: Final = (0.02, 0.06)
 
@@ -43,13 +47,16 @@ class Tried:
             not trained on its fold.
         likelihood: (candidates, n, ·) log-probability of each exposed chunk among all, as lists by question.
         truth: (candidates, test questions) nDCG@10 by people's labels, of models trained on all.
-        trained_on: (n,) chunks that were positives of other folds, by fold.
+        new: (n,) whether no chunk that is believed to answer a question was a positive of other folds.
+        test_new: (test questions,) whether no relevant chunk was a positive at all.
     """
 
     names: list[str]
     ranked: npt.NDArray[np.int32]
     likelihood: list[npt.NDArray[np.float32]]
     truth: npt.NDArray[np.float64]
+    new: npt.NDArray[np.bool_]
+    test_new: npt.NDArray[np.bool_]
 
 
 def try_all(labelled: Labelled, seed: int) -> Tried:
@@ -58,8 +65,8 @@ def try_all(labelled: Labelled, seed: int) -> Tried:
     n = len(labelled.questions)
     parts = [np.flatnonzero(labelled.fold == fold) for fold in range(FOLDS)]
     fold_of_row = labelled.fold[examples.query]
-    trainings = [_maps(examples, seed)]
-    trainings += [_maps(examples.rows(np.flatnonzero(fold_of_row != fold)), seed) for fold in range(FOLDS)]
+    trainings = [_maps(labelled, np.ones(len(fold_of_row), bool), seed)]
+    trainings += [_maps(labelled, fold_of_row != fold, seed) for fold in range(FOLDS)]
     test = list(setting.test)
     relevant = [setting.test[query] for query in test]
     asked, kept = setting.of(labelled.questions), setting.of(test)
@@ -82,23 +89,47 @@ def try_all(labelled: Labelled, seed: int) -> Tried:
                 likelihood[question][place] = log[row, labelled.beliefs[question][0]]
         scores = _scores(name, trainings[0], kept, setting.documents, lexical[1])
         truth.append(per_query("ndcg@10", _top(scores)[:, :10], relevant))
-    return Tried(names, ranked, likelihood, np.stack(truth))
+    believed = labelled.taught(_LEAST)
+    new = np.ones(n, bool)
+    for fold in range(FOLDS):
+        own = fold_of_row[believed] == fold
+        elsewhere = np.isin(examples.positive[believed], examples.positive[believed][~own])
+        new[examples.query[believed][own & elsewhere]] = False
+    answers = examples.positive[believed]
+    test_new = np.array([not np.isin(chunks, answers).any() for chunks in relevant])
+    return Tried(names, ranked, likelihood, np.stack(truth), new, test_new)
 
 
-def _maps(examples: AdapterExamples, seed: int) -> Mapping[str, Floats]:
-    """D by the name of each trained candidate."""
+def _maps(labelled: Labelled, kept: npt.NDArray[np.bool_], seed: int) -> Mapping[str, Floats]:
+    """D by the name of each candidate, trained on the rows that are kept."""
+    rows = {least: labelled.taught(least) for least in (_LEAST, *_OTHER_LEASTS)}
+    parts = {least: labelled.examples.rows(some[kept[some]]) for least, some in rows.items()}
+    examples = parts[_LEAST]
     maps = {str(form): form.of(examples) for form in _FORMS}
-    start = maps[str(ClosedForm("ridge", 3.0))]
-    for pull in _PULLS:
-        options = AdapterOptions(pull=pull, epochs=max(_EPOCHS), seed=seed)
-        for epoch, change in enumerate(refined(examples, start, options), 1):
-            if epoch in _EPOCHS:
-                maps[f"contrastive, pull {pull:g}, {epoch} epochs"] = change
+    for pull, epochs in ((1.0, _EPOCHS), *((pull, _FEW_EPOCHS) for pull in _OTHER_PULLS)):
+        for epoch, change in _contrastive(examples, pull, epochs, seed):
+            maps[f"contrastive, pull {pull:g}, {epoch} epochs"] = change
+            if pull == 1.0:
+                maps[f"half of contrastive, pull 1, {epoch} epochs"] = np.float32(_HALF) * change
+    for least in _OTHER_LEASTS:
+        for epoch, change in _contrastive(parts[least], 1.0, _FEW_EPOCHS, seed):
+            maps[f"contrastive, pull 1, {epoch} epochs, beliefs from {least:g}"] = change
     dimension = examples.queries.shape[1]
     for size in _NOISES:
         noise = np.random.default_rng([seed, 5]).standard_normal((dimension, dimension), np.float32)
         maps[f"noise, {size:g}"] = size * noise
     return maps
+
+
+def _contrastive(
+    examples: AdapterExamples, pull: float, epochs: Sequence[int], seed: int
+) -> Iterator[tuple[int, Floats]]:
+    """The maps after so many epochs of refinement, beginning at a ridge regression."""
+    options = AdapterOptions(pull=pull, epochs=max(epochs), seed=seed)
+    start = ClosedForm("ridge", 3.0).of(examples)
+    for epoch, change in enumerate(refined(examples, start, options), 1):
+        if epoch in epochs:
+            yield epoch, change
 
 
 def _scores(

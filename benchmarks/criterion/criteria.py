@@ -42,6 +42,8 @@ class Case:
         drift: (candidates, questions, DEPTH) where each candidate ranks the chunk at a rank of the base.
         people_missing: (candidates, questions) DCG@10 of relevant chunks that were never exposed.
         relevant: (questions,) how many chunks people find relevant.
+        new: (questions,) whether no chunk that is believed relevant was a positive of other folds.
+        test_new: (test questions,) whether no relevant chunk was a positive in training.
     """
 
     collection: str
@@ -60,6 +62,8 @@ class Case:
     drift: npt.NDArray[np.int16]
     people_missing: Floats
     relevant: Ints
+    new: npt.NDArray[np.bool_]
+    test_new: npt.NDArray[np.bool_]
 
     @property
     def gains(self) -> Floats:

@@ -19,10 +19,12 @@ from ragwheel.datasets import BuildOptions, build, open_dataset
 from ragwheel.labels import graded
 from ragwheel.train.adapter.examples import AdapterExamples
 
-__all__ = ["Labelled", "TooFewQuestions", "label"]
+__all__ = ["DOUBTFUL", "Labelled", "TooFewQuestions", "label"]
 
 TURNS: Final = 2_000
 FOLDS: Final = 5
+#: No candidate is trained on chunks that are believed less than this.
+DOUBTFUL: Final = 0.1
 _NEGATIVES: Final = 4
 _LEAST: Final = 30
 
@@ -41,7 +43,9 @@ class Labelled:
         fold: (n,) which of :data:`FOLDS` a question belongs to; families stay together.
         beliefs: for each question, the numbers of its exposed chunks, and the belief in each.
         positives: for each question, the numbers of the chunks that the build took as positives.
-        examples: training rows, one for each question and positive; the questions are numbered as above.
+        examples: training rows, one for each exposed chunk with a belief of at least :data:`DOUBTFUL`,
+            weighted by the belief; the questions are numbered as above.
+        row_belief: (rows,) the belief in each row's chunk.
     """
 
     setting: Setting
@@ -50,6 +54,11 @@ class Labelled:
     beliefs: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]]
     positives: list[npt.NDArray[np.int64]]
     examples: AdapterExamples
+    row_belief: npt.NDArray[np.float64]
+
+    def taught(self, least: float) -> npt.NDArray[np.int64]:
+        """Numbers of the rows whose chunk is believed to be relevant with at least ``least``."""
+        return np.flatnonzero(self.row_belief >= least)
 
 
 def label(name: str, seed: int, data: Path) -> Labelled:
@@ -73,7 +82,6 @@ def _read(setting: Setting, db: Path, out: Path, seed: int) -> Labelled:
     number = {chunk: n for n, chunk in enumerate(setting.world.texts)}
     positive: dict[str, set[int]] = {}
     negative: dict[str, list[int]] = {}
-    confidence: dict[tuple[str, int], float] = {}
     text_of: dict[str, str] = {}
     for split in ("train", "dev"):
         rows = dataset.rows("pairs", split).to_pylist()
@@ -84,7 +92,6 @@ def _read(setting: Setting, db: Path, out: Path, seed: int) -> Labelled:
             text_of[told["query_key"]] = row["query"]
             if row["label"] >= 0.6:
                 positive.setdefault(told["query_key"], set()).add(chunk)
-                confidence[told["query_key"], chunk] = told["confidence"]
             elif row["label"] <= 0.2:
                 negative.setdefault(told["query_key"], []).append(chunk)
     if len(positive) < _LEAST:
@@ -105,20 +112,21 @@ def _read(setting: Setting, db: Path, out: Path, seed: int) -> Labelled:
         (np.array(list(some), dtype=np.int64), np.array(list(some.values()), dtype=np.float64))
         for some in (exposed.get(key, {}) for key in keys)
     ]
-    triples = [
-        (n, chunk, sorted(negative.get(key, ()))[:_NEGATIVES], confidence[key, chunk])
+    rows = [
+        (n, chunk, sorted(negative.get(key, ()))[:_NEGATIVES], belief)
         for n, key in enumerate(keys)
-        for chunk in sorted(positive.get(key, ()))
+        for chunk, belief in sorted(exposed.get(key, {}).items())
+        if belief >= DOUBTFUL
     ]
-    weight = np.array([row[3] for row in triples], np.float32)
-    hard = np.full((len(triples), _NEGATIVES), -1)
-    for place, row in enumerate(triples):
+    weight = np.array([row[3] for row in rows])
+    hard = np.full((len(rows), _NEGATIVES), -1)
+    for place, row in enumerate(rows):
         hard[place, : len(row[2])] = row[2]
     examples = AdapterExamples(
-        setting.of(questions), setting.documents, np.array([row[0] for row in triples]),
-        np.array([row[1] for row in triples]), hard, weight / weight.mean(),
+        setting.of(questions), setting.documents, np.array([row[0] for row in rows]),
+        np.array([row[1] for row in rows]), hard, (weight / weight.mean()).astype(np.float32),
     )  # fmt: skip
     return Labelled(
         setting, questions, np.array([fold_of[family[key]] for key in keys]), beliefs,
-        [np.array(sorted(positive.get(key, ())), dtype=np.int64) for key in keys], examples,
+        [np.array(sorted(positive.get(key, ())), dtype=np.int64) for key in keys], examples, weight,
     )  # fmt: skip

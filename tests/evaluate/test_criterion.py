@@ -148,13 +148,15 @@ def test_a_query_that_a_system_does_not_rank_counts_as_lost() -> None:
     assert expected_gain(beliefs, base, {}).mean < -0.5
 
 
-def test_unseen_relevant_chunks_are_a_share_of_the_known_ones_where_nothing_was_exposed() -> None:
+def test_unseen_relevant_chunks_are_expected_where_none_is_known_among_what_was_not_exposed() -> None:
     traffic = _traffic(1.0)
-    moves = moves_of(traffic.beliefs, traffic.base, traffic.candidate)
-    unseen = unseen_relevant(moves, CriterionOptions(unseen=0.5))
-    assert unseen[:8].sum() == 0  # all of them were shown
-    assert (np.diff(unseen[8:]) <= 0).all()
-    assert unseen.sum() == pytest.approx(0.5 * moves.belief.sum() / moves.queries)
+    beliefs = {**traffic.beliefs, "q0": dict.fromkeys(traffic.beliefs["q0"], 0.0), "q1": {"7": 1.0}}
+    moves = moves_of(beliefs, traffic.base, traffic.candidate)
+    unseen = unseen_relevant(moves, CriterionOptions(answerable=0.8, unseen=0.1))
+    assert unseen[:, 1:8].sum() < unseen.sum() / 50  # all but one question showed eight
+    assert (np.diff(unseen[0, 8:]) <= 0).all()
+    assert unseen[0].sum() == pytest.approx(0.8, abs=0.01)
+    assert unseen[1].sum() == pytest.approx(0.1, abs=0.01)
     everything = {query: dict.fromkeys(traffic.base[query], 0.1) for query in traffic.base}
     whole = moves_of(everything, traffic.base, traffic.candidate)
     assert unseen_relevant(whole, CriterionOptions()).sum() == 0

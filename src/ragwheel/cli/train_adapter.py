@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from ragwheel.models import ModelFacts
     from ragwheel.train.adapter import AdapterOptions, TrainedAdapter
+    from ragwheel.train.held_out import SlicedGain
 
 __all__ = ["adapter", "evaluate_command"]
 
@@ -111,10 +113,8 @@ def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sid
         ),
         ("map", fit.chosen),
     ]
-    if (gain := fit.gain) is not None:
-        interval = f"95 % interval {gain.low:+.4f} to {gain.high:+.4f}"
-        expected = f"{gain.mean:+.4f}   {interval}, {gain.queries:,} questions held out in turn"
-        lines.insert(3, ("expected nDCG@10", expected))
+    if fit.gain is not None:
+        lines[3:3] = _expected(fit.gain)
     if not two_sided:
         lines.append(("id", fit.adapter.version))
     console.print(screen.facts(lines))
@@ -152,6 +152,17 @@ def _report(console: Console, trained: TrainedAdapter, wall_s: float, *, two_sid
             evaluate_command(trained.facts, f"adapter:{trained.folder}"),
             "proof on questions that it never saw",
         )
+
+
+def _expected(gain: SlicedGain) -> Iterator[tuple[str, str]]:
+    """Lines of the report: what is expected in all, and by whether the answer was trained on."""
+    for name, part, what in (
+        ("expected nDCG@10", gain.all, "questions held out in turn"),
+        ("  new answers", gain.unseen, "of them, whose answer was not trained on"),
+        ("  known answers", gain.seen, "of them, whose answer was"),
+    ):
+        if part is not None:
+            yield name, f"{part.mean:+.3f} [{part.low:+.3f}, {part.high:+.3f}]   {part.queries:,} {what}"
 
 
 def evaluate_command(facts: ModelFacts, system: str) -> str:

@@ -4,10 +4,11 @@ Labels from traces know only what some retriever has shown. Measured plainly, ev
 relevant chunks that nobody has seen count as irrelevant, and those that are known stand high in the base's
 ranking for that very reason. :func:`expected_gain` corrects for both:
 
-* every exposed chunk counts with its belief, P(relevant), instead of yes or no;
-* relevant chunks that were never exposed are a share of the known ones, spread over what was not exposed.
-  They are expected to move as the other chunks of their rank do, plus the advantage that relevant chunks have
-  over irrelevant ones of the same rank among those that were exposed.
+* every exposed chunk counts by the square of its belief, P(relevant): chunks in doubt hardly count, for it
+  was the base that showed them, and where a belief is wrong it is mostly about one of those;
+* relevant chunks that were never exposed are expected where none is known, and a few beside those that are.
+  They are spread over what was not exposed, and expected to move as the other chunks of their rank do, plus
+  the advantage that relevant chunks have over irrelevant ones of the same rank among those exposed.
 
 :attr:`Gain.mean` is the expected gain in nDCG@10. To choose among candidates, :attr:`Gain.rise` is better:
 how much higher relevant chunks come, in logs of the rank. It also sees what happens below rank 10, so chance
@@ -42,6 +43,7 @@ __all__ = [
     "judgments_needed",
     "moves_of",
     "rise_of",
+    "rises_of",
 ]
 
 Beliefs = Mapping[str, Mapping[str, float]]
@@ -52,6 +54,8 @@ _ADVANTAGES: Final = np.linspace(-3.0, 3.0, 61)
 _RIDGE: Final = 1e-6
 _SMOOTH: Final = 5.0  # a step at the top of a ranking is worth about what one is at rank 5
 _K: Final = 10
+_SHARPNESS: Final = 2
+_CERTAIN: Final = 0.999
 
 
 @dataclass(frozen=True)
@@ -60,13 +64,15 @@ class CriterionOptions:
 
     Args:
         depth: how many ranks are looked at, up to 100; a chunk that is not ranked counts as just below.
-        unseen: how many relevant chunks were never exposed, as a share of the known ones.
+        answerable: how many of the questions without a known relevant chunk have one that was not exposed.
+        unseen: how many relevant chunks were not exposed, as a share of the known ones.
         level: of the interval.
         seed: of the bootstrap.
     """
 
     depth: int = 100
-    unseen: float = 1 / 3
+    answerable: float = 0.85
+    unseen: float = 0.1
     level: float = 0.95
     seed: int = 0
 
@@ -195,75 +201,109 @@ def gain_of(moves: Moves, options: CriterionOptions) -> Gain:
     n = moves.queries
     if not n or not len(moves.query):
         return Gain(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, n)
+    weight = moves.belief**_SHARPNESS
     unseen = unseen_relevant(moves, options)
-    sums = _sums_by_query(moves, unseen)
-    clusters = np.zeros((int(moves.cluster.max()) + 1, sums.shape[1]))
-    np.add.at(clusters, moves.cluster, sums)
+    sums, of_unseen = _sums_by_query(moves, weight, unseen), _gained_by_unseen(moves, unseen)
+    clusters = np.zeros((int(moves.cluster.max()) + 1, sums.shape[1] + of_unseen.shape[1]))
+    np.add.at(clusters, moves.cluster, np.concatenate([sums, of_unseen], axis=1))
     m = len(clusters)
     draws = np.random.default_rng(options.seed).multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
-    of_unseen = np.array([_gained_by(unseen, moves.drift, advantage) for advantage in _ADVANTAGES])
-    samples = _estimates(draws.astype(np.float64) @ clusters, of_unseen)
+    samples = _estimates(draws.astype(np.float64) @ clusters)
     tail = (1 - options.level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
-    mean = _estimates(clusters.sum(axis=0)[None], of_unseen)[0]
-    gain = clusters[:, 1].sum() / clusters[:, 0].sum()
-    rise = _rise(moves, unseen, float(_advantages(clusters.sum(axis=0)[None])[0]))
-    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(gain), rise, n)
+    total = clusters.sum(axis=0)[None]
+    mean, known = _estimates(total)[0], total[0, 1] / total[0, 0]
+    rise = float(rises_of(moves, options).mean())
+    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(known), rise, n)
 
 
 def rise_of(moves: Moves, options: CriterionOptions) -> float:
     """:attr:`Gain.rise` alone: what training chooses by, without an interval."""
-    if not moves.queries or not len(moves.query):
-        return 0.0
-    unseen = unseen_relevant(moves, options)
-    return _rise(moves, unseen, float(_advantages(_sums_by_query(moves, unseen).sum(axis=0)[None])[0]))
+    return float(rises_of(moves, options).mean()) if moves.queries else 0.0
+
+
+def rises_of(moves: Moves, options: CriterionOptions) -> Floats:
+    """(queries,) of which :attr:`Gain.rise` is the mean."""
+    if not len(moves.query):
+        return np.zeros(moves.queries)
+    weight, unseen = moves.belief**_SHARPNESS, unseen_relevant(moves, options)
+    advantage = float(_advantages(_sums_by_query(moves, weight, unseen).sum(axis=0)[None])[0])
+    return _rises(moves, weight, unseen, advantage)
 
 
 def unseen_relevant(moves: Moves, options: CriterionOptions) -> Floats:
-    """(depth,) the expected number of relevant chunks per query at each rank that were never exposed.
+    """(queries, depth) the expected number of relevant chunks at each rank of the base that were not exposed.
 
-    In all they are a share of the known ones, spread over what was not exposed, thinner as one over the rank.
+    Where no relevant chunk is known there is probably one that was not exposed, and a few stand beside those
+    that are known. They are spread over what was not exposed, thinner as one over the rank.
     """
-    ranks = np.arange(1, len(moves.exposed) + 1)
-    spread = (1 - np.minimum(moves.exposed, 1.0)) / ranks
-    gain = moves.belief.sum() / max(moves.queries, 1)
-    total = options.unseen * gain
-    shares: Floats = total * spread / spread.sum() if spread.sum() > 0 else np.zeros(len(ranks))
+    weight = np.minimum(moves.belief**_SHARPNESS, _CERTAIN)
+    none = np.exp(np.bincount(moves.query, np.log1p(-weight), moves.queries))
+    known = np.bincount(moves.query, weight, moves.queries)
+    spread = (1 - np.minimum(moves.exposed, 1.0)) / np.arange(1, len(moves.exposed) + 1)
+    total = spread.sum()
+    number = options.answerable * none + options.unseen * known
+    shares: Floats = np.outer(number, spread / total if total > 0 else spread)
     return shares
 
 
-def _sums_by_query(moves: Moves, unseen: Floats) -> Floats:
-    """(queries, 12): count, gain of the exposed chunks, 1 / ideal DCG, and nine sums of a regression.
+def _sums_by_query(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
+    """(queries, 11): count, gain of the exposed chunks, and nine sums of a regression.
 
-    The regression is of the log of the new rank on a constant, the log of the old one, and the belief.
+    The regression is of the log of the new rank on a constant, the log of the old one, and the weight.
     """
     n = moves.queries
-    relevant = np.bincount(moves.query, moves.belief, n) + unseen.sum()
-    ideal = np.interp(np.maximum(relevant, 1.0), np.arange(_K + 1), np.cumsum([0.0, *_discount(_TOP)]))
-    gained = moves.belief * (_discount(moves.after) - _discount(moves.before))
-    columns = [np.ones(n), np.bincount(moves.query, gained, n) / ideal, 1 / ideal]
-    x, b, y = np.log(moves.before), moves.belief, np.log(moves.after)
+    gained = weight * (_discount(moves.after) - _discount(moves.before))
+    columns: list[Floats] = [
+        np.ones(n),
+        np.bincount(moves.query, gained, n) / _ideal(moves, weight, unseen),
+    ]
+    x, b, y = np.log(moves.before), weight, np.log(moves.after)
     products = (np.ones_like(x), x, b, x * x, x * b, b * b, y, x * y, b * y)
-    columns += [np.bincount(moves.query, product, n) for product in products]
+    columns += [np.bincount(moves.query, product, n).astype(np.float64) for product in products]
     return np.stack(columns, axis=1)
 
 
-def _estimates(sums: Floats, of_unseen: Floats) -> Floats:
-    """(samples,) expected gains from (samples, columns) of sums over queries.
+def _ideal(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
+    """(queries,) the DCG@10 of a perfect ranking, by the expected number of relevant chunks."""
+    relevant = np.bincount(moves.query, weight, moves.queries) + unseen.sum(axis=1)
+    best = np.cumsum([0.0, *_discount(_TOP)])
+    ideal: Floats = np.interp(np.maximum(relevant, 1.0), np.arange(_K + 1), best)
+    return ideal
+
+
+def _gained_by_unseen(moves: Moves, unseen: Floats) -> Floats:
+    """(queries, advantages) the nDCG@10 that relevant chunks gain that were not exposed.
+
+    Their advantage: how much higher they end up than others of the same old rank, in logs.
+    """
+    before = _discount(np.arange(1, unseen.shape[1] + 1))
+    per_chunk = unseen / _ideal(moves, moves.belief**_SHARPNESS, unseen)[:, None]
+    columns = []
+    for advantage in _ADVANTAGES:
+        ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
+        worth = np.where(ranks < _K + 0.5, 1 / np.log2(1.0 + ranks), 0.0)
+        columns.append(((worth - before) * per_chunk).sum(axis=1))
+    return np.stack(columns, axis=1)
+
+
+def _estimates(sums: Floats) -> Floats:
+    """(samples,) expected gains from sums over queries.
 
     Args:
-        sums: see :func:`_sums_by_query`.
-        of_unseen: DCG per query that unseen relevant chunks gain, at each of the advantages.
+        sums: (samples, columns) see :func:`_sums_by_query`, then what unseen relevant chunks gain at each of
+            the advantages.
     """
-    n, gained, ideal = sums.T[:3]
-    unknown = np.interp(_advantages(sums), _ADVANTAGES, of_unseen) if of_unseen.any() else 0.0
-    gains: Floats = (gained + ideal * unknown) / n
+    of_unseen = sums[:, -len(_ADVANTAGES) :]
+    advantages = _advantages(sums).tolist()
+    unknown = np.array([np.interp(at, _ADVANTAGES, row) for at, row in zip(advantages, of_unseen)])
+    gains: Floats = (sums[:, 1] + unknown) / sums[:, 0]
     return gains
 
 
 def _advantages(sums: Floats) -> Floats:
     """(samples,) how much higher, in logs, relevant chunks end up than others of the same old rank."""
-    ones, x, b, xx, xb, bb, y, xy, by = sums.T[3:]
+    ones, x, b, xx, xb, bb, y, xy, by = sums.T[2:11]
     square = np.stack([ones, x, b, x, xx, xb, b, xb, bb], axis=1).reshape(-1, 3, 3)
     square = square + _RIDGE * np.eye(3)
     slopes = np.linalg.solve(square, np.stack([y, xy, by], axis=1)[..., None])[..., 0]
@@ -271,19 +311,14 @@ def _advantages(sums: Floats) -> Floats:
     return lean
 
 
-def _rise(moves: Moves, unseen: Floats, advantage: float) -> float:
-    """How much higher relevant chunks come per query, known ones and unseen ones."""
-    gain = moves.belief @ np.log((moves.before + _SMOOTH) / (moves.after + _SMOOTH)) / moves.queries
+def _rises(moves: Moves, weight: Floats, unseen: Floats, advantage: float) -> Floats:
+    """(queries,) how much higher relevant chunks come, known ones and unseen ones."""
+    gain = weight * np.log((moves.before + _SMOOTH) / (moves.after + _SMOOTH))
     ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
-    old = np.arange(1, len(unseen) + 1)
-    return float(gain + unseen @ np.log((old + _SMOOTH) / (ranks + _SMOOTH)).mean(axis=0))
-
-
-def _gained_by(unseen: Floats, drift: Ints, advantage: float) -> float:
-    """DCG per query that unseen relevant chunks gain when they end up so much higher than others, in logs."""
-    ranks = np.maximum(drift * np.exp(-advantage), 1.0)
-    worth = np.where(ranks < _K + 0.5, 1 / np.log2(1.0 + ranks), 0.0).mean(axis=0)
-    return float(unseen @ (worth - _discount(np.arange(1, len(unseen) + 1))))
+    old = np.arange(1, unseen.shape[1] + 1)
+    known: Floats = np.bincount(moves.query, gain, moves.queries).astype(np.float64)
+    rises: Floats = known + (np.log((old + _SMOOTH) / (ranks + _SMOOTH)) * unseen).sum(axis=1)
+    return rises
 
 
 _TOP: Final = np.arange(1, _K + 1)

@@ -248,7 +248,7 @@ def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder
     def encode(texts: list[str], role: Role) -> Vectors:
         if not loaded:
             loaded.append(load_embedder(model))
-        vectors: Vectors = encode_texts(loaded[0], texts, role=role)
+        vectors: Vectors = encode_texts(loaded[0], texts, role=role, bfloat16=None)
         return vectors
 
     model_identity(model)  # a wrong name is said before anything heavy is loaded

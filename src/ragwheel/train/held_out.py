@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ragwheel.evaluate.criterion import Moves
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rises_of
 from ragwheel.train.adapter.ranking import top
 
 if TYPE_CHECKING:
@@ -19,10 +19,101 @@ if TYPE_CHECKING:
     Ints = NDArray[np.int64]
     Flags = NDArray[np.bool_]
 
-__all__ = ["DEPTH", "HeldOutQuestions", "joint_moves"]
+__all__ = [
+    "DEPTH",
+    "FEWEST",
+    "HeldOutQuestions",
+    "Novelty",
+    "SlicedGain",
+    "joint_moves",
+    "rise_by_slice",
+    "sliced",
+]
 
 #: How many ranks the criterion looks at.
 DEPTH: Final = 100
+#: Questions of a slice; of fewer nothing is said.
+FEWEST: Final = 10
+
+
+@dataclass(frozen=True)
+class SlicedGain:
+    """The expected gain on held-out questions, in all and by what the training was about.
+
+    A model learns most about the documents of its training questions. So the gain in all holds only where
+    people go on to ask about the same documents as often as they did.
+
+    Attributes:
+        all: on all held-out questions.
+        seen: on those whose answer also answers a training question; None: there are fewer than ten.
+        unseen: on those whose answer does not; None: there are fewer than ten. Questions without a known
+            answer are in neither.
+    """
+
+    all: Gain
+    seen: Gain | None = None
+    unseen: Gain | None = None
+
+    @property
+    def figures(self) -> dict[str, dict[str, float]]:
+        """For a model card, by name."""
+        parts = {"": self.all, ", answer trained on": self.seen, ", answer not trained on": self.unseen}
+        return {f"expected gain nDCG@10{name}": asdict(part) for name, part in parts.items() if part}
+
+
+@dataclass(frozen=True, eq=False)
+class Novelty:
+    """Which held-out questions have an answer that was trained on, and which have another.
+
+    Attributes:
+        seen, unseen: (questions,) whether each is of these; one without a known answer is of neither.
+    """
+
+    seen: Flags
+    unseen: Flags
+
+    @classmethod
+    def of(cls, count: int, query: Ints, trained: Flags) -> Novelty:
+        """Of ``count`` questions, from their answers.
+
+        Args:
+            count: how many questions there are.
+            query: (answers,) the question of each.
+            trained: (answers,) whether it is also the answer to a training question.
+        """
+        answered, seen = np.zeros(count, bool), np.zeros(count, bool)
+        answered[query] = True
+        seen[query[trained]] = True
+        return cls(seen, answered & ~seen)
+
+
+def sliced(moves: Callable[[Flags], Moves], novelty: Novelty, options: CriterionOptions) -> SlicedGain:
+    """The expected gain in all and by slice.
+
+    Args:
+        moves: what happens to the questions that are marked.
+        novelty: of the questions.
+        options: of the estimate.
+    """
+    every = np.ones(len(novelty.seen), bool)
+    seen, unseen = (
+        gain_of(moves(part), options) if part.sum() >= FEWEST else None
+        for part in (novelty.seen, novelty.unseen)
+    )
+    return SlicedGain(gain_of(moves(every), options), seen, unseen)
+
+
+def rise_by_slice(moves: Moves, novelty: Novelty) -> float:
+    """What training chooses by: how much higher relevant chunks come.
+
+    The mean of all questions and of those whose answer was not trained on: people will ask about both, in
+    proportions that nobody knows. -1 where the relevant chunks of the latter sink.
+    """
+    rises = rises_of(moves, CriterionOptions())
+    if novelty.unseen.sum() < FEWEST:
+        return float(rises.mean()) if len(rises) else 0.0
+    unseen = float(rises[novelty.unseen].mean())
+    return -1.0 if unseen < 0 else (float(rises.mean()) + unseen) / 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +154,14 @@ class HeldOutQuestions:
         flags[self.query[near], self.before[near] - 1] = True
         return flags
 
+    @cached_property
+    def answer(self) -> Ints:
+        """(n,) the document that is believed most; -1 where nothing was exposed."""
+        answer = np.full(len(self), -1)
+        order = np.argsort(self.belief, kind="stable")
+        answer[self.query[order]] = self.document[order]  # the last of a question stays
+        return answer
+
     def ranks(self, ranked: Ints) -> Ints:
         """(chunks,) ranks of the exposed chunks, from 1, in rankings (n, k); 101 where they are deeper."""
         hits = ranked[self.query] == self.document[:, None]
@@ -80,13 +179,15 @@ class HeldOutQuestions:
 def joint_moves(parts: Sequence[HeldOutQuestions], rankings: Sequence[Ints], kept: Sequence[Flags]) -> Moves:
     """What rankings do to the exposed chunks of several sets of held-out questions.
 
+    Questions with the same answer are one cluster: what is won for one of them is mostly won for all.
+
     Args:
-        parts: the sets of questions.
+        parts: the sets of questions; all of them number the same documents.
         rankings: (n, k) of each, by a model that was not trained on its questions.
         kept: (n,) of each: the questions that count.
     """
     columns: dict[str, list[NDArray[np.generic]]] = {}
-    exposed, drift, start = [], [], 0
+    exposed, drift, answers, start = [], [], [], 0
     for part, ranked, counts in zip(parts, rankings, kept, strict=True):
         number = np.cumsum(counts) - 1 + start
         rows = counts[part.query]
@@ -97,7 +198,12 @@ def joint_moves(parts: Sequence[HeldOutQuestions], rankings: Sequence[Ints], kep
             columns.setdefault(name, []).append(values[rows])
         exposed.append(part.exposed[counts])
         drift.append(part.drift(ranked)[counts])
+        answers.append(part.answer[counts])
         start += int(counts.sum())
     query, belief, before, after = (np.concatenate(values) for values in columns.values())
     share = np.concatenate(exposed).mean(axis=0) if start else np.zeros(DEPTH)
-    return Moves(query, belief, before, after, share, np.concatenate(drift), np.arange(start))
+    answer = np.concatenate(answers)
+    alone = answer < 0
+    answer[alone] = -1 - np.arange(alone.sum())
+    cluster = np.unique(answer, return_inverse=True)[1]
+    return Moves(query, belief, before, after, share, np.concatenate(drift), cluster)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of, rise_of
+from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of
 from ragwheel.train.adapter.ranking import top
 from ragwheel.train.dev import compare
-from ragwheel.train.held_out import DEPTH, joint_moves
+from ragwheel.train.held_out import DEPTH, Novelty, SlicedGain, joint_moves, rise_by_slice, sliced
 from ragwheel.train.options import DevFigures
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ class Measure(Protocol):
 
     def figures(self) -> DevFigures:
         """nDCG@10 before and now."""
+
+    def expected(self) -> SlicedGain | None:
+        """The expected gain by slice; None where only labels are known."""
 
 
 class LabelMeasure:
@@ -51,6 +54,9 @@ class LabelMeasure:
         """Both means, and the interval of their difference."""
         return compare(self._before, self._score(), self._seed)
 
+    def expected(self) -> None:
+        """None: labels let nothing be expected of chunks that nobody was shown."""
+
 
 class GainMeasure:
     """How much higher relevant chunks are expected to come (:mod:`ragwheel.evaluate.criterion`).
@@ -60,27 +66,38 @@ class GainMeasure:
 
     Args:
         held: the questions of ``dev``.
+        novelty: whether their answers were trained on.
         queries: (n, d) their vectors by the model as it is now, of unit length.
         seed: of the interval.
     """
 
-    def __init__(self, held: HeldOutQuestions, queries: Callable[[], NDArray[np.float32]], seed: int) -> None:
-        self._held, self._queries = held, queries
+    def __init__(
+        self,
+        held: HeldOutQuestions,
+        novelty: Novelty,
+        queries: Callable[[], NDArray[np.float32]],
+        seed: int,
+    ) -> None:
+        self._held, self._novelty, self._queries = held, novelty, queries
         self._options = CriterionOptions(seed=seed)
 
     def value(self) -> float:
         """The expected rise; 0 for the base."""
-        return rise_of(self._moves(), self._options)
+        return rise_by_slice(self._moves()(np.ones(len(self._held), bool)), self._novelty)
 
     def figures(self) -> DevFigures:
         """nDCG@10 of the base by beliefs, the same with the expected gain, and the interval of the gain."""
-        moves = self._moves()
+        moves = self._moves()(np.ones(len(self._held), bool))
         gain, base = gain_of(moves, self._options), _ndcg_of_base(moves)
         return DevFigures(gain.queries, base, base + gain.mean, gain.low, gain.high)
 
-    def _moves(self) -> Moves:
+    def expected(self) -> SlicedGain:
+        """In all, and by what the training was about."""
+        return sliced(self._moves(), self._novelty, self._options)
+
+    def _moves(self) -> Callable[[NDArray[np.bool_]], Moves]:
         ranked = top(self._queries(), self._held.documents, DEPTH)
-        return joint_moves([self._held], [ranked], [np.ones(len(self._held), bool)])
+        return lambda kept: joint_moves([self._held], [ranked], [kept])
 
 
 def _ndcg_of_base(moves: Moves) -> float:

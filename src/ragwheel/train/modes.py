@@ -11,9 +11,10 @@ from ragwheel.models.encoding import encode
 from ragwheel.models.loading import load_embedder, vectors_identity
 from ragwheel.models.towers import join_towers, query_tower
 from ragwheel.train.adapter.embedding import embedding
+from ragwheel.train.beliefs import LEAST
 from ragwheel.train.dev import ndcg_of_vectors, score_embedder
 from ragwheel.train.documents import Encode, bank_loss, known_chunks, make_bank
-from ragwheel.train.held_out import HeldOutQuestions
+from ragwheel.train.held_out import HeldOutQuestions, Novelty
 from ragwheel.train.measure import GainMeasure, LabelMeasure, Measure
 from ragwheel.train.recipe import embedder_loss
 
@@ -151,8 +152,16 @@ class _Query:
             np.array([number[believed.texts[row.version]] for row in believed.dev]),
             np.array([row.belief for row in believed.dev]),
         )  # fmt: skip
+        answers = {believed.texts[row.version] for row in believed.train if row.belief >= LEAST}
+        relevant = [row for row in believed.dev if row.belief >= LEAST]
+        novelty = Novelty.of(
+            len(questions),
+            np.array([position[row.query] for row in relevant], dtype=np.int64),
+            np.array([believed.texts[row.version] in answers for row in relevant], dtype=bool),
+        )
         return GainMeasure(
             held,
+            novelty,
             lambda: encode(self.model, questions, role="query", bfloat16=training.bfloat16),
             training.options.seed,
         )

@@ -22,6 +22,7 @@ from ragwheel.train.options import EmbedderOptions, RerankerOptions, TrainedMode
 from ragwheel.train.saving import gather_facts, save
 
 if TYPE_CHECKING:
+    from ragwheel.train.held_out import SlicedGain
     from ragwheel.train.loop import LoopFigures
     from ragwheel.train.recipe import Recipe
 
@@ -116,6 +117,7 @@ class TrainingRun:
     ) -> TrainedModel:
         """Compare with the base on ``dev``, write the folder of ``model`` (None: of what was trained)."""
         dev = None if self.measure is None else self.measure.figures()
+        expected = None if self.measure is None else self.measure.expected()
         notes = [*self.started.notes, *done.notes]
         if dev is not None and dev.high < 0:
             notes.append("worse than its base on dev: do not use it; more or surer labels are needed")
@@ -131,6 +133,7 @@ class TrainingRun:
             "peak_memory_mb": _peak_memory_mb(),
             **{f"dev_step_{step}": value for step, value in work.evaluations().items()},
         }
+        notes += _by_slice(expected)
         facts = gather_facts(
             self.kind, self.started.dataset, self.options, db=self.db, notes=[*recipe.why, *notes],
             chosen={"loss": recipe.loss, "rows": recipe.examples.config, **chosen}, dev=dev, figures=figures,
@@ -144,6 +147,17 @@ class TrainingRun:
                 db=self.db,
             )
         return TrainedModel(self.out, facts, recipe.loss, recipe.why, dev, tuple(notes), figures)
+
+
+def _by_slice(expected: SlicedGain | None) -> list[str]:
+    """What is expected where the answer was trained on, and where it was not."""
+    parts = () if expected is None else ((expected.seen, ""), (expected.unseen, " not"))
+    return [
+        f"expected nDCG@10 of {part.queries} dev questions whose answer was{word} trained on: "
+        f"{part.mean:+.3f} [{part.low:+.3f}, {part.high:+.3f}]"
+        for part, word in parts
+        if part is not None
+    ]
 
 
 def asked_for(kind: str, dataset: BuiltDataset, options: EmbedderOptions | RerankerOptions) -> dict[str, Any]:

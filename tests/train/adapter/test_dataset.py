@@ -69,7 +69,7 @@ def test_with_the_database_every_question_is_held_out_and_beliefs_choose(dataset
     made = train_adapter(dataset, tmp_path / "a", words, options=RIDGE, db=traces)
     rows = beliefs(dataset, traces)
     asked = {row.query for split in rows.values() for row in split}
-    assert made.fit.gain.queries == len(asked)
+    assert made.fit.gain.all.queries == len(asked)
     assert read_model_card(made.folder).figures["expected gain nDCG@10"]["queries"] == len(asked)
 
 
@@ -80,7 +80,7 @@ def test_without_the_database_the_labels_of_every_question_choose(dataset, trace
         train_adapter(dataset, tmp_path / "b", words, options=RIDGE).fit,
     ]
     graded = {q for split in ("train", "dev") for q in dataset.rows("pairs", split)["query"].to_pylist()}
-    assert [fit.gain.queries for fit in fits] == [len(graded)] * 2
+    assert [fit.gain.all.queries for fit in fits] == [len(graded)] * 2
     assert fits[0].adapter.id == fits[1].adapter.id
 
 

@@ -288,10 +288,35 @@ def test_what_was_exposed_decides_and_questions_without_a_label_count():
     queries, documents, known, exposures = exposed_world()
     fit = fit_adapter(queries[known], documents[known], exposures=exposures, options=quick(method="ridge"))
     assert fit.gain is not None
-    assert fit.gain.queries == 160 > fit.n_train + fit.n_dev == len(known)
-    assert fit.gain.mean > 0
-    assert fit.gain.rise > 0
+    assert fit.gain.all.queries == 160 > fit.n_train + fit.n_dev == len(known)
+    assert fit.gain.all.mean > 0
+    assert fit.gain.all.rise > 0
     assert not fit.adapter.is_identity
+
+
+def test_the_promise_tells_answers_that_were_trained_on_from_others():
+    queries, documents, known, (asked, shown, belief) = exposed_world()
+    fit = fit_adapter(
+        queries[known], documents[known], exposures=(asked, shown, belief), options=quick(method="ridge")
+    )
+    assert fit.gain.seen is None  # no two questions have the same answer
+    assert fit.gain.unseen.queries == len(known) < fit.gain.all.queries
+    again = queries + 0.05 * np.random.default_rng(1).normal(size=queries.shape)  # everybody asks twice
+    both = np.concatenate([known, known + len(queries)])
+    fit = fit_adapter(
+        np.concatenate([queries, again])[both],
+        np.concatenate([documents, documents])[both],
+        exposures=(
+            np.concatenate([asked, asked + (again - queries).repeat(8, axis=0)]),
+            np.concatenate([shown, shown]),
+            np.concatenate([belief, belief]),
+        ),
+        options=quick(method="ridge"),
+    )
+    gain = fit.gain
+    assert gain.seen.queries + gain.unseen.queries == 2 * len(known)
+    assert gain.seen.queries > gain.unseen.queries > 0
+    assert gain.all.queries == 2 * len(queries)
 
 
 def test_where_relevant_chunks_would_sink_the_base_stays():

@@ -7,18 +7,27 @@ once (cross-fitting), and what counts is how much higher relevant chunks are exp
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rise_of
+from ragwheel.evaluate.criterion import CriterionOptions, Moves
 from ragwheel.train.adapter import closed_form, ranking
 from ragwheel.train.adapter.examples import AdapterExamples, unit
-from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES
+from ragwheel.train.adapter.options import MIN_QUERIES
 from ragwheel.train.adapter.refine import refined
-from ragwheel.train.held_out import DEPTH, HeldOutQuestions, joint_moves
+from ragwheel.train.held_out import (
+    DEPTH,
+    HeldOutQuestions,
+    Novelty,
+    SlicedGain,
+    joint_moves,
+    rise_by_slice,
+    sliced,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,43 +37,49 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
     Ints = NDArray[np.int64]
+    Flags = NDArray[np.bool_]
 
 __all__ = ["CrossFit", "MapRecipe"]
 
 _FOLDS: Final = 4
+_SHARES: Final = (1.0, 0.5)
 _MANY: Final = 2_000  # questions; from here on two folds say enough
 
 
 @dataclass(frozen=True, slots=True)
 class MapRecipe:
-    """How a map is made of examples: a closed form, then so many epochs of refinement."""
+    """How a map is made of examples: a closed form, so many epochs of refinement, and a share of the result.
+
+    A share below 1 draws the map towards the identity.
+    """
 
     form: closed_form.ClosedForm
     epochs: int = 0
+    share: float = 1.0
 
     def __str__(self) -> str:
-        return f"{self.form}" + (f", then contrastive for {self.epochs} epochs" if self.epochs else "")
+        refinement = f", then contrastive for {self.epochs} epochs" if self.epochs else ""
+        return f"{self.form}{refinement}" + (f", share {self.share:g} of it" if self.share < 1 else "")
 
 
 @dataclass(frozen=True)
 class _Part:
     """Questions that are held out, and the examples that a map for them is trained on.
 
-    ``new``: (queries,) whether no relevant document of a question was a positive of the rows in ``taught``.
+    ``novelty``: whether the answers to the questions are positives of the rows in ``taught``.
     """
 
     taught: AdapterExamples
     held: HeldOutQuestions
-    new: NDArray[np.bool_]
+    novelty: Novelty
 
     @classmethod
     def of(cls, taught: AdapterExamples, held: AdapterExamples, kept: Ints) -> _Part:
-        new = np.ones(len(held.queries), bool)
-        new[held.query[np.isin(held.positive, taught.positive)]] = False
+        novelty = Novelty.of(len(held.queries), held.query, np.isin(held.positive, taught.positive))
         exposed = held.exposed
         shown = np.searchsorted(kept, exposed.document)
         questions = HeldOutQuestions(held.queries, held.documents[kept], exposed.query, shown, exposed.belief)
-        return cls(taught, questions, new)
+        return cls(taught, questions, novelty)
 
     def ranked(self, change: Floats, *, both: bool) -> Ints:
         """(queries, 100) documents after ``q + qD``; ``both``: documents are moved, too."""
@@ -80,9 +95,8 @@ class CrossFit:
     """Tries recipes on held-out questions: those of dev, and each fold of train by a map of the other folds.
 
     A map can also learn by heart where the documents of its training questions lie, which wins on questions
-    about the same documents and loses on all others (docs/adapters.md has figures). So no recipe is taken
-    that lowers the relevant chunks of held-out questions whose relevant documents it was not trained on,
-    where there are ten of these.
+    about the same documents and loses on all others (docs/adapters.md has figures). So held-out questions
+    whose relevant documents it was not trained on count for themselves, where there are ten of these.
     """
 
     train: AdapterExamples
@@ -114,55 +128,48 @@ class CrossFit:
         """How many questions are held out in all."""
         return sum(len(part.held) for part in self.parts)
 
-    def moves(self, changes: Sequence[Floats], *, new: bool = False) -> Moves:
-        """What one map per part does to the held-out questions.
-
-        Args:
-            changes: D of each part.
-            new: only questions about documents that the part's rows were not about.
-        """
-        both = self.options.side == "both"
-        return joint_moves(
-            [part.held for part in self.parts],
-            [part.ranked(change, both=both) for part, change in zip(self.parts, changes, strict=True)],
-            [part.new if new else np.ones(len(part.new), bool) for part in self.parts],
+    @cached_property
+    def novelty(self) -> Novelty:
+        """Of the questions of all parts."""
+        parts = [part.novelty for part in self.parts]
+        return Novelty(
+            np.concatenate([part.seen for part in parts]), np.concatenate([part.unseen for part in parts])
         )
 
-    def gain(self, changes: Sequence[Floats]) -> Gain:
+    def moves(self, changes: Sequence[Floats]) -> Callable[[Flags], Moves]:
+        """What one map per part does to the held-out questions that are marked."""
+        both = self.options.side == "both"
+        held = [part.held for part in self.parts]
+        starts = np.cumsum([len(questions) for questions in held])[:-1]
+        ranked = [part.ranked(change, both=both) for part, change in zip(self.parts, changes, strict=True)]
+        return lambda kept: joint_moves(held, ranked, np.split(kept, starts))
+
+    def gain(self, changes: Sequence[Floats]) -> SlicedGain:
         """The expected gain of one map per part."""
-        return gain_of(self.moves(changes), CriterionOptions(seed=self.options.seed))
+        return sliced(self.moves(changes), self.novelty, CriterionOptions(seed=self.options.seed))
 
     def score(self, changes: Sequence[Floats]) -> float:
-        """How much higher relevant chunks come; -1 where they sink that were not trained on."""
-        options = CriterionOptions()
-        enough = sum(part.new.sum() for part in self.parts) >= MIN_DEV_QUERIES
-        if enough and rise_of(self.moves(changes, new=True), options) < 0:
-            return -1.0
-        return rise_of(self.moves(changes), options)
+        """How much higher relevant chunks come; -1 where they sink for questions about other documents."""
+        return rise_by_slice(self.moves(changes)(np.ones(self.queries, bool)), self.novelty)
 
     def best(self, what: str, progress: Progress | None) -> tuple[MapRecipe, Floats, list[Floats]]:
         """The best recipe, its map of all training rows, and its map for each part.
 
         The identity where none is expected to gain.
         """
-        whole = closed_form.IDENTITY.of(self.train)
-        maps = [whole for _ in self.parts]
-        recipe, score = MapRecipe(closed_form.IDENTITY), 0.0
+        contest = _Contest(self)
         for form in closed_form.grid(self.options.method) if self.options.side == "query" else ():
-            tried = [form.of(part.taught) for part in self.parts]
-            if (found := self.score(tried)) > score:
-                recipe, score, whole, maps = MapRecipe(form), found, tried[0], tried
-        if self.options.method != "contrastive":
-            return recipe, whole, maps
-        form = recipe.form
-        for epoch, tried in enumerate(self._refined(maps), 1):
-            if progress is not None:
-                progress(what, epoch, self.options.epochs)
-            if (found := self.score(tried)) > score:
-                recipe, score, whole, maps = MapRecipe(form, epoch), found, tried[0], tried
-            if epoch - recipe.epochs >= self.options.patience:
-                break
-        return recipe, whole, maps
+            contest.enter(MapRecipe(form), [form.of(part.taught) for part in self.parts])
+        if self.options.method == "contrastive":
+            form, start = contest.recipe.form, contest.maps
+            for epoch, maps in enumerate(self._refined(start), 1):
+                if progress is not None:
+                    progress(what, epoch, self.options.epochs)
+                for share in _SHARES:
+                    contest.enter(MapRecipe(form, epoch, share), [np.float32(share) * each for each in maps])
+                if epoch - contest.recipe.epochs >= self.options.patience:
+                    break
+        return contest.recipe, contest.maps[0], contest.maps
 
     def _refined(self, begin: Sequence[Floats]) -> Iterator[list[Floats]]:
         """The maps of all parts after each epoch."""
@@ -170,3 +177,18 @@ class CrossFit:
             refined(part.taught, start, self.options) for part, start in zip(self.parts, begin, strict=True)
         )
         yield from map(list, zip(*steps))
+
+
+class _Contest:
+    """The best recipe so far, beginning with the identity, and its map for each part."""
+
+    def __init__(self, crossed: CrossFit) -> None:
+        self._crossed, self._score = crossed, 0.0
+        self.recipe = MapRecipe(closed_form.IDENTITY)
+        self.maps = [closed_form.IDENTITY.of(part.taught) for part in crossed.parts]
+
+    def enter(self, recipe: MapRecipe, maps: list[Floats]) -> None:
+        """Take a recipe where it is better than the best so far."""
+        score = self._crossed.score(maps)
+        if score > self._score:
+            self.recipe, self.maps, self._score = recipe, maps, score

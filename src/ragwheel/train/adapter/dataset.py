@@ -178,7 +178,7 @@ def _facts(
     subjects, told = subjects_of(dataset, db)
     named = bool(base) and "#" not in base
     figures = {"base": fit.base, "adapted": fit.adapted, "low": fit.low, "high": fit.high}
-    expected = {} if fit.gain is None else {"expected gain nDCG@10": asdict(fit.gain)}
+    expected = {} if fit.gain is None else fit.gain.figures
     loader = (
         "from sentence_transformers import SentenceTransformer\n\nmodel = SentenceTransformer('this/folder')"
         if options.side == "both"

@@ -207,7 +207,7 @@ def _model(name: str, device: str | None, prompts: Prompts | None) -> Embedding:
     def encode(texts: list[str], role: Role) -> Any:
         if not loaded:
             loaded.append(load_embedder(name, device=device, prompts=prompts))
-        return encode_texts(loaded[0], texts, role=role)
+        return encode_texts(loaded[0], texts, role=role, bfloat16=None)
 
     return Embedding(name, encode, identities.__getitem__)
 

@@ -12,13 +12,13 @@ import numpy as np
 
 from ragwheel.deploy import Adapter
 from ragwheel.errors import ModelError
-from ragwheel.evaluate.criterion import Gain
 from ragwheel.train.adapter import closed_form, ranking
 from ragwheel.train.adapter.choosing import CrossFit, MapRecipe
 from ragwheel.train.adapter.examples import AdapterExamples, Exposures, collect, unit
 from ragwheel.train.adapter.options import MIN_DEV_QUERIES, MIN_QUERIES, AdapterOptions
 from ragwheel.train.adapter.refine import refined
 from ragwheel.train.adapter.segments import route
+from ragwheel.train.held_out import SlicedGain
 from ragwheel.typing import Progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class AdapterFit:
         chosen: how the map was made.
         epochs: of refinement that went into it.
         gain: where exposures were given: the expected gain of the maps that were chosen by, on questions that
-            each of them was not trained on. A better guess than dev, and no proof either.
+            each of them was not trained on, in all and by what the training was about. No proof.
         note: why it is the identity, or empty.
     """
 
@@ -78,7 +78,7 @@ class AdapterFit:
     segments: tuple[SegmentFit, ...]
     elapsed_s: float
     note: str = ""
-    gain: Gain | None = None
+    gain: SlicedGain | None = None
 
 
 def fit_adapter(  # noqa: PLR0913 - all but three by keyword
@@ -156,10 +156,10 @@ def fit_examples(
     adapter = Adapter(np.stack(maps), names, tuple(map_of), router, base)
     judge, gain = _Judge(dev, options), choice.gain
     unadapted, scores = (judge.scores_of(each) for each in (_identity(whole, base), adapter))
-    worse = scores.mean() <= unadapted.mean() if gain is None else gain.high < 0
+    worse = scores.mean() <= unadapted.mean() if gain is None else gain.all.high < 0
     if adapter.is_identity or worse:
         adapter, scores, recipe = _identity(whole, base), unadapted, MapRecipe(closed_form.IDENTITY)
-        note = _nothing_better(judge, options) if gain is None else _nothing_gained(gain.queries)
+        note = _nothing_better(judge, options) if gain is None else _nothing_gained(gain.all.queries)
     difference = scores - unadapted
     margin = 1.96 * difference.std(ddof=1) / len(difference) ** 0.5
     return AdapterFit(
@@ -176,7 +176,7 @@ class _Choice:
 
     recipe: MapRecipe
     whole: Floats
-    gain: Gain | None = None
+    gain: SlicedGain | None = None
     note: str = ""
 
 

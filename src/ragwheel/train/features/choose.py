@@ -11,9 +11,11 @@ import numpy as np
 
 from ragwheel.deploy.features import FEATURES, GROUPS
 from ragwheel.evaluate.criterion import CriterionOptions, Gain, expected_gain
+from ragwheel.train.beliefs import LEAST
 from ragwheel.train.features.linear import fit_linear
 from ragwheel.train.features.matrix import Lesson
 from ragwheel.train.features.trees import fit_trees, trees_available
+from ragwheel.train.held_out import FEWEST, Novelty, SlicedGain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Ints = NDArray[np.int64]
 
-__all__ = ["Chosen", "FeatureRecipe", "ablate", "choose", "gain_on", "recipes"]
+__all__ = ["Chosen", "FeatureRecipe", "ablate", "by_slice", "choose", "gain_on", "recipes"]
 
 _FOLDS: Final = 5
 _PENALTIES: Final = (1e-3, 1e-2)
@@ -50,11 +52,16 @@ class FeatureRecipe:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The recipe that was chosen, its cross-fitted gain, and those of all by name."""
+    """The recipe that was chosen, its cross-fitted gain by slice, and those of all by name."""
 
     recipe: FeatureRecipe
-    gain: Gain
+    slices: SlicedGain
     gains: Mapping[str, Gain]
+
+    @property
+    def gain(self) -> Gain:
+        """On all questions."""
+        return self.slices.all
 
 
 def recipes(model: str, seed: int) -> list[FeatureRecipe]:
@@ -100,10 +107,18 @@ def cross_fitted(matrix: ListMatrix, recipe: FeatureRecipe, columns: Ints) -> Fl
     return scores
 
 
-def gain_on(matrix: ListMatrix, scores: Floats) -> Gain:
-    """The expected gain in nDCG@10 of ordering the lists by scores, over the retriever's order."""
+def gain_on(matrix: ListMatrix, scores: Floats, lists: Ints | None = None) -> Gain:
+    """The expected gain in nDCG@10 of ordering the lists by scores, over the retriever's order.
+
+    Args:
+        matrix: of all lists.
+        scores: (candidates,) of all lists.
+        lists: numbers of those that count; None: all.
+    """
     base, candidate, beliefs = {}, {}, {}
-    for query, rows in zip(matrix.queries, matrix.slices()):
+    counted = np.arange(len(matrix)) if lists is None else lists
+    for number, rows in zip(counted, matrix.slices(counted)):
+        query = matrix.queries[number]
         documents = matrix.documents[rows]
         labelled = ~np.isnan(matrix.belief[rows])
         beliefs[query] = {
@@ -119,6 +134,23 @@ def gain_on(matrix: ListMatrix, scores: Floats) -> Gain:
     return expected_gain(beliefs, base, candidate, clusters=clusters, options=CriterionOptions(depth=deepest))
 
 
+def by_slice(matrix: ListMatrix, scores: Floats) -> SlicedGain:
+    """The expected gain of cross-fitted scores in all, and by whether the answer was trained on."""
+    answers = np.flatnonzero(np.nan_to_num(matrix.belief) >= LEAST)
+    lists = np.searchsorted(matrix.starts, answers, side="right") - 1
+    folds = matrix.families % _FOLDS
+    folds_of: dict[str, set[int]] = {}
+    for row, number in zip(answers, lists):
+        folds_of.setdefault(matrix.documents[row], set()).add(int(folds[number]))
+    trained = np.array([len(folds_of[matrix.documents[row]]) > 1 for row in answers], dtype=bool)
+    novelty = Novelty.of(len(matrix), lists, trained)
+    seen, unseen = (
+        gain_on(matrix, scores, np.flatnonzero(part)) if part.sum() >= FEWEST else None
+        for part in (novelty.seen, novelty.unseen)
+    )
+    return SlicedGain(gain_on(matrix, scores), seen, unseen)
+
+
 def choose(
     matrix: ListMatrix,
     candidates: Iterable[FeatureRecipe],
@@ -128,12 +160,14 @@ def choose(
     """Take the recipe with the highest cross-fitted gain; of about equal ones, the simplest."""
     every = list(candidates)
     gains: dict[str, Gain] = {}
+    scores: dict[str, Floats] = {}
     for done, recipe in enumerate(every):
         tell("fit", done, len(every))
-        gains[recipe.name] = gain_on(matrix, cross_fitted(matrix, recipe, columns))
+        scores[recipe.name] = cross_fitted(matrix, recipe, columns)
+        gains[recipe.name] = gain_on(matrix, scores[recipe.name])
     tell("fit", len(every), len(every))
     best = max(every, key=lambda entry: gains[entry.name].mean - (_WORTH if entry.kind == "trees" else 0.0))
-    return Chosen(best, gains[best.name], gains)
+    return Chosen(best, by_slice(matrix, scores[best.name]), gains)
 
 
 def ablate(

@@ -123,8 +123,15 @@ def _reasons(done: FeatureTraining) -> tuple[str, ...]:
     )
     others = [f"{name}: {entry.mean:+.3f}" for name, entry in done.chosen.gains.items()]
     groups = sorted(done.without.items(), key=lambda item: item[1].mean)
+    slices = ((done.chosen.slices.unseen, "was not"), (done.chosen.slices.seen, "was"))
     return (
         first,
+        *(
+            f"of {part.queries:,} questions whose answer {word} trained on: {part.mean:+.3f} "
+            f"[{part.low:+.3f}, {part.high:+.3f}]"
+            for part, word in slices
+            if part is not None
+        ),
         *(line for line in others if not line.startswith(f"{done.chosen.recipe.name}:")),
         *(f"without the {group} features: {entry.mean:+.3f}" for group, entry in groups),
     )
@@ -153,6 +160,7 @@ def _gains(done: FeatureTraining) -> dict[str, Any]:
     gain = done.chosen.gain
     return {
         "expected gain, cross-fitted": {"mean": gain.mean, "low": gain.low, "high": gain.high},
+        **done.chosen.slices.figures,
         "expected gain by recipe": {name: entry.mean for name, entry in done.chosen.gains.items()},
         "expected gain without a group": {name: entry.mean for name, entry in done.without.items()},
     }
