@@ -68,12 +68,10 @@ class UBI(Tool):
         action = str(record["action_name"])
         kind = UBI_ACTIONS.get(action, action)
         at_ns = time_ns(record.get("timestamp"))
+        who = [record.get(key) for key in ("client_id", "session_id", "user_id")]
         return Feedback(
             self.name,
-            str(
-                record.get("event_id")
-                or other_key(trace, action, chunk, ordinal, at_ns, record.get("client_id")).hex()
-            ),
+            str(record.get("event_id") or other_key(trace, action, chunk, ordinal, at_ns, *who).hex()),
             action,
             trace,
             other_key("ubi", record["query_id"]),
