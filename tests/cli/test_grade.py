@@ -119,7 +119,14 @@ def test_export_writes_datasets_and_traces(ragwheel, db, tmp_path):
     built = ragwheel("build", "--db", db, "--out", tmp_path / "data", "--format", "trec")
     assert built.returncode == 0, built.stderr
     assert (tmp_path / "data" / "exports" / "trec" / "train.qrels").is_file()
-    done = ragwheel("export", "dataset", tmp_path / "data", "--format", "beir", "--out", tmp_path / "beir")
+    beir = ("export", "dataset", tmp_path / "data", "--format", "beir", "--out")
+    done = ragwheel(*beir, tmp_path / "beir", "--db", db)
     assert "queries.jsonl" in done.stdout
+    assert "the corpus holds every chunk" in done.stdout
+    done = ragwheel(*beir, tmp_path / "labelled", "--labelled-only")
+    assert "the graded chunks alone" in done.stdout
+    done = ragwheel(*beir, tmp_path / "none", "--db", tmp_path / "none.db")
+    assert done.returncode == 1
+    assert "--labelled-only" in done.stderr
     found = ragwheel("export", "traces", "--format", "ubi", "--db", db, "--out", tmp_path / "ubi", "--json")
     assert json.loads(found.stdout)["ubi_queries.jsonl"] == 3

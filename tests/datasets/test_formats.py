@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
@@ -17,6 +18,8 @@ from ragwheel.datasets.formats import OTHERS
 from ragwheel.datasets.formats.graded import GradedDataset, document_id
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.exporting import export_dataset, export_traces
+from ragwheel.judgments import import_evalset
+from ragwheel.store import open_store
 from ragwheel.testing import TraceSpec, write_traces
 
 READERS = os.environ.get("RAGWHEEL_READERS")
@@ -177,6 +180,40 @@ def test_export_writes_what_build_writes(small, exports, tmp_path, name):
             assert [json.loads(line) for line in made.read_text().splitlines()] == table.to_pylist()
         else:
             assert pq.read_table(made).num_rows > 0
+
+
+@pytest.mark.parametrize("name", ["beir", "trec", "tevatron"])
+def test_with_the_database_the_corpus_holds_every_chunk_once_and_qrels_stay(small, tmp_path, name):
+    db = small / "traces.db"
+    export_dataset(small / "data", name, tmp_path / "whole", db=db)
+    export_dataset(small / "data", name, tmp_path / "graded")
+    corpora = {}
+    for folder in ("whole", "graded"):
+        if name == "trec":
+            lines = (tmp_path / folder / "corpus.tsv").read_text().splitlines()
+            corpora[folder] = [line.partition("\t")[0] for line in lines]
+        else:
+            lines = (tmp_path / folder / "corpus.jsonl").read_text().splitlines()
+            corpora[folder] = [json.loads(line)["_id" if name == "beir" else "docid"] for line in lines]
+        assert len(set(corpora[folder])) == len(corpora[folder])
+    with contextlib.closing(open_store(db)) as connection:
+        chunks = {row[0] for row in connection.execute("SELECT DISTINCT chunk_id FROM chunks")}
+    assert {chunk.partition("@")[0] for chunk in corpora["whole"]} == chunks
+    assert set(corpora["graded"]) < set(corpora["whole"])
+    rest = sorted(path.name for path in (tmp_path / "whole").rglob("*") if path.is_file())
+    for path in (tmp_path / "whole").rglob("*"):
+        if path.is_file() and "corpus" not in path.name:
+            twin = tmp_path / "graded" / path.relative_to(tmp_path / "whole")
+            assert path.read_bytes() == twin.read_bytes(), path
+    assert rest == sorted(path.name for path in (tmp_path / "graded").rglob("*") if path.is_file())
+
+
+def test_an_exported_folder_is_an_evaluation_set_of_the_whole_corpus(small, tmp_path):
+    export_dataset(small / "data", "beir", tmp_path / "beir", db=small / "traces.db")
+    export_dataset(small / "data", "trec", tmp_path / "trec", db=small / "traces.db")
+    sets = [import_evalset(tmp_path / f"{name}.db", tmp_path / name) for name in ("beir", "trec")]
+    assert sets[0].judgments == sets[1].judgments > 0
+    assert all(not evalset.refused for evalset in sets)
 
 
 def test_export_refuses_what_it_cannot_do_and_leaves_nothing(small, tmp_path):

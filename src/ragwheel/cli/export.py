@@ -45,6 +45,7 @@ TRACES_OUT_HELP = "Of parquet: a folder or URL for partitions. Of the others: a 
 TRACES_FORMAT_HELP = "parquet, ubi (search events) or trec-run (the latest ranking of each query)."
 GRADES_OUT_HELP = "A file; of a table .parquet, .csv or .jsonl, of the other formats .json."
 GRADES_FORMAT_HELP = "table, or what Phoenix (openinference) and Langfuse (langfuse-scores) take."
+LABELLED_ONLY_HELP = "Of beir, trec and tevatron: a corpus of the graded chunks alone."
 FROM_PARQUET_HELP = "Read a lake of exported traces, not --db."
 POLICY_HELP = "A label policy of your own (TOML)."
 
@@ -53,11 +54,14 @@ def dataset(
     dataset: DatasetArgument,
     out: Annotated[Path, typer.Option(help="A new folder.")],
     format: Annotated[str, typer.Option(help=DATASET_FORMAT_HELP)],  # noqa: A002
+    db: DbOption = Path("ragwheel.db"),
+    labelled_only: Annotated[bool, typer.Option("--labelled-only", help=LABELLED_ONLY_HELP)] = False,
     json: JsonOption = False,
 ) -> None:
     """Write a dataset in the format of a training or evaluation tool."""
     require_packages("export")
     from ragwheel import exporting
+    from ragwheel.datasets.formats import EXPORT_FORMATS
 
     if format not in exporting.DATASET_FORMATS:
         raise ConfigurationError(
@@ -65,7 +69,17 @@ def dataset(
             f"{', '.join(exporting.DATASET_FORMATS)}. "
             "Traces have formats of their own: ragwheel export traces -h"
         )
-    _print_files(exporting.export_dataset(dataset, format, out), json=json)
+    with_corpus = EXPORT_FORMATS[format].with_corpus
+    whole = with_corpus and not labelled_only
+    if whole and (Path(dataset) / "manifest.json").is_file() and not db.exists():
+        raise ConfigurationError(
+            f"There is no database {db}, whose chunks make the corpus of {format}. Name yours with --db, or "
+            f"--labelled-only for a corpus of the graded chunks alone, in which retrieval is too easy."
+        )
+    _print_files(exporting.export_dataset(dataset, format, out, db=db if whole else None), json=json)
+    if with_corpus and not json:
+        holds = f"every chunk of {db}" if whole else "the graded chunks alone, in which retrieval is too easy"
+        screen.stdout().print(f"  the corpus holds {screen.clean(holds)}", soft_wrap=True)
 
 
 def hub(

@@ -15,7 +15,13 @@ __all__ = ["DATASET_FORMATS", "check_new", "export_dataset"]
 DATASET_FORMATS: Final = tuple(EXPORT_FORMATS)
 
 
-def export_dataset(dataset: str | Path, format: str, out: str | Path) -> dict[str, int]:  # noqa: A002
+def export_dataset(
+    dataset: str | Path,
+    format: str,  # noqa: A002
+    out: str | Path,
+    *,
+    db: str | Path | None = None,
+) -> dict[str, int]:
     """Write a dataset folder in a format of :data:`DATASET_FORMATS`; returns the size of each file in bytes.
 
     The folder appears whole or not at all.
@@ -24,15 +30,18 @@ def export_dataset(dataset: str | Path, format: str, out: str | Path) -> dict[st
         dataset: a folder that ``ragwheel build`` wrote.
         format: see ``docs/exports.md``.
         out: a new or empty folder.
+        db: the database that the dataset was built from. A format with a corpus then holds every chunk of it
+            in its latest version; without, the graded chunks only.
 
     Raises:
+        StoreError: the database cannot be read.
         DatasetError: ``dataset`` is damaged or lacks what the format needs, or ``out`` is not empty.
         ConfigurationError: there is no such format.
     """
     found, out = open_dataset(dataset), Path(out)
     check_new(out)
     with replace_folder(out) as folder:
-        write_formats(found.folder, folder / "made", [format])
+        write_formats(found.folder, folder / "made", [format], db=None if db is None else Path(db))
         for path in (folder / "made" / format).iterdir():
             path.rename(folder / path.name)
         (folder / "made" / format).rmdir()

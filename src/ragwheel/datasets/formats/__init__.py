@@ -28,15 +28,22 @@ class ExportFormat:
         writer: ``module:function`` below this package; called with the dataset folder and the folder to
             write.
         options: for a function that makes the writer; None where the function is the writer.
+        with_corpus: whether it has a corpus, which may hold more chunks of a database than are graded.
     """
 
     name: str
     built: Literal["always", "beside", "exports", "no"]
     writer: str
     options: dict[str, Any] | None = field(default=None, hash=False)
+    with_corpus: bool = False
 
-    def write(self, dataset: Path, out: Path) -> None:
+    def write(self, dataset: Path, out: Path, *, db: Path | None = None) -> None:
         """Write what is in the dataset folder into the folder ``out``.
+
+        Args:
+            dataset: the dataset folder.
+            out: the folder to write into.
+            db: the database whose chunks make the corpus; None: the graded chunks do.
 
         Raises:
             DatasetError: the dataset lacks what the format needs.
@@ -44,7 +51,10 @@ class ExportFormat:
         module, _, name = self.writer.partition(":")
         function: Callable[..., Any] = getattr(import_module(f"{__name__}.{module}"), name)
         writer = function if self.options is None else function(**self.options)
-        writer(dataset, out)
+        if db is not None and self.with_corpus:
+            writer(dataset, out, db=db)
+        else:
+            writer(dataset, out)
 
 
 def _config(
@@ -55,9 +65,9 @@ def _config(
 
 _ENTRIES: Final = (
     ExportFormat("flagembedding", "exports", "listed:write_flagembedding"),
-    ExportFormat("tevatron", "exports", "listed:write_tevatron"),
-    ExportFormat("beir", "exports", "judged:write_beir"),
-    ExportFormat("trec", "exports", "judged:write_trec"),
+    ExportFormat("tevatron", "exports", "listed:write_tevatron", with_corpus=True),
+    ExportFormat("beir", "exports", "judged:write_beir", with_corpus=True),
+    ExportFormat("trec", "exports", "judged:write_trec", with_corpus=True),
     ExportFormat("llamaindex", "exports", "judged:write_llamaindex"),
     _config("st-pair-5", "exports", "pairs", label_scale=5),
     _config("st-triplet", "always", "triplets"),
@@ -80,8 +90,8 @@ BUILD_FORMATS: Final = tuple(
 OTHERS: Final = tuple(entry.name for entry in _ENTRIES if entry.built == "exports")
 
 
-def write_formats(dataset: Path, out: Path, formats: Iterable[str]) -> None:
-    """Write each format into its folder below ``out``.
+def write_formats(dataset: Path, out: Path, formats: Iterable[str], *, db: Path | None = None) -> None:
+    """Write each format into its folder below ``out``; ``db`` as in :meth:`ExportFormat.write`.
 
     Raises:
         ConfigurationError: there is no such format.
@@ -91,4 +101,4 @@ def write_formats(dataset: Path, out: Path, formats: Iterable[str]) -> None:
         if name not in EXPORT_FORMATS:
             raise ConfigurationError(f"There is no format {name!r}; allowed: {', '.join(EXPORT_FORMATS)}.")
         (out / name).mkdir(parents=True)
-        EXPORT_FORMATS[name].write(dataset, out / name)
+        EXPORT_FORMATS[name].write(dataset, out / name, db=db)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,11 +15,18 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets.options import SPLITS
 from ragwheel.errors import DatasetError
+from ragwheel.store import open_store
 
 __all__ = ["GradedDataset", "GradedDocument", "GradedQuery", "document_id", "several_sources"]
 
 _BLANK: Final = re.compile(r"[\s%]")
 _EVALSET: Final = "evalset:"
+_LATEST_CHUNKS: Final = """
+SELECT source, chunk_id, text FROM (
+    SELECT source, chunk_id, text, row_number() OVER (
+        PARTITION BY source, chunk_id ORDER BY first_seen_ns DESC, content_hash) AS n FROM chunks)
+ WHERE n = 1 AND text <> '' ORDER BY source, chunk_id
+"""
 _COLUMNS: Final = [
     "row", "query_key", "source", "chunk_id", "chunk_version", "grade", "confidence", "strategy",
 ]  # fmt: skip
@@ -79,10 +87,22 @@ class GradedDataset:
 
     See :func:`document_id` for a chunk's id; where the folder has several versions of a chunk, the version
     stands behind it (``id@7``).
+
+    Args:
+        folder: the dataset.
+        db: a database whose other chunks belong to the corpus, too; None: the graded chunks only.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, db: Path | None = None) -> None:
+        self.folder, self._db = folder, db
+
+    @cached_property
+    def _graded_chunks(self) -> set[tuple[str, str]]:
+        columns = ["source", "chunk_id"]
+        table = pq.read_table(
+            self.folder / "provenance.parquet", columns=columns, filters=[("config", "==", "pairs")]
+        )
+        return set(zip(*(table[name].to_pylist() for name in columns)))
 
     @cached_property
     def _ids(self) -> dict[int, str]:
@@ -94,7 +114,7 @@ class GradedDataset:
         rows = sorted(
             set(zip(*(table[name].to_pylist() for name in ("chunk_version", "source", "chunk_id"))))
         )
-        several = several_sources(source for _, source, _ in rows)
+        several = self._several(source for _, source, _ in rows)
         versions: dict[tuple[str, str], int] = {}
         for _, source, chunk_id in rows:
             versions[source, chunk_id] = versions.get((source, chunk_id), 0) + 1
@@ -134,9 +154,25 @@ class GradedDataset:
             yield GradedQuery(key, query, tuple(documents))
 
     def corpus(self) -> Iterator[tuple[str, str]]:
-        """(id, text) of every chunk of any split, each once, in a fixed order."""
+        """(id, text) of each graded chunk once, in a fixed order, then of the database's other chunks."""
         texts: dict[str, str] = {}
         for split in SPLITS:
             for query in self.queries(split):
                 texts.update((document.id, document.text) for document in query.documents)
         yield from sorted(texts.items())
+        if self._db is not None:
+            graded = self._graded_chunks
+            several = self._several(source for source, _ in graded)
+            with contextlib.closing(open_store(self._db)) as connection:
+                for source, chunk_id, text in connection.execute(_LATEST_CHUNKS):
+                    name = document_id(source, chunk_id, several=several)
+                    if (source, chunk_id) not in graded and name not in texts:
+                        yield name, text
+
+    def _several(self, sources: Iterable[str]) -> bool:
+        """Whether ids stand behind their source: the chunks of the whole corpus come from several."""
+        distinct = set(sources)
+        if self._db is not None:
+            with contextlib.closing(open_store(self._db)) as connection:
+                distinct |= {source for (source,) in connection.execute("SELECT DISTINCT source FROM chunks")}
+        return several_sources(distinct)

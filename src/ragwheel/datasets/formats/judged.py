@@ -13,12 +13,13 @@ from ragwheel.datasets.options import SPLITS
 __all__ = ["write_beir", "write_llamaindex", "write_trec"]
 
 
-def write_beir(dataset: Path, out: Path) -> None:
+def write_beir(dataset: Path, out: Path, *, db: Path | None = None) -> None:
     """A BEIR folder: ``corpus.jsonl``, ``queries.jsonl``, ``qrels/{split}.tsv`` with grades from 0 to 5.
 
-    The corpus has the chunks that are graded for some query, no more. A split without queries has no file.
+    The corpus has the chunks that are graded for some query, and with ``db`` all others, too. A split without
+    queries has no file.
     """
-    read = GradedDataset(dataset)
+    read = GradedDataset(dataset, db)
     corpus = ({"_id": name, "title": "", "text": text} for name, text in read.corpus())
     write_json_lines(out / "corpus.jsonl", corpus)
     queries = (query for split in SPLITS for query in read.queries(split))
@@ -29,9 +30,12 @@ def write_beir(dataset: Path, out: Path) -> None:
             write_lines(out / "qrels" / f"{split}.tsv", ["query-id\tcorpus-id\tscore", *rows])
 
 
-def write_trec(dataset: Path, out: Path) -> None:
-    """``{split}.qrels`` (``qid 0 docid grade``), ``{split}.queries.tsv``, ``corpus.tsv``; one line a text."""
-    read = GradedDataset(dataset)
+def write_trec(dataset: Path, out: Path, *, db: Path | None = None) -> None:
+    """``{split}.qrels`` (``qid 0 docid grade``), ``{split}.queries.tsv``, ``corpus.tsv``; one line a text.
+
+    The corpus is that of :func:`write_beir`.
+    """
+    read = GradedDataset(dataset, db)
     for split in SPLITS:
         rows = (f"{query} 0 {document} {level}" for query, document, level in _levels(read, split))
         write_lines(out / f"{split}.qrels", rows)

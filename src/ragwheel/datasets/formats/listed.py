@@ -37,12 +37,12 @@ def _flag(query: GradedQuery) -> dict[str, Any]:
     }
 
 
-def write_tevatron(dataset: Path, out: Path) -> None:
+def write_tevatron(dataset: Path, out: Path, *, db: Path | None = None) -> None:
     """``{split}.jsonl`` with ``query_id, query, positive_passages, negative_passages``, and ``corpus.jsonl``.
 
     The loader draws as many negatives as it is told from what there is, so queries without one are left out.
     """
-    read = GradedDataset(dataset)
+    read = GradedDataset(dataset, db)
     for split in SPLITS:
         rows = (_tevatron(query) for query in read.queries(split) if query.positives and query.negatives)
         write_json_lines(out / f"{split}.jsonl", rows)
