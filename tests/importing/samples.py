@@ -160,12 +160,13 @@ def trulens() -> dict[str, str]:
     columns = ("event_id", "record", "record_attributes", "record_type", "start_timestamp", "timestamp")
     out.writerow([*columns, "trace"])
     for n in range(N):
-        for k, (name, values) in enumerate((
+        kinds: tuple[tuple[str, dict[str, Any]], ...] = (
             ("app.ask", {"span_type": "record_root", "record_root.input": QUESTIONS[n],
                          "record_root.output": answer(n)}),
             ("app.Kb.search", {"span_type": "retrieval", "retrieval.query_text": QUESTIONS[n],
                                "retrieval.retrieved_contexts": [p["text"] for p in passages(n)]}),
-        )):  # fmt: skip
+        )  # fmt: skip
+        for k, (name, values) in enumerate(kinds):
             attributes = {scope + key: value for key, value in {**values, "record_id": f"r{n}"}.items()}
             place = {"trace_id": str(n + 1), "span_id": str(16 * (n + 1) + k)}
             place["parent_id"] = str(16 * (n + 1)) if k else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -26,7 +27,8 @@ def commands(page):
 
 def accepts(arguments):
     """Parse the arguments of a command as the command line does, without running it."""
-    command, context = typer.main.get_command(app), None
+    command: Any = typer.main.get_command(app)
+    context: Any = None
     while hasattr(command, "commands"):
         context = typer.Context(command, info_name=arguments[0], parent=context)
         command = command.get_command(context, arguments.pop(0))

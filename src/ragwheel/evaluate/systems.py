@@ -13,7 +13,7 @@ from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.evaluate.cache import cache_folder
 from ragwheel.evaluate.collection import Collection
-from ragwheel.evaluate.runs import Run, ranked, read_run, scores_of
+from ragwheel.evaluate.runs import Ranking, Run, ranked, read_run, scores_of
 from ragwheel.labels.traces.text import words_of
 from ragwheel.typing import Progress
 from ragwheel.words import is_spaceless
@@ -219,13 +219,25 @@ def captured(version: str = "", name: str = "captured") -> System:
 
 
 def from_run(path: str | Path, name: str | None = None) -> System:
-    """The rankings of a TREC run file, of whatever made them.
+    """The rankings of a TREC run file, of whatever made them; ids as in :func:`from_callable`.
 
     Raises:
         DatasetError: see :func:`~ragwheel.evaluate.runs.read_run`.
     """
     run = read_run(path, name)
-    return System(run.name, f"run:{path}", lambda _collection, _searcher: run.rankings, "light")
+
+    def search(collection: Collection, _: Searcher) -> Mapping[str, tuple[str, ...]]:
+        corpus = collection.corpus
+        own = _own_ids(corpus)
+        documents = {document for ranking in run.rankings.values() for document in ranking}
+        # our own exports leave out the source where there is only one
+        ids = {d: own[d] for d in documents if d not in corpus and d in own}
+        return {
+            query: Ranking((ids.get(d, d) for d in ranking), scores_of(ranking).values()) if ids else ranking
+            for query, ranking in run.rankings.items()
+        }
+
+    return System(run.name, f"run:{path}", search, "light")
 
 
 def from_callable(function: Callable[[str, int], Iterable[Any]], name: str, spec: str = "") -> System:
