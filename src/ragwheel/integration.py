@@ -6,6 +6,7 @@
 * :func:`require`: says which release of the framework to install.
 * :func:`recorded_stream`: hands a streamed answer on and records it at its end.
 * :func:`passages_of`: what a turn has retrieved, by its texts.
+* :func:`passages_in`: what a turn has retrieved and put into a prompt.
 * :func:`text_id`: the id of a chunk that has none of its own.
 * :func:`raise_after`: lets the app's interrupts through a framework that swallows what a handler raises.
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
         Generator,
         Iterable,
         Iterator,
+        Mapping,
     )
 
     from ragwheel.capture.scopes import Scope
@@ -49,6 +51,7 @@ __all__ = [
     "Engine",
     "OpenCalls",
     "guard",
+    "passages_in",
     "passages_of",
     "raise_after",
     "recorded_stream",
@@ -108,6 +111,17 @@ class Engine:
         """Return the outermost engine whose call this code runs in, or None."""
         engine = _engine.get()
         return engine if engine is not None and engine._open else None
+
+    @property
+    def recorded(self) -> Mapping[str, Any]:
+        """What the turn has recorded so far: ``answer``, ``citations``, ``prompted``, ``shown``."""
+        return self.turn._record
+
+    def asked(self, question: object) -> None:
+        """Name the question of a turn that was opened before it was known."""
+        with _BEGINNING:
+            if self._owned and isinstance(question, str):
+                self.turn.query = self.turn._text(question)
 
     def answer(
         self, text: object, *, prompted: Iterable[object] | None = None, citations: object = None
@@ -186,6 +200,26 @@ def passages_of(of: Turn) -> dict[str, object]:
                 passages.setdefault(safe.text(row(item, {}).text)[0], item)
     passages.pop("", None)
     return passages
+
+
+def passages_in(of: Turn, texts: Iterable[str]) -> list[object]:
+    """Return the app's objects that a turn has retrieved and that stand in a prompt, in their order there.
+
+    A passage counts where its whole text stands and no longer passage has been found in the same place.
+
+    Args:
+        of: the turn; it knows its objects only while it keeps them.
+        texts: the parts of the prompt.
+    """
+    prompt = "\n".join(texts)
+    passages = passages_of(of)
+    starts: list[tuple[int, object]] = []
+    for passage in sorted(passages, key=len, reverse=True):
+        start = prompt.find(passage)
+        if start >= 0:
+            starts.append((start, passages[passage]))
+            prompt = prompt[:start] + "\0" * len(passage) + prompt[start + len(passage) :]
+    return [item for _, item in sorted(starts, key=lambda entry: entry[0])]
 
 
 def recorded_stream(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from typing import Any, ClassVar
+
+os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # DSPy's client would ask the network for it
 
 import dspy
 from dspy.utils import DummyLM
@@ -45,7 +48,6 @@ class TestDSPy(IntegrationContract):
     wrapped_is_traced = False  # dspy.retrievers.Embeddings calls no callbacks
     unsupported: ClassVar = {
         "reranker": "DSPy has no re-rankers; decorate your function with `@ragwheel.reranker`",
-        "streaming": "`dspy.streamify` streams beside the program, whose answer is recorded when it ends",
     }
 
     def instrument(self) -> None:
@@ -75,6 +77,19 @@ class TestDSPy(IntegrationContract):
         def ask(question: str) -> str:
             with dspy.context(lm=DummyLM([{"answer": answer}])):
                 return str(program(question=question).answer)
+
+        return ask
+
+    def streaming_engine(self, retriever: Any, answer: str) -> Any:
+        listener = dspy.streaming.StreamListener(signature_field_name="answer")
+        streamed = dspy.streamify(RAG(retriever), stream_listeners=[listener], async_streaming=False)
+
+        def ask(question: str) -> Iterator[str]:
+            reply = f"[[ ## answer ## ]]\n{answer}\n\n[[ ## completed ## ]]"
+            with dspy.context(lm=dspy.LM("openai/none", api_key="none", mock_response=reply, cache=False)):
+                for piece in streamed(question=question):
+                    if isinstance(piece, dspy.streaming.StreamResponse):
+                        yield piece.chunk
 
         return ask
 

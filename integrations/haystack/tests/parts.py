@@ -1,8 +1,11 @@
 """Haystack's own in-memory parts over a small corpus, and a model that always says the same."""
 
+import re
+from collections.abc import Callable
 from typing import Any
 
 from haystack import Document, Pipeline, component
+from haystack.dataclasses import StreamingChunk
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from ragwheel.testing import CORPUS
@@ -42,14 +45,18 @@ def store(error: Any = None, during: Any = None, *, embedded: bool = False) -> H
 
 @component
 class FixedGenerator:
-    """Answers everything with the same text."""
+    """Answers everything with the same text; streams it word by word, as Haystack's generators do."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     @component.output_types(replies=list[str])
-    def run(self, prompt: str) -> dict[str, Any]:
+    def run(
+        self, prompt: str, streaming_callback: Callable[[StreamingChunk], None] | None = None
+    ) -> dict[str, Any]:
         """Return the text."""
+        for word in re.findall(r"\S+\s*", self.text) if streaming_callback else ():
+            streaming_callback(StreamingChunk(word))
         return {"replies": [self.text]}
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import queue
+import threading
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 from haystack import Document, Pipeline, component, tracing
 from haystack.components.builders import PromptBuilder
@@ -26,6 +28,18 @@ class FirstTwo:
     def run(self, query: str) -> dict[str, Any]:
         """Give the first two documents."""
         return {"documents": self.inner.run({"retriever": {"query": query}})["retriever"]["documents"][:2]}
+
+
+def rag(answer: str) -> Pipeline:
+    """Return a pipeline that retrieves, makes a prompt, and answers ``answer``."""
+    pipeline = Pipeline()
+    pipeline.add_component("retriever", InMemoryBM25Retriever(store(), top_k=4))
+    template = "{% for page in pages %}{{ page.content }}{% endfor %} {{ question }}"
+    pipeline.add_component("prompt", PromptBuilder(template))
+    pipeline.add_component("model", FixedGenerator(answer))
+    pipeline.connect("retriever.documents", "prompt.pages")
+    pipeline.connect("prompt.prompt", "model.prompt")
+    return pipeline
 
 
 class RecordedSpan(Span):
@@ -55,9 +69,6 @@ class RecordingTracer(Tracer):
 class TestHaystack(IntegrationContract):
     framework = "Haystack"
     searches_are_turns = True  # a run of a pipeline
-    unsupported: ClassVar = {
-        "streaming": "Haystack streams through a callback of yours; `run` returns the whole answer"
-    }
 
     def instrument(self) -> None:
         ragwheel_haystack.instrument()
@@ -96,17 +107,33 @@ class TestHaystack(IntegrationContract):
         return search
 
     def engine(self, retriever: Any, answer: str) -> Any:
-        pipeline = Pipeline()
-        pipeline.add_component("retriever", InMemoryBM25Retriever(store(), top_k=4))
-        template = "{% for page in pages %}{{ page.content }}{% endfor %} {{ question }}"
-        pipeline.add_component("prompt", PromptBuilder(template))
-        pipeline.add_component("model", FixedGenerator(answer))
-        pipeline.connect("retriever.documents", "prompt.pages")
-        pipeline.connect("prompt.prompt", "model.prompt")
+        pipeline = rag(answer)
 
         def ask(question: str) -> str:
             inputs = {"retriever": {"query": question}, "prompt": {"question": question}}
             return str(pipeline.run(inputs)["model"]["replies"][0])
+
+        return ask
+
+    def streaming_engine(self, retriever: Any, answer: str) -> Any:
+        pipeline = rag(answer)
+
+        def ask(question: str) -> Iterator[str]:
+            pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+            inputs = {
+                "retriever": {"query": question},
+                "prompt": {"question": question},
+                "model": {"streaming_callback": lambda chunk: pieces.put(chunk.content)},
+            }
+
+            def run() -> None:
+                pipeline.run(inputs)
+                pieces.put(None)
+
+            running = threading.Thread(target=run)
+            running.start()
+            yield from iter(pieces.get, None)
+            running.join()
 
         return ask
 

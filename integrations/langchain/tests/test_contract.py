@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from typing import Any
 
 from langchain_core.callbacks import BaseCallbackHandler
 from langchain_core.documents import Document
 from langchain_core.embeddings import DeterministicFakeEmbedding
+from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage
+from langchain_core.output_parsers import StrOutputParser
+from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.retrievers import BaseRetriever
+from langchain_core.runnables import RunnablePassthrough
 from langchain_core.vectorstores import InMemoryVectorStore
 
 import ragwheel_langchain
@@ -40,6 +46,14 @@ class FirstTwo(BaseRetriever):
         return documents[:2]
 
 
+def rag(retriever: Any, answer: str) -> Any:
+    """A chain that retrieves, prompts a model that always gives ``answer``, and reads the text."""
+    prompt = ChatPromptTemplate.from_template("Answer from these pages:\n{pages}\n\nQuestion: {question}")
+    pages = retriever | (lambda documents: "\n".join(document.page_content for document in documents))
+    model = GenericFakeChatModel(messages=(AIMessage(answer) for _ in itertools.count()))
+    return {"pages": pages, "question": RunnablePassthrough()} | prompt | model | StrOutputParser()
+
+
 class Recorder(BaseCallbackHandler):
     """An app's own callback handler."""
 
@@ -56,11 +70,6 @@ class Recorder(BaseCallbackHandler):
 class TestLangChain(IntegrationContract):
     framework = "LangChain"
     has_scores = False
-    unsupported: ClassVar = {
-        "engine": "a chain does not say which of its inputs and outputs are a question and its answer: "
-        "open a `ragwheel.turn`",
-        "streaming": "as above: call `turn.answer` at the end of the stream",
-    }
 
     def setup_method(self, method: Any = None) -> None:
         self.callbacks: list[Any] = []
@@ -96,6 +105,12 @@ class TestLangChain(IntegrationContract):
             return [float(n) for n in range(len(texts))]
 
         return ragwheel_langchain.RerankedRetriever(retriever, reversing, fetch_k=4, k=4).invoke
+
+    def engine(self, retriever: Any, answer: str) -> Any:
+        return rag(retriever, answer).invoke
+
+    def streaming_engine(self, retriever: Any, answer: str) -> Any:
+        return rag(retriever, answer).stream
 
     def overfetching(self, retriever: Any, capture_k: int) -> Any:
         return ragwheel_langchain.wrap_retriever(retriever, capture_k)

@@ -236,7 +236,9 @@ class IntegrationContract(IntegrationHarness):
         assert [row["turn_id"] for row in rows] == [turn["turn_id"]]
         self._assert_citations_and_prompts(rows)
         self._searched(self.retriever(4))
-        assert self.retrievals()[-1]["turn_id"] is None, "the streamed turn took in a later search"
+        later = self.retrievals()[-1]["turn_id"]
+        assert later != turn["turn_id"], "the streamed turn took in a later search"
+        assert (later is not None) == self.searches_are_turns
 
     def test_overfetch(self) -> None:
         """More is recorded than the app gets; what it gets is what its own search gives."""

@@ -13,7 +13,7 @@ from dspy.utils.callback import BaseCallback
 
 import ragwheel
 from ragwheel import ConfigurationError
-from ragwheel.integration import Engine, OpenCalls, guard, passages_of, raise_after
+from ragwheel.integration import Engine, OpenCalls, guard, passages_in, passages_of, raise_after
 
 __all__ = ["HANDLER", "CaptureCallback", "instrument", "uninstrument"]
 
@@ -53,9 +53,9 @@ class ProgramCall:
         passages = passages_of(self._engine.turn)
         listed = [item for value in inputs.values() if isinstance(value, (list, tuple)) for item in value]
         prompted = [passages[item] for item in listed if isinstance(item, str) and item in passages]
-        texts = [value for value in inputs.values() if isinstance(value, str)]
-        if not prompted and texts:
-            prompted = [item for passage, item in passages.items() if any(passage in text for text in texts)]
+        if not prompted:
+            texts = [value for value in inputs.values() if isinstance(value, str)]
+            prompted = passages_in(self._engine.turn, texts)
         if prompted:
             self._prompted = prompted
 
