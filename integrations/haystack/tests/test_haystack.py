@@ -14,10 +14,10 @@ from integrations.haystack.tests.parts import store
 
 import ragwheel
 import ragwheel_haystack
-from ragwheel.deploy import Adapter
+from ragwheel.deploy import Adapter, Fusion
 from ragwheel.store import open_store
 from ragwheel.testing import QUESTION
-from ragwheel_haystack import RagwheelRanker, RagwheelTextEmbedder, wrap_retriever
+from ragwheel_haystack import RagwheelJoiner, RagwheelRanker, RagwheelTextEmbedder, wrap_retriever
 
 
 @component
@@ -28,6 +28,19 @@ class Embedder:
     def run(self, text: str) -> dict[str, Any]:
         """Return the vector."""
         return {"embedding": [1.0, float(len(text))]}
+
+
+@component
+class Fixed:
+    """Finds the same documents for every question."""
+
+    def __init__(self, names: list[str]) -> None:
+        self.names = names
+
+    @component.output_types(documents=list[Document])
+    def run(self, query: str) -> dict[str, Any]:
+        """Return them."""
+        return {"documents": [Document(id=name, content=f"text of {name}") for name in self.names]}
 
 
 @pytest.fixture
@@ -131,3 +144,58 @@ def test_adapted_questions_go_through_the_pipeline(rows: Any) -> None:
     assert embedder.run(text="abc")["embedding"] == pytest.approx([3.0, 1.0])
     semantic(embedder).run({"embedder": {"text": QUESTION}})
     assert [row["query"] for row in rows("SELECT query FROM retrievals")] == [QUESTION]
+
+
+def joined(joiner: RagwheelJoiner) -> Pipeline:
+    """Two retrievers that give what stands in their names, and a joiner."""
+    pipeline = Pipeline()
+    pipeline.add_component("second", Fixed(["b", "c"]))
+    pipeline.add_component("first", Fixed(["a", "b"]))
+    pipeline.add_component("joiner", joiner)
+    pipeline.connect("second.documents", "joiner.second")
+    pipeline.connect("first.documents", "joiner.first")
+    return pipeline
+
+
+def fused_by(joiner: RagwheelJoiner) -> list[Document]:
+    return joined(joiner).run({"first": {"query": QUESTION}, "second": {"query": QUESTION}})["joiner"][
+        "documents"
+    ]
+
+
+def test_a_joiner_fuses_and_is_recorded_as_a_reranking(rows: Any) -> None:
+    documents = fused_by(RagwheelJoiner(["first", "second"], top_k=2))
+    assert [document.id for document in documents] == ["b", "a"]
+    assert documents[0].score == pytest.approx(1 / 61 + 1 / 62)
+    kinds = [row["kind"] for row in rows("SELECT kind FROM retrievals ORDER BY start_ns")]
+    assert kinds == ["retrieval", "retrieval", "rerank"]
+
+
+def test_weights_belong_to_the_names_of_the_inputs_whatever_was_connected_first() -> None:
+    by_first = RagwheelJoiner(["first", "second"], Fusion("rrf", (9.0, 1.0)))
+    by_second = RagwheelJoiner(["second", "first"], Fusion("rrf", (9.0, 1.0)))
+    assert [document.id for document in fused_by(by_first)] == ["b", "a", "c"]
+    assert [document.id for document in fused_by(by_second)] == ["b", "c", "a"]
+
+
+def test_a_pipeline_with_a_joiner_can_be_stored(tmp_path: Path) -> None:
+    Fusion("convex", (0.2, 0.8), retrievers=("bm25", "base")).save(tmp_path)
+    joiner = RagwheelJoiner(["first", "second"], str(tmp_path), top_k=3)
+    again = RagwheelJoiner.from_dict(json.loads(json.dumps(joiner.to_dict())))
+    assert (again.fusion, again.top_k, again.retrievers) == (joiner.fusion, 3, ["first", "second"])
+
+
+@pytest.mark.parametrize(
+    ("retrievers", "fusion", "top_k", "message"),
+    [
+        ("words", None, 5, "different names"),
+        ([], None, 5, "different names"),
+        (["a", "a"], None, 5, "different names"),
+        (["a b"], None, 5, "different names"),
+        (["a", "b", "c"], Fusion(), 5, "3 retrievers and 2 weights"),
+        (["a"], None, 0, "whole number from 1"),
+    ],
+)
+def test_what_a_joiner_refuses(retrievers: Any, fusion: Any, top_k: Any, message: str) -> None:
+    with pytest.raises(ragwheel.ConfigurationError, match=message):
+        RagwheelJoiner(retrievers, fusion, top_k)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from langchain_core.documents import Document
 from langchain_core.retrievers import BaseRetriever
@@ -42,6 +44,25 @@ def test_one_that_fails_is_left_out():
     assert names_of(retriever.invoke("anything")) == ["a"]
     with pytest.raises(TimeoutError):
         FusedRetriever([Fixed(names=[], fails=True)]).invoke("anything")
+
+
+async def test_one_that_fails_is_left_out_asynchronously():
+    retriever = FusedRetriever([Fixed(names=[], fails=True), Fixed(names=["a"])])
+    assert names_of(await retriever.ainvoke("anything")) == ["a"]
+    with pytest.raises(TimeoutError):
+        await FusedRetriever([Fixed(names=[], fails=True)]).ainvoke("anything")
+
+
+async def test_asynchronous_searches_run_side_by_side():
+    class Waiting(Fixed):
+        async def _aget_relevant_documents(self, query, *, run_manager):
+            waiting.append(self.names)
+            await asyncio.wait_for(all_wait.wait(), 30) if len(waiting) < 2 else all_wait.set()
+            return self._get_relevant_documents(query, run_manager=None)
+
+    waiting, all_wait = [], asyncio.Event()
+    retriever = FusedRetriever([Waiting(names=["a"]), Waiting(names=["b"])], Fusion("rrf", (2.0, 1.0)), k=1)
+    assert names_of(await retriever.ainvoke("anything")) == ["a"]
 
 
 def test_other_weights_than_retrievers_are_refused():

@@ -26,10 +26,10 @@ from llama_index.core.tools import QueryEngineTool
 
 import ragwheel
 import ragwheel_llamaindex
-from ragwheel.deploy import Adapter
+from ragwheel.deploy import Adapter, Fusion
 from ragwheel.store import open_store
 from ragwheel.testing import CORPUS, QUESTION
-from ragwheel_llamaindex import EmbeddingsAdapter, RagwheelRerank, wrap_retriever
+from ragwheel_llamaindex import EmbeddingsAdapter, FusedRetriever, RagwheelRerank, wrap_retriever
 
 Rows = Callable[[str], list[dict[str, Any]]]
 
@@ -334,3 +334,64 @@ def test_uninstrument_takes_the_handler_off(rows: Rows) -> None:
 
 def test_the_corpus_is_whole(rows: Rows) -> None:
     assert len(retriever(40).retrieve(QUESTION)) == len(CORPUS)
+
+
+class Fixed(BaseRetriever):
+    """Finds the same nodes for every question, or raises."""
+
+    def __init__(self, names: str, error: BaseException | None = None) -> None:
+        self.names, self.error = names, error
+        super().__init__()
+
+    def _retrieve(self, query_bundle: QueryBundle) -> list[NodeWithScore]:
+        if self.error is not None:
+            raise self.error
+        return [
+            NodeWithScore(node=TextNode(id_=name, text=f"text of {name}"), score=0.5) for name in self.names
+        ]
+
+
+def ids(nodes: list[NodeWithScore]) -> list[str]:
+    return [node.node_id for node in nodes]
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_fused_retriever_gives_the_best_of_all_and_its_searches_hang_under_it(
+    is_async: bool, rows: Rows
+) -> None:
+    fused = FusedRetriever([Fixed("ab"), Fixed("bc")], Fusion("rrf", (1.0, 2.0)), similarity_top_k=2)
+    nodes = asyncio.run(fused.aretrieve(QUESTION)) if is_async else fused.retrieve(QUESTION)
+    assert ids(nodes) == ["b", "c"]
+    assert nodes[0].score == pytest.approx(1 / 62 + 2 / 61)
+    outer, *inner = rows(
+        "SELECT source, retrieval_id, outer_id, n_returned FROM retrievals ORDER BY start_ns"
+    )
+    assert (outer["source"], outer["outer_id"], outer["n_returned"]) == ("FusedRetriever", None, 2)
+    assert [row["outer_id"] for row in inner] == [outer["retrieval_id"]] * 2
+
+
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_retriever_that_fails_is_left_out_of_the_fusion(is_async: bool) -> None:
+    def search(*retrievers: Fixed) -> list[str]:
+        fused = FusedRetriever(retrievers)
+        return ids(asyncio.run(fused.aretrieve(QUESTION)) if is_async else fused.retrieve(QUESTION))
+
+    assert search(Fixed("", TimeoutError("it sleeps")), Fixed("ab")) == ["a", "b"]
+    with pytest.raises(TimeoutError, match="it sleeps"):
+        search(Fixed("", TimeoutError("it sleeps")), Fixed("", ValueError("nor this")))
+    with pytest.raises(KeyboardInterrupt):
+        search(Fixed("", KeyboardInterrupt()), Fixed("ab"))
+
+
+@pytest.mark.parametrize(
+    ("retrievers", "options", "message"),
+    [
+        ([], {}, "allowed are LlamaIndex BaseRetrievers"),
+        ([str], {}, "allowed are LlamaIndex BaseRetrievers"),
+        ([Fixed("a")], {"fusion": Fusion()}, "1 retrievers and 2 weights"),
+        ([Fixed("a")], {"similarity_top_k": 0}, "whole number from 1"),
+    ],
+)
+def test_what_a_fused_retriever_refuses(retrievers: Any, options: Any, message: str) -> None:
+    with pytest.raises(ragwheel.ConfigurationError, match=message):
+        FusedRetriever(retrievers, **options)

@@ -14,7 +14,7 @@ from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host.certainty import Unreadable
 from ragwheel.host.columns import read
 
-__all__ = ["FUSION_FILE", "FusedSearch", "Fusion"]
+__all__ = ["FUSION_FILE", "FusedSearch", "Fusion", "fuse_results"]
 
 FUSION_FILE: Final = "fusion.json"
 _FORMAT: Final = "ragwheel-fusion"
@@ -168,22 +168,44 @@ class FusedSearch:
 
     def __call__(self, query: str, k: int | None = None) -> list[Any]:
         """The best `k` chunks, as the first retriever that found each gave it."""
-        chunks: dict[str, Any] = {}
-        rankings: list[Scored] = []
-        failures: list[Exception] = []
+        results: list[Sequence[Any] | Exception] = []
         for retriever in self.retrievers:
             try:
-                found = list(retriever(query, k=self.fetch_k))
+                results.append(list(retriever(query, k=self.fetch_k)))
             except Exception as error:  # noqa: BLE001 - the app's own retriever; the others still serve
                 let_interrupts_through(error)
-                guard.count("fusing")
-                guard.warn_once("fusing", f"a retriever raised {type(error).__name__}; it was left out")
-                failures.append(error)
-                found = []
-            rankings.append(scored(found, chunks))
-        if len(failures) == len(self.retrievers):
-            raise failures[0]
-        return [chunks[name] for name, _ in self.fusion.fuse(rankings)][: self.k if k is None else k]
+                results.append(error)
+        fused = fuse_results(results, self.fusion)
+        return [chunk for chunk, _ in fused][: self.k if k is None else k]
+
+
+def fuse_results(results: Sequence[Sequence[Any] | Exception], fusion: Fusion) -> list[tuple[Any, float]]:
+    """Fuse what several retrievers gave for one question.
+
+    Args:
+        results: of each retriever, in the order of the weights, its chunks, best first, or what it raised.
+            One that raised is left out, counted and logged once.
+        fusion: the weights.
+
+    Returns:
+        Each chunk, as the first retriever that gave it did, with its fused score, best first. Chunks of
+        equal ids are one chunk.
+
+    Raises:
+        Exception: the first retriever's, when all of them raised.
+        ConfigurationError: there are more or fewer results than weights.
+    """
+    chunks: dict[str, Any] = {}
+    failures = [result for result in results if isinstance(result, Exception)]
+    for failure in failures:
+        guard.count("fusing")
+        guard.warn_once("fusing", f"a retriever raised {type(failure).__name__}; it was left out")
+    if failures and len(failures) == len(results):
+        raise failures[0]
+    rankings: list[Scored] = [
+        [] if isinstance(result, Exception) else scored(result, chunks) for result in results
+    ]
+    return [(chunks[name], score) for name, score in fusion.fuse(rankings)]
 
 
 def scored(found: Sequence[Any], chunks: dict[str, Any]) -> Scored:

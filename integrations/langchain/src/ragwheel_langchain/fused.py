@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import Document
@@ -9,10 +10,13 @@ from langchain_core.retrievers import BaseRetriever
 from pydantic import PrivateAttr
 from typing_extensions import override
 
-from ragwheel.deploy import FusedSearch, Fusion
+from ragwheel.deploy import FusedSearch, Fusion, fuse_results
 
 if TYPE_CHECKING:
-    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+    from langchain_core.callbacks import (
+        AsyncCallbackManagerForRetrieverRun,
+        CallbackManagerForRetrieverRun,
+    )
 
 __all__ = ["FusedRetriever"]
 
@@ -53,6 +57,18 @@ class FusedRetriever(BaseRetriever):
         config: Any = {"callbacks": run_manager.get_child()}
         searches = [_search_of(retriever, config) for retriever in self.retrievers]
         return FusedSearch(searches, self._fusion, fetch_k=self.k, k=self.k)(query)
+
+    @override
+    async def _aget_relevant_documents(
+        self, query: str, *, run_manager: AsyncCallbackManagerForRetrieverRun
+    ) -> list[Document]:
+        config: Any = {"callbacks": run_manager.get_child()}
+        searches = (retriever.ainvoke(query, config) for retriever in self.retrievers)
+        results: list[Any] = await asyncio.gather(*searches, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, Exception):
+                raise result  # a cancellation or an interrupt is the app's
+        return [document for document, _ in fuse_results(results, self._fusion)][: self.k]
 
 
 def _search_of(retriever: BaseRetriever, config: Any) -> Any:
