@@ -3,6 +3,7 @@
 * :class:`Engine`: a call of the framework that answers a question becomes a turn.
 * :class:`OpenCalls`: the calls that have begun and not ended, by the framework's own ids.
 * :data:`guard`: swallows and counts what breaks in an integration.
+* :func:`check_whole`: refuses what is no whole number, as all integrations do.
 * :func:`require`: says which release of the framework to install.
 * :func:`recorded_stream`: hands a streamed answer on and records it at its end.
 * :func:`passages_of`: what a turn has retrieved, by its texts.
@@ -28,6 +29,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from ragwheel.capture.context import current_turn
 from ragwheel.capture.turn import turn
+from ragwheel.errors import ConfigurationError
 from ragwheel.guard import guard, is_interrupt
 from ragwheel.host import safe
 from ragwheel.host.columns import row, text_id
@@ -50,6 +52,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Engine",
     "OpenCalls",
+    "check_whole",
     "guard",
     "passages_in",
     "passages_of",
@@ -298,6 +301,22 @@ def _interrupt_later(thread_id: int, kind: type[BaseException], swallowing: froz
             break
         time.sleep(0.001)
     ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread_id), ctypes.py_object(kind))
+
+
+def check_whole(call: str, name: str, value: object, minimum: int = 1, *, advice: str = "") -> None:
+    """Check a number that an app gives to an integration.
+
+    Args:
+        call: the function or class that it was given to, and `name`, its parameter.
+        minimum: the lowest that is allowed.
+        advice: the sentence that says what to try, such as ``Try k=5.``
+
+    Raises:
+        ragwheel.ConfigurationError: it is no whole number from `minimum`; the message says so.
+    """
+    if type(value) is not int or value < minimum:
+        message = f"{call}: {name} is {value!r}; allowed is a whole number from {minimum}"
+        raise ConfigurationError(f"{message}. {advice}" if advice else message)
 
 
 def require(integration: str, package: str, minimum: str) -> None:

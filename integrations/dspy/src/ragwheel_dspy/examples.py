@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dspy
 
 from ragwheel import ConfigurationError
-from ragwheel.integration import text_id
+from ragwheel.integration import check_whole, text_id
 
 if TYPE_CHECKING:
     from ragwheel.fewshot import Library
@@ -68,8 +68,7 @@ def graded_metric(grades: str | Path, *, k: int = 5, question: str = "question")
     Raises:
         ragwheel.ConfigurationError: the file is of another kind or has other columns, or `k` is below 1.
     """
-    if type(k) is not int or k < 1:
-        raise ConfigurationError(f"graded_metric: k is {k!r}; allowed is a whole number from 1. Try k=5.")
+    check_whole("graded_metric", "k", k, advice="Try k=5.")
     beliefs: dict[str, dict[str, float]] = defaultdict(dict)
     for row in _rows(Path(grades)):
         try:

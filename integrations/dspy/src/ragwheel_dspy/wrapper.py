@@ -9,6 +9,7 @@ import dspy
 
 import ragwheel
 from ragwheel import ConfigurationError, overfetch
+from ragwheel.integration import check_whole
 
 __all__ = ["RecordedEmbeddings", "wrap_retriever"]
 
@@ -109,10 +110,7 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a callable of a query, such as "
             "dspy.retrievers.Embeddings(corpus, embedder)"
         )
-    if type(capture_k) is not int or capture_k < 1:
-        raise ConfigurationError(
-            f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
-        )
+    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
     own_name = getattr(retriever, "__name__", None) or type(retriever).__name__
     labels = {"source": source or name or own_name, "name": name or own_name, "version": version}
     if isinstance(retriever, dspy.retrievers.Embeddings):

@@ -10,6 +10,7 @@ import ragwheel
 from ragwheel import ConfigurationError
 from ragwheel.deploy import Adapter, QueryEncoder, checked_scorer, fell_back, load_query_model, query_embedder
 from ragwheel.deploy import rerank as ranked
+from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelRanker", "RagwheelTextEmbedder"]
 
@@ -92,6 +93,5 @@ class RagwheelTextEmbedder:
 
 
 def _checked(top_k: int) -> int:
-    if type(top_k) is not int or top_k < 1:
-        raise ConfigurationError(f"RagwheelRanker: top_k is {top_k!r}; allowed is a whole number from 1")
+    check_whole("RagwheelRanker", "top_k", top_k)
     return top_k

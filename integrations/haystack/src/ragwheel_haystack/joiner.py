@@ -8,13 +8,14 @@ from haystack import Document, component, default_from_dict, default_to_dict
 
 from ragwheel import ConfigurationError
 from ragwheel.deploy import Fusion, fuse_results
+from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelJoiner"]
 
 
 @component
 class RagwheelJoiner:
-    """Fuses several rankings of one question; it has an input for each retriever, so that weights stay theirs.
+    """Fuses several rankings of one question; each retriever has an input, so that its weight stays its own.
 
     ``pipeline.connect("words.documents", "joiner.words")`` feeds the input ``words`` of
     ``RagwheelJoiner(["words", "vectors"])``. It is recorded as a re-ranking, with the ranks before and after.
@@ -38,8 +39,7 @@ class RagwheelJoiner:
                 f"RagwheelJoiner: retrievers are {retrievers!r}; allowed are different names for its inputs, "
                 'such as ["words", "vectors"]'
             )
-        if type(top_k) is not int or top_k < 1:
-            raise ConfigurationError(f"RagwheelJoiner: top_k is {top_k!r}; allowed is a whole number from 1")
+        check_whole("RagwheelJoiner", "top_k", top_k)
         tuned = Fusion.load(fusion) if isinstance(fusion, str) else fusion
         self.fusion = tuned or Fusion(weights=(1.0,) * len(names))
         if len(self.fusion.weights) != len(names):

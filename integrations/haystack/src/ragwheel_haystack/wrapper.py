@@ -9,6 +9,7 @@ from haystack import component
 
 import ragwheel
 from ragwheel import ConfigurationError, overfetch
+from ragwheel.integration import check_whole
 from ragwheel_haystack.calls import embedded_text
 
 __all__ = ["RecordedComponent", "wrap_retriever"]
@@ -156,10 +157,7 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a Haystack component with the "
             "output documents, such as InMemoryBM25Retriever(document_store)"
         )
-    if type(capture_k) is not int or capture_k < 1:
-        raise ConfigurationError(
-            f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
-        )
+    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
     class_name = type(retriever).__name__
     labels = {"source": source or name or class_name, "name": name or class_name, "version": version}
     return RecordedComponent(retriever, labels, {"capture_k": capture_k, "check_overfetch": check_overfetch})

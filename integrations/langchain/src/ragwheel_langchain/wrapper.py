@@ -15,6 +15,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from typing_extensions import override
 
 from ragwheel import ConfigurationError, overfetch
+from ragwheel.integration import check_whole
 from ragwheel_langchain.calls import Labels, LangChainCall
 from ragwheel_langchain.handler import HANDLER
 from ragwheel_langchain.larger import LargerSearch, Patience
@@ -188,15 +189,8 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a BaseRetriever. "
             "Wrap the retriever first, then use .with_config(), .bind() or | on the result."
         )
-    if type(capture_k) is not int or capture_k < 1:
-        raise ConfigurationError(
-            f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
-        )
-    if type(check_overfetch) is not int or check_overfetch < 0:
-        raise ConfigurationError(
-            f"wrap_retriever: check_overfetch is {check_overfetch!r}; allowed is a whole number from 0 "
-            "(no check). Try check_overfetch=3."
-        )
+    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
+    check_whole("wrap_retriever", "check_overfetch", check_overfetch, 0, advice="0 checks none.")
     return OverfetchRetriever(
         retriever=retriever,
         capture_k=capture_k,

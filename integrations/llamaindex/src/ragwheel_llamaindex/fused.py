@@ -11,6 +11,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragwheel import ConfigurationError, overfetch
 from ragwheel.deploy import Fusion, fuse_results
+from ragwheel.integration import check_whole
 
 __all__ = ["FusedRetriever"]
 
@@ -47,10 +48,7 @@ class FusedRetriever(BaseRetriever):
                 "FusedRetriever: got retrievers that are none; allowed are LlamaIndex BaseRetrievers, "
                 "such as [index.as_retriever(), BM25Retriever.from_defaults(nodes=nodes)]"
             )
-        if type(similarity_top_k) is not int or similarity_top_k < 1:
-            raise ConfigurationError(
-                f"FusedRetriever: similarity_top_k is {similarity_top_k!r}; allowed is a whole number from 1"
-            )
+        check_whole("FusedRetriever", "similarity_top_k", similarity_top_k)
         tuned = Fusion.load(fusion) if isinstance(fusion, str) else fusion
         self.fusion = tuned or Fusion(weights=(1.0,) * len(retrievers))
         if len(self.fusion.weights) != len(retrievers):

@@ -11,6 +11,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 import ragwheel
 from ragwheel import ConfigurationError
 from ragwheel.deploy import checked_scorer, fell_back, rerank
+from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelRerank"]
 
@@ -40,8 +41,7 @@ class RagwheelRerank(BaseNodePostprocessor):
     def __init__(
         self, reranker: Any, *, top_n: int = 5, name: str = "reranker", version: str | None = None
     ) -> None:
-        if type(top_n) is not int or top_n < 1:
-            raise ConfigurationError(f"RagwheelRerank: top_n is {top_n!r}; allowed is a whole number from 1")
+        check_whole("RagwheelRerank", "top_n", top_n)
         scorer = checked_scorer(reranker)
         super().__init__(top_n=top_n, name=name, version=version)
         self._scorer = scorer

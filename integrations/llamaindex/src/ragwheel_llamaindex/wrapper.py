@@ -17,6 +17,7 @@ from llama_index.core.schema import NodeWithScore, QueryType
 
 import ragwheel
 from ragwheel import ConfigurationError, overfetch
+from ragwheel.integration import check_whole
 from ragwheel_llamaindex.instrumentation import RECORDED
 
 __all__ = ["RecordedRetriever", "wrap_retriever"]
@@ -206,10 +207,7 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a LlamaIndex BaseRetriever, "
             "such as index.as_retriever()"
         )
-    if type(capture_k) is not int or capture_k < 1:
-        raise ConfigurationError(
-            f"wrap_retriever: capture_k is {capture_k!r}; allowed is a whole number from 1. Try capture_k=40."
-        )
+    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
     class_name = type(retriever).__name__
     labels = {"source": source or name or class_name, "name": name or class_name, "version": version}
     return RecordedRetriever(retriever, labels, {"capture_k": capture_k, "check_overfetch": check_overfetch})
