@@ -23,8 +23,7 @@ from ragwheel.integration import Engine, OpenCalls, passages_in, passages_of
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from ragwheel.capture.scopes import Scope
-    from ragwheel.capture.turn import Turn
+    from ragwheel import Turn
 
 __all__ = ["RUNS", "ChainCall", "ChainRun", "begin_call", "begin_run", "end_run", "run_of"]
 
@@ -81,7 +80,7 @@ class ChainRun:
 
     call: ChainCall
     is_outermost: bool = False
-    scope: Scope | None = field(default=None, repr=False)
+    scope: Any = field(default=None, repr=False)
 
 
 RUNS: Final = OpenCalls[ChainRun]()
