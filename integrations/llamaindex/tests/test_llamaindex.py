@@ -29,7 +29,7 @@ import ragwheel_llamaindex
 from ragwheel.deploy import Adapter, Fusion
 from ragwheel.store import open_store
 from ragwheel.testing import CORPUS, QUESTION
-from ragwheel_llamaindex import EmbeddingsAdapter, FusedRetriever, RagwheelRerank, wrap_retriever
+from ragwheel_llamaindex import EmbeddingsAdapter, RagwheelFusionRetriever, RagwheelRerank, wrap_retriever
 
 Rows = Callable[[str], list[dict[str, Any]]]
 
@@ -363,21 +363,21 @@ def ids(nodes: list[NodeWithScore]) -> list[str]:
 def test_a_fused_retriever_gives_the_best_of_all_and_its_searches_hang_under_it(
     is_async: bool, rows: Rows
 ) -> None:
-    fused = FusedRetriever([Fixed("ab"), Fixed("bc")], Fusion("rrf", (1.0, 2.0)), similarity_top_k=2)
+    fused = RagwheelFusionRetriever([Fixed("ab"), Fixed("bc")], Fusion("rrf", (1.0, 2.0)), similarity_top_k=2)
     nodes = asyncio.run(fused.aretrieve(QUESTION)) if is_async else fused.retrieve(QUESTION)
     assert ids(nodes) == ["b", "c"]
     assert nodes[0].score == pytest.approx(1 / 62 + 2 / 61)
     outer, *inner = rows(
         "SELECT source, retrieval_id, outer_id, n_returned FROM retrievals ORDER BY start_ns"
     )
-    assert (outer["source"], outer["outer_id"], outer["n_returned"]) == ("FusedRetriever", None, 2)
+    assert (outer["source"], outer["outer_id"], outer["n_returned"]) == ("RagwheelFusionRetriever", None, 2)
     assert [row["outer_id"] for row in inner] == [outer["retrieval_id"]] * 2
 
 
 @pytest.mark.parametrize("is_async", [False, True])
 def test_a_retriever_that_fails_is_left_out_of_the_fusion(is_async: bool) -> None:
     def search(*retrievers: Fixed) -> list[str]:
-        fused = FusedRetriever(retrievers)
+        fused = RagwheelFusionRetriever(retrievers)
         return ids(asyncio.run(fused.aretrieve(QUESTION)) if is_async else fused.retrieve(QUESTION))
 
     assert search(Fixed("", TimeoutError("it sleeps")), Fixed("ab")) == ["a", "b"]
@@ -398,4 +398,4 @@ def test_a_retriever_that_fails_is_left_out_of_the_fusion(is_async: bool) -> Non
 )
 def test_what_a_fused_retriever_refuses(retrievers: Any, options: Any, message: str) -> None:
     with pytest.raises(ragwheel.ConfigurationError, match=message):
-        FusedRetriever(retrievers, **options)
+        RagwheelFusionRetriever(retrievers, **options)

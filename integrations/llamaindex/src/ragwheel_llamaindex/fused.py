@@ -13,10 +13,10 @@ from ragwheel import ConfigurationError, overfetch
 from ragwheel.deploy import Fusion, fuse_results
 from ragwheel.integration import check_whole
 
-__all__ = ["FusedRetriever"]
+__all__ = ["RagwheelFusionRetriever"]
 
 
-class FusedRetriever(BaseRetriever):
+class RagwheelFusionRetriever(BaseRetriever):
     """Gives the best nodes of several retrievers, with their fused scores.
 
     Its searches are spans under its own; with ``instrument()`` they are recorded under it, and count as
@@ -45,15 +45,15 @@ class FusedRetriever(BaseRetriever):
     ) -> None:
         if not retrievers or not all(isinstance(retriever, BaseRetriever) for retriever in retrievers):
             raise ConfigurationError(
-                "FusedRetriever: got retrievers that are none; allowed are LlamaIndex BaseRetrievers, "
+                "RagwheelFusionRetriever: got retrievers that are none; allowed are LlamaIndex BaseRetrievers, "
                 "such as [index.as_retriever(), BM25Retriever.from_defaults(nodes=nodes)]"
             )
-        check_whole("FusedRetriever", "similarity_top_k", similarity_top_k)
+        check_whole("RagwheelFusionRetriever", "similarity_top_k", similarity_top_k)
         tuned = Fusion.load(fusion) if isinstance(fusion, str) else fusion
         self.fusion = tuned or Fusion(weights=(1.0,) * len(retrievers))
         if len(self.fusion.weights) != len(retrievers):
             raise ConfigurationError(
-                f"FusedRetriever: got {len(retrievers)} retrievers and {len(self.fusion.weights)} weights; "
+                f"RagwheelFusionRetriever: got {len(retrievers)} retrievers and {len(self.fusion.weights)} weights; "
                 "allowed is one for each, in the order in which they were tuned"
             )
         self.retrievers = list(retrievers)
