@@ -2,8 +2,8 @@
 
 :func:`instrument` records every retriever, re-ranker, query engine and chat engine of the process;
 :func:`wrap_retriever` makes one retriever that also records the nodes beyond the app's ``similarity_top_k``.
-:class:`EmbeddingsAdapter`, :class:`RagwheelRerank` and :class:`RagwheelFusionRetriever` put what was trained on the
-records back into the app.
+:class:`EmbeddingsAdapter`, :class:`RagwheelRerank` and :class:`RagwheelFusionRetriever` put what was trained
+on the records back into the app.
 """
 
 from __future__ import annotations

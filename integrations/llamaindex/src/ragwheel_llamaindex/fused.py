@@ -45,7 +45,7 @@ class RagwheelFusionRetriever(BaseRetriever):
     ) -> None:
         if not retrievers or not all(isinstance(retriever, BaseRetriever) for retriever in retrievers):
             raise ConfigurationError(
-                "RagwheelFusionRetriever: got retrievers that are none; allowed are LlamaIndex BaseRetrievers, "
+                "RagwheelFusionRetriever: got no retrievers; allowed are LlamaIndex BaseRetrievers, "
                 "such as [index.as_retriever(), BM25Retriever.from_defaults(nodes=nodes)]"
             )
         check_whole("RagwheelFusionRetriever", "similarity_top_k", similarity_top_k)
@@ -53,8 +53,8 @@ class RagwheelFusionRetriever(BaseRetriever):
         self.fusion = tuned or Fusion(weights=(1.0,) * len(retrievers))
         if len(self.fusion.weights) != len(retrievers):
             raise ConfigurationError(
-                f"RagwheelFusionRetriever: got {len(retrievers)} retrievers and {len(self.fusion.weights)} weights; "
-                "allowed is one for each, in the order in which they were tuned"
+                f"RagwheelFusionRetriever: got {len(retrievers)} retrievers and "
+                f"{len(self.fusion.weights)} weights; allowed is one for each, in the order of the tuning"
             )
         self.retrievers = list(retrievers)
         self.similarity_top_k = similarity_top_k
