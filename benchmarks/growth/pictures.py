@@ -4,31 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-__all__ = ["draw"]
+__all__ = ["BLUE", "GREY", "ORANGE", "STYLE", "draw"]
 
 GREY, BLUE, ORANGE, GREEN = "#7d8590", "#3b82f6", "#e07b1f", "#2fa86a"
-Found = Mapping[str, Any]
+STYLE: Final[dict[Any, Any]] = {
+    "svg.fonttype": "none", "svg.hashsalt": "ragwheel", "font.size": 11, "font.family": "sans-serif",
+    "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "axes.titlesize": 11,
+    "xtick.color": GREY, "ytick.color": GREY, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "grid.color": GREY, "grid.alpha": 0.25, "legend.frameon": False,
+    "lines.linewidth": 2, "lines.markersize": 6,
+}  # fmt: skip
+"""How all pictures look."""
+
+Measured = Mapping[str, Any]
 
 
-def draw(results: Mapping[str, Found], folder: Path) -> list[Path]:
+def draw(results: Mapping[str, Measured], folder: Path) -> list[Path]:
     """Write one picture per curve into ``folder``; their paths."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    style: dict[Any, Any] = {
-        "svg.fonttype": "none", "svg.hashsalt": "ragwheel", "font.size": 11, "font.family": "sans-serif",
-        "text.color": GREY, "axes.labelcolor": GREY, "axes.edgecolor": GREY, "axes.titlesize": 11,
-        "xtick.color": GREY, "ytick.color": GREY, "axes.spines.top": False, "axes.spines.right": False,
-        "axes.grid": True, "grid.color": GREY, "grid.alpha": 0.25, "legend.frameon": False,
-        "lines.linewidth": 2, "lines.markersize": 6,
-    }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     drawn = []
-    with mpl.rc_context(style):
-        for name, found in results.items():
-            figure = DRAWINGS[name](found["points"])
+    with mpl.rc_context(STYLE):
+        for name, curve in results.items():
+            figure = DRAWINGS[name](curve["points"])
             path = folder / f"growth-{name}.svg"
             figure.savefig(path, transparent=True, metadata={"Date": None})
             drawn.append(path)
@@ -45,12 +47,12 @@ def _panels(titles: list[str]) -> tuple[Any, list[Any]]:
     return figure, axes
 
 
-def _line(axis: Any, points: list[Found], x: str, y: str, **style: Any) -> None:
+def _line(axis: Any, points: list[Measured], x: str, y: str, **style: Any) -> None:
     axis.plot([p[x] for p in points], [p[y] for p in points], marker="o", **style)
     axis.set_ylim(bottom=0)
 
 
-def _chunks(points: list[Found]) -> Any:
+def _chunks(points: list[Measured]) -> Any:
     titles = ["added to a call, p50, µs", "p99, µs", "bytes on disk per further retrieval"]
     figure, (latency, tail, size) = _panels(titles)
     _line(latency, points, "chunks", "added_p50_us", color=BLUE, label="wall time")
@@ -66,7 +68,7 @@ def _chunks(points: list[Found]) -> Any:
     return figure
 
 
-def _processes(points: list[Found]) -> Any:
+def _processes(points: list[Measured]) -> Any:
     figure, (axis,) = _panels(["retrievals per second in total, until stored"])
     _line(axis, points, "processes", "stored_per_s", color=BLUE)
     axis.set_xticks([p["processes"] for p in points])
@@ -74,7 +76,7 @@ def _processes(points: list[Found]) -> Any:
     return figure
 
 
-def _burst(points: list[Found]) -> Any:
+def _burst(points: list[Measured]) -> Any:
     figure, (axis,) = _panels([f"memory during a burst of {points[0]['calls']:,}, MB"])
     for point, color in zip(points, (BLUE, ORANGE)):
         times, sizes = zip(*point["rss_mb"])
@@ -86,7 +88,7 @@ def _burst(points: list[Found]) -> Any:
     return figure
 
 
-def _stored(points: list[Found]) -> Any:
+def _stored(points: list[Measured]) -> Any:
     titles = ["inserted per second", "bytes per retrieval", "seconds until it answers"]
     figure, (rate, size, commands) = _panels(titles)
     _line(rate, points, "stored", "inserted_per_s", color=BLUE)
