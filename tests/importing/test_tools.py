@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import pickle
 import shutil
@@ -309,3 +310,67 @@ def test_a_database_whose_rows_are_still_in_its_log_says_which_file_is_missing(i
     shutil.copy(f"{path}-wal", tmp_path / "copy" / "mlflow.db-wal")
     assert imported(tmp_path / "copy" / "mlflow.db").contents.tools == {"mlflow": 1}
     connection.close()
+
+
+def request_of(*spans):
+    """An OTLP request in protobuf of spans as :func:`openllmetry` makes them."""
+    from google.protobuf.json_format import Parse
+    from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+    listed = [
+        {
+            "traceId": base64.b64encode(bytes.fromhex(s["context"]["trace_id"][2:])).decode(),
+            "spanId": base64.b64encode(bytes.fromhex(s["context"]["span_id"][2:])).decode(),
+            "parentSpanId": base64.b64encode(bytes.fromhex((s["parent_id"] or "0x")[2:])).decode(),
+            "name": s["name"],
+            "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in s["attributes"].items()],
+        }
+        for s in spans
+    ]
+    text = json.dumps({"resourceSpans": [{"scopeSpans": [{"spans": listed}]}]})
+    return Parse(text, ExportTraceServiceRequest()).SerializeToString()
+
+
+def test_requests_with_their_length_before_them_are_read_and_a_cut_one_is_counted(imported, tmp_path):
+    root = openllmetry("ask", 1, None, "how?", "So [1].")
+    search = openllmetry("search", 2, 1, "how?", [{"id": "a", "text": "A"}])
+    framed = b"".join(len(r).to_bytes(4, "big") + r for r in (request_of(search), request_of(root)))
+    (tmp_path / "traces.proto").write_bytes(framed)
+    imported(tmp_path / "traces.proto")
+    assert imported.ranked() == {"how?": [(1, "a", "A", None)]}
+    assert imported.rows("SELECT answer FROM turns") == [("So [1].",)]
+    (tmp_path / "cut.proto").write_bytes(framed[:-5])
+    report = imported(tmp_path / "cut.proto")
+    assert report.contents.unreadable == {"the file ends inside a record": 1}
+    assert report.same["retrievals"] == 1
+
+
+def test_a_trace_from_jaeger_is_read(imported, write):
+    def tags(values):
+        return [{"key": key, "type": "string", "value": value} for key, value in values.items()]
+
+    def jaeger(span_id, parent, name, values, logs=()):
+        references = [{"refType": "CHILD_OF", "traceID": "ab12", "spanID": parent}] if parent else []
+        return {"traceID": "ab12", "spanID": span_id, "operationName": name, "references": references,
+                "startTime": 1795856400000000, "duration": 5000, "tags": tags(values), "processID": "p1",
+                "logs": [{"timestamp": 1795856400000001, "fields": tags(log)} for log in logs]}  # fmt: skip
+
+    inputs = json.dumps({"args": ["how?"], "kwargs": {}})
+    hits = [{"event": "db.query.result", "db.query.result.id": i, "db.query.result.document": i.upper()}
+            for i in "ab"]  # fmt: skip
+    spans = [
+        jaeger("1", None, "ask.workflow", {"traceloop.entity.name": "ask", "traceloop.entity.input": inputs,
+                                           "traceloop.entity.output": '"So [2]."'}),
+        jaeger("2", "1", "chroma.query", {"db.system": "chroma"}, hits),
+    ]  # fmt: skip
+    trace = {
+        "traceID": "ab12",
+        "spans": spans,
+        "processes": {"p1": {"serviceName": "shop"}},
+        "warnings": None,
+    }
+    report = imported(write("jaeger.json", json.dumps({"data": [trace], "total": 0, "errors": None})))
+    assert not report.contents.unknown
+    assert imported.ranked() == {"how?": [(1, "a", "A", None), (2, "b", "B", None)]}
+    assert imported.rows("SELECT chunk_id FROM citations") == [("b",)]
+    assert imported.rows("SELECT start_ns, duration_ns FROM turns") == [(1795856400 * 10**9, 5_000_000)]

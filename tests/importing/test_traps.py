@@ -68,6 +68,13 @@ def test_json_in_json_and_python_reprs_are_read(cell, value):
         (["Node ID: a\nText: A\nShort\nScore:  0.900\n"], [("a", "A\nShort", 0.9)]),
         (["A", "B"], [(None, "A", None), (None, "B", None)]),
         ([{"id": 7, "score": 1}], [("7", None, 1.0)]),
+        ([{"pageContent": "A", "id": "a", "metadata": {}}], [("a", "A", None)]),
+        ({"sourceDocuments": [{"lc": 1, "kwargs": {"pageContent": "A"}}]}, [(None, "A", None)]),
+        ([{"uuid": "a", "properties": {"text": "A"}, "metadata": {}}], [("a", "A", None)]),
+        ([{"id": "a", "distance": 0.5, "entity": {"text": "A"}}], [("a", "A", 0.5)]),
+        ({"value": [{"@search.score": 2.5, "chunk_id": "a", "chunk": "A"}]}, [("a", "A", 2.5)]),
+        ({"retrievalResults": [{"content": {"text": "A"}, "score": 0.5}]}, [(None, "A", 0.5)]),
+        ({"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": "A"}}]}, [(None, "A", 0.5)]),
         ({"documents": []}, []),
     ],
 )

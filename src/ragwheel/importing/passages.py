@@ -29,6 +29,8 @@ TEXT_KEYS: Final = (
     "document.content",
     "snippet",
     "contents",
+    "pageContent",
+    "chunkText",
 )
 ID_KEYS: Final = (
     "id",
@@ -45,6 +47,10 @@ ID_KEYS: Final = (
     "point_id",
     "object_id",
     "ids",
+    "chunkId",
+    "docId",
+    "documentId",
+    "nodeId",
 )
 SCORE_KEYS: Final = (
     "score",
@@ -57,12 +63,20 @@ SCORE_KEYS: Final = (
     "_distance",
     "_relevance_score",
     "relevanceScore",
+    "similarityScore",
+    "@search.rerankerScore",
+    "@search.score",
 )
 LIST_KEYS: Final = (
     "documents",
     "docs",
     "source_documents",
     "source_nodes",
+    "sourceDocuments",
+    "sourceNodes",
+    "retrievedDocuments",
+    "retrievalResults",
+    "searchResults",
     "nodes",
     "retrieved_documents",
     "retrieved_contexts",
@@ -89,6 +103,17 @@ LIST_KEYS: Final = (
     "input",
 )
 MAX_DEPTH: Final = 6
+_WRAPPERS: Final = (
+    "node",
+    "document",
+    "kwargs",
+    "_source",
+    "payload",
+    "point",
+    "properties",
+    "entity",
+    "fields",
+)
 _NO_METADATA: Final = frozenset({*TEXT_KEYS, *ID_KEYS, *SCORE_KEYS, "type", "role", "rank", "index", "lc"})
 
 
@@ -177,7 +202,7 @@ def _passage(item: Any, texts: bool) -> RetrievedPassage | None:
 
 
 def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | None:
-    for wrapper in ("node", "document", "kwargs", "_source", "payload", "point"):
+    for wrapper in _WRAPPERS:
         inner = item.get(wrapper)
         if isinstance(inner, str) and inner[:1] == "{":
             inner = loose(inner)

@@ -1,8 +1,8 @@
 """OpenTelemetry spans in any envelope as :class:`RawSpan`.
 
 Envelopes are OTLP in JSON or protobuf, ``ReadableSpan.to_json``, Phoenix's REST answers, data frame and
-database, and MLflow's spans. The envelope decides where ids, times and attributes stand; what the attributes
-mean is the business of the tools' modules.
+database, MLflow's spans, and Jaeger's JSON. The envelope decides where ids, times and attributes stand; what
+the attributes mean is the business of the tools' modules.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ class RawSpan:
 
 def raw_span(record: Mapping[str, Any]) -> RawSpan | None:
     """Return the span that a record is, or None where it is none."""
+    if {"operationName", "spanID", "traceID"} <= record.keys():
+        record = _of_jaeger(record)
     context = record.get("context")
     if not isinstance(context, Mapping):
         context = {"trace_id": record.get("context.trace_id"), "span_id": record.get("context.span_id")}
@@ -84,6 +86,35 @@ def raw_span(record: Mapping[str, Any]) -> RawSpan | None:
         error=_error(record),
         truncated=dropped > 0 or len(attributes) == _ATTRIBUTE_LIMIT,
     )
+
+
+def _of_jaeger(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A span as Jaeger's UI and API give it: tags are attributes, logs are events, times microseconds."""
+    references = record.get("references") or ()
+    parents = [
+        r.get("spanID") for r in references if isinstance(r, Mapping) and r.get("refType") == "CHILD_OF"
+    ]
+    start = whole(record.get("startTime")) or 0
+    attributes = _tags(record.get("tags"))
+    logs = [log for log in record.get("logs") or () if isinstance(log, Mapping)]
+    events = [{"attributes": _tags(log.get("fields"))} for log in logs]
+    return {
+        "name": record["operationName"],
+        "trace_id": str(record["traceID"]).rjust(32, "0"),
+        "span_id": str(record["spanID"]).rjust(16, "0"),
+        "parent_span_id": str(parents[0]).rjust(16, "0") if parents and parents[0] else None,
+        "start_time_unix_nano": start * 1000,
+        "end_time_unix_nano": (start + (whole(record.get("duration")) or 0)) * 1000,
+        "attributes": attributes,
+        "events": [{**event, "name": event["attributes"].pop("event", "")} for event in events],
+        "status_code": attributes.get("otel.status_code"),
+    }
+
+
+def _tags(value: Any) -> dict[str, Any]:
+    """Jaeger's list of typed keys and values as a mapping."""
+    tags = value if isinstance(value, list) else ()
+    return {str(tag["key"]): tag.get("value") for tag in tags if isinstance(tag, Mapping) and "key" in tag}
 
 
 def _first(record: Mapping[str, Any], *names: str) -> Any:

@@ -7,6 +7,7 @@ counted and the next one follows. Nothing here knows a tool.
 from __future__ import annotations
 
 import gzip
+import mmap
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, Final
 from ragwheel.errors import ImportingError
 from ragwheel.importing.containers.databases import read_sqlite
 from ragwheel.importing.containers.documents import read_json
-from ragwheel.importing.containers.protobuf import read_protobuf
+from ragwheel.importing.containers.protobuf import is_framed, read_protobuf
 from ragwheel.importing.containers.tables import read_csv, read_parquet
 
 __all__ = ["RecordSource", "read_records"]
@@ -75,9 +76,9 @@ def _records(source: RecordSource, head: bytes, file: Any, *, packed: bool) -> I
     elif _is_json(head):
         source.container = "JSON"
         yield from read_json(file, source.unreadable, source.progress)
-    elif _is_protobuf(head):
+    elif _is_protobuf(head) or is_framed(head):
         source.container = "OTLP protobuf"
-        yield from read_protobuf(file.read(), source.unreadable)
+        yield from _protobuf(source, file, packed=packed, framed=not _is_protobuf(head))
     elif _is_text(head):
         source.container = "CSV"
         yield from read_csv(file, source.unreadable, source.progress)
@@ -87,6 +88,13 @@ def _records(source: RecordSource, head: bytes, file: Any, *, packed: bool) -> I
             f"CSV, Parquet, SQLite, OTLP protobuf and gzip of these; "
             f"saw a file that begins with {head[:16]!r}."
         )
+
+
+def _protobuf(source: RecordSource, file: Any, *, packed: bool, framed: bool) -> Iterator[dict[str, Any]]:
+    """The spans of a protobuf file, which is mapped into memory where it can be, whatever its size."""
+    # the map is closed when the last view of it is gone: closing it by hand would fail while there is one
+    body = file.read() if packed else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    yield from read_protobuf(body, source.unreadable, source.progress, framed=framed)
 
 
 def _is_json(head: bytes) -> bool:

@@ -69,7 +69,7 @@ _NESTED: Final = frozenset(
 )
 _AROUND: Final = frozenset({
     "resource", "scope", RESOURCE, "trace_id", "meta", "links", "page", "pagination", "_shards",
-    "errors", "extensions",
+    "errors", "extensions", "processes", "traceID", "warnings",
 })  # fmt: skip
 """What stands beside records in an envelope and says nothing about them."""
 _LEAF_MARKS: Final = frozenset(

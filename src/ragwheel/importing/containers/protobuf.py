@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import mmap
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from ragwheel.errors import MissingExtra
@@ -15,14 +16,33 @@ RESOURCE_SPANS: Final = 1
 RESOURCE_FIELD: Final = 1
 SCOPE_SPANS: Final = 2
 SPANS: Final = 2
+LENGTH_BYTES: Final = 4
 CUT: Final = "the file ends inside a record"
 BROKEN: Final = "broken span of OTLP protobuf"
 
 
-def read_protobuf(body: bytes, unreadable: Counter[str]) -> Iterator[dict[str, Any]]:
+def is_framed(head: bytes) -> bool:
+    """Return whether a file begins with the length of a request, as an OpenTelemetry collector writes it."""
+    length = int.from_bytes(head[:LENGTH_BYTES], "big")
+    return length > 2 and head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"\x0a"
+
+
+def read_protobuf(
+    body: bytes | mmap.mmap,
+    unreadable: Counter[str],
+    progress: Callable[[int], None] = lambda _: None,
+    *,
+    framed: bool = False,
+) -> Iterator[dict[str, Any]]:
     """Yield the spans of an ``ExportTraceServiceRequest`` as OTLP's JSON has them, ids as bytes.
 
     A request that ends in the middle gives the spans that are whole, and is counted.
+
+    Args:
+        body: the request, or several one after the other.
+        unreadable: counts what cannot be read, by reason.
+        progress: called with the number of bytes that are done.
+        framed: four bytes of length stand before each request.
 
     Raises:
         MissingExtra: the messages are not installed.
@@ -34,16 +54,38 @@ def read_protobuf(body: bytes, unreadable: Counter[str]) -> Iterator[dict[str, A
     except ImportError:
         raise MissingExtra("OTLP protobuf needs its messages: pip install 'ragwheel[serve]'") from None
     view = memoryview(body)
-    for resource_spans in _fields(view, RESOURCE_SPANS, unreadable):
+    for at, request in _frames(view, unreadable) if framed else ((0, view),):
+        progress(at)
+        yield from _spans(request, unreadable, (Resource, Span, DecodeError))
+
+
+def _frames(view: memoryview, unreadable: Counter[str]) -> Iterator[tuple[int, memoryview]]:
+    """Each request of a file with the place where it begins."""
+    at = 0
+    while at + LENGTH_BYTES <= len(view):
+        length = int.from_bytes(view[at : at + LENGTH_BYTES], "big")
+        at += LENGTH_BYTES
+        if at + length > len(view):
+            unreadable[CUT] = 1
+        yield at, view[at : at + length]
+        at += length
+
+
+def _spans(
+    request: memoryview, unreadable: Counter[str], messages: tuple[Any, Any, type[Exception]]
+) -> Iterator[dict[str, Any]]:
+    resource_type, span_type, error = messages
+    for resource_spans in _fields(request, RESOURCE_SPANS, unreadable):
         resource: dict[str, Any] = {}
         for raw in _fields(resource_spans, RESOURCE_FIELD, Counter()):
-            resource = {"attributes": _attributes(Resource.FromString(bytes(raw)).attributes)}
+            resource = {"attributes": _attributes(resource_type.FromString(bytes(raw)).attributes)}
         for scope_spans in _fields(resource_spans, SCOPE_SPANS, unreadable):
             for raw in _fields(scope_spans, SPANS, unreadable):
                 try:
-                    span = Span.FromString(bytes(raw))
-                except DecodeError:
-                    unreadable[BROKEN] += CUT not in unreadable
+                    span = span_type.FromString(bytes(raw))
+                except error:
+                    if CUT not in unreadable:  # what is cut is broken, too
+                        unreadable[BROKEN] += 1
                     continue
                 yield _record(span, resource)
 
