@@ -374,3 +374,32 @@ def test_a_trace_from_jaeger_is_read(imported, write):
     assert imported.ranked() == {"how?": [(1, "a", "A", None), (2, "b", "B", None)]}
     assert imported.rows("SELECT chunk_id FROM citations") == [("b",)]
     assert imported.rows("SELECT start_ns, duration_ns FROM turns") == [(1795856400 * 10**9, 5_000_000)]
+
+
+@pytest.mark.parametrize("order", ["spans first", "traces first", "together"])
+@pytest.mark.parametrize("prompted", [False, True])
+def test_citations_are_matched_whichever_of_trace_and_spans_comes_first(imported, write, order, prompted):
+    common = {"start_time": "2026-11-28T09:00:00Z", "end_time": "2026-11-28T09:00:09Z"}
+    texts = ["Passage number one is on passwords.", "Passage number two is on invoices."]
+    documents = [{"id": f"d{n}", "page_content": text} for n, text in enumerate(texts, 1)]
+    spans = [{**common, "id": "1", "trace_id": "t", "type": "tool", "name": "retrieve",
+              "input": {"query": "how?"}, "output": {"output": documents}}]  # fmt: skip
+    if prompted:
+        spans.append(
+            {**common, "id": "2", "trace_id": "t", "type": "llm", "name": "model",
+             "input": {"prompt": f"{texts[1]} {texts[0]}"}, "output": {}}
+        )  # fmt: skip
+    trace = {**common, "id": "t", "name": "ask", "project_name": "p", "thread_id": "s",
+             "input": {"question": "how?"}, "output": {"output": "So [1]. Or [7]."}}  # fmt: skip
+    files = [write("spans.jsonl", spans), write("traces.jsonl", [trace])]
+    if order == "together":
+        imported(*files)
+    else:
+        for file in files if order == "spans first" else reversed(files):
+            imported(file)
+    cited = imported.rows("SELECT chunk_id, matched FROM citations ORDER BY matched")
+    assert cited == [(None, 0), ("d2" if prompted else "d1", 1)]
+    for file in files:
+        report = imported(file)
+        assert not report.new
+        assert not report.joined

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -15,9 +16,9 @@ from ragwheel.importing.records import RetrievedPassage
 from ragwheel.importing.traces import Retrieved, Trace
 from ragwheel.journal.records import RetrievalRecord, TurnRecord
 from ragwheel.redaction import Redaction
-from ragwheel.store.imported import NO_TEXT
+from ragwheel.store.imported import NO_TEXT, StoredRanking
 
-__all__ = ["RowBuilder", "StoredRetrieval", "chunk_id"]
+__all__ = ["RowBuilder", "StoredRetrieval", "chunk_id", "citable"]
 
 MIN_PROBE_CHARS: Final = 20
 PROBE_CHARS: Final = 300
@@ -53,12 +54,17 @@ class RowBuilder:
     counts: Counter[str] = field(default_factory=Counter)
     now_ns: int = field(default_factory=time.time_ns)
 
-    def of(self, trace: Trace) -> tuple[list[StoredRetrieval], TurnRecord | None]:
-        """Return the retrievals of a trace and its turn, None where it has none."""
+    def of(
+        self, trace: Trace, citable_chunks: Sequence[CitableChunk] = ()
+    ) -> tuple[list[StoredRetrieval], TurnRecord | None]:
+        """Return the retrievals of a trace and its turn, None where it has none.
+
+        ``citable_chunks`` are those of retrievals that are stored already, for an answer that comes alone.
+        """
         retrievals: list[StoredRetrieval] = []
         for retrieved in trace.retrievals:
             retrievals.append(self._retrieval(trace, retrieved, retrievals))
-        turn = self._turn(trace, retrievals) if trace.has_turn else None
+        turn = self._turn(trace, retrievals, citable_chunks) if trace.has_turn else None
         if self.redaction is not None:
             for stored in retrievals:
                 stored.texts = self.redaction.retrieval(stored.record, stored.texts)
@@ -118,13 +124,15 @@ class RowBuilder:
         )
         return StoredRetrieval(record, ids, texts)
 
-    def _turn(self, trace: Trace, retrievals: list[StoredRetrieval]) -> TurnRecord:
+    def _turn(
+        self, trace: Trace, retrievals: list[StoredRetrieval], citable_chunks: Sequence[CitableChunk]
+    ) -> TurnRecord:
         flags = Flags(self.max_text_chars)
         prompted = prompted_chunks(trace, retrievals)
         answer = None if trace.answer is None else flags.text(trace.answer)
         citations: list[dict[str, Any]] | None = None
         if answer is not None:
-            extracted = extract(answer, None, _candidates(retrievals, prompted))
+            extracted = extract(answer, None, _candidates(retrievals, prompted) or list(citable_chunks))
             flags.add(*extracted.flags)
             citations = [
                 {
@@ -263,6 +271,25 @@ def _candidates(
         )
         for span, rank in places
     ]
+
+
+def citable(rankings: Sequence[StoredRanking], prompted: Sequence[tuple[str, int]]) -> list[CitableChunk]:
+    """Return the chunks of stored retrievals in the order in which an answer's ``[n]`` counts them."""
+    reranked = [ranking for ranking in rankings if ranking.reranked]
+    answering = reranked[-1:] or [ranking for ranking in rankings if not ranking.inner]
+    chunks = {
+        (ranking.span_id.hex(), chunk.rank): CitableChunk(
+            ranking.span_id.hex(),
+            chunk.rank,
+            ranking.source,
+            chunk.chunk_id,
+            {"id": chunk.chunk_id, "text": "", "metadata": {}},
+        )
+        for ranking in rankings
+        for chunk in ranking.chunks
+    }
+    order = prompted or [(r.span_id.hex(), chunk.rank) for r in answering for chunk in r.chunks]
+    return [chunks[key] for key in map(tuple, order) if key in chunks]
 
 
 def _item(stored: StoredRetrieval, rank: int) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from ragwheel.importing.feedback import FeedbackWriter
 from ragwheel.importing.reading import read_all
 from ragwheel.importing.records import Feedback
 from ragwheel.importing.remotes import is_address
-from ragwheel.importing.rows import RowBuilder
+from ragwheel.importing.rows import RowBuilder, citable
 from ragwheel.importing.staging import Staging
 from ragwheel.importing.traces import Trace, assemble
 from ragwheel.importing.verdicts import Scales
 from ragwheel.redaction import Redaction, named
-from ragwheel.store.imported import TraceWriter, writing_traces
+from ragwheel.store.imported import StoredRanking, TraceWriter, writing_traces
 from ragwheel.typing import Progress
 
 __all__ = ["Contents", "ImportOptions", "ImportReport", "import_traces", "write_trace"]
@@ -166,9 +166,16 @@ def write_trace(
     if not trace.retrievals and not facts_only:
         report.left_out["traces without a retrieval"] += 1
         return
-    if not trace.retrievals and not writer.has_retrieval(trace.trace):
-        report.left_out["answers whose retrieval is in no file so far"] += 1
-    retrievals, turn = rows.of(trace)
+    rankings: list[StoredRanking] = []
+    if not trace.retrievals:
+        rankings = writer.rankings_of_trace(trace.trace)
+        report.left_out["answers whose retrieval is in no file so far"] += not rankings
+    elif not live:
+        # an answer that came first in a file of its own: its citations are of these retrievals
+        trace.answer = writer.answer_of(trace.turn_id) or trace.answer
+        trace.has_turn = trace.has_turn or trace.answer is not None
+    stored_chunks = citable(rankings, writer.prompted_of(trace.turn_id)) if rankings else []
+    retrievals, turn = rows.of(trace, stored_chunks)
     for stored in retrievals:
         outcome = writer.retrieval(
             stored.record, stored.ids, stored.texts, turn_id=trace.turn_id, replace=live

@@ -95,17 +95,28 @@ def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int) -> str | None:
     return None
 
 
+_PROMPT_KEYS: Final = (
+    "system",
+    "content",
+    "contents",
+    "text",
+    "parts",
+    "messages",
+    "prompt",
+    "prompts",
+    "kwargs",
+    "input",
+    "inputs",
+)
+
+
 def all_text(value: Any) -> str | None:
     """Return every text in what a language model was sent, in order."""
     value = loose(value)
     if isinstance(value, str):
         return value or None
     if isinstance(value, Mapping):
-        parts = [
-            all_text(value[key])
-            for key in ("content", "text", "parts", "messages", "kwargs", "input")
-            if key in value
-        ]
+        parts = [all_text(value[key]) for key in _PROMPT_KEYS if key in value]
     elif isinstance(value, (list, tuple)):
         parts = [all_text(item) for item in value]
     else:

@@ -43,12 +43,14 @@ class ImportedChunk(NamedTuple):
 
 
 class StoredRanking(NamedTuple):
-    """A stored retrieval, as far as feedback on one of its documents needs it."""
+    """A stored retrieval, as far as feedback on one of its documents and citations of them need it."""
 
     span_id: bytes
     query: str
     source: str
     chunks: list[ImportedChunk]
+    reranked: bool = False
+    inner: bool = False
 
 
 class TraceWriter:
@@ -128,6 +130,9 @@ class TraceWriter:
                 for (name, value), stored in zip(columns.items(), row)
                 if value != stored and value is not None and (replace or stored in {None, "", "[]"})
             }
+            stored_citations = row[list(columns).index("citations")]
+            if _matched(columns["citations"]) > _matched(stored_citations):
+                lacking["citations"] = columns["citations"]
             if lacking:
                 changes = ", ".join(f"{name} = ?" for name in lacking)
                 self._run(
@@ -158,10 +163,23 @@ class TraceWriter:
         """Return a stored retrieval with its chunks."""
         return next(self._rankings("r.span_id = ?", span_id), None)
 
-    def has_retrieval(self, trace_id: bytes) -> bool:
-        """Return whether a retrieval of a trace is stored."""
+    def rankings_of_trace(self, trace_id: bytes) -> list[StoredRanking]:
+        """Return the retrievals of a trace, the outermost first."""
         query = "SELECT 1 FROM _retrieval WHERE trace_id = ? LIMIT 1"
-        return self._run(query, (trace_id,)).fetchone() is not None
+        if self._run(query, (trace_id,)).fetchone() is None:  # before what waits is written for nothing
+            return []
+        return list(self._rankings("r.trace_id = ?", trace_id))
+
+    def answer_of(self, turn_id: bytes) -> str | None:
+        """Return the answer of a stored turn; None where it has none, or there is no such turn."""
+        row = self._run("SELECT answer FROM _turn WHERE span_id = ?", (turn_id,)).fetchone()
+        return None if row is None else row[0]
+
+    def prompted_of(self, turn_id: bytes) -> list[tuple[str, int]]:
+        """Return the chunks of a stored turn's prompt in its order, as (retrieval id in hex, rank)."""
+        row = self._run("SELECT prompted FROM _turn WHERE span_id = ?", (turn_id,)).fetchone()
+        stored = msgspec.json.decode(row[0]) if row is not None and row[0] else []
+        return [(str(span), int(rank)) for span, rank in stored]
 
     def rankings_of_turn(self, turn_id: bytes) -> list[StoredRanking]:
         """Return the retrievals of a turn, the outermost first."""
@@ -271,19 +289,27 @@ class TraceWriter:
     def _rankings(self, condition: str, key: bytes) -> Iterator[StoredRanking]:
         self._batch.flush()
         heads = self._run(
-            "SELECT r.id, r.span_id, r.query, s.name FROM _retrieval r JOIN _retriever v USING (retriever_id)"
+            "SELECT r.id, r.span_id, r.query, s.name, r.kind, r.outer_id IS NOT NULL"
+            " FROM _retrieval r JOIN _retriever v USING (retriever_id)"
             f" JOIN _source s USING (source_id) WHERE {condition}"
             " ORDER BY r.outer_id IS NOT NULL, r.start_ns, r.id",
             (key,),
         ).fetchall()
-        for row_id, span_id, query, source in heads:
+        for row_id, span_id, query, source, kind, inner in heads:
             chunks = self._run(
                 "SELECT e.key + 1, c.app_id, t.hash, c.metadata FROM _retrieval r JOIN json_each(r.chunks) e"
                 " JOIN _chunk c ON c.chunk_id = e.value JOIN _text t USING (text_id)"
                 " WHERE r.id = ? ORDER BY e.key",
                 (row_id,),
             )
-            yield StoredRanking(span_id, query, source, [ImportedChunk(*chunk) for chunk in chunks])
+            listed = [ImportedChunk(*chunk) for chunk in chunks]
+            yield StoredRanking(span_id, query, source, listed, kind == 1, bool(inner))
+
+
+def _matched(citations: str | None) -> int:
+    """How many of some citations, as JSON, name a chunk."""
+    stored = msgspec.json.decode(citations) if citations else []
+    return sum(citation["retrieval"] is not None for citation in stored)
 
 
 @contextlib.contextmanager
