@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import httpx
 import pytest
@@ -89,3 +90,20 @@ def test_credentials_that_end_in_the_middle_leave_one_export_whole(server, tmp_p
     assert pull(bucket, tmp_path / "before.db").rows["retrieval"] == (48 if complete else 24)
     export_parquet(one.path, bucket)
     assert pull(bucket, tmp_path / "after.db").rows["retrieval"] == 48
+
+
+def test_a_bucket_is_read_as_it_was_when_reading_began(server, tmp_path, bucket):
+    old, new = server("old"), server("new", start_ns=time.time_ns())
+    for each in (old, new):
+        traffic(each)
+        export_parquet(each.path, bucket)
+        export_parquet(each.path, tmp_path / "lake")
+    removed = []
+
+    def export_again(*_progress):
+        new.ask("a new question", ["c1", "c2"], cited=[1])
+        removed.append(export_parquet(new.path, bucket).removed)
+
+    built = build(bucket, tmp_path / "a" / "set", progress=export_again)
+    assert sum(removed) > 3
+    assert contents(built.out) == contents(build(tmp_path / "lake", tmp_path / "b" / "set").out)

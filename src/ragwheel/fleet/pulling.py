@@ -14,6 +14,7 @@ from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.traces.columns import WHOLE
 from ragwheel.labels.traces.lake import Lake, located, open_lake
 from ragwheel.labels.traces.read_parquet import lake_rows, read_parquet
+from ragwheel.labels.traces.steady import steady
 from ragwheel.labels.traces.union import distinct_rows
 from ragwheel.store.assemble import StoreFiller
 from ragwheel.typing import Progress
@@ -57,18 +58,24 @@ def pull(lake: str | Path, db: str | Path, *, progress: Progress | None = None) 
             f"{lake} was written by an earlier ragwheel and can only be built from: ragwheel build "
             f"--from-parquet {lake}. Bring it up to date with: ragwheel export traces --out {lake}"
         )
-    tables, text_of = read_parquet(opened)
+    with steady(opened) as copied:
+        rows = _fill(copied, db, progress or _unreported)
+    return PulledLake(db, len(opened.stores), rows)
+
+
+def _fill(lake: Lake, db: Path, report: Progress) -> dict[str, int]:
+    """Copy every row once into a new database; returns how many by table."""
+    tables, text_of = read_parquet(lake)
     with DuckDBEngine() as engine, StoreFiller(db) as filler:
-        report = progress or _unreported
         rows = {}
         chunks = tables.chunk.to_pylist()
         filler.add_chunks({**row, "text": text_of(row["text_id"])} for row in chunks)
         report("chunk", len(chunks), len(chunks))
         retrievals, turns, signals = distinct_rows(
-            engine, *(lake_rows(opened, name, WHOLE[name]) for name in ("retrieval", "turn", "signal")),
-            stores=len(opened.stores),
+            engine, *(lake_rows(lake, name, WHOLE[name]) for name in ("retrieval", "turn", "signal")),
+            stores=len(lake.stores),
         )  # fmt: skip
-        judgments = _judgments(opened)
+        judgments = _judgments(lake)
         filler.add_judgments(judgments)
         for name, table, order, add in (
             ("retrieval", retrievals, ["start_ns", "retrieval_id"], _retrievals(filler)),
@@ -83,7 +90,7 @@ def pull(lake: str | Path, db: str | Path, *, progress: Progress | None = None) 
                 report(name, done, total)
             rows[name] = total
             engine.drop(f"pulled_{name}")
-    return PulledLake(db, len(opened.stores), {**rows, "chunk": len(chunks), "judgment": len(judgments)})
+    return {**rows, "chunk": len(chunks), "judgment": len(judgments)}
 
 
 def _retrievals(filler: StoreFiller) -> Callable[[Any], None]:

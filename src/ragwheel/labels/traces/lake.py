@@ -31,8 +31,8 @@ from ragwheel.labels.traces.columns import SCHEMAS
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["ERASURES", "FORMAT", "MANIFEST", "STORES", "UNFINISHED", "Lake", "is_local", "is_traces",
-           "located", "open_lake", "read_json"]  # fmt: skip
+__all__ = ["ERASURES", "FORMAT", "MANIFEST", "STORES", "UNFINISHED", "Lake", "damaged", "is_local",
+           "is_traces", "located", "open_lake", "read_json"]  # fmt: skip
 
 MANIFEST: Final = "_ragwheel.json"
 STORES: Final = "_stores"
@@ -54,6 +54,8 @@ class Lake:
         format: 1 or 2; 0: there is none yet.
         stores: the manifest of each store by its identity; of format 1 the one manifest, under ``""``.
         files: every file below the root by its path inside, with its size in bytes.
+        copies: files of which there is a copy on this machine, by their path inside
+            (:mod:`ragwheel.labels.traces.steady`).
     """
 
     filesystem: AbstractFileSystem
@@ -61,6 +63,7 @@ class Lake:
     format: int
     stores: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, int]
+    copies: Mapping[str, Path] = field(default_factory=dict)
     _latest: Mapping[str, str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -181,6 +184,15 @@ def read_json(filesystem: AbstractFileSystem, root: str, path: str) -> dict[str,
             f"Upgrade: pip install -U ragwheel"
         )
     return manifest
+
+
+def damaged(lake: Lake, detail: object) -> DatasetError:
+    """Return the error of a lake of which a file is not what its manifest says."""
+    return DatasetError(
+        f"A file of {lake.root} is missing or damaged: {detail}. Nothing was read. Export that store again, "
+        f"from its database: ragwheel export traces --out DEST. If the database is gone, give its rows up by "
+        f"removing the store's manifest and its folders: _stores/STORE.json and */store=STORE"
+    )
 
 
 def _listed(filesystem: AbstractFileSystem, root: str) -> dict[str, int]:

@@ -8,7 +8,8 @@ their files, and :mod:`ragwheel.labels.traces.union` makes one set of them on th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -16,9 +17,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from ragwheel.errors import DatasetError
 from ragwheel.labels.traces.columns import CHUNK, CHUNK_WITH_TEXT, JUDGMENT, SCHEMAS, WHOLE
-from ragwheel.labels.traces.lake import Lake
+from ragwheel.labels.traces.lake import Lake, damaged
 from ragwheel.labels.traces.read import CHUNK_ORDER, JUDGMENT_ORDER, StoreTables
 
 if TYPE_CHECKING:
@@ -36,24 +36,30 @@ _FOR_UNION: Final = {"retrieval": (), "turn": ("revision",), "signal": ("event_i
 class ParquetRows:
     """A table in Parquet files, read when somebody asks for rows.
 
-    ``paths`` are the filesystem's own.
+    ``paths`` are the filesystem's own; of some there are copies on this machine, which are read instead.
     """
 
     filesystem: AbstractFileSystem
     paths: Sequence[str]
     schema: pa.Schema
     num_rows: int
+    copies: Mapping[str, Path] = field(default_factory=dict)
 
     def dataset(self) -> pads.Dataset:
         """All files as one."""
         if not self.paths:
             return pads.dataset(self.schema.empty_table())
-        return pads.dataset(
-            list(self.paths), schema=self.schema, format="parquet", filesystem=self.filesystem
-        )
+        there = [path for path in self.paths if path not in self.copies]
+        here = [str(self.copies[path]) for path in self.paths if path in self.copies]
+        sets = [
+            pads.dataset(paths, schema=self.schema, format="parquet", filesystem=filesystem)
+            for paths, filesystem in ((there, self.filesystem), (here, None))
+            if paths
+        ]
+        return sets[0] if len(sets) == 1 else pads.dataset(sets)
 
     def urls(self) -> list[str]:
-        """The files as Spark finds them; empty where only this process can."""
+        """The files, not their copies, as Spark finds them; empty where only this process can."""
         protocols = self.filesystem.protocol
         protocol = protocols if isinstance(protocols, str) else protocols[0]
         if protocol in {"file", "local"}:
@@ -109,7 +115,7 @@ def read_parquet(lake: Lake) -> tuple[StoreTables, ParquetTexts]:
         chunks = _chunks(rows["chunk"])
         judgments = _judgments(rows["judgment"])
     except (OSError, pa.ArrowException) as exc:
-        raise _damaged(lake, exc) from exc
+        raise damaged(lake, exc) from exc
     manifests = lake.stores.values()
     tables = StoreTables(
         retrieval=rows["retrieval"],
@@ -131,7 +137,8 @@ def lake_rows(lake: Lake, name: str, schema: pa.Schema, stores: Sequence[str] | 
     """Return a table over all stores, or some, in those columns."""
     parts = [(store, part) for store, _, part in lake.parts(name) if stores is None or store in stores]
     paths = [f"{lake.root}/{lake.current(part['file'])}" for _, part in parts]
-    return ParquetRows(lake.filesystem, paths, schema, sum(part["rows"] for _, part in parts))
+    copies = {f"{lake.root}/{path}": copy for path, copy in lake.copies.items()}
+    return ParquetRows(lake.filesystem, paths, schema, sum(part["rows"] for _, part in parts), copies)
 
 
 def _schema(name: str, extra: Sequence[str]) -> pa.Schema:
@@ -159,14 +166,6 @@ def _check(lake: Lake, name: str, rows: ParquetRows) -> None:
     n = rows.dataset().count_rows()
     if n != rows.num_rows and not (rewritten and n < rows.num_rows):
         raise pa.ArrowInvalid(f"{name}: {n} rows where the manifests say {rows.num_rows}")
-
-
-def _damaged(lake: Lake, exc: Exception) -> DatasetError:
-    return DatasetError(
-        f"A file of {lake.root} is missing or damaged: {exc}. Nothing was read. Export that store again, "
-        f"from its database: ragwheel export traces --out DEST. If the database is gone, give its rows up by "
-        f"removing the store's manifest and its folders: _stores/STORE.json and */store=STORE"
-    )
 
 
 def _chunks(rows: ParquetRows) -> pa.Table:

@@ -14,6 +14,7 @@ from ragwheel.errors import StoreEmpty, StoreMissing
 from ragwheel.labels.traces.lake import is_traces, located, open_lake
 from ragwheel.labels.traces.read import StoreTables, TextReader, read_store
 from ragwheel.labels.traces.read_parquet import evalsets_of, read_parquet
+from ragwheel.labels.traces.steady import steady
 from ragwheel.store import open_store
 from ragwheel.store.reviews import ReviewRow, review_rows
 from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
@@ -76,12 +77,13 @@ def open_source(place: str | Path, *, judgments_alone: bool = True) -> Iterator[
         )
     if not any(any(manifest["spans"].values()) for manifest in lake.stores.values()):
         raise StoreEmpty(f"{place} holds no traces yet. See what is recorded: ragwheel status")
-    read = lru_cache(maxsize=1)(partial(read_parquet, lake))
-    yield Source(
-        ", ".join(sorted({manifest["database"] for manifest in lake.stores.values()})),
-        read,
-        lambda: evalsets_of(read()[0].judgment),
-    )
+    with steady(lake) as copied:
+        read = lru_cache(maxsize=1)(partial(read_parquet, copied))
+        yield Source(
+            ", ".join(sorted({manifest["database"] for manifest in copied.stores.values()})),
+            read,
+            lambda: evalsets_of(read()[0].judgment),
+        )
 
 
 def _opened(place: str | Path) -> sqlite3.Connection:
