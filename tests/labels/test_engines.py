@@ -179,3 +179,19 @@ def test_duckdb_refuses_what_it_cannot_read():
         open_engine("duckdb", memory_limit="plenty")
     with open_engine("duckdb", memory_limit="1GB", threads=1) as engine:
         assert engine.count(engine.register("t", pa.table({"a": [1]}))) == 1
+
+
+def test_batches_come_in_order_a_partition_at_a_time(session):
+    from ragwheel.labels.engines.spark import SparkEngine
+
+    rows = pa.table({"n": [(7919 * n) % 5000 for n in range(5000)], "text": [f"t{n}" for n in range(5000)]})
+    with SparkEngine(session=session) as engine:
+        table = engine.register("rows", rows)
+        batches = list(engine.batches(table.order_by("n"), 300))
+        assert max(batch.num_rows for batch in batches) <= 300
+        ordered = pa.Table.from_batches(batches)
+        assert ordered == rows.sort_by("n").cast(ordered.schema)
+        begun = engine.batches(table.order_by("n"), 300)  # two that are read in turns, one not to its end
+        for first, second in zip(begun, engine.batches(table.order_by("n"), 500)):
+            assert first["n"][0].as_py() <= second["n"][0].as_py()
+        assert list(engine.batches(table.filter(table.n < 0))) == []

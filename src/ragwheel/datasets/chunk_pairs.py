@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+import pyarrow as pa
 from ibis import _
 
 from ragwheel.datasets.assemble import Row, seeded
@@ -83,11 +84,10 @@ def _uses(facts: Facts, policy: Policy) -> Iterator[dict[str, Any]]:
 
 
 def _test_sessions(facts: Facts, splits: Mapping[str, str]) -> set[str]:
-    rows = facts.engine.arrow(
-        facts.retrievals.filter(_.session_id.notnull()).select("query_key", "session_id").distinct()
-    )
-    keys = {key for key, split in splits.items() if split == "test"}
-    return {row["session_id"] for row in rows.to_pylist() if row["query_key"] in keys}
+    keys = pa.array(sorted(key for key, split in splits.items() if split == "test"), pa.string())
+    tested = facts.engine.register("tested_groups", pa.table({"query_key": keys}))
+    rows = facts.retrievals.filter(_.session_id.notnull()).semi_join(tested, "query_key")
+    return set(facts.engine.arrow(rows.select("session_id").distinct())["session_id"].to_pylist())
 
 
 def _chunk(facts: Facts, named: Mapping[str, Any], rows: list[dict[str, Any]]) -> GradedChunk:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Any
+from typing import Any, Final
 
 import ibis
 import pyarrow as pa
@@ -23,6 +23,8 @@ from ragwheel.labels.traces.exposure import Facts
 from ragwheel.labels.traces.read import StoreTables
 
 __all__ = ["Labelled"]
+
+_GROUPS: Final = 1_000  # query groups of which the ranked chunks are in memory at once
 
 
 @dataclass
@@ -51,13 +53,13 @@ class Labelled:
     def chunks(self) -> Iterator[tuple[int, list[GradedChunk]]]:
         """The place of each group in ``groups`` and its chunks: graded, then found in the corpus."""
         finder = Finder(_corpus(self.tables, self.text_of, self.encoder), self.policy, self.dropped)
-        ranked = _by_place(self.engine.batches(self.ranked.order_by("place", "chunk_version")))
+        versions = self.ranked.group_by("place").agg(versions=_.chunk_version.collect()).order_by("place")
+        ranked = (row for batch in self.engine.batches(versions, _GROUPS) for row in batch.to_pylist())
         ahead = next(ranked, None)
         for number, chunks in self._graded():
-            while ahead is not None and ahead[0] < number:
+            while ahead is not None and ahead["place"] < number:
                 ahead = next(ranked, None)
-            rows = ahead[1] if ahead is not None and ahead[0] == number else []
-            seen = {row["chunk_version"] for row in rows}
+            seen = set(ahead["versions"]) if ahead is not None and ahead["place"] == number else set()
             group = self.groups[number][1]
             mined = finder.find(group.text, chunks, seen)
             yield number, [*chunks, *(c for c in mined if (group.key, *c.key) not in self.strikes.chunks)]

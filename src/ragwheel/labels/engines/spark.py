@@ -11,6 +11,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 import ibis
@@ -95,8 +96,16 @@ class SparkEngine(RelationalEngine):
         return self._frame(expression).toArrow().cast(expression.schema().to_pyarrow())
 
     def batches(self, expression: ibis.Table, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
-        """Collected into this process first."""
-        yield from self.arrow(expression).to_batches(rows)
+        """In the order that the expression says; one of Spark's partitions at a time is in this process."""
+        schema = expression.schema().to_pyarrow()
+        nested = any(pa.types.is_struct(field.type) or pa.types.is_list(field.type) for field in schema)
+        remaining = iter(self._frame(expression).toLocalIterator())
+        while some := list(islice(remaining, rows)):
+            if nested:
+                yield pa.RecordBatch.from_pylist([row.asDict(recursive=True) for row in some], schema)
+            else:
+                columns = [pa.array(column, field.type) for column, field in zip(zip(*some), schema)]
+                yield pa.RecordBatch.from_arrays(columns, schema=schema)
 
     def close(self) -> None:
         """Drop the tables; stop the session if it was started here, else leave it as it was found."""
