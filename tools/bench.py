@@ -23,7 +23,7 @@ SMALL = (
     "importing.py --spans 300",
     "position.py --impressions 20000",
     "scale.py --sizes 2000 --out {scratch}/scale.json",
-    "fleet.py --stores 3 --each 200 --memory 512MB --out {scratch}/fleet.json",
+    "fleet.py --stores 3 --each 200 --builds duckdb:512MB --out {scratch}/fleet.json",
     "growth/run.py --quick --curves stored --largest 2000 --budget-s 60 --out {scratch}/growth",
     "collector/run.py --minutes 0.1 --rate 100 --turns 100 --half-seconds 2",
     "judge/engine.py --requests 200 --kills 1",
