@@ -19,6 +19,7 @@ from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.exporting import export_parquet
 from ragwheel.labels.engines.engine import DuckDBEngine, open_engine
 from ragwheel.labels.evidence.kinds import KINDS
+from ragwheel.labels.model.beliefs import grade_of
 from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.lake import located, open_lake
 from ragwheel.labels.traces.read_parquet import ParquetRows, read_parquet
@@ -195,3 +196,15 @@ def test_batches_come_in_order_a_partition_at_a_time(session):
         for first, second in zip(begun, engine.batches(table.order_by("n"), 500)):
             assert first["n"][0].as_py() <= second["n"][0].as_py()
         assert list(engine.batches(table.filter(table.n < 0))) == []
+
+
+def test_a_grade_at_a_half_is_the_same_on_both(session):
+    from ragwheel.labels.engines.spark import SparkEngine
+
+    beliefs = pa.table({"micro": range(0, 1_000_001, 100), "belief": [n / 10**4 for n in range(10_001)]})
+    halves_up = [(n * 500 + 500) // 1000 / 1000 for n in range(10_001)]
+    for engine in (DuckDBEngine(), SparkEngine(session=session)):
+        with engine:
+            table = engine.register("beliefs", beliefs)
+            rows = engine.arrow(table.select("micro", grade=grade_of(table.belief)).order_by("micro"))
+            assert rows["grade"].to_pylist() == halves_up

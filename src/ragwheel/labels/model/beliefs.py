@@ -38,7 +38,7 @@ from ragwheel.labels.traces.exposure import Facts
 
 __all__ = [
     "CONTRADICTIONS", "PEOPLE", "STATUSES", "beliefs", "certain_log_odds", "channel_totals", "decided",
-    "prior_log_odds", "single_readings", "thresholds",
+    "grade_of", "prior_log_odds", "single_readings", "thresholds",
 ]  # fmt: skip
 
 #: ``middle`` only from people's judgments; ``abstain`` rows carry the belief that was not enough.
@@ -380,7 +380,16 @@ def decided(believed: ibis.Table, policy: Policy, limits: Thresholds) -> ibis.Ta
     sure = ibis.greatest(rows.belief, 1 - rows.belief)
     return rows.select(
         *_PAIR, "status", "reason", "n_evidence", "n_subjects", "closeness", "belief", "said",
-        grade=(rows.belief * 5).round(3),
+        grade=grade_of(rows.belief),
         confidence=ibis.ifelse(rows.judged, ibis.literal(rule.human_confidence), sure).round(6),
         strategy=ibis.ifelse(rows.status == "negative", named, ibis.null("string")),
     )  # fmt: skip
+
+
+def grade_of(belief: ibis.Value) -> ibis.Value:
+    """Return 5 × belief with three digits, halves upwards.
+
+    In whole numbers: of a product such as 5 × 0.0561 engines round the half each in its own way.
+    """
+    micro = (belief * MICRO).round().cast("int64")
+    return ((micro * 5 + 500) // 1000).cast("float64") / 1000
