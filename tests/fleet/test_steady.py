@@ -13,7 +13,7 @@ from ragwheel.datasets import build
 from ragwheel.errors import DatasetError
 from ragwheel.exporting import export_parquet
 from ragwheel.labels.traces.lake import located, open_lake
-from ragwheel.labels.traces.read_parquet import read_parquet
+from ragwheel.labels.traces.read_parquet import ParquetRows, read_parquet
 from ragwheel.labels.traces.steady import steady
 
 
@@ -81,6 +81,7 @@ def test_only_the_latest_days_are_copied_and_the_copies_are_removed(server, tmp_
         for path in opened.copies:
             (lake / path).unlink()
         tables, _ = read_parquet(opened)
+        assert isinstance(tables.retrieval, ParquetRows)
         assert tables.retrieval.dataset().count_rows() == tables.retrieval.num_rows == 48
     assert not any(path.exists() for path in copies)
 

@@ -4,8 +4,10 @@ import sqlite3
 from contextlib import closing
 
 from ragwheel.exporting import export_parquet
+from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.traces.read import read_store
 from ragwheel.labels.traces.read_source import open_source
+from ragwheel.labels.traces.union import united
 from ragwheel.store import open_store
 from ragwheel.testing import TraceStore
 
@@ -17,9 +19,10 @@ SELECT x'00ff00ff00ff00ff', trace_id, 'retract', target, target_id, event_id, at
 
 
 def kinds(tables):
-    signals = tables.signal
-    table = signals if hasattr(signals, "to_pylist") else signals.dataset().to_table()
-    return sorted(row["kind"] for row in table.to_pylist())
+    """The kinds of the signals that count, of one store or of all stores of a lake."""
+    with DuckDBEngine() as engine:
+        signals = engine.register("signals", united(engine, tables).signal)
+        return sorted(engine.arrow(signals.select("kind"))["kind"].to_pylist())
 
 
 def test_the_labels_read_no_signal_that_was_taken_back(tmp_path):
