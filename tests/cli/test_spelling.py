@@ -111,6 +111,8 @@ def test_a_note_spares_scripts_and_words_behind_two_dashes(capsys):
         ("langfuse-scores --out f.json", "grades --format langfuse-scores --out f.json"),
         ("data --push-to-hub a/b --public", "hub data a/b --public"),
         ("parquet s3://lake --db a.db", "traces --out s3://lake --db a.db"),
+        ("parquet lake", "traces --out lake"),
+        ("parquet --help", "traces --help"),
         ("--db a.db parquet lake", "traces --out lake --db a.db"),
         ("--db a.db grades --out g.csv", "grades --db a.db --out g.csv"),
         ("beir --format beir --out o --db a.db", "dataset beir --format beir --out o"),

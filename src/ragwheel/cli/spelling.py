@@ -90,6 +90,9 @@ def export_as_typed_today(words: Sequence[str], commands: Collection[str]) -> li
     """
     typed = list(words)
     options, arguments = _split(typed)
+    if arguments[:1] == ["parquet"]:
+        to = ["--out", arguments[1]] if len(arguments) > 1 else []
+        return ["traces", *to, *arguments[2:], *options]
     # a single `dataset` is the folder of that name, as the documentation called it
     today_already = bool(typed) and typed[0] in commands and arguments != ["dataset"]
     if not options or today_already or {"-h", "--help"} & set(typed):
@@ -97,10 +100,7 @@ def export_as_typed_today(words: Sequence[str], commands: Collection[str]) -> li
     values = dict(pairwise(options))
     target = values.get("--push-to-hub")
     noted = True
-    if arguments[:1] == ["parquet"]:
-        noted = False
-        today = ["traces", *(["--out", arguments[1]] if len(arguments) > 1 else []), *arguments[2:], *options]
-    elif arguments and arguments[0] in commands and arguments != ["dataset"]:
+    if arguments and arguments[0] in commands and arguments != ["dataset"]:
         noted = False
         today = [*arguments, *options]
     elif arguments and arguments[0] in _ANNOTATIONS:
