@@ -220,6 +220,11 @@ def test_commands_that_read_a_database_read_a_lake(server, tmp_path):
     for each in (one, two):
         export_parquet(each.path, tmp_path / "lake")
     run = CliRunner().invoke
+    screen = run(app, ["status", "--db", str(tmp_path / "lake")])
+    words = " ".join(screen.stdout.split())  # the terminal wraps long paths
+    assert f"{tmp_path / 'lake'}".replace(" ", "") in screen.stdout.replace("\n", "").replace(" ", "")
+    assert "ragwheel build --from-parquet" in words
+    assert "ragwheel-lake-" not in screen.stdout  # the copy is gone when the command has ended
     status = run(app, ["status", "--db", str(tmp_path / "lake"), "--json"])
     assert status.exit_code == 0, status.output
     assert json.loads(status.stdout)["retrievals"] == 24

@@ -6,13 +6,13 @@ import atexit
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
 from ragwheel.cli.extras import require_packages
 
-__all__ = ["DbOption", "JsonOption", "OriginOption", "ReadableOption"]
+__all__ = ["DbOption", "JsonOption", "OriginOption", "ReadableOption", "name_as_typed", "option_as_typed"]
 
 
 def _existing(db: Path | None) -> Path | None:
@@ -41,7 +41,22 @@ def _readable(db: str | Path) -> Path:
     with screen.reporting("reading the lake") as report:
         pulled = fleet.pull(text, folder / "lake.db", progress=report)
     screen.stderr().print(f"{text}: {pulled.stores} stores read as one", highlight=False)
+    _lakes[pulled.db] = text
     return pulled.db
+
+
+_lakes: Final[dict[Path, str]] = {}
+"""Of each copy that a command reads, the lake that was typed."""
+
+
+def name_as_typed(db: Path) -> str:
+    """Return what was typed as the database: for the copy of a lake, the lake."""
+    return _lakes.get(db, str(db))
+
+
+def option_as_typed(db: Path) -> str:
+    """Return the option with which a build reads what this command has read."""
+    return f"--from-parquet {_lakes[db]}" if db in _lakes else f"--db {db}"
 
 
 DbOption = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from ragwheel.cli import screen
-from ragwheel.cli.options import JsonOption, ReadableOption
+from ragwheel.cli.options import JsonOption, ReadableOption, name_as_typed, option_as_typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,7 +31,7 @@ def status(db: ReadableOption = Path("ragwheel.db"), json: JsonOption = False) -
     print_status(console, counts)
     if counts.examples:
         screen.next_command(
-            console, f"ragwheel build --db {db} --out dataset", "writes triplets, pairs and lists"
+            console, f"ragwheel build {option_as_typed(db)} --out dataset", "writes triplets, pairs and lists"
         )
     else:
         screen.next_command(console, "ragwheel demo", "shows the whole wheel on a database of its own")
@@ -44,7 +44,7 @@ def print_status(console: Console, current: Status) -> None:
         if current.first_ns and current.last_ns
         else ""
     )
-    screen.heading(console, current.db, span)
+    screen.heading(console, name_as_typed(Path(current.db)), span)
     console.print(screen.facts(_counts(current)))
     screen.heading(console, "examples", _exactness(current))
     console.print(screen.indented(_ladder(current.milestones)))

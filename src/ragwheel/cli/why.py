@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ragwheel.cli import screen
+from ragwheel.cli.options import name_as_typed
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +35,9 @@ def print_verdicts(console: Console, verdicts: list[GradeExplanation], db: Path)
     console.print(screen.facts([("weights", line) for line in _weights(verdicts[0])]))
     spans = [reason.span_ids[0] for reason in verdicts[0].reasons if reason.span_ids]
     if spans:
-        screen.next_command(console, f"ragwheel show --db {db} {spans[0]}", "where the first of it happened")
+        screen.next_command(
+            console, f"ragwheel show --db {name_as_typed(db)} {spans[0]}", "where the first of it happened"
+        )
 
 
 def as_json(verdicts: list[GradeExplanation]) -> list[dict[str, Any]]:
