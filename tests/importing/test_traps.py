@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import csv
 import gzip
 import json
 
 import pytest
 
+import ragwheel
 from ragwheel.errors import ImportingError
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.values import loose, time_ns
+from ragwheel.store import open_store
 
 T0 = 1_795_000_000_000_000_000
 
@@ -448,3 +451,74 @@ def test_langsmith_child_runs_are_spans_of_their_root(imported, write):
             "outputs": {"output": "So [1]."}, "child_runs": [child]}  # fmt: skip
     imported(write("runs.json", json.dumps([root], indent=2)))
     assert imported.rows("SELECT chunk_id, matched FROM citations") == [("reset", 1)]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "beir", "gz"])
+def test_a_corpus_of_any_form_gives_the_texts_of_ids(imported, write, phoenix_trace, tmp_path, form):
+    spans = phoenix_trace(chunks=[{"id": "a"}, {"id": "7", "content": "Its own text."}, {"id": "gone"}])
+    texts = {"a": "Text of a.", "7": "Another text.", "b": "Of no use."}
+    rows = [{"_id": key, "title": "Title" if key == "a" else "", "text": text} for key, text in texts.items()]
+    corpus = tmp_path / "corpus"
+    if form == "csv":
+        with corpus.open("w", newline="") as file:
+            out = csv.DictWriter(file, ["_id", "title", "text"])
+            out.writeheader()
+            out.writerows(rows)
+    elif form == "parquet":
+        pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+        renamed = [{"doc_id": row["_id"], "title": row["title"], "content": row["text"]} for row in rows]
+        pq.write_table(pa.Table.from_pylist(renamed), corpus)
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        if form == "beir":
+            corpus.mkdir()
+        path = corpus / "corpus.jsonl" if form == "beir" else corpus
+        path.write_bytes(gzip.compress(lines) if form == "gz" else lines)
+    report = imported(write("spans.jsonl", spans), corpus=corpus)
+    (ranked,) = imported.ranked().values()
+    assert [row[1:3] for row in ranked] == [("a", "Title Text of a."), ("7", "Its own text."), ("gone", "")]
+    assert (report.corpus_joined, report.corpus_missing) == (1, 1)
+
+
+def test_a_chunk_without_an_id_gets_the_one_that_live_capture_gives_it(
+    imported, write, phoenix_trace, tmp_path
+):
+    text = "Open Settings, then Security."
+    imported(write("spans.jsonl", phoenix_trace(chunks=[{"content": text}])))
+    ragwheel.configure(tmp_path / "live.db")
+    ragwheel.retriever(lambda query: [{"text": text}], name="kb")("how?")
+    ragwheel.shutdown()
+    with contextlib.closing(open_store(tmp_path / "live.db")) as connection:
+        (live,) = connection.execute("SELECT chunk_id FROM chunks").fetchone()
+    assert imported.rows("SELECT chunk_id FROM chunks") == [(live,)]
+
+
+def test_snake_case_otlp_with_every_kind_of_value_spelled_out_is_read(imported, write):
+    kinds = ("string_value", "bool_value", "int_value", "double_value", "array_value", "kvlist_value",
+             "bytes_value")  # fmt: skip
+
+    def value(kind, content):
+        return {**dict.fromkeys(kinds), kind: content}
+
+    def span(span_id, parent, name, attributes):
+        listed = [{"key": key, "value": value(*content)} for key, content in attributes.items()]
+        return {"trace_id": base64.b64encode(b"t" * 16).decode(), "name": name, "attributes": listed,
+                "span_id": base64.b64encode(span_id * 8).decode(),
+                "parent_span_id": base64.b64encode(parent * 8).decode() if parent else "",
+                "start_time_unix_nano": str(T0), "end_time_unix_nano": str(T0 + 5)}  # fmt: skip
+
+    prefix = "retrieval.documents.0.document."
+    spans = [
+        span(b"a", None, "ask", {"openinference.span.kind": ("string_value", "CHAIN"),
+                                 "input.value": ("string_value", "how?"),
+                                 "output.value": ("string_value", "So [1].")}),
+        span(b"b", b"a", "kb", {"openinference.span.kind": ("string_value", "RETRIEVER"),
+                                "input.value": ("string_value", "how?"),
+                                prefix + "id": ("string_value", "reset"),
+                                prefix + "score": ("double_value", 0.0),
+                                prefix + "content": ("string_value", "Open Settings.")}),
+    ]  # fmt: skip
+    document = {"resource_spans": [{"scope_spans": [{"spans": spans}]}]}
+    imported(write("spans.json", json.dumps(document)))
+    assert imported.ranked() == {"how?": [(1, "reset", "Open Settings.", 0.0)]}
+    assert imported.rows("SELECT chunk_id FROM citations") == [("reset",)]
