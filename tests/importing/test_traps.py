@@ -522,3 +522,30 @@ def test_snake_case_otlp_with_every_kind_of_value_spelled_out_is_read(imported, 
     imported(write("spans.json", json.dumps(document)))
     assert imported.ranked() == {"how?": [(1, "reset", "Open Settings.", 0.0)]}
     assert imported.rows("SELECT chunk_id FROM citations") == [("reset",)]
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "So [1].",
+        {"content": [{"type": "text", "text": "So [1]."}]},
+        [{"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "So [1]."}]}],
+        {"messages": [{"type": "human", "content": "how?"}, {"type": "ai", "content": "So [1].", "id": "r"}]},
+        {"generations": [[{"text": "So [1].", "type": "ChatGeneration"}]]},
+        {"output": [{"text": "So [1].", "type": "ChatGeneration", "message": {"kwargs": {"id": "r"}}}]},
+        {"result": "So [1].", "source_documents": [{"page_content": "Open Settings.", "id": "reset"}]},
+        {"question": "how?", "context": [{"page_content": "Open Settings."}], "answer": "So [1]."},
+        {"input": "how?", "query": "how?", "output": {"question": "how?", "text": "So [1]."}},
+        {"choices": [{"message": {"role": "assistant", "content": "So [1]."}}]},
+        {"llm": {"replies": ["So [1]."]}},
+        {"replies": [{"role": "assistant", "content": [{"text": "So [1]."}]}]},
+    ],
+    ids=lambda output: json.dumps(output)[:40],
+)
+def test_the_answer_is_read_however_the_output_of_the_root_is_wrapped(imported, write, phoenix_trace, output):
+    answer = output if isinstance(output, str) else json.dumps(output)
+    report = imported(write("spans.jsonl", phoenix_trace(answer=answer)))
+    assert imported.rows(
+        "SELECT t.answer, c.chunk_id FROM turns t LEFT JOIN citations c USING (turn_id)"
+    ) == [("So [1].", "reset")]
+    assert report.new["retrievals"] == 1

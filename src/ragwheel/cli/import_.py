@@ -65,8 +65,9 @@ def import_(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 ) -> None:
     """Take in traces of other tools, grades by people (CSV), or an evaluation set.
 
-    Traces of Phoenix, Langfuse, LangSmith, MLflow, TruLens, OpenLLMetry, OTel GenAI, Haystack, Opik, Datadog,
-    Weave and UBI are told by their content. A second import of the same file adds nothing.
+    Traces of Phoenix, Langfuse, LangSmith, MLflow, TruLens, OpenLLMetry,
+    OTel GenAI, Haystack, Opik, Datadog, Weave and UBI are told by their content.
+    A second import of the same file adds nothing.
     """
     if evalset and kind not in {None, "evalset"}:
         raise ConfigurationError(f"--evalset and --kind {kind} contradict each other; give one of them.")

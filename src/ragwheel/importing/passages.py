@@ -114,6 +114,12 @@ _WRAPPERS: Final = (
     "entity",
     "fields",
 )
+_TALK: Final = frozenset({
+    "text", "output_text", "input_text", "thinking", "reasoning", "message", "tool_use", "tool_result", "ai",
+    "human", "system", "user", "assistant", "tool", "function", "aimessage", "aimessagechunk", "humanmessage",
+    "systemmessage", "toolmessage", "generation", "generationchunk", "chatgeneration", "chatgenerationchunk",
+})  # fmt: skip
+"""Types of messages and their parts, which have a text as documents have, but are none in a step's output."""
 _NO_METADATA: Final = frozenset({*TEXT_KEYS, *ID_KEYS, *SCORE_KEYS, "type", "role", "rank", "index", "lc"})
 
 
@@ -202,6 +208,8 @@ def _passage(item: Any, texts: bool) -> RetrievedPassage | None:
 
 
 def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | None:
+    if not texts and str(item.get("type")).lower() in _TALK:
+        return None
     for wrapper in _WRAPPERS:
         inner = item.get(wrapper)
         if isinstance(inner, str) and inner[:1] == "{":
@@ -227,7 +235,7 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | No
     if text is None and (app_id is None or not texts):
         return None
     metadata = metadata or _beside(item)
-    if "role" in item and app_id is None:
+    if "role" in item and (app_id is None or not texts):
         return None  # a chat message, not a document
     return RetrievedPassage(app_id, text, number(_value(item, SCORE_KEYS)), metadata)
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.errors import ImportingError
-from ragwheel.importing import tools
 from ragwheel.importing.contents import Contents, ContentsCounter, plain
 from ragwheel.importing.corpus import CorpusFile, read_corpus
 from ragwheel.importing.feedback import FeedbackWriter
@@ -168,7 +167,7 @@ def write_trace(
         return
     rankings: list[StoredRanking] = []
     if not trace.retrievals:
-        rankings = writer.rankings_of_trace(trace.trace)
+        rankings = writer.rankings_of_trace(trace.trace, trace.turn_id)
         report.left_out["answers whose retrieval is in no file so far"] += not rankings
     elif not live:
         # an answer that came first in a file of its own: its citations are of these retrievals
@@ -210,7 +209,7 @@ def _write_feedback(
                 feedback.write(record, writer)
     if feedback.written["signals new"]:
         with writing_traces(db, report.left_out) as writer:
-            report.waiting = writer.waiting(list(tools.titles()))
+            report.waiting = writer.waiting(report.contents.tools)
     for name, n in feedback.written.items():
         table, _, outcome = name.rpartition(" ")
         {"new": report.new, "changed": report.joined, "same": report.same}[outcome][table] += n

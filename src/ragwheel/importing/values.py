@@ -14,10 +14,11 @@ from ragwheel.lenient import loose
 __all__ = ["all_text", "first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
 
 
-def plain_text(value: Any, depth: int = 6) -> str | None:
-    """Return the text that a value carries: a text, a message, the last of several messages, an answer.
+def plain_text(value: Any, depth: int = 6, *, answer: bool = False) -> str | None:
+    """Return the text that a value carries: a text, a message, the last of several messages.
 
-    Follows what chat APIs and frameworks wrap a text into; None where nothing reads as a text.
+    Follows what chat APIs and frameworks wrap a text into; None where nothing reads as a text. Of a
+    conversation it is what the person said, with ``answer`` what was answered.
     """
     value = loose(value)
     if isinstance(value, str):
@@ -27,9 +28,9 @@ def plain_text(value: Any, depth: int = 6) -> str | None:
     if depth <= 0:
         return None
     if isinstance(value, Mapping):
-        return _text_of_mapping(value, depth)
+        return _text_of_mapping(value, depth, answer)
     if isinstance(value, (list, tuple)):
-        return _text_of_list(value, depth)
+        return _text_of_list(value, depth, answer)
     return None
 
 
@@ -72,24 +73,33 @@ _TEXT_KEYS: Final = (
 )
 
 
-def _text_of_mapping(value: Mapping[Any, Any], depth: int) -> str | None:
-    for key in _TEXT_KEYS:
+_QUESTION_KEYS: Final = ("query", "question", "user_input", "user_query", "query_str", "query_text")
+_INPUT_KEYS: Final = ("input", "inputs", "prompt", "args", "input_value", "arguments")
+#: The same for an answer: what was asked is none, and what was put in comes last.
+_ANSWER_KEYS: Final = (
+    *(key for key in _TEXT_KEYS if key not in _QUESTION_KEYS + _INPUT_KEYS),
+    *_INPUT_KEYS,
+)
+
+
+def _text_of_mapping(value: Mapping[Any, Any], depth: int, answer: bool) -> str | None:
+    for key in _ANSWER_KEYS if answer else _TEXT_KEYS:
         if value.get(key) is not None:
-            text = plain_text(value[key], depth - 1)
+            text = plain_text(value[key], depth - 1, answer=answer)
             if text is not None:
                 return text
-    return plain_text(next(iter(value.values())), depth - 1) if len(value) == 1 else None
+    return plain_text(next(iter(value.values())), depth - 1, answer=answer) if len(value) == 1 else None
 
 
-def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int) -> str | None:
+def _text_of_list(value: list[Any] | tuple[Any, ...], depth: int, answer: bool) -> str | None:
     if value and all(isinstance(item, Mapping) for item in value):
         parts = [item for item in value if item.get("type", "text") == "text" and "role" not in item]
         if len(parts) == len(value) and all(isinstance(item.get("text"), str) for item in parts):
             return "".join(item["text"] for item in parts) or None
-        spoken = [item for item in value if item.get("role", item.get("type")) in {"user", "human"}]
-        value = spoken or value
+        asked = [item for item in value if item.get("role", item.get("type")) in {"user", "human"}]
+        value = ([item for item in value if item not in asked] if answer else asked) or value
     for item in reversed(value):
-        text = plain_text(item, depth - 1)
+        text = plain_text(item, depth - 1, answer=answer)
         if text is not None:
             return text
     return None

@@ -163,12 +163,17 @@ class TraceWriter:
         """Return a stored retrieval with its chunks."""
         return next(self._rankings("r.span_id = ?", span_id), None)
 
-    def rankings_of_trace(self, trace_id: bytes) -> list[StoredRanking]:
-        """Return the retrievals of a trace, the outermost first."""
-        query = "SELECT 1 FROM _retrieval WHERE trace_id = ? LIMIT 1"
-        if self._run(query, (trace_id,)).fetchone() is None:  # before what waits is written for nothing
-            return []
-        return list(self._rankings("r.trace_id = ?", trace_id))
+    def rankings_of_trace(self, trace_id: bytes, turn_id: bytes) -> list[StoredRanking]:
+        """Return the retrievals of a trace and of its turn, the outermost first."""
+        rankings: list[StoredRanking] = []
+        # a query for each index; only where there is a row, since asking writes what waits in the batch
+        for condition, key in (
+            ("r.trace_id = ? AND r.turn_id IS NULL", trace_id),
+            ("r.turn_id = ?", turn_id),
+        ):
+            if self._run(f"SELECT 1 FROM _retrieval r WHERE {condition} LIMIT 1", (key,)).fetchone():
+                rankings += self._rankings(condition, key)
+        return rankings
 
     def answer_of(self, turn_id: bytes) -> str | None:
         """Return the answer of a stored turn; None where it has none, or there is no such turn."""

@@ -95,7 +95,7 @@ def fill(result: ToolSpan, inputs: Any, outputs: Any) -> None:
         result.query, result.documents_in = question_of(inputs), passages(inputs)
         result.passages = passages(outputs, texts=True)
     elif result.kind == "llm":
-        result.prompt, result.answer = all_text(inputs), plain_text(outputs)
+        result.prompt, result.answer = all_text(inputs), plain_text(outputs, answer=True)
     else:
         result.question, result.answer = question_of(inputs), answer_of_output(outputs)
         result.documents_in, result.documents_out = passages(inputs), passages(outputs)
@@ -105,8 +105,8 @@ def answer_of_output(value: Any) -> str | None:
     """Return the answer in what a step gave back; the documents beside it are none, nor are they alone."""
     value = loose(value)
     if isinstance(value, Mapping):
-        return plain_text({key: item for key, item in value.items() if not passages(item)})
-    return None if passages(value) else plain_text(value)
+        return plain_text({key: item for key, item in value.items() if not passages(item)}, answer=True)
+    return None if passages(value) else plain_text(value, answer=True)
 
 
 def identity_of(*holders: Any) -> tuple[str | None, str | None]:

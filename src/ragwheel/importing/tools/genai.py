@@ -95,7 +95,8 @@ def answer_of(span: RawSpan) -> str | None:
         first(
             values,
             ("gen_ai.output.messages", "gen_ai.completion", "gen_ai.completion.0.content", "llm.completions"),
-        )
+        ),
+        answer=True,
     )
 
 

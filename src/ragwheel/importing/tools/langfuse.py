@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
+from ragwheel.importing.values import first, loose, number, time_ns, whole
 
 __all__ = ["Langfuse"]
 
@@ -61,7 +61,7 @@ class Langfuse(SpanTool):
                 self.name,
                 span.trace,
                 question=question_of(question),
-                answer=plain_text(answer),
+                answer=answer_of_output(answer),
                 app=result.app,
             )
 
@@ -85,7 +85,7 @@ class Langfuse(SpanTool):
                     self.name,
                     trace,
                     question_of(record.get("input")),
-                    plain_text(record.get("output")),
+                    answer_of_output(record.get("output")),
                     session,
                     user,
                     version=_text(first(record, ("version", "release"))),

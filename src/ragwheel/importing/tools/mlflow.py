@@ -9,8 +9,8 @@ from ragwheel.importing.containers.databases import TABLE
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, TraceFacts
 from ragwheel.importing.spans import RawSpan, raw_span
-from ragwheel.importing.tools.base import SpanTool, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
+from ragwheel.importing.values import first, loose, number, time_ns, whole
 
 __all__ = ["MLflow"]
 
@@ -111,7 +111,7 @@ class MLflow(SpanTool):
             question_of(
                 first(metadata, ("mlflow.traceInputs",)) or first(info, ("request", "request_preview"))
             ),
-            plain_text(
+            answer_of_output(
                 first(metadata, ("mlflow.traceOutputs",)) or first(info, ("response", "response_preview"))
             ),
             _text(metadata.get("mlflow.trace.session")) or _text(info.get("session_id")),

@@ -57,7 +57,7 @@ class OpenInference(SpanTool):
             result.query = _text(values.get("reranker.query")) or result.question
         elif kind == "llm":
             result.prompt = _prompt(values)
-            result.answer = plain_text(indexed(values, "llm.output_messages")) or result.answer
+            result.answer = plain_text(indexed(values, "llm.output_messages"), answer=True) or result.answer
         else:
             result.documents_in = passages(values.get("input.value"))
             result.documents_out = passages(values.get("output.value"))

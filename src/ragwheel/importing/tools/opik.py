@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
-from ragwheel.importing.tools.base import Tool, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.tools.base import Tool, answer_of_output, fill, identity_of, question_of
+from ragwheel.importing.values import first, loose, number, time_ns, whole
 
 __all__ = ["Opik"]
 
@@ -78,7 +78,7 @@ class Opik(Tool):
             self.name,
             trace,
             question_of(record.get("input")),
-            plain_text(record.get("output")),
+            answer_of_output(record.get("output")),
             session,
             user,
             app=_text(record.get("project_name")),
