@@ -20,14 +20,29 @@ import numpy.typing as npt
 
 from ragwheel.labels.model.cells import LAST_PLACE, middle_log_seconds
 
-__all__ = ["Channel", "ChannelRows", "Grades", "Lengths", "Shrinkage", "Trials", "Votes"]
+__all__ = ["Channel", "ChannelRows", "Grades", "Lengths", "Shrinkage", "Trials", "Votes", "blended"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _LEAST, _MOST = 1e-5, 0.985  # of a rate
 _LEAST_ALIKE = 0.05  # of the readings of one pair, when it is counted how much there is to learn from
+_WEAKER = 2 / 3  # of what observations say where there is a middle class
 _WRONG = 0.01  # at least so many times as often as relevant chunks irrelevant ones get any event
+
+
+def blended(part: Floats, whole: Floats) -> Floats:
+    """Return what observations say where relevant chunks are of two classes: of the weaker one mostly.
+
+    The odds against irrelevance are decided between the irrelevant and the weaker class, since chunks of the
+    stronger one are seldom in doubt.
+    """
+    return np.asarray(_WEAKER * part + (1 - _WEAKER) * whole)
+
+
+def _masses(belief: Floats, irrelevant: Floats | None) -> tuple[Floats, Floats]:
+    """Return (pairs,) the probabilities of irrelevance and of relevance."""
+    return (1 - belief if irrelevant is None else irrelevant), belief
 
 
 @dataclass(frozen=True)
@@ -66,7 +81,7 @@ class Channel:
 
     ``informed`` counts the readings that other evidence knew something about, ``trust`` (0-1) is how far the
     learned difference of the classes replaces the prior's; ``repeat`` the correlation of two readings of a
-    pair.
+    pair; ``middle`` how far chunks of the middle class respond like relevant ones (1: there is none).
     """
 
     name: str
@@ -76,14 +91,29 @@ class Channel:
     informed: float = field(default=0.0, init=False)
     trust: float = field(default=0.0, init=False)
     repeat: float = field(default=0.0, init=False)
+    middle: float = field(default=1.0, init=False)
 
     def readings(self) -> Floats:
         """Return (rows,) the log-likelihood ratio of one observation of each row."""
         raise NotImplementedError
 
-    def learn(self, belief: Floats) -> None:
-        """Update the rates, given (pairs,) the probability that each is relevant."""
+    def learn(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Update the rates.
+
+        Args:
+            belief: (pairs,) the probability that each is relevant.
+            irrelevant: (pairs,) the probability that each is irrelevant; None: 1 - belief. What both leave
+                over belongs to the middle class and teaches nothing here.
+        """
         raise NotImplementedError
+
+    def partial(self, response: float) -> Floats:
+        """Return (rows,) the log-likelihood ratios of chunks that respond in part, 0-1."""
+        return self.readings()
+
+    def of_irrelevant(self) -> Floats:
+        """Return (rows,) the log-likelihood of one observation of an irrelevant chunk, up to a constant."""
+        return np.zeros(len(self.rows.pair))
 
     def weights(self) -> Iterator[tuple[str, int, float]]:
         """Yield kind, band and log-likelihood ratio of everything that the channel can observe."""
@@ -127,14 +157,32 @@ class Trials(Channel):
         return np.where(self.event, typed, not_happened[self.rows.band])
 
     def _ratios(self) -> tuple[Floats, Floats]:
-        irrelevant, relevant = self.rates
+        whole = self._ratios_of(1.0)
+        if self.middle == 1:
+            return whole
+        part = self._ratios_of(self.middle)
+        return blended(part[0], whole[0]), blended(part[1], whole[1])
+
+    def _ratios_of(self, response: float) -> tuple[Floats, Floats]:
+        irrelevant = self.rates[0]
+        relevant = irrelevant + response * (self.rates[1] - irrelevant)
         return np.log(relevant / irrelevant), np.log((1 - relevant) / (1 - irrelevant))
 
-    def learn(self, belief: Floats) -> None:
-        """Update the rates, given (pairs,) the probability that each is relevant."""
+    def partial(self, response: float) -> Floats:
+        """Return (rows,) the log-likelihood ratios of chunks that respond only in part."""
+        happened, not_happened = self._ratios_of(response)
+        return np.where(self.event, happened[self.rows.band], not_happened[self.rows.band])
+
+    def of_irrelevant(self) -> Floats:
+        """Return (rows,) the log-likelihood of one observation of an irrelevant chunk."""
+        rate = self.rates[0][self.rows.band]
+        return np.asarray(np.where(self.event, np.log(rate), np.log1p(-rate)))
+
+    def learn(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Update the rates."""
         size = LAST_PLACE + 1
         events, trials = np.zeros((2, size)), np.zeros((2, size))
-        for z, mass in enumerate((1 - belief, belief)):
+        for z, mass in enumerate(_masses(belief, irrelevant)):
             count = self.rows.count * mass[self.rows.pair]
             trials[z] = np.bincount(self.rows.band, count, size)
             events[z] = np.bincount(self.rows.band[self.event], count[self.event], size)
@@ -147,7 +195,7 @@ class Trials(Channel):
         rates[1] = np.maximum(rates[1], np.minimum(rates[0] * 1.02, _MOST))
         rates[0] = np.minimum(rates[0], rates[1])
         self.rates = rates
-        self._learn_types(belief)
+        self._learn_types(belief, irrelevant)
 
     def _learn_base(self, events: Floats, trials: Floats) -> None:
         """Fit attention by place and rate by class in turn, then hold their ratio to the prior's."""
@@ -173,7 +221,7 @@ class Trials(Channel):
             base = np.array([low, min(low * ratio, 0.97)])
         self.base, self.curve = base, curve
 
-    def _learn_types(self, belief: Floats) -> None:
+    def _learn_types(self, belief: Floats, irrelevant: Floats | None) -> None:
         """How much more or less a copy or a bookmark says than a click."""
         if len(self.types) < 2:
             return
@@ -184,7 +232,8 @@ class Trials(Channel):
         overall = overall / overall.sum()
         tilted = overall * np.exp(self.extra)
         shares = []
-        for mass, expected in ((1 - belief, overall), (belief, tilted / tilted.sum())):
+        expectations = (overall, tilted / tilted.sum())
+        for mass, expected in zip(_masses(belief, irrelevant), expectations):
             count = (self.rows.count * mass[self.rows.pair])[self.event]
             n = np.bincount(kinds, count, size) * self.trust + some * expected
             shares.append((n + 1e-9) / (n.sum() + 1e-9 * size))
@@ -214,23 +263,36 @@ class Lengths(Channel):
     def __post_init__(self) -> None:
         self.mean = np.array(self.prior)
         self.deviation = np.full(2, self.spread)
-        self.middle = middle_log_seconds()
+        self.log_seconds = middle_log_seconds()
 
     def readings(self) -> Floats:
         """Return (rows,) the log-likelihood ratio of one observation of each row."""
         return self._curve()[self.rows.band]
 
     def _curve(self) -> Floats:
-        log = [
-            -((self.middle - mean) ** 2) / (2 * sd**2) - np.log(sd)
-            for mean, sd in zip(self.mean, self.deviation)
-        ]
-        return np.maximum.accumulate(np.clip(log[1] - log[0], -self.bounds[0], self.bounds[1]))
+        whole = self._curve_of(1.0)
+        return whole if self.middle == 1 else blended(self._curve_of(self.middle), whole)
 
-    def learn(self, belief: Floats) -> None:
-        """Update the rates, given (pairs,) the probability that each is relevant."""
-        x, some = self.middle[self.rows.band], self.shrinkage.rates
-        for z, mass in enumerate((1 - belief, belief)):
+    def _curve_of(self, response: float) -> Floats:
+        ratio = self._log_density(response) - self._log_density(0.0)
+        return np.maximum.accumulate(np.clip(ratio, -self.bounds[0], self.bounds[1]))
+
+    def _log_density(self, response: float) -> Floats:
+        mean, sd = (x[0] + response * (x[1] - x[0]) for x in (self.mean, self.deviation))
+        return np.asarray(-((self.log_seconds - mean) ** 2) / (2 * sd**2) - np.log(sd))
+
+    def partial(self, response: float) -> Floats:
+        """Return (rows,) the log-likelihood ratios of chunks that respond only in part."""
+        return self._curve_of(response)[self.rows.band]
+
+    def of_irrelevant(self) -> Floats:
+        """Return (rows,) the log-likelihood of one observation of an irrelevant chunk, up to a constant."""
+        return self._log_density(0.0)[self.rows.band]
+
+    def learn(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Update the rates."""
+        x, some = self.log_seconds[self.rows.band], self.shrinkage.rates
+        for z, mass in enumerate(_masses(belief, irrelevant)):
             count = self.rows.count * mass[self.rows.pair] * self.trust
             n = count.sum() + some
             self.mean[z] = ((count * x).sum() + some * self.prior[z]) / n
@@ -265,10 +327,11 @@ class Votes(Channel):
         """Return (rows,) the log-likelihood ratio of one observation of each row."""
         return np.full(len(self.rows.pair), self.ratio)
 
-    def learn(self, belief: Floats) -> None:
-        """Update the rates, given (pairs,) the probability that each is relevant."""
-        said = [float((self.rows.count * mass[self.rows.pair]).sum()) for mass in (1 - belief, belief)]
-        could = [float((self.exposures * mass).sum()) + self.shrinkage.rates for mass in (1 - belief, belief)]
+    def learn(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Update the rates."""
+        masses = _masses(belief, irrelevant)
+        said = [float((self.rows.count * mass[self.rows.pair]).sum()) for mass in masses]
+        could = [float((self.exposures * mass).sum()) + self.shrinkage.rates for mass in masses]
         overall = sum(said) / sum(could)
         share = could[1] / sum(could)
         some = self.shrinkage.rates / 10  # expected votes that the prior is worth
@@ -303,12 +366,12 @@ class Grades(Channel):
         """Return (rows,) the log-likelihood ratio of one observation of each row."""
         return self.ratios[np.clip(self.rows.band, 0, 5)]
 
-    def learn(self, belief: Floats) -> None:
-        """Update the rates, given (pairs,) the probability that each is relevant."""
+    def learn(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Update the rates."""
         band, some = np.clip(self.rows.band, 0, 5), self.shrinkage.rates
         shape = np.exp(self.prior / 2)
         shares = []
-        for mass, expected in ((1 - belief, 1 / shape), (belief, shape)):
+        for mass, expected in zip(_masses(belief, irrelevant), (1 / shape, shape)):
             n = np.bincount(band, self.rows.count * mass[self.rows.pair], 6) * self.trust
             n = n + some * expected / expected.sum()
             shares.append(n / n.sum())

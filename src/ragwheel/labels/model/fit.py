@@ -18,18 +18,21 @@ import numpy.typing as npt
 
 from ragwheel.labels.model.channels import Channel, Trials
 
-__all__ = ["RANKS", "Pairs", "PriorByRank", "fit", "saturated", "scale_of"]
+__all__ = [
+    "CERTAIN", "RANKS", "Pairs", "PriorByRank", "fit", "saturated", "scale_of", "told_apart", "towards",
+]  # fmt: skip
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 #: Mean ranks are rounded, and those from here on are one; 0: the pair was in no ranking.
 RANKS: Final = 20
+#: A person's judgment, as a belief.
+CERTAIN: Final = 0.97
 _ROUNDS: Final = 60
 _CONVERGED: Final = 1e-4
 _LEAST_SCALE: Final = 4.0  # log-odds beyond the first reading from which further ones count clearly less
 _HELD: Final = 100.0  # readings that a learned correlation is shrunk to its prior by
-_CERTAIN: Final = 0.97  # a person's judgment, as a belief
 
 
 @dataclass(frozen=True)
@@ -128,13 +131,13 @@ def fit(
             log_odds += _summed(channel, len(belief))
         traced = _logistic_of(log_odds)
         now = traced.copy()
-        now[anchored] = np.clip(pairs.known[anchored], 1 - _CERTAIN, _CERTAIN)
+        now[anchored] = np.clip(pairs.known[anchored], 1 - CERTAIN, CERTAIN)
         moved = float(np.abs(now - belief).max(initial=0.0))
         belief = now
         if moved < _CONVERGED or not learn:
             break
         free = np.where(anchored, traced, belief)  # what people choose to judge says nothing of the share
-        shares = _towards(prior.table(len(shares)), prior.learned(pairs, free), _told_apart(channels))
+        shares = towards(prior.table(len(shares)), prior.learned(pairs, free), told_apart(channels))
         for channel in channels:
             own = np.where(anchored[channel.rows.pair], 0.0, channel.readings())
             channel.inform(_logistic_of(_odds(belief)[channel.rows.pair] - own), before[channel.rows.pair])
@@ -144,7 +147,7 @@ def fit(
     return belief, shares
 
 
-def _told_apart(channels: Sequence[Channel]) -> float:
+def told_apart(channels: Sequence[Channel]) -> float:
     """Return how far the channels can tell the classes apart, 0-1: that of the one that knows most.
 
     Where none can, a smaller share of relevant chunks and a higher rate among them explain the same counts,
@@ -153,7 +156,7 @@ def _told_apart(channels: Sequence[Channel]) -> float:
     return max((channel.trust for channel in channels), default=0.0)
 
 
-def _towards(start: Floats, learned: Floats, part: float) -> Floats:
+def towards(start: Floats, learned: Floats, part: float) -> Floats:
     """Return shares that are ``part`` of the way from ``start`` to ``learned``, in log-odds."""
     log_odds = _odds(start) + part * (_odds(learned) - _odds(start))
     return _logistic_of(log_odds)

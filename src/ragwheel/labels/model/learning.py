@@ -24,6 +24,7 @@ from ragwheel.labels.model.cells import (
 from ragwheel.labels.model.channels import Channel, ChannelRows, Grades, Lengths, Shrinkage, Trials, Votes
 from ragwheel.labels.model.fit import RANKS, PriorByRank, fit, scale_of
 from ragwheel.labels.model.learned import ChannelSummary, LabelModel
+from ragwheel.labels.model.middle import with_middle_class
 from ragwheel.labels.model.statistics import Observations, observe
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import propensity_curve
@@ -53,9 +54,13 @@ def learn(facts: Facts, evidence: ibis.Table, policy: Policy) -> LabelModel:
         return prior_model(policy)
     channels = _channels(facts, observations, policy)
     prior = _prior(policy)
-    _belief, shares = fit(
-        observations.pairs, channels, prior, _repeats(policy), learn=policy.learning.enabled
-    )
+    pairs, repeats = observations.pairs, _repeats(policy)
+    belief, shares = fit(pairs, channels, prior, repeats, learn=policy.learning.enabled)
+    three = with_middle_class(pairs, channels, prior, belief, shares) if policy.learning.enabled else None
+    if three is not None:
+        channels, shares = three.channels, three.shares
+        for channel in channels:  # what two classes took for alike readings is the middle class
+            channel.repeat = min(channel.repeat, repeats.get(channel.name, channel.repeat))
     table = shares if policy.learning.enabled else prior.table(len(observations.sources))
     base = prior_model(policy)
     weights, scales = dict(base.weights), dict(base.scales)
