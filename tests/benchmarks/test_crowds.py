@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from contextlib import closing
 from dataclasses import replace
@@ -18,6 +19,7 @@ from labels.crowds.crowd import draw_crowd
 from labels.crowds.figures import BeliefQuality, CrowdResult, RowQuality, Share, Units, compare
 from labels.crowds.measures import calibration_error, recall_at_precision
 from labels.crowds.replay import replay
+from labels.crowds.run import main, plain
 from labels.crowds.tables import crowd_tables
 from labels.crowds.turns import simulate
 from labels.crowds.wordings import paraphrases
@@ -265,3 +267,11 @@ def test_tables_give_the_mean_and_the_worst_crowd() -> None:
     assert "| invented | ragwheel | 0.900; 0.900 | 30 | 0.750; 0.750 | 12 | –; – | 0 |" in text
     assert "| recall ÷ optimum, worst, ≥ 0.85 | 0.500 | **missed** |" in text
     assert "| ECE, mean, ≤ 0.03 | 0.030 | met |" in text
+
+
+def test_tables_of_what_json_printed_are_those_of_one_run(tmp_path, capsys) -> None:
+    results = [result(0, 0.4, 0.8, 0.02), result(1, 0.9, 0.9, 0.06)]
+    for number, each in enumerate(results):
+        (tmp_path / f"{number}.json").write_text(json.dumps({"results": [plain(each)], "failures": []}))
+    assert main(["--results", str(tmp_path / "0.json"), str(tmp_path / "1.json")]) == 0
+    assert capsys.readouterr().out == crowd_tables(results) + "\n"

@@ -4,6 +4,7 @@
     python benchmarks/labels/crowds/run.py --data FOLDER                         # development: seeds 0 to 4
     python benchmarks/labels/crowds/run.py --data FOLDER --turns 300 --seeds 2   # a few minutes, a first look
     python benchmarks/labels/crowds/run.py --data FOLDER --first-seed 1000 --seeds 10 --summary   # a report
+    python benchmarks/labels/crowds/run.py --results A.json B.json --summary   # tables of what --json printed
 
 FOLDER holds ``scifact/``, ``noveleval/`` and ``mtrag_human_sub/`` in BEIR layout. Each seed draws a crowd.
 The crowd uses a wrapped retriever over each collection, and what ragwheel then believes is compared with
@@ -31,6 +32,8 @@ from typing import Any, Final
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[2])  # import the folder above as the package `labels`
 
+from pydantic import TypeAdapter
+
 from labels.crowds.crowd import draw_crowd
 from labels.crowds.figures import CrowdResult, Mining, compare, mining
 from labels.crowds.replay import replay
@@ -42,7 +45,7 @@ from labels.summary import put_into
 from labels.systems import Miner
 from labels.worlds import World, read_noveleval, read_scifact
 
-__all__ = ["main"]
+__all__ = ["main", "plain"]
 
 DOCS: Final = Path(__file__).resolve().parents[3] / "docs" / "labels.md"
 MARKER: Final = "benchmarks/labels/crowds"
@@ -59,7 +62,11 @@ def parser() -> argparse.ArgumentParser:
     options = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    options.add_argument("--data", type=Path, required=True, help="folder with the collections")
+    options.add_argument("--data", type=Path, help="folder with the collections")
+    options.add_argument(
+        "--results", type=Path, nargs="+", metavar="FILE",
+        help="run nothing: show the results that --json printed into these files",
+    )  # fmt: skip
     options.add_argument("--first-seed", type=int, default=0)
     options.add_argument("--seeds", type=int, default=5, help="crowds per collection (default: 5)")
     options.add_argument("--turns", type=int, default=2_000, help="turns per crowd (default: 2,000)")
@@ -85,6 +92,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = commands.parse_args(arguments)
     if options.summary and f"<!-- {MARKER} -->" not in options.summary.read_text("utf-8"):
         commands.error(f"{options.summary} has no line <!-- {MARKER} --> to write the tables below")
+    if options.results:
+        _show([result for path in options.results for result in _read(path)], options.summary)
+        return 0
+    if options.data is None:
+        commands.error("--data is missing: the folder with the collections")
     os.environ.setdefault("TQDM_DISABLE", "1")  # the miner's bars would hide the progress
     seeds = range(options.first_seed, options.first_seed + options.seeds)
     began = time.monotonic()
@@ -106,15 +118,25 @@ def main(arguments: list[str] | None = None) -> int:
             progress = f"[{count}/{len(running)}] {time.monotonic() - began:.0f} s"
             print(f"{progress}  {running[future]}: {outcome}", file=sys.stderr, flush=True)
     if options.json:
-        print(json.dumps({"results": [_plain(result) for result in results], "failures": failures}, indent=1))
+        print(json.dumps({"results": [plain(result) for result in results], "failures": failures}, indent=1))
     elif results:
-        text = crowd_tables(results)
-        print(text)
-        if options.summary:
-            put_into(options.summary, text, MARKER)
+        _show(results, options.summary)
     for failure in failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if failures else 0
+
+
+def _read(path: Path) -> list[CrowdResult]:
+    """Return the results that ``--json`` printed."""
+    return TypeAdapter(list[CrowdResult]).validate_python(json.loads(path.read_text("utf-8"))["results"])
+
+
+def _show(results: list[CrowdResult], summary: Path | None) -> None:
+    """Print the tables, and write them between the markers in the file."""
+    text = crowd_tables(results)
+    print(text)
+    if summary:
+        put_into(summary, text, MARKER)
 
 
 def measure(name: str, seed: int, options: argparse.Namespace) -> CrowdResult:
@@ -152,7 +174,8 @@ def _outcome(result: CrowdResult) -> str:
     )
 
 
-def _plain(result: CrowdResult) -> dict[str, Any]:
+def plain(result: CrowdResult) -> dict[str, Any]:
+    """Return what ``--json`` prints of one crowd."""
     return asdict(result) | {"ratio": None if result.ratio != result.ratio else result.ratio}
 
 
