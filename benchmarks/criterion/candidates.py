@@ -15,6 +15,7 @@ from ragwheel.train.adapter.examples import AdapterExamples, unit
 from ragwheel.train.adapter.options import AdapterOptions
 from ragwheel.train.adapter.ranking import per_query
 from ragwheel.train.adapter.refine import refined
+from ragwheel.train.held_out import Novelty
 
 __all__ = ["DEFAULT", "DEPTH", "Tried", "try_all"]
 
@@ -47,7 +48,7 @@ class Tried:
             not trained on its fold.
         likelihood: (candidates, n, ·) log-probability of each exposed chunk among all, as lists by question.
         truth: (candidates, test questions) nDCG@10 by people's labels, of models trained on all.
-        new: (n,) whether no chunk that is believed to answer a question was a positive of other folds.
+        novelty: of the train questions: whether their answers were positives of other folds.
         test_new: (test questions,) whether no relevant chunk was a positive at all.
     """
 
@@ -55,7 +56,7 @@ class Tried:
     ranked: npt.NDArray[np.int32]
     likelihood: list[npt.NDArray[np.float32]]
     truth: npt.NDArray[np.float64]
-    new: npt.NDArray[np.bool_]
+    novelty: Novelty
     test_new: npt.NDArray[np.bool_]
 
 
@@ -90,14 +91,14 @@ def try_all(labelled: Labelled, seed: int) -> Tried:
         scores = _scores(name, trainings[0], kept, setting.documents, lexical[1])
         truth.append(per_query("ndcg@10", _top(scores)[:, :10], relevant))
     believed = labelled.taught(_LEAST)
-    new = np.ones(n, bool)
+    trained = np.zeros(len(believed), bool)
     for fold in range(FOLDS):
         own = fold_of_row[believed] == fold
-        elsewhere = np.isin(examples.positive[believed], examples.positive[believed][~own])
-        new[examples.query[believed][own & elsewhere]] = False
+        trained[own] = np.isin(examples.positive[believed][own], examples.positive[believed][~own])
+    novelty = Novelty.of(n, examples.query[believed], trained)
     answers = examples.positive[believed]
     test_new = np.array([not np.isin(chunks, answers).any() for chunks in relevant])
-    return Tried(names, ranked, likelihood, np.stack(truth), new, test_new)
+    return Tried(names, ranked, likelihood, np.stack(truth), novelty, test_new)
 
 
 def _maps(labelled: Labelled, kept: npt.NDArray[np.bool_], seed: int) -> Mapping[str, Floats]:

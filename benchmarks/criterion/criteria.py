@@ -15,9 +15,10 @@ import numpy as np
 import numpy.typing as npt
 
 from criterion.candidates import DEPTH
-from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of, rise_of
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rise_of
+from ragwheel.train.held_out import FEWEST, Novelty, rise_by_slice
 
-__all__ = ["CRITERIA", "Case", "scores_of"]
+__all__ = ["CRITERIA", "Case", "promises", "scores_of"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -42,7 +43,7 @@ class Case:
         drift: (candidates, questions, DEPTH) where each candidate ranks the chunk at a rank of the base.
         people_missing: (candidates, questions) DCG@10 of relevant chunks that were never exposed.
         relevant: (questions,) how many chunks people find relevant.
-        new: (questions,) whether no chunk that is believed relevant was a positive of other folds.
+        novelty: of the questions: whether their answers were positives of other folds.
         test_new: (test questions,) whether no relevant chunk was a positive in training.
     """
 
@@ -62,7 +63,7 @@ class Case:
     drift: npt.NDArray[np.int16]
     people_missing: Floats
     relevant: Ints
-    new: npt.NDArray[np.bool_]
+    novelty: Novelty
     test_new: npt.NDArray[np.bool_]
 
     @property
@@ -161,6 +162,31 @@ def _rise(case: Case, kept: npt.NDArray[np.bool_]) -> Floats:
     return np.array([rise_of(moves, CriterionOptions()) for moves in _moves(case, kept, case.belief)])
 
 
+def _by_slice(case: Case, kept: npt.NDArray[np.bool_]) -> Floats:
+    novelty = Novelty(case.novelty.seen[kept], case.novelty.unseen[kept])
+    return np.array([rise_by_slice(moves, novelty) for moves in _moves(case, kept, case.belief)])
+
+
+def promises(case: Case, part: str) -> tuple[list[Gain], Floats] | None:
+    """The expected gain of every candidate on a slice of the questions, and the true gains.
+
+    Args:
+        case: a crowd.
+        part: ``all``, ``seen`` or ``unseen``: whether the answers were trained on.
+
+    Returns:
+        The promises, and (candidates, queries) the gains by people's labels; None where there are fewer than
+        ten questions on either side.
+    """
+    every = np.ones(len(case.fold), bool)
+    kept = {"all": every, "seen": case.novelty.seen, "unseen": case.novelty.unseen}[part]
+    test = {"all": case.test_new | True, "seen": ~case.test_new, "unseen": case.test_new}[part]
+    if min(kept.sum(), test.sum()) < FEWEST:
+        return None
+    gains = [gain_of(moves, CriterionOptions()) for moves in _moves(case, kept, case.belief)]
+    return gains, (case.truth - case.truth[0])[:, test]
+
+
 def _rise_of_labels(case: Case, kept: npt.NDArray[np.bool_]) -> Floats:
     belief = np.where(case.positive, np.maximum(case.belief, 0.6), 0.0)
     return np.array([rise_of(moves, CriterionOptions()) for moves in _moves(case, kept, belief)])
@@ -176,6 +202,7 @@ CRITERIA: Final[Mapping[str, Callable[[Case, npt.NDArray[np.bool_]], Floats]]] =
     "likelihood": _likelihood,
     "expected gain": _expected,
     "expected rise": _rise,
+    "expected rise by slice": _by_slice,
     "expected rise, labels only": _rise_of_labels,
     "people": _people,
 }

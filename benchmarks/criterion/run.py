@@ -140,7 +140,7 @@ def _compared(name: str, seed: int, labelled: Labelled, tried: Tried) -> Case:
         ),
         ranks=np.concatenate(ranks, axis=1), likelihood=np.concatenate(tried.likelihood, axis=1),
         fold=labelled.fold, exposed=exposed, drift=drift, people_missing=missing,
-        relevant=np.array([len(some) for some in relevant]), new=tried.new, test_new=tried.test_new,
+        relevant=np.array([len(some) for some in relevant]), novelty=tried.novelty, test_new=tried.test_new,
     )  # fmt: skip
 
 

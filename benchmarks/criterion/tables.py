@@ -10,7 +10,7 @@ from labels.summary import table
 from scipy.stats import spearmanr
 
 from criterion.candidates import DEFAULT
-from criterion.criteria import CRITERIA, Case, Floats, scores_of
+from criterion.criteria import CRITERIA, Case, Floats, promises, scores_of
 
 __all__ = ["choices", "tables"]
 
@@ -80,7 +80,46 @@ def tables(cases: Sequence[Case]) -> str:
         f"{_mean([one[0] for one in fixed], 3)}. Always the base: regret "
         f"{_spread([float(case.gains.max()) for case in cases])}."
     )
-    return "\n\n".join(parts)
+    return "\n\n".join([*parts, _promised(cases)])
+
+
+def _promised(cases: Sequence[Case]) -> str:
+    """How honest the expected gain is: of every trained adapter, and of the chosen one."""
+    rows = []
+    for part in ("all", "seen", "unseen"):
+        for who, of_chosen in (("every adapter", False), ("the chosen one", True)):
+            figures = np.array([row for case in cases for row in _kept_or_not(case, part, of_chosen)])
+            if len(figures):
+                promised, true, error, inside = figures.mean(axis=0)
+                means = (f"{promised:+.3f}", f"{true:+.3f}", f"{error:.3f}", f"{inside:.0%}")
+                rows.append([part, who, str(len(figures)), *means])
+    head = ["questions", "of", "promises", "promised", "measured", "mean error", "interval holds it"]
+    return (
+        "The expected gain beside the gain by people's labels of questions that nobody asked. *Interval "
+        "holds it*: within 95 % of what chance does to both samples of questions.\n\n" + table(head, rows)
+    )
+
+
+def _kept_or_not(case: Case, part: str, of_chosen: bool) -> list[tuple[float, float, float, bool]]:
+    """The promise, the truth, the error, and whether the interval holds it, of trained candidates."""
+    gains = promises(case, part)
+    if gains is None:
+        return []
+    places = [place for place, name in enumerate(case.names) if _is_trained(name)]
+    if of_chosen:
+        scores = scores_of(case, "expected rise by slice", dev=False)
+        places = [max(places, key=lambda place: scores[place])]
+    rows = []
+    for place in places:
+        gain, truth = gains[0][place], gains[1][place]
+        error = abs(gain.mean - truth.mean())
+        spread = np.hypot((gain.high - gain.low) / 3.92, truth.std() / len(truth) ** 0.5)
+        rows.append((gain.mean, float(truth.mean()), error, bool(error <= 1.96 * spread)))
+    return rows
+
+
+def _is_trained(name: str) -> bool:
+    return not name.startswith(("base", "fusion", "noise"))
 
 
 def _order(case: Case, scores: Floats, pool: str) -> float:

@@ -158,7 +158,7 @@ def _told(found: Evaluation, name: str) -> dict[str, Any]:
 
 
 def _pairs(found: Evaluation) -> Iterable[dict[str, Any]]:
-    """What the traces won against people's judgments and against the naive recipe, by the same trainer."""
+    """What the traces won against people's judgments and the naive recipe by the same trainer, and hybrid."""
     for name, one in found.measured.items():
         step, _, labels = name.rpartition(" of ")
         for other in ("people", "naive"):
@@ -166,6 +166,9 @@ def _pairs(found: Evaluation) -> Iterable[dict[str, Any]]:
             if labels == "traces" and reference is not None:
                 compared = compare(one, reference, measures=(MEASURE,))
                 yield {"step": step, "a": labels, "b": other, "parts": _rows(compared)}
+        if labels == "traces":
+            compared = compare(one, found.measured["hybrid"], measures=(MEASURE,))
+            yield {"step": step, "a": labels, "b": "hybrid", "parts": _rows(compared)}
 
 
 def _rows(compared: Any) -> dict[str, Any]:

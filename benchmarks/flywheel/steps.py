@@ -126,9 +126,10 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
     if step == "adapter":
         adapting = AdapterOptions(seed=turn.seed, labels=origin)
         fit = train_adapter(data, out, BASE, options=adapting, db=db).fit
-        gain = {} if fit.gain is None else {"expected_gain": asdict(fit.gain)}
+        gain = None if fit.gain is None else asdict(fit.gain)
         return {
-            "dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s, **gain,
+            "dev_base": fit.base, "dev": fit.adapted, "chosen": fit.chosen, "fit_s": fit.elapsed_s,
+            "expected_gain": gain,
         }  # fmt: skip
     if step == "features":
         ranking = FeatureOptions(seed=turn.seed, labels=origin)
@@ -137,6 +138,14 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
             "recipe": ranker.recipe,
             "why": ranker.why,
             "recommended": ranker.recommended,
+            "expected_gain": {
+                part: ranker.facts.figures.get(f"expected gain nDCG@10{name}")
+                for part, name in (
+                    ("all", ""),
+                    ("seen", ", answer trained on"),
+                    ("unseen", ", answer not trained on"),
+                )
+            },
             **ranker.figures,
         }
     common: dict[str, Any] = {

@@ -12,14 +12,15 @@ __all__ = ["put_into", "report"]
 _BEGIN, _END = "<!-- benchmarks/flywheel -->", "<!-- end of benchmarks/flywheel -->"
 _BAR, _LEVEL = -0.01, 0.05
 _LABELS = {"traces": "traces", "naive": "naive recipe", "people": "people's judgments (oracle)"}
+_RIVALS = {**_LABELS, "hybrid": "hybrid search without training"}
 
 Found = Mapping[str, Any]
 
 
 def report(results: Found) -> str:
-    """Everything: the set-up, labels, systems, pairs, other domains, bars, seconds."""
-    parts = [_setup(results), _labels(results), _systems(results["test"])]
-    parts += [_pairs(results["test"]), _others(results), _bars(results), _seconds(results)]
+    """Everything: the set-up, labels, systems, pairs, promises, other domains, bars, seconds."""
+    parts = [_setup(results), _labels(results), _systems(results["test"]), _pairs(results["test"])]
+    parts += [_promises(results), _others(results), _bars(results), _seconds(results)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -84,9 +85,30 @@ def _pairs(test: Found) -> str:
     rows = []
     for one in test["pairs"]:
         cells = [f"{_gap(row)}, {_p(row)}" for row in one["parts"].values()]
-        rows.append([one["step"], f"{_LABELS[one['a']]} − {_LABELS[one['b']]}", *cells])
+        rows.append([one["step"], f"{_RIVALS[one['a']]} − {_RIVALS[one['b']]}", *cells])
     heads = [f"nDCG@10, {_slice(part)}" for part in test["queries"]]
     return _table(["step", "labels", *heads], rows) if rows else ""
+
+
+def _promises(results: Found) -> str:
+    """What training expected from the traces alone, beside what people's labels of unasked questions say."""
+    rows = []
+    measured = {one["system"]: one.get("against_base", {}) for one in results["test"]["systems"]}
+    for step in ("adapter", "features"):
+        gaps = measured.get(f"{step} of traces", {})
+        turns = [turn.get(f"traces/{step}", {}).get("expected_gain") for turn in results["turns"]]
+        for part in (one for one in ("seen", "unseen") if one in gaps):
+            gains = [turn[part] for turn in turns if turn and turn.get(part)]
+            if gains:
+                promise = {key: mean(gain[key] for gain in gains) for key in ("mean", "low", "high")}
+                rows.append([f"{step} of traces", _slice(part), _gap(promise), _gap(gaps[part])])
+    if not rows:
+        return ""
+    return (
+        "What training promised from the traces alone (held-out train questions, means over seeds), and what "
+        "people's labels say of the test questions, against the base.\n\n"
+        + _table(["system", "questions", "promised", "measured"], rows)
+    )
 
 
 def _others(results: Found) -> str:
@@ -120,6 +142,10 @@ def _bars(results: Found) -> str:
                 low = pair["parts"][part]["low"]
                 what = f"{pair['step']}: no worse than with people's labels, {_slice(part)}"
                 rows.append([what, f"lower bound ≥ {_BAR}", f"{low:+.3f}", _word(low >= _BAR)])
+        elif pair["b"] == "hybrid":
+            row = pair["parts"]["all"]
+            what = f"{pair['step']}: better than hybrid search without training"
+            rows.append([what, "lower bound > 0", _gap(row), _word(row["low"] > 0)])
         else:
             row = pair["parts"]["all"]
             met = row["mean"] > 0 and row["p"] <= _LEVEL
