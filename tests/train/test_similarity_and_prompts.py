@@ -10,11 +10,13 @@ import pytest
 
 from ragwheel.deploy import QueryEncoder
 from ragwheel.errors import ConfigurationError, ModelError
-from ragwheel.evaluate import Collection, embedder
+from ragwheel.evaluate import Collection, adapter, embedder, parse_system
 from ragwheel.evaluate.systems import Searcher
 from ragwheel.models.loading import vectors_identity
 from ragwheel.models.towers import query_tower
 from ragwheel.train import encode, load_embedder, read_model_card, train_embedder
+from ragwheel.train.adapter import AdapterOptions, train_adapter
+from ragwheel.train.adapter.embedding import embedding
 
 PROMPTS = {"query_prompt": "query: ", "document_prompt": "passage: "}
 
@@ -87,3 +89,31 @@ def test_prompts_that_the_base_lacks_are_kept_in_the_card_and_in_what_is_served(
     served = QueryEncoder(made.folder)("a key")
     prompted = query_tower(model).encode("query: a key", prompt="", normalize_embeddings=True)
     assert served == pytest.approx(prompted, abs=1e-5)
+
+
+def test_an_adapter_keeps_the_prompts_of_its_base_and_is_evaluated_with_them(tiny, dataset, traces, tmp_path):
+    options = AdapterOptions(method="ridge", **PROMPTS)
+    made = train_adapter(dataset, tmp_path / "adapter", str(tiny), options=options, db=traces)
+    card = read_model_card(made.folder)
+    assert {name: card.configuration[name] for name in PROMPTS} == PROMPTS
+    texts = list(dict.fromkeys(dataset.rows("pairs", "train")["document"].to_pylist()))[:40]
+    corpus = {str(n): text for n, text in enumerate(texts)}
+    collection = Collection("c", corpus, {"q": "where is the key"}, {"evalset": {"q": {"0": 5}}}, positive=1)
+    base = load_embedder(tiny)
+    query = encode(base, ["query: where is the key"], role="query")
+    documents = encode(base, [f"passage: {text}" for text in texts], role="document", bfloat16=None)
+
+    def ranked(query):
+        return [str(n) for n in np.argsort(-(query @ documents.T)[0], kind="stable")[:10]]
+
+    searcher = Searcher(cache=None)
+    prompts = {"query": "query: ", "document": "passage: "}
+    for system in (embedder(tiny, "e", prompts=prompts), parse_system(f"embedder:{tiny}", prompts=prompts)):
+        assert list(system.search(collection, searcher)["q"][:10]) == ranked(query)
+    tuned = adapter(made.folder, "a").search(collection, searcher)["q"]
+    assert list(tuned[:10]) == ranked(made.fit.adapter.query(query))
+
+
+def test_prompts_are_refused_for_what_puts_its_own_before_texts():
+    with pytest.raises(ConfigurationError, match="allowed with a model's name or folder; got a function"):
+        embedding(lambda texts, role: texts, prompts={"query": "query: "})

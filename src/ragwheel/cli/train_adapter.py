@@ -34,6 +34,7 @@ BASE_HELP = "The embedding model in the app: minilm, a folder, a hub id; with --
 URL_HELP = "An endpoint that speaks OpenAI's embeddings API, up to and without /embeddings."
 KEY_HELP = "Name of the environment variable that holds its key."
 KEY_DEFAULT = "RAGWHEEL_EMBED_KEY, or OPENAI_API_KEY for api.openai.com"
+PROMPT_HELP = "Put before each {what}, instead of the base model's own prompt: E5, BGE, nomic."
 METHOD_HELP = "ridge and procrustes take seconds and no torch."
 SEGMENTS_HELP = "One adapter per query type: a number of clusters, auto, or source (of the relevant chunk)."
 GATE_HELP = "Share of queries, the least like those trained on, that keep the base model's vector."
@@ -48,6 +49,8 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
     embed_url: Annotated[str | None, typer.Option(envvar="RAGWHEEL_EMBED_URL", help=URL_HELP)] = None,
     embed_key_env: Annotated[str | None, typer.Option(help=KEY_HELP, show_default=KEY_DEFAULT)] = None,
     allow_private: PrivateOption = False,
+    query_prompt: Annotated[str | None, typer.Option(help=PROMPT_HELP.format(what="question"))] = None,
+    document_prompt: Annotated[str | None, typer.Option(help=PROMPT_HELP.format(what="chunk"))] = None,
     method: Annotated[Method, typer.Option(help=METHOD_HELP)] = "contrastive",
     segments: Annotated[str | None, typer.Option(help=SEGMENTS_HELP)] = None,
     gate: Annotated[float, typer.Option(help=GATE_HELP)] = 0.0,
@@ -66,6 +69,8 @@ def adapter(  # noqa: PLR0913, PLR0917 - the options of a command
         side=side,
         segments=_segments(segments),
         gate=gate,
+        query_prompt=query_prompt,
+        document_prompt=document_prompt,
         seed=seed,
     )
     embed = (

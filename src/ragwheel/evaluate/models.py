@@ -17,7 +17,7 @@ from ragwheel.evaluate.runs import ranked, scores_of
 from ragwheel.evaluate.systems import COSTS, Cost, Searcher, System
 from ragwheel.models.card import MANIFEST, ModelFacts, read_model_card
 from ragwheel.models.encoding import encode as encode_texts
-from ragwheel.models.loading import load_embedder, load_reranker, model_identity, vectors_identity
+from ragwheel.models.loading import Prompts, load_embedder, load_reranker, model_identity, vectors_identity
 
 if TYPE_CHECKING:
     from ragwheel.deploy import Adapter
@@ -37,18 +37,21 @@ _DEPTH: Final = 40
 _AT_ONCE: Final = 256
 
 
-def embedder(model: str | Path | Encoder, name: str, *, cache_id: str | None = None) -> System:
+def embedder(
+    model: str | Path | Encoder, name: str, *, cache_id: str | None = None, prompts: Prompts | None = None
+) -> System:
     """Dense retrieval: documents by the model's own similarity to the query, cosine or dot product.
 
     Args:
         model: ``minilm``, a folder, a hub id, or a function from texts and their role to vectors.
         name: in tables.
         cache_id: identifies the vectors of a function; None: they are not kept.
+        prompts: what is put before texts, by role, instead of the model's own.
     """
     spec = f"embedder:{model}" if isinstance(model, (str, Path)) else f"python:{name}"
 
     def search(collection: Collection, searcher: Searcher) -> Mapping[str, tuple[str, ...]]:
-        encode, identity = _encoder(model, cache_id)
+        encode, identity = _encoder(model, cache_id, prompts)
         queries, documents = _both(collection, searcher, encode, identity)
         return nearest(collection, queries, documents, searcher.depth)
 
@@ -57,13 +60,20 @@ def embedder(model: str | Path | Encoder, name: str, *, cache_id: str | None = N
     return System(name, spec, search, cost, _dataset_id(model))
 
 
-def adapter(folder: str | Path | Adapter, name: str, base: str | Path | Encoder | None = None) -> System:
+def adapter(
+    folder: str | Path | Adapter,
+    name: str,
+    base: str | Path | Encoder | None = None,
+    *,
+    prompts: Prompts | None = None,
+) -> System:
     """An adapter on the query vectors of its base model; documents keep their vectors.
 
     Args:
         folder: what ``ragwheel train adapter`` wrote, or the adapter itself.
         name: in tables.
         base: the embedder that it adapts; None: the one that it was trained for.
+        prompts: what is put before texts, by role, instead of the base's own; None: as it was trained.
     """
     spec = f"adapter:{folder}" if isinstance(folder, (str, Path)) else f"python:{name}"
 
@@ -77,7 +87,7 @@ def adapter(folder: str | Path | Adapter, name: str, base: str | Path | Encoder 
                 f"{name} does not say which model its vectors come from. Name it: --base embedder:MODEL, or "
                 f"adapter(..., base=...)."
             )
-        encode, identity = _encoder(model, None)
+        encode, identity = _encoder(model, None, _prompts_of(folder) if prompts is None else prompts)
         queries, documents = _both(collection, searcher, encode, identity)
         return nearest(collection, loaded.query(queries), documents, searcher.depth)
 
@@ -239,7 +249,9 @@ def _both(
     return vectors(list(collection.queries.values()), "query"), documents
 
 
-def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder, Identity | None]:
+def _encoder(
+    model: str | Path | Encoder, cache_id: str | None, prompts: Prompts | None = None
+) -> tuple[Encoder, Identity | None]:
     """What encodes, loaded when it is first needed, and what identifies it."""
     if not isinstance(model, (str, Path)):
         return model, None if cache_id is None else lambda _role: cache_id
@@ -247,12 +259,12 @@ def _encoder(model: str | Path | Encoder, cache_id: str | None) -> tuple[Encoder
 
     def encode(texts: list[str], role: Role) -> Vectors:
         if not loaded:
-            loaded.append(load_embedder(model))
+            loaded.append(load_embedder(model, prompts=prompts))
         vectors: Vectors = encode_texts(loaded[0], texts, role=role, bfloat16=None)
         return vectors
 
     model_identity(model)  # a wrong name is said before anything heavy is loaded
-    return encode, lambda role: vectors_identity(model, role)
+    return encode, lambda role: vectors_identity(model, role, prompts)
 
 
 def _scorer(model: str | Path | Scorer, searcher: Searcher) -> Scorer:
@@ -280,6 +292,15 @@ def _dataset_id(model: Any) -> str | None:
     """The dataset that a folder of ours was trained on, if its card says so."""
     card = _card(model)
     return None if card is None else card.dataset_id or None
+
+
+def _prompts_of(folder: Any) -> Prompts | None:
+    """The prompts that an adapter of ours was trained with, if its card names any."""
+    card = _card(folder)
+    configuration = {} if card is None else card.configuration
+    roles: tuple[Role, ...] = ("query", "document")
+    prompts = {role: configuration[f"{role}_prompt"] for role in roles if configuration.get(f"{role}_prompt")}
+    return prompts or None
 
 
 def _card(model: Any) -> ModelFacts | None:

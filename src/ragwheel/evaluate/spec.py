@@ -6,7 +6,7 @@ import importlib
 import re
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError
@@ -20,6 +20,9 @@ from ragwheel.evaluate.systems import (
     hybrid,
     tuned_hybrid,
 )
+
+if TYPE_CHECKING:
+    from ragwheel.models.loading import Prompts
 
 __all__ = ["SPECS", "parse_system"]
 
@@ -39,12 +42,13 @@ SPECS: Final = {
 _OVER: Final = re.compile(r"\s+over\s+")
 
 
-def parse_system(text: str, base: str | None = None) -> System:
+def parse_system(text: str, base: str | None = None, *, prompts: Prompts | None = None) -> System:
     """A system from ``NAME=SPEC``, or from ``SPEC`` alone, which then is its own name.
 
     Args:
         text: see :data:`SPECS`.
         base: the embedder (``embedder:…``) that adapters work on which do not say so themselves.
+        prompts: what embedders put before texts, by role, instead of their own.
 
     Raises:
         ConfigurationError: there is no such kind of system, or it cannot be found.
@@ -52,34 +56,35 @@ def parse_system(text: str, base: str | None = None) -> System:
     name, equals, spec = text.partition("=")
     if not equals or not re.fullmatch(r"[\w .+-]+", name.strip()):
         name, spec = "", text
-    return _system(spec.strip(), name.strip() or _short(spec.strip()), base)
+    return _system(spec.strip(), name.strip() or _short(spec.strip()), base, prompts)
 
 
-def _system(spec: str, name: str, base: str | None) -> System:
+def _system(spec: str, name: str, base: str | None, prompts: Prompts | None) -> System:
     kind, _, rest = spec.partition(":")
     if kind == "reranker" and rest:
         model, *over = _OVER.split(rest, maxsplit=1)
         if over:
-            return reranked(model, _system(over[0], over[0], base), name)
+            return reranked(model, _system(over[0], over[0], base, prompts), name)
     elif kind == "hybrid" and "+" in rest:
         first, second = rest.split("+", 1)
-        return hybrid(_system(first, first, base), _system(second, second, base), name)
+        parts = (_system(part, part, base, prompts) for part in (first, second))
+        return hybrid(next(parts), next(parts), name)
     elif spec == "bm25":
         return bm25(name)
     elif kind == "captured":
         return captured(rest, name)
     elif rest:
-        return _of_one_part(kind, rest, name, base)
+        return _of_one_part(kind, rest, name, base, prompts)
     raise _unknown(spec)
 
 
-def _of_one_part(kind: str, rest: str, name: str, base: str | None) -> System:
+def _of_one_part(kind: str, rest: str, name: str, base: str | None, prompts: Prompts | None) -> System:
     if kind == "embedder":
-        return embedder(rest, name)
+        return embedder(rest, name, prompts=prompts)
     if kind == "adapter":
-        return adapter(rest, name, _base_model(base))
+        return adapter(rest, name, _base_model(base), prompts=prompts)
     if kind == "fusion":
-        return _fusion(rest, name, base)
+        return _fusion(rest, name, base, prompts)
     if kind == "run":
         return from_run(rest, name)
     if kind == "python":
@@ -87,11 +92,11 @@ def _of_one_part(kind: str, rest: str, name: str, base: str | None) -> System:
     raise _unknown(f"{kind}:{rest}")
 
 
-def _fusion(folder: str, name: str, base: str | None) -> System:
+def _fusion(folder: str, name: str, base: str | None, prompts: Prompts | None) -> System:
     fusion = Fusion.load(folder)
     if len(fusion.retrievers) != 2:
         raise ConfigurationError(f"fusion:{folder} names {len(fusion.retrievers)} systems; allowed: two.")
-    first, second = (_system(spec, spec, base) for spec in fusion.retrievers)
+    first, second = (_system(spec, spec, base, prompts) for spec in fusion.retrievers)
     return tuned_hybrid(fusion, first, second, name, f"fusion:{folder}")
 
 

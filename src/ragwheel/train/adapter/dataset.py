@@ -93,36 +93,47 @@ def train_adapter(  # noqa: PLR0913 - all but three by keyword
     _check_folder(out, embed, options)
     opened = dataset if not isinstance(dataset, (str, Path)) else open_dataset(dataset)
     store = None if db is None else Path(db)
-    encoder = embedding(embed)
+    encoder = embedding(embed, prompts=options.prompts)
 
     def vectors(texts: Sequence[str], role: Literal["query", "document"]) -> Any:
         return encoder(texts, role, cache=cache, progress=progress)
 
-    if store is None or options.labels == "dataset":
-        rows = rows_of_labels(opened, dev_from_train=dev_from_train)
-        exposures = _exposures(labelled_chunks(opened, dev_from_train=dev_from_train), vectors)
-    else:
-        believed = read_believed(opened, store)
-        rows = rows_of_beliefs(opened, believed, dev_from_train=dev_from_train)
-        exposures = _exposures(believed_chunks(believed, dev_from_train=dev_from_train), vectors)
+    rows, chunks = _rows(opened, None if options.labels == "dataset" else store, dev_from_train)
     names = None
     if options.segments == "column":
         names = list(map(segment_of, rows.questions)) if segment_of is not None else rows.sources
     fit = fit_adapter(
         vectors(rows.questions, "query"), vectors(rows.positives, "document"), _hard(rows, vectors),
-        weights=rows.weights, segments=names, exposures=exposures, dev_rows=rows.dev,
+        weights=rows.weights, segments=names, exposures=_exposures(chunks, vectors), dev_rows=rows.dev,
         options=options, base=encoder.name, progress=progress,
     )  # fmt: skip
     facts = _facts(opened, fit, options, encoder.name, store)
-    with replace_folder(out) as folder:
-        if options.side == "both":
-            save_two_sided(folder, str(embed), fit.adapter.maps[0])
-        else:
-            fit.adapter.save(folder)
-        write_model_card(folder, facts)
+    _write(out, fit, facts, str(embed) if options.side == "both" else None)
     if db is not None:
         register_artifact(db, "model", out, parents=[opened.folder], subjects=facts.subjects.count)
     return TrainedAdapter(out, fit, facts)
+
+
+def _rows(
+    dataset: BuiltDataset, store: Path | None, dev_from_train: bool
+) -> tuple[AdapterRows, list[tuple[str, str, float]]]:
+    """What is learned, and every exposed chunk with its belief; by the dataset's labels where no store is."""
+    if store is None:
+        rows = rows_of_labels(dataset, dev_from_train=dev_from_train)
+        return rows, labelled_chunks(dataset, dev_from_train=dev_from_train)
+    believed = read_believed(dataset, store)
+    rows = rows_of_beliefs(dataset, believed, dev_from_train=dev_from_train)
+    return rows, believed_chunks(believed, dev_from_train=dev_from_train)
+
+
+def _write(out: Path, fit: AdapterFit, facts: ModelFacts, two_sided: str | None) -> None:
+    """Write the folder, whole or not at all; ``two_sided``: the model that it is a part of."""
+    with replace_folder(out) as folder:
+        if two_sided is not None:
+            save_two_sided(folder, two_sided, fit.adapter.maps[0])
+        else:
+            fit.adapter.save(folder)
+        write_model_card(folder, facts)
 
 
 def _check_folder(out: Path, embed: Any, options: AdapterOptions) -> None:

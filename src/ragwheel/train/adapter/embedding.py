@@ -179,10 +179,15 @@ def embedding(embed: Any, *, device: str | None = None, prompts: Prompts | None 
 
     Raises:
         ModelError: there is no such model.
-        ConfigurationError: it is none of these.
+        ConfigurationError: it is none of these, or prompts are given for something else than a model's name.
     """
     if isinstance(embed, (str, Path)):
         return _model(str(embed), device, prompts)
+    if prompts:
+        raise ConfigurationError(
+            f"prompts: allowed with a model's name or folder; got a {type(embed).__name__}, which puts its "
+            "own before texts."
+        )
     if isinstance(embed, EmbeddingEndpoint):
         return Embedding(f"{embed.url.rstrip('/')}#{embed.model}", embed)
     if hasattr(embed, "embed_query") and hasattr(embed, "embed_documents"):

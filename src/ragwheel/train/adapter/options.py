@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from ragwheel.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from ragwheel.models.loading import Prompts
 
 __all__ = ["MIN_DEV_QUERIES", "MIN_QUERIES", "AdapterOptions"]
 
@@ -40,6 +43,8 @@ class AdapterOptions:
         dev_share: of the queries that are held out, where fewer than ten are marked as dev.
         labels: ``model``: what the label model believes of every exposed chunk, where the database is named;
             ``dataset``: the rows of the dataset alone.
+        query_prompt, document_prompt: what is put before questions and chunks, instead of the base model's
+            own prompts. The index must have been made with the same one.
         seed: of every draw.
     """
 
@@ -58,7 +63,19 @@ class AdapterOptions:
     rank: int = 0
     dev_share: float = 0.25
     labels: Literal["model", "dataset"] = "model"
+    query_prompt: str | None = None
+    document_prompt: str | None = None
     seed: int = 0
+
+    @property
+    def prompts(self) -> Prompts | None:
+        """The prompts that were asked for, by role."""
+        prompts: dict[Literal["query", "document"], str] = {}
+        if self.query_prompt is not None:
+            prompts["query"] = self.query_prompt
+        if self.document_prompt is not None:
+            prompts["document"] = self.document_prompt
+        return prompts or None
 
     def __post_init__(self) -> None:
         """Raise ConfigurationError for a value that cannot be used."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,6 +25,7 @@ from ragwheel.train.options import DevFigures, TrainedModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from ragwheel.deploy.features import Tables
     from ragwheel.typing import Progress
 
 __all__ = ["FeatureOptions", "database_of", "train_feature_reranker"]
@@ -71,31 +72,73 @@ def train_feature_reranker(
             progress(stage, done, total)
 
     _enough(opened.examples.get("train", 0), opened, options)
+    course = _read(opened, store, options, tell)
+    matrix = course.train
+    columns = np.flatnonzero(matrix.rows.std(axis=0) > 1e-9)
+    chosen = choose(matrix, recipes(options.model, options.seed), columns, tell)
+    without = ablate(matrix, chosen.recipe, columns, tell)
+    scorer = fitted(matrix, chosen.recipe, np.arange(len(matrix)), columns)
+    model = FeatureReranker(
+        scorer, columns, course.fill, course.tables, course.version, course.sources, options.encoder or ""
+    )
+    figures = _on_dev(course.dev, scorer, columns)
+    return finish(
+        FeatureTraining(
+            opened, store, out, options, model, chosen, without, figures, course.questions, started
+        ),
+        columns,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Course:
+    """What a re-ranker learns from.
+
+    Attributes:
+        train, dev: the lists of the questions, without gaps.
+        fill: what stands in a gap.
+        tables: what is remembered of the training questions.
+        questions: how many of them teach.
+        version: the retriever's version that most lists are of.
+        sources: of the chunks.
+    """
+
+    train: ListMatrix
+    dev: ListMatrix
+    fill: NDArray[np.float64]
+    tables: Tables
+    questions: int
+    version: str
+    sources: tuple[str, ...]
+
+
+def _read(dataset: BuiltDataset, store: Path, options: FeatureOptions, tell: Progress) -> _Course:
+    """Read beliefs and rankings of train and dev, and measure the features of every candidate.
+
+    Raises:
+        TrainingError: too few training questions have a ranking.
+    """
     tell("read", 0, 2)
-    believed = beliefs(opened, store) if options.labels == "model" else beliefs_of_rows(opened, store)
+    believed = beliefs(dataset, store) if options.labels == "model" else beliefs_of_rows(dataset, store)
     rows, checked = believed["train"], believed["dev"]
     tell("read", 1, 2)
     traffic = read_traffic(store, frozenset(row.query_key for row in (*rows, *checked)))
     tell("read", 2, 2)
     lists = traffic.lists(rows)
-    taught = sum(map(_teaches, lists))
-    _enough(taught, opened, options)
+    questions = sum(map(_teaches, lists))
+    _enough(questions, dataset, options)
     tables, families = remember(list(traffic.chunks.values()), rows, traffic.asked_ns)
     measured = _with_encoder([*lists, *traffic.lists(checked)], options, tell)
     whole = matrix_of(measured[: len(lists)], tables, families)
     fill = fill_by_rank(whole)
-    matrix, dev = without_gaps(whole, fill), without_gaps(matrix_of(measured[len(lists) :], tables, {}), fill)
-    columns = np.flatnonzero(matrix.rows.std(axis=0) > 1e-9)
-    chosen = choose(matrix, recipes(options.model, options.seed), columns, tell)
-    without = ablate(matrix, chosen.recipe, columns, tell)
-    scorer = fitted(matrix, chosen.recipe, np.arange(len(matrix)), columns)
-    version = max(traffic.versions, key=lambda name: (traffic.versions[name], name))
-    sources = tuple(sorted({row.source for row in rows}))
-    model = FeatureReranker(scorer, columns, fill, tables, version, sources, options.encoder or "")
-    figures = _on_dev(dev, scorer, columns)
-    return finish(
-        FeatureTraining(opened, store, out, options, model, chosen, without, figures, taught, started),
-        columns,
+    return _Course(
+        train=without_gaps(whole, fill),
+        dev=without_gaps(matrix_of(measured[len(lists) :], tables, {}), fill),
+        fill=fill,
+        tables=tables,
+        questions=questions,
+        version=max(traffic.versions, key=lambda name: (traffic.versions[name], name)),
+        sources=tuple(sorted({row.source for row in rows})),
     )
 
 
