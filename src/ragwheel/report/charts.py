@@ -118,7 +118,7 @@ def forest(
         axes.axvline(0, color=PALETTE["ink"], linewidth=0.8)
         axes.set_yticks(range(len(rows)), [_shortened(row[0]) for row in rows], color=PALETTE["ink"])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:+.2f}" if value else "0")
+        axes.xaxis.set_major_formatter(lambda value, _: _signed(value))
         axes.xaxis.grid(visible=True, color=PALETTE["grid"], linewidth=0.7)
         axes.set_axisbelow(True)
         axes.spines[["bottom", "left"]].set_visible(False)
@@ -128,6 +128,12 @@ def forest(
             for label, mean, low, high, _ in rows
         ]
         return _chart(name, caption, figure, readings)
+
+
+def _signed(value: float) -> str:
+    """Return a tick label with as many digits as the step of the axis has: +0.025, −0.15, 0."""
+    rounded = round(value, 6)  # ticks are multiples of a step, with errors of the machine
+    return f"{rounded:+g}".replace("-", "−") if rounded else "0"
 
 
 def diagonal(name: str, caption: str, points: Sequence[tuple[float, float, int]]) -> Chart:
