@@ -164,7 +164,14 @@ def _rise(case: Case, kept: npt.NDArray[np.bool_]) -> Floats:
 
 def _by_slice(case: Case, kept: npt.NDArray[np.bool_]) -> Floats:
     novelty = Novelty(case.novelty.seen[kept], case.novelty.unseen[kept])
-    return np.array([rise_by_slice(moves, novelty) for moves in _moves(case, kept, case.belief)])
+    every = _moves(case, kept, case.belief)
+    unseen = _moves(case, kept & case.novelty.unseen, case.belief)
+    return np.array(
+        [
+            rise_by_slice(lambda part, both=both: both[0] if part.all() else both[1], novelty)  # type: ignore[misc]
+            for both in zip(every, unseen)
+        ]
+    )
 
 
 def promises(case: Case, part: str) -> tuple[list[Gain], Floats] | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rises_of
+from ragwheel.evaluate.criterion import CriterionOptions, Gain, Moves, gain_of, rise_of
 from ragwheel.train.adapter.ranking import top
 
 if TYPE_CHECKING:
@@ -103,17 +103,22 @@ def sliced(moves: Callable[[Flags], Moves], novelty: Novelty, options: Criterion
     return SlicedGain(gain_of(moves(every), options), seen, unseen)
 
 
-def rise_by_slice(moves: Moves, novelty: Novelty) -> float:
+def rise_by_slice(moves: Callable[[Flags], Moves], novelty: Novelty) -> float:
     """What training chooses by: how much higher relevant chunks come.
 
     The mean of all questions and of those whose answer was not trained on: people will ask about both, in
     proportions that nobody knows. -1 where the relevant chunks of the latter sink.
+
+    Args:
+        moves: what happens to the questions that are marked.
+        novelty: of the questions.
     """
-    rises = rises_of(moves, CriterionOptions())
+    options = CriterionOptions()
+    every = rise_of(moves(np.ones(len(novelty.seen), bool)), options)
     if novelty.unseen.sum() < FEWEST:
-        return float(rises.mean()) if len(rises) else 0.0
-    unseen = float(rises[novelty.unseen].mean())
-    return -1.0 if unseen < 0 else (float(rises.mean()) + unseen) / 2
+        return every
+    unseen = rise_of(moves(novelty.unseen), options)  # relevant chunks of other questions say nothing here
+    return -1.0 if unseen < 0 else (every + unseen) / 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,7 +83,7 @@ class GainMeasure:
 
     def value(self) -> float:
         """The expected rise; 0 for the base."""
-        return rise_by_slice(self._moves()(np.ones(len(self._held), bool)), self._novelty)
+        return rise_by_slice(self._moves(), self._novelty)
 
     def figures(self) -> DevFigures:
         """nDCG@10 of the base by beliefs, the same with the expected gain, and the interval of the gain."""

@@ -150,7 +150,7 @@ class CrossFit:
 
     def score(self, changes: Sequence[Floats]) -> float:
         """How much higher relevant chunks come; -1 where they sink for questions about other documents."""
-        return rise_by_slice(self.moves(changes)(np.ones(self.queries, bool)), self.novelty)
+        return rise_by_slice(self.moves(changes), self.novelty)
 
     def best(self, what: str, progress: Progress | None) -> tuple[MapRecipe, Floats, list[Floats]]:
         """The best recipe, its map of all training rows, and its map for each part.
