@@ -129,9 +129,11 @@ def gain_on(matrix: ListMatrix, scores: Floats, lists: Ints | None = None) -> Ga
         base[query] = documents
         candidate[query] = tuple(documents[row] for row in np.argsort(-scores[rows], kind="stable"))
     clusters = {query: str(family) for query, family in zip(matrix.queries, matrix.families)}
-    # A re-ranker moves nothing that is not in the list, so nothing is expected of deeper ranks.
     deepest = max((rows.stop - rows.start for rows in matrix.slices()), default=1)
-    return expected_gain(beliefs, base, candidate, clusters=clusters, options=CriterionOptions(depth=deepest))
+    # A re-ranker moves nothing that is not in the list, so nothing is expected of deeper ranks. Its features
+    # know which chunks were exposed before: what the relevant ones among them gain says nothing about others.
+    options = CriterionOptions(depth=deepest, answerable=0.0, unseen=0.0)
+    return expected_gain(beliefs, base, candidate, clusters=clusters, options=options)
 
 
 def by_slice(matrix: ListMatrix, scores: Floats) -> SlicedGain:
