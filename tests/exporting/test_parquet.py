@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ragwheel.cli import app
-from ragwheel.datasets import BuildOptions, build
+from ragwheel.datasets import BuildOptions, build, explain
 from ragwheel.errors import ConfigurationError, DatasetError, StoreEmpty, StoreMissing
 from ragwheel.exporting import export_parquet
 from ragwheel.labels.engines.engine import DuckDBEngine
@@ -28,6 +28,7 @@ from ragwheel.labels.traces.read_keys import DAY_NS
 from ragwheel.labels.traces.read_parquet import read_parquet
 from ragwheel.labels.traces.union import united
 from ragwheel.store import erase, open_store
+from ragwheel.store.reviews import ReviewRow, writing_reviews
 from ragwheel.testing import TraceSpec, TraceStore, write_traces
 
 SPEC = TraceSpec(turns=300, queries=25, chunks=80, k=12, users=20, seconds_between_turns=600)
@@ -158,6 +159,25 @@ def test_what_is_erased_goes_from_the_next_export(traces, tmp_path):
     report = export_parquet(tmp_path / "t.db", tmp_path / "lake")
     assert report.removed > 0
     assert users(tmp_path / "lake") == {f"u{n}" for n in range(20) if n != 7}
+
+
+def test_rows_that_a_person_struck_out_are_left_out_of_builds_from_an_export_too(traces, built, tmp_path):
+    shutil.copy(traces, tmp_path / "traces.db")
+    first = explain(built, 1)[0]
+    names = dict(zip(("source", "chunk", "other_source", "other"), first.positive_id + first.negative_id))
+    row = ReviewRow("strike", "ann", 1, query=first.anchor, value="row", **names)
+    with writing_reviews(tmp_path / "traces.db") as writer:
+        writer.note(row)
+    export_parquet(tmp_path / "traces.db", tmp_path / "lake")
+    report = build(tmp_path / "lake", tmp_path / "set")
+    assert report.dropped["triplet: struck out by a person"] == 1
+    triplets = {(each.anchor, each.positive_id, each.negative_id) for each in explain(report.out, 10_000)}
+    assert (first.anchor, first.positive_id, first.negative_id) not in triplets
+    assert first.anchor not in json.dumps(list(open_lake(*located(tmp_path / "lake")).stores.values()))
+    with writing_reviews(tmp_path / "traces.db") as writer:
+        writer.remove(row)
+    export_parquet(tmp_path / "traces.db", tmp_path / "lake")
+    assert "triplet: struck out by a person" not in build(tmp_path / "lake", tmp_path / "set").dropped
 
 
 def test_the_export_of_another_database_is_never_replaced(traces, tmp_path):

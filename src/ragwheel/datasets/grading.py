@@ -108,7 +108,7 @@ def label(inputs: Inputs) -> Labelled:
     kept, splits = _split(inputs, known, evidence, grades, regrade, dropped)
     assigned = _assigned(engine, kept)
     usable = _usable(known, evidence, grades, assigned, regrade, dropped)
-    strikes = Strikes.of(inputs.source.strikes())
+    strikes = Strikes.of(inputs.source.struck())
     usable = _without_struck(engine, usable, strikes, dropped)
     return Labelled(
         engine=engine,

@@ -9,8 +9,7 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.labels.engines.engine import RelationalEngine
-from ragwheel.labels.traces.text import query_key
-from ragwheel.store.reviews import ReviewRow
+from ragwheel.labels.traces.struck import StruckRow
 
 __all__ = ["Strikes"]
 
@@ -30,17 +29,17 @@ class Strikes:
     rows: frozenset[tuple[str, Chunk, Chunk]] = frozenset()
 
     @classmethod
-    def of(cls, reviews: Iterable[ReviewRow]) -> Strikes:
-        """Return the strikes of all raters; ``value`` says what is wrong: positive, negative or row."""
+    def of(cls, struck: Iterable[StruckRow]) -> Strikes:
+        """Return the strikes of all raters."""
         chunks, rows = set(), set()
-        for review in reviews:
-            key = query_key(review.query)
-            if review.value == "positive":
-                chunks.add((key, review.source, review.chunk))
-            elif review.value == "negative":
-                chunks.add((key, review.other_source, review.other))
+        for row in struck:
+            key = row.query_key
+            if row.value == "positive":
+                chunks.add((key, row.source, row.chunk))
+            elif row.value == "negative":
+                chunks.add((key, row.other_source, row.other))
             else:
-                rows.add((key, (review.source, review.chunk), (review.other_source, review.other)))
+                rows.add((key, (row.source, row.chunk), (row.other_source, row.other)))
         return cls(frozenset(chunks), frozenset(rows))
 
     def left(self, engine: RelationalEngine, graded: ibis.Table) -> ibis.Table:

@@ -31,9 +31,11 @@ from ragwheel.labels.traces.read_keys import Partition, partitions
 from ragwheel.labels.traces.read_parquet import ParquetRows
 from ragwheel.labels.traces.read_whole import read_whole
 from ragwheel.labels.traces.row_ids import ChunkNumbers
+from ragwheel.labels.traces.struck import struck_rows, struck_to_json
 from ragwheel.store import open_store
 from ragwheel.store.identity import Claim, claim, exporting, identity_of, register_export, was_pruned
 from ragwheel.store.numbers import judgment_number
+from ragwheel.store.reviews import review_rows
 from ragwheel.typing import Progress
 
 __all__ = ["ParquetExport", "export_parquet", "lake_name"]
@@ -154,6 +156,7 @@ class _Export:
                 tables[name] = dict(sorted((kept | fresh).items()))
                 written += len(fresh)
             (schema_version,) = connection.execute("PRAGMA user_version").fetchone()
+            struck = struck_to_json(struck_rows(review_rows(connection, "strike")))
         self._check_ours()
         self.folder.write_store(
             identity,
@@ -167,6 +170,7 @@ class _Export:
                 "schema_version": schema_version,
                 "exported_ns": time.time_ns(),
                 **_totals(tables),
+                "struck": struck,
                 "tables": tables,
             },
         )

@@ -15,8 +15,9 @@ from ragwheel.labels.traces.lake import is_traces, located, open_lake
 from ragwheel.labels.traces.read import StoreTables, TextReader, read_store
 from ragwheel.labels.traces.read_parquet import evalsets_of, read_parquet
 from ragwheel.labels.traces.steady import steady
+from ragwheel.labels.traces.struck import StruckRow, struck_in, struck_rows
 from ragwheel.store import open_store
-from ragwheel.store.reviews import ReviewRow, review_rows
+from ragwheel.store.reviews import review_rows
 from ragwheel.store.unreadable import UnreadableRetrievals, unreadable_retrievals
 
 __all__ = ["Source", "open_source", "store_source"]
@@ -33,14 +34,14 @@ class Source:
         read: the tables, and the text of a ``text_id``.
         evalsets: use, query and name of every judgment of an evaluation set.
         unreadable: retrievals of whose results nothing could be read; exported partitions do not say.
-        strikes: training rows that people struck out; exported partitions do not say.
+        struck: training rows that people struck out.
     """
 
     database: str
     read: Callable[[], tuple[StoreTables, Callable[[int], str]]]
     evalsets: Callable[[], Iterable[tuple[str, str, str]]]
     unreadable: Callable[[], list[UnreadableRetrievals]] = list
-    strikes: Callable[[], list[ReviewRow]] = list
+    struck: Callable[[], list[StruckRow]] = list
 
 
 def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
@@ -50,7 +51,7 @@ def store_source(connection: sqlite3.Connection, database: str = "") -> Source:
         lambda: (read_store(connection), TextReader(connection)),
         lambda: connection.execute(_EVALSETS).fetchall(),
         lambda: unreadable_retrievals(connection),
-        lambda: review_rows(connection, "strike"),
+        lambda: struck_rows(review_rows(connection, "strike")),
     )
 
 
@@ -83,6 +84,7 @@ def open_source(place: str | Path, *, judgments_alone: bool = True) -> Iterator[
             ", ".join(sorted({manifest["database"] for manifest in copied.stores.values()})),
             read,
             lambda: evalsets_of(read()[0].judgment),
+            struck=lambda: [row for manifest in copied.stores.values() for row in struck_in(manifest)],
         )
 
 
