@@ -7,11 +7,11 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from ragwheel.judgments import OpenPair
-from ragwheel.review.compare import tally_of
 from ragwheel.review.documents import topics
 from ragwheel.review.kappa import weighted_kappa
 from ragwheel.review.markdown import question_words, render
 from ragwheel.review.ordering import ReviewQueue
+from ragwheel.review.preferences import tally_of
 from ragwheel.review.waterfall import WaterfallStep, draw
 from ragwheel.store.reviews import ReviewRow
 
@@ -111,3 +111,21 @@ def test_the_picture_is_well_formed_and_escapes_names():
     texts = [element.text for element in picture.iter() if element.tag.endswith("text")]
     assert "<script>&" in texts
     assert "82%" in texts
+
+
+def test_a_topic_is_a_word_that_answered_questions_seldom_have():
+    missing = [(f"price of item{n} from Norway", 2) for n in range(6)] + [
+        (f"send from item{n}", 1) for n in range(3)
+    ]
+    answered = [f"reset from item{n} with password" for n in range(30)]
+    found = topics(missing, answered)
+    assert [(topic.word, len(topic.questions)) for topic in found] == [("norway", 6), ("send", 3)]
+    assert sum(len(topic.questions) for topic in found) == len(missing)
+
+
+def test_underscores_of_names_are_shown_and_asterisks_emphasize():
+    html = str(render("call __init__ or `__del__` of *my_class_* and **that**"))
+    assert "__init__" in html
+    assert "<code>__del__</code>" in html
+    assert "<em>my_class_</em>" in html
+    assert "<strong>that</strong>" in html

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ragwheel.errors import JudgmentError
-from ragwheel.labels.traces.text import query_key
-from ragwheel.review.desk import ReviewDesk, rater_of
-from ragwheel.review.markdown import question_words, render
-from ragwheel.review.pages import page
+from ragwheel.review.desk import ReviewDesk, rater_in, rater_of
+from ragwheel.review.markdown import MOST_RENDERED, marked, question_words, render
+from ragwheel.review.pages import fragment, page
+from ragwheel.review.preferences import keep_preferences, read_preferences, tally_of
 from ragwheel.review.run_files import run_rankings
 from ragwheel.store.reviews import (
     ReviewRow,
@@ -27,15 +25,15 @@ from ragwheel.store.reviews import (
     rankings_by_version,
     reading_rows,
     review_rows,
-    writing_reviews,
 )
 
-__all__ = ["RankedSide", "RankingTally", "compare_page", "prefer", "tally_of"]
+__all__ = ["RankedSide", "compare_page", "next_comparisons", "prefer"]
 
 _DEPTH: Final = 10
 _PREVIEW: Final = 600
-_VALUES: Final = ("first", "second", "tie")
-_Z: Final = 1.959964
+_MOST_CARDS: Final = 10
+_UNDOABLE: Final = 20
+_ORDERS: Final = 20
 
 Rankings = Mapping[str, Mapping[str, Sequence[int]]]
 """Question -> system -> chunk versions, best first."""
@@ -61,90 +59,113 @@ class RankedSide:
     items: tuple[RankedItem, ...]
 
 
-@dataclass(frozen=True)
-class RankingTally:
-    """What raters preferred so far, a question at a time.
-
-    Attributes:
-        first, second, tie: questions whose raters mostly say so; even ones count as ties.
-        share, low, high: share of wins of the first among decided questions, with Wilson's 95 % interval.
-    """
-
-    first: int
-    second: int
-    tie: int
-    share: float | None
-    low: float | None
-    high: float | None
-
-
 def compare_page(desk: ReviewDesk, request: Request) -> Response:
-    """Return the next question on which the two systems differ and the rater has said nothing."""
+    """Return the page; its questions are fetched by its script."""
     rater = rater_of(desk, request)
-    rankings = desk.remembered("rankings") or desk.remember("rankings", _rankings(desk))
-    systems = _systems(rankings, request)
+    rankings = _remembered_rankings(desk)
+    names = _names(rankings)
+    systems = _systems(names, request.query_params.get("first"), request.query_params.get("second"))
+    tally = tally_of(_preferences(desk, systems)) if systems else None
+    return page("compare.html", room="compare", rater=rater, systems=systems, names=names, tally=tally)
+
+
+def next_comparisons(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the next questions on which the two systems differ and that the page does not hold yet.
+
+    With ``recent`` also those that the rater answered last, the oldest first, so that they can be undone.
+    """
+    rater, held, n = rater_in(body), body.get("held"), body.get("n")
+    if not isinstance(held, list) or len(held) > 10_000:
+        raise JudgmentError("held: expected a list of at most 10,000 ids")
+    wanted = min(n, _MOST_CARDS) if isinstance(n, int) and n > 0 else _MOST_CARDS
+    rankings = _remembered_rankings(desk)
+    systems = _systems(_names(rankings), body.get("first"), body.get("second"))
     if systems is None:
-        return page(
-            "compare.html", room="compare", rater=rater, systems=None, question=None, names=_names(rankings)
-        )
-    first, second = systems
-    with reading_rows(desk.options.db) as connection:
-        said = [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
-    mine = {row.query for row in said if row.rater == rater} | set(request.query_params.getlist("skip")[:500])
-    differing = [query for query, sides in rankings.items() if first in sides and second in sides
-                 and list(sides[first][:_DEPTH]) != list(sides[second][:_DEPTH])]  # fmt: skip
-    open_ = sorted((query for query in differing if query not in mine), key=lambda query: _seed(rater, query))
-    sides = _sides(desk, open_[0], rankings[open_[0]], systems, rater) if open_ else ()
-    return page(
-        "compare.html",
-        room="compare",
-        rater=rater,
-        systems=systems,
-        names=_names(rankings),
-        question=open_[0] if open_ else None,
-        sides=sides,
-        left=len(open_),
-        whole=len(differing),
-        tally=tally_of(said),
-        skipped=request.query_params.getlist("skip")[:500],
-    )
+        return {"cards": [], "recent": [], "left": 0, "whole": 0, "tally": ""}
+    rows = _preferences(desk, systems)
+    order = _order(desk, rankings, systems, rater)
+    answered = {row.query for row in rows if row.rater == rater}
+    skipped = set(map(str, held))
+    open_ = [query for query in order if query not in answered and _id(query) not in skipped]
+    recent = []
+    if body.get("recent") is True:
+        mine = [row for row in rows if row.rater == rater and row.query in rankings][:_UNDOABLE]
+        recent = [
+            _card(desk, row.query, rankings[row.query], systems, rater) | {"value": row.value}
+            for row in reversed(mine)
+        ]
+    return {
+        "cards": [_card(desk, query, rankings[query], systems, rater) for query in open_[:wanted]],
+        "recent": recent,
+        **_progress(rows, order, rater),
+    }
 
 
 def prefer(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
-    """Write which of two systems a rater prefers for a question, or take it back (value null)."""
-    names = ("rater", "query", "first", "second")
-    texts = {name: body.get(name) for name in names}
-    if not all(isinstance(text, str) and text.strip() and len(text) < 100_000 for text in texts.values()):
-        raise JudgmentError(f"expected texts: {', '.join(names)}")
-    value = body.get("value")
-    if value is not None and value not in _VALUES:
-        raise JudgmentError(f"value: got {value!r}, allowed: {', '.join(_VALUES)}, or null to take it back")
-    row = ReviewRow(
-        "prefer", str(texts["rater"]).strip()[:100], time.time_ns(), query=str(texts["query"]),
-        source=str(texts["first"]), other_source=str(texts["second"]), value=value,
-    )  # fmt: skip
-    with writing_reviews(desk.options.db) as writer:
-        kept = writer.remove(row) if value is None else writer.note(row)
-    return {"kept": kept}
+    """Write which of two systems a rater prefers for questions, and answer each event: saved, or why not."""
+    rows, refused, ids = read_preferences(body)
+    keep_preferences(desk.options.db, rows)
+    results = {**dict.fromkeys(ids, "saved"), **{id: f"refused: {why}" for id, why in refused.items()}}
+    if not rows:
+        return {"results": results}
+    systems = (rows[-1].source, rows[-1].other_source)
+    order = _order(desk, _remembered_rankings(desk), systems, rows[-1].rater)
+    return {"results": results, **_progress(_preferences(desk, systems), order, rows[-1].rater)}
 
 
-def tally_of(rows: Sequence[ReviewRow]) -> RankingTally:
-    """Count preferences by question, each question once whatever the number of its raters."""
-    by_question: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for row in rows:
-        by_question[query_key(row.query)][row.value or "tie"] += 1
-    wins: Counter[str] = Counter()
-    for votes in by_question.values():
-        gap = votes["first"] - votes["second"]
-        wins["first" if gap > 0 else "second" if gap < 0 else "tie"] += 1
-    decided = wins["first"] + wins["second"]
-    if not decided:
-        return RankingTally(wins["first"], wins["second"], wins["tie"], None, None, None)
-    share = wins["first"] / decided
-    spread = _Z * math.sqrt(share * (1 - share) / decided + _Z**2 / (4 * decided**2))
-    middle, scale = share + _Z**2 / (2 * decided), 1 + _Z**2 / decided
-    low, high = (middle - spread) / scale, (middle + spread) / scale
-    return RankingTally(wins["first"], wins["second"], wins["tie"], share, low, high)
+def _progress(rows: Sequence[ReviewRow], order: Sequence[str], rater: str) -> dict[str, Any]:
+    answered = {row.query for row in rows if row.rater == rater}
+    systems = (rows[0].source, rows[0].other_source) if rows else ("", "")
+    return {
+        "left": sum(query not in answered for query in order),
+        "whole": len(order),
+        "tally": fragment("tally.html", systems=systems, tally=tally_of(rows)),
+    }
+
+
+def _preferences(desk: ReviewDesk, systems: tuple[str, str]) -> list[ReviewRow]:
+    with reading_rows(desk.options.db) as connection:
+        return [row for row in review_rows(connection, "prefer") if (row.source, row.other_source) == systems]
+
+
+def _order(desk: ReviewDesk, rankings: Rankings, systems: tuple[str, str], rater: str) -> list[str]:
+    """Return the questions on which two systems differ, in the order in which this rater is asked."""
+    orders: dict[tuple[str, ...], list[str]] = desk.remembered("orders") or desk.remember("orders", {})
+    key = (*systems, rater)
+    if key not in orders:
+        if len(orders) >= _ORDERS:
+            orders.clear()
+        first, second = systems
+        differing = [
+            query
+            for query, sides in rankings.items()
+            if first in sides and second in sides and [*sides[first][:_DEPTH]] != [*sides[second][:_DEPTH]]
+        ]
+        orders[key] = sorted(differing, key=lambda query: _seed(rater, query))
+    return orders[key]
+
+
+def _card(
+    desk: ReviewDesk, query: str, rankings: Mapping[str, Sequence[int]], systems: tuple[str, str], rater: str
+) -> dict[str, Any]:
+    """Return a question with both rankings as the script takes it."""
+    sides = _sides(desk, query, rankings, systems, rater)
+    return {
+        "id": _id(query),
+        "query": query,
+        "question": str(marked(query[:MOST_RENDERED], frozenset())),
+        "html": fragment("sides.html", sides=sides),
+        "values": {side.letter.lower(): side.value for side in sides} | {"t": "tie"},
+    }
+
+
+def _id(query: str) -> str:
+    return _seed("question", query).hex()
+
+
+def _remembered_rankings(desk: ReviewDesk) -> Rankings:
+    rankings: Rankings = desk.remembered("rankings") or desk.remember("rankings", _rankings(desk))
+    return rankings
 
 
 def _rankings(desk: ReviewDesk) -> Rankings:
@@ -165,10 +186,10 @@ def _names(rankings: Rankings) -> list[tuple[str, str, int]]:
     return [(first, second, n) for (first, second), n in pairs.most_common(20)]
 
 
-def _systems(rankings: Rankings, request: Request) -> tuple[str, str] | None:
-    pairs = [(first, second) for first, second, _n in _names(rankings)]
-    asked = (request.query_params.get("first", ""), request.query_params.get("second", ""))
-    return asked if asked in pairs else pairs[0] if pairs else None
+def _systems(names: Sequence[tuple[str, str, int]], first: object, second: object) -> tuple[str, str] | None:
+    """Return the two systems that are asked for, else those with most questions in common."""
+    pairs = [(one, other) for one, other, _n in names]
+    return next((pair for pair in pairs if pair == (first, second)), pairs[0] if pairs else None)
 
 
 def _seed(*parts: str) -> bytes:

@@ -7,12 +7,13 @@ from typing import Any
 
 from starlette.requests import Request
 
+from ragwheel.errors import JudgmentError
 from ragwheel.review.analysis import AnalysisState, StoreAnalysis
 from ragwheel.review.options import ReviewOptions
 from ragwheel.review.ordering import ReviewQueue
 from ragwheel.store.reviews import reading_rows, recent_pairs
 
-__all__ = ["ReviewDesk", "rater_of"]
+__all__ = ["ReviewDesk", "rater_in", "rater_of"]
 
 
 class ReviewDesk:
@@ -66,3 +67,15 @@ class ReviewDesk:
 def rater_of(desk: ReviewDesk, request: Request) -> str:
     """Return who uses the page, by its address."""
     return request.query_params.get("as", "").strip()[:100] or desk.options.rater
+
+
+def rater_in(body: dict[str, Any]) -> str:
+    """Return who sends a command.
+
+    Raises:
+        JudgmentError: there is no name, or a longer one than 100 characters.
+    """
+    rater = body.get("rater")
+    if not isinstance(rater, str) or not rater.strip() or len(rater) > 100:
+        raise JudgmentError("rater: expected a name of at most 100 characters")
+    return rater.strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ _PREVIEW: Final = 300
 _COPIES: Final = 3_000
 _NEAR: Final = 0.8
 _LEAST_LETTERS: Final = 4
+_LIKELY: Final = 0.5
+_COMPARED: Final = 20_000
+_CLEARLY: Final = 3.84  # chi-square, one degree of freedom, 5 %
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ def _documents(desk: ReviewDesk, store: GradedStore) -> dict[str, Any]:
     rejected = engine.arrow(_rejected(store)).to_pylist()
     outdated = engine.arrow(_outdated(store)).to_pylist()
     missing = engine.arrow(_without_good(store)).to_pylist()
+    answered = engine.arrow(_with_good(store))["query"].to_pylist()
     popular = engine.arrow(_popular(store)).to_pylist()
     numbers = {row["chunk_version"] for row in [*rejected, *outdated, *popular]}
     with reading_rows(desk.options.db) as connection:
@@ -87,7 +92,7 @@ def _documents(desk: ReviewDesk, store: GradedStore) -> dict[str, Any]:
             )
             for row in rejected
         ],
-        "topics": topics([(row["query"], row["asked"]) for row in missing]),
+        "topics": topics([(row["query"], row["asked"]) for row in missing], answered),
         "n_missing": len(missing),
         "outdated": outdated,
         "copies": _copies({n: chunk.text for n, chunk in chunks.items()}, popular),
@@ -115,13 +120,23 @@ def _outdated(store: GradedStore) -> ibis.Table:
     return _named(store, rows).order_by(_.questions.desc(), "chunk_version").limit(_MOST)
 
 
-def _without_good(store: GradedStore) -> ibis.Table:
-    """Questions of which something is graded, and nothing is a positive or likely to be one."""
+def _asked(store: GradedStore) -> ibis.Table:
+    """Graded questions: how often they were asked, and the belief in their best chunk."""
     graded = store.grades.group_by("query_key").agg(best=_.belief.max())
-    bad = graded.filter(_.best < 0.5)
     asked = store.facts.retrievals.group_by("query_key").agg(asked=_.count())
-    rows = bad.join(asked, "query_key").join(wordings(store.facts), "query_key")
-    return rows.select("query", "asked", "best").order_by(_.asked.desc(), "query").limit(_MOST_QUESTIONS)
+    rows = graded.join(asked, "query_key").join(wordings(store.facts), "query_key")
+    return rows.select("query", "asked", "best")
+
+
+def _without_good(store: GradedStore) -> ibis.Table:
+    """Questions of which nothing is a positive or likely to be one."""
+    rows = _asked(store).filter(_.best < _LIKELY)
+    return rows.order_by(_.asked.desc(), "query").limit(_MOST_QUESTIONS)
+
+
+def _with_good(store: GradedStore) -> ibis.Table:
+    rows = _asked(store).filter(_.best >= _LIKELY)
+    return rows.select("query").order_by("query").limit(_COMPARED)
 
 
 def _popular(store: GradedStore) -> ibis.Table:
@@ -129,35 +144,45 @@ def _popular(store: GradedStore) -> ibis.Table:
     return _named(store, rows).order_by(_.n.desc(), "chunk_version").limit(_COPIES)
 
 
-def _copies(texts: Mapping[int, str], popular: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """Return families of near-copies among the chunks that people see most, by how they begin."""
-    names = {str(row["chunk_version"]): f"{row['source']} · {row['chunk_id']}" for row in popular}
+def _copies(texts: Mapping[int, str], popular: Sequence[Mapping[str, Any]]) -> list[list[tuple[str, str]]]:
+    """Return families of near-copies among the chunks that people see most, by how they begin.
+
+    Each is a list of (source, chunk id).
+    """
+    names = {str(row["chunk_version"]): (row["source"], row["chunk_id"]) for row in popular}
     shown = {str(n): text for n, text in texts.items() if str(n) in names and len(tokens(text)) >= 5}
-    groups: defaultdict[str, set[str]] = defaultdict(set)
+    groups: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
     for number, family in families(shown, _NEAR).items():
         groups[family].add(names[number])
-    return sorted((sorted(group) for group in groups.values() if len(group) > 1), key=lambda g: (-len(g), g))[
-        :_MOST
-    ]
+    several = [sorted(group) for group in groups.values() if len(group) > 1]
+    return sorted(several, key=lambda group: (-len(group), group))[:_MOST]
 
 
-def topics(questions: Sequence[tuple[str, int]]) -> list[Topic]:
-    """Group questions by the word that most of them share, the group asked for most often first.
+def topics(questions: Sequence[tuple[str, int]], answered: Sequence[str] = ()) -> list[Topic]:
+    """Group questions by a word that they share, the group asked for most often first.
 
-    Words that are in more than half of ten or more questions say nothing about a topic.
+    Args:
+        questions: questions without a good chunk, and how often each was asked.
+        answered: questions that have one. A word is a topic where it is clearly more frequent among the
+            questions without a good chunk than among these (Dunning's log-likelihood, 1993), so that *from*
+            and *with* are none. Where there are none, the words in more than half of ten or more questions
+            are left out.
     """
-    words = {
-        n: {w for w in tokens(text) if len(w) >= _LEAST_LETTERS} for n, (text, _n) in enumerate(questions)
-    }
-    common = Counter(word for words_of_query in words.values() for word in words_of_query)
-    for word, n in list(common.items()):
-        if len(questions) >= 10 and n > len(questions) / 2:
-            del common[word]
-    left, groups = set(words), []
+    words = [_words(text) for text, _n in questions]
+    elsewhere = Counter(word for text in answered for word in _words(text))
+    common = Counter(word for of_query in words for word in of_query)
+    left, groups = set(range(len(questions))), []
+
+    def weight(word: str, count: int) -> float:
+        if answered:
+            return _keyness(count, len(questions), elsewhere[word], len(answered))
+        return float(count) if len(questions) < 10 or common[word] <= len(questions) / 2 else 0.0
+
     while left:
-        counts = Counter(word for n in left for word in words[n] if word in common)
-        best = min(counts, key=lambda word: (-counts[word], word), default=None)
-        if best is None or counts[best] < 2:
+        counts = Counter(word for n in left for word in words[n])
+        weights = {word: weight(word, count) for word, count in counts.items() if count > 1}
+        best = min(weights, key=lambda word: (-weights[word], word), default=None)
+        if best is None or weights[best] <= (_CLEARLY if answered else 0.0):
             break
         members = sorted(n for n in left if best in words[n])
         groups.append(Topic(best, tuple(questions[n] for n in members)))
@@ -166,3 +191,16 @@ def topics(questions: Sequence[tuple[str, int]]) -> list[Topic]:
     if left:
         groups.append(Topic("", tuple(questions[n] for n in sorted(left))))
     return groups
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(word for word in tokens(text) if len(word) >= _LEAST_LETTERS)
+
+
+def _keyness(here: int, of_here: int, there: int, of_there: int) -> float:
+    """Return how surely a word is more frequent here than there (log-likelihood ratio); 0 where it is not."""
+    share = (here + there) / (of_here + of_there)
+    if here <= share * of_here:
+        return 0.0
+    rest = there * math.log(there / (share * of_there)) if there else 0.0
+    return 2 * (here * math.log(here / (share * of_here)) + rest)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,7 +12,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from ragwheel.errors import JudgmentError
 from ragwheel.labels.traces.text import query_key
 from ragwheel.review.cards import GradeCard, cards_of, neighbours
-from ragwheel.review.desk import ReviewDesk, rater_of
+from ragwheel.review.desk import ReviewDesk, rater_in, rater_of
 from ragwheel.review.ordering import QueuedPair, pair_id
 from ragwheel.review.pages import HEADERS, fragment, link, page
 from ragwheel.review.sayings import read_events, write_events
@@ -48,6 +49,16 @@ GUIDELINE: Final = """Grade what the chunk says about the question, not how well
 
 An outdated version is no better than what it says today: give the reason "outdated".
 x when you cannot know; s when the question makes no sense."""
+_ASKED_BECAUSE: Final = MappingProxyType(
+    {
+        "contradictory": "the evidence contradicts itself",
+        "abstained": "the evidence is too weak either way",
+        "unsure": "the evidence leaves doubt",
+        "nothing known": "nothing is known about it yet",
+        "never exposed": "it ranked high and nobody saw it",
+        "sure": "a sure belief is worth a check",
+    }
+)
 _MOST_CARDS: Final = 30
 _UNDOABLE: Final = 20
 
@@ -73,7 +84,7 @@ def grade_page(desk: ReviewDesk, request: Request) -> Response:
 
 def next_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     """Return the next cards that the page does not hold yet, and how far the rater is."""
-    rater, held = _rater(body), body.get("held")
+    rater, held = rater_in(body), body.get("held")
     if not isinstance(held, list) or len(held) > 10_000:
         raise JudgmentError("held: expected a list of at most 10,000 ids")
     n = body.get("n")
@@ -95,7 +106,7 @@ def next_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
 
 def last_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     """Return the cards that the rater handled last, the oldest first, so that they can be undone."""
-    rater = _rater(body)
+    rater = rater_in(body)
     queue = desk.queue(rater)
     with reading_rows(desk.options.db) as connection:
         rows = recent_pairs(connection, rater, _UNDOABLE)
@@ -129,13 +140,13 @@ def say(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
         else:
             queue.handle(event.rater, event.key)
     saved = {event.id: "saved" for event in events}
-    progress = _progress(desk, _rater(body)) if body.get("rater") else {}
+    progress = _progress(desk, rater_in(body)) if body.get("rater") else {}
     return {"results": {**saved, **{id: f"refused: {why}" for id, why in refused.items()}}, **progress}
 
 
 def reveal(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     """Return what is known of a pair; to a blind rater only after the grade."""
-    rater = _rater(body)
+    rater = rater_in(body)
     query, source, chunk = (str(body.get(name, "")) for name in ("query", "source", "chunk"))
     key = query_key(query)
     with reading_rows(desk.options.db) as connection:
@@ -149,7 +160,7 @@ def reveal(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
         hidden=False,
         rank=queued.pair.rank if queued else None,
         belief=queued.pair.belief if queued else None,
-        reason=queued.pair.why if queued else None,
+        reason=_ASKED_BECAUSE.get(queued.pair.why) if queued else None,
         judgments=judgments,
         rater=rater,
         why=link("/why", query=query, source=source, chunk=chunk, **{"as": rater}),
@@ -171,7 +182,7 @@ def keep_guideline(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     current = _guideline(desk)
     if current is not None and str(current.at_ns) != str(base):
         return {"conflict": current.note or "", "base": str(current.at_ns), "by": current.rater}
-    row = ReviewRow("guideline", _rater(body), time.time_ns(), note=text)
+    row = ReviewRow("guideline", rater_in(body), time.time_ns(), note=text)
     with writing_reviews(desk.options.db) as writer:
         writer.note(row)
     return {"base": str(row.at_ns), "by": row.rater}
@@ -187,13 +198,6 @@ def chunk_text(desk: ReviewDesk, request: Request) -> Response:
     if not texts:
         return page("error.html", status=404, message="There is no such chunk; it may have been erased.")
     return PlainTextResponse(texts[0], headers=dict(HEADERS))
-
-
-def _rater(body: dict[str, Any]) -> str:
-    rater = body.get("rater")
-    if not isinstance(rater, str) or not rater.strip() or len(rater) > 100:
-        raise JudgmentError("rater: expected a name of at most 100 characters")
-    return rater.strip()
 
 
 def _guideline(desk: ReviewDesk) -> ReviewRow | None:

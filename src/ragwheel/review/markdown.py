@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_inline import StateInline, emphasis
 from markdown_it.token import Token
 from markupsafe import Markup, escape
 
@@ -81,6 +82,7 @@ def _clean(text: str) -> str:
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20}).enable("table")
+    parser.inline.ruler.at("emphasis", _emphasis)
     parser.add_render_rule("text", _text)
     parser.add_render_rule("image", _image)
     parser.add_render_rule("heading_open", _heading)
@@ -90,6 +92,11 @@ def _parser() -> MarkdownIt:
     for name in ("th_open", "td_open"):
         parser.add_render_rule(name, _cell)
     return parser
+
+
+def _emphasis(state: StateInline, silent: bool) -> bool:
+    """Read emphasis by asterisks only: underscores are part of names, as in ``__init__``."""
+    return state.src[state.pos] != "_" and emphasis.tokenize(state, silent)
 
 
 def _text(_self: Any, tokens: Sequence[Token], index: int, _options: Any, env: Any) -> str:

@@ -25,6 +25,7 @@ ROOMS: Final[Mapping[str, tuple[str, Callable[..., Any]]]] = MappingProxyType(
         "/api/next": ("POST", grading.next_cards),
         "/api/again": ("POST", regrading.cards_again),
         "/api/strike": ("POST", training.strike),
+        "/api/compare": ("POST", compare.next_comparisons),
         "/api/prefer": ("POST", compare.prefer),
         "/api/last": ("POST", grading.last_cards),
         "/api/say": ("POST", grading.say),

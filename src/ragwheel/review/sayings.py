@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ragwheel.errors import JudgmentError
 from ragwheel.labels.traces.text import query_key
@@ -14,7 +14,12 @@ from ragwheel.review.ordering import PairKey
 from ragwheel.store.judging import JudgmentRow
 from ragwheel.store.reviews import ReviewRow, ReviewWriter, writing_reviews
 
-__all__ = ["ACTIONS", "MOST_EVENTS", "RaterEvent", "read_events", "write_events"]
+__all__ = [
+    "ACTIONS", "MOST_EVENTS", "RaterEvent", "read_events", "readable_events", "text_field", "time_field",
+    "write_events",
+]  # fmt: skip
+
+T = TypeVar("T")
 
 ACTIONS: Final = ("grade", "cannot_tell", "skip", "undo")
 MOST_EVENTS: Final = 200
@@ -56,23 +61,35 @@ def read_events(body: Mapping[str, Any]) -> tuple[list[RaterEvent], dict[str, st
     Raises:
         JudgmentError: the request has no list of events.
     """
+    events, refused = readable_events(body, _event)
+    return sorted(events, key=lambda event: event.at_ns), refused
+
+
+def readable_events(
+    body: Mapping[str, Any], read: Callable[[Mapping[str, Any]], T]
+) -> tuple[list[T], dict[str, str]]:
+    """Return what ``read`` makes of each event of a request, and by id why it refused the others.
+
+    Raises:
+        JudgmentError: the request has no list of events, or one without an id.
+    """
     rows = body.get("events")
     if not isinstance(rows, list) or len(rows) > MOST_EVENTS:
         raise JudgmentError(f"events: expected a list of at most {MOST_EVENTS}")
-    events: list[RaterEvent] = []
+    events: list[T] = []
     refused: dict[str, str] = {}
     for row in rows:
         if not isinstance(row, dict) or not isinstance(row.get("id"), str) or len(row["id"]) > 100:
             raise JudgmentError("event without an id: expected a text of at most 100 characters")
         try:
-            events.append(_event(row))
+            events.append(read(row))
         except JudgmentError as exc:
             refused[row["id"]] = str(exc)
-    return sorted(events, key=lambda event: event.at_ns), refused
+    return events, refused
 
 
 def _event(row: Mapping[str, Any]) -> RaterEvent:
-    texts = {name: _text(row, name) for name in _MOST}
+    texts = {name: text_field(row, name, most) for name, most in _MOST.items()}
     if row.get("action") not in ACTIONS:
         raise JudgmentError(f"action: got {row.get('action')!r}, allowed: {', '.join(ACTIONS)}")
     for name in ("rater", "query", "chunk"):
@@ -83,9 +100,7 @@ def _event(row: Mapping[str, Any]) -> RaterEvent:
         isinstance(grade, bool) or not isinstance(grade, (int, float)) or not 0 <= grade <= 5
     ):
         raise JudgmentError(f"grade: got {grade!r}, allowed: a number from 0 to 5")
-    at_ms = row.get("at")
-    if isinstance(at_ms, bool) or not isinstance(at_ms, (int, float)) or not 0 < at_ms < 1e15:
-        raise JudgmentError(f"at: got {at_ms!r}, expected milliseconds since 1970")
+    at_ns = time_field(row)
     try:
         digest = bytes.fromhex(row.get("hash") or "") or None
     except (ValueError, TypeError):
@@ -97,8 +112,7 @@ def _event(row: Mapping[str, Any]) -> RaterEvent:
         query=texts["query"],
         source=texts["source"],
         chunk=texts["chunk"],
-        # a clock that is ahead must not win over what is said later
-        at_ns=min(int(at_ms) * 1_000_000, time.time_ns()),
+        at_ns=at_ns,
         content_hash=digest,
         grade=float(grade) if row["action"] == "grade" and grade is not None else None,
         note=texts["note"].strip() or None,
@@ -106,13 +120,30 @@ def _event(row: Mapping[str, Any]) -> RaterEvent:
     )
 
 
-def _text(row: Mapping[str, Any], name: str) -> str:
+def text_field(row: Mapping[str, Any], name: str, most: int) -> str:
+    """Return a text of an event, empty where it has none, without what a database or a page cannot hold.
+
+    Raises:
+        JudgmentError: it is no text, or longer than ``most`` characters.
+    """
     value = row.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str) or len(value) > _MOST[name]:
-        raise JudgmentError(f"{name}: expected a text of at most {_MOST[name]:,} characters")
+    if not isinstance(value, str) or len(value) > most:
+        raise JudgmentError(f"{name}: expected a text of at most {most:,} characters")
     return value.encode("utf-8", "replace").decode("utf-8").replace("\x00", " ")
+
+
+def time_field(row: Mapping[str, Any]) -> int:
+    """Return when an event happened, in nanoseconds; a clock that is ahead counts as now.
+
+    Raises:
+        JudgmentError: it is no time.
+    """
+    at_ms = row.get("at")
+    if isinstance(at_ms, bool) or not isinstance(at_ms, (int, float)) or not 0 < at_ms < 1e15:
+        raise JudgmentError(f"at: got {at_ms!r}, expected milliseconds since 1970")
+    return min(int(at_ms) * 1_000_000, time.time_ns())
 
 
 def write_events(db: Path, events: Sequence[RaterEvent], *, timeout_s: float = 5.0) -> None:

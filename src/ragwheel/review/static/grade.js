@@ -1,7 +1,7 @@
 // The room where chunks are graded. Cards are fetched ahead, so that a key shows the next one at once;
 // answers go through the outbox.
 
-import { Outbox, post } from "./outbox.js";
+import { Outbox, post, trouble } from "./outbox.js";
 
 const $ = (id) => document.getElementById(id);
 const rater = $("grading").dataset.rater;
@@ -21,18 +21,18 @@ const state = {
 };
 
 const outbox = new Outbox({
+  path: "/api/say",
+  prefix: "ragwheel-review:",
   changed(pending, error) {
     $("saved").textContent = pending ? `${pending} not saved yet` : state.acts.length ? "all saved" : "";
-    if (!error) return notice(null);
-    const what =
-      error.status === 401
-        ? "This browser is signed out: open the address that ragwheel review prints."
-        : error.status
-          ? `Not saved: ${error.message}`
-          : "The server cannot be reached.";
-    notice(`${what} ${pending} answer${pending === 1 ? "" : "s"} kept in this browser, sent as soon as possible.`);
+    notice(error ? trouble(pending, error) : null);
   },
-  confirmed: progressed,
+  confirmed(answer) {
+    progressed(answer);
+    // what others said of the card on screen may have waited for this rater's own answer
+    const entry = state.trail[state.place];
+    if (entry && entry.said.action !== "later" && !$("reveal").firstChild) reveal(entry.card);
+  },
   refused(event, reason) {
     notice(`Not kept (chunk ${event.chunk}): ${reason}`);
   },
@@ -81,7 +81,7 @@ function show({ focus = true } = {}) {
   if (said && said.action !== "later") reveal(card);
   $("live").textContent = `${changed ? `New question: ${card.query}. ` : ""}Chunk ${card.number} of ${card.of}.`;
   if (state.shown !== null || focus) {
-    window.scrollTo(0, 0);
+    window.scrollTo(0, matchMedia("(max-width: 34rem)").matches ? $("grading").offsetTop : 0);
     $("card").focus({ preventScroll: true });
   }
   state.shown = card.group;
@@ -105,6 +105,7 @@ function showNone() {
 }
 
 async function reveal(card) {
+  if (outbox.pending().some((event) => event.card === card.id)) return; // the server does not know it yet
   try {
     const found = await post("/api/reveal", { rater, query: card.query, source: card.source, chunk: card.chunk });
     if (current() === card) $("reveal").innerHTML = found.html;

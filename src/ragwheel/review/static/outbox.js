@@ -1,7 +1,6 @@
 // Answers that the server has not confirmed yet. Each is an entry of localStorage, so that neither a lost
 // server nor a closed tab loses one; any tab of this browser may send any of them, and sending twice is harmless.
 
-const PREFIX = "ragwheel-review:";
 const BATCH = 100;
 const PAUSES_MS = [500, 1000, 2000, 5000, 10000];
 
@@ -20,11 +19,23 @@ export async function post(path, body) {
   return found;
 }
 
+// What a rater reads while answers wait.
+export function trouble(pending, error) {
+  const what =
+    error.status === 401
+      ? "This browser is signed out: open the address that ragwheel review prints."
+      : error.status
+        ? `Not saved: ${error.message}`
+        : "The server cannot be reached.";
+  return `${what} ${pending} answer${pending === 1 ? "" : "s"} kept in this browser, sent as soon as possible.`;
+}
+
 export class Outbox {
-  // changed(pending, error) is called whenever the number of unconfirmed answers or the reason changes,
-  // confirmed(answer) with what the server says, refused(event, reason) for what it will never take.
-  constructor({ changed, confirmed, refused }) {
-    Object.assign(this, { changed, confirmed, refused });
+  // Answers are sent to path and kept in localStorage under prefix. changed(pending, error) is called whenever the
+  // number of unconfirmed answers or the reason changes, confirmed(answer) with what the server says,
+  // refused(event, reason) for what it will never take.
+  constructor({ path, prefix, changed, confirmed, refused }) {
+    Object.assign(this, { path, prefix, changed, confirmed, refused });
     this.memory = new Map(); // where localStorage is off or full
     this.sending = false;
     this.failures = 0;
@@ -42,7 +53,7 @@ export class Outbox {
     this.last = Math.max(Date.now(), this.last + 1);
     const kept = { ...event, id: crypto.getRandomValues(new Uint32Array(4)).join("-"), at: this.last };
     try {
-      localStorage.setItem(PREFIX + kept.id, JSON.stringify(kept));
+      localStorage.setItem(this.prefix + kept.id, JSON.stringify(kept));
     } catch {
       this.memory.set(kept.id, kept);
     }
@@ -55,7 +66,7 @@ export class Outbox {
     const events = [...this.memory.values()];
     for (let n = 0; n < localStorage.length; n += 1) {
       const name = localStorage.key(n);
-      if (!name.startsWith(PREFIX)) continue;
+      if (!name.startsWith(this.prefix)) continue;
       try {
         events.push(JSON.parse(localStorage.getItem(name)));
       } catch {
@@ -67,7 +78,7 @@ export class Outbox {
 
   forget(id) {
     this.memory.delete(id);
-    localStorage.removeItem(PREFIX + id);
+    localStorage.removeItem(this.prefix + id);
   }
 
   tell() {
@@ -81,7 +92,7 @@ export class Outbox {
     try {
       for (let events = this.pending(); events.length; events = this.pending()) {
         const batch = events.slice(0, BATCH);
-        const answer = await post("/api/say", { rater: batch[batch.length - 1].rater, events: batch });
+        const answer = await post(this.path, { rater: batch[batch.length - 1].rater, events: batch });
         for (const event of batch) {
           const result = answer.results[event.id];
           if (!result) continue;
