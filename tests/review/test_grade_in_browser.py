@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from ragwheel.judgments.queue import open_pairs
 from ragwheel.testing import TraceStore
 
 EVIL = (
@@ -221,49 +224,110 @@ def test_hostile_texts_in_every_field_run_nothing(serve, hostile, tab, make):
     )
 
 
-def test_a_million_pairs_are_not_needed_to_feel_slow_a_key_shows_the_next_card_at_once(serve, db, tab):
+def test_a_key_shows_the_next_card_within_100_ms_with_100000_pairs_in_the_queue(serve, db, tab, monkeypatch):
+    from ragwheel.review import analysis
+
+    def many(store, *, check):
+        pairs = open_pairs(store, check=check)
+        copies = range(-(-100_000 // len(pairs)))
+        return [
+            replace(pair, query=f"{pair.query} {n}", query_key=f"{pair.query_key} {n}")
+            for n in copies
+            for pair in pairs
+        ]
+
+    monkeypatch.setattr(analysis, "open_pairs", many)
     server = serve(db)
     server.ready()
     page = tab(server.address)
     for _ in range(20):
         press(page, "3")
+    saved(page)
+    whole = int(page.inner_text("#count").split(" of ")[1].split(" ")[0].replace(",", ""))
+    assert whole >= 100_000
     times = page.evaluate("performance.getEntriesByName('next card').map(entry => entry.duration)")
     assert len(times) == 20
     assert sorted(times)[10] < 100  # milliseconds, for what the page itself does
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_a_phone_and_reads_well(serve, db, tab, scheme, width):
+def test_going_back_at_once_shows_what_is_known_as_soon_as_the_answer_is_saved(serve, db, tab):
     server = serve(db)
     server.ready()
-    page = tab(server.address, scheme=scheme, width=width)
+    page = tab(server.address)
+    for _ in range(5):
+        press(page, "4")
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_selector("#reveal li")
+        assert "4 by ann (you)" in page.inner_text("#reveal")
+        page.keyboard.press("ArrowRight")
+
+
+def test_a_read_only_database_keeps_the_answers_in_the_browser_and_says_why(
+    serve, db, tab, make, monkeypatch
+):
+    from ragwheel.errors import StoreError
+    from ragwheel.review import sayings
+
+    writing = sayings.writing_reviews
+
+    def read_only(db, *, timeout_s):
+        raise StoreError(f"{db} cannot be written: attempt to write a readonly database")
+
+    server = serve(db)
+    server.ready()
+    page = tab(server.address)
+    monkeypatch.setattr(sayings, "writing_reviews", read_only)  # a chmod does not stop root
+    pressed = [press(page, "2") for _ in range(3)]
+    page.wait_for_selector("#notice:not([hidden])")
+    assert "readonly" in page.inner_text("#notice")
+    assert "kept in this browser" in page.inner_text("#notice")
+    assert make.judgments(db) == []
+    monkeypatch.setattr(sayings, "writing_reviews", writing)
+    saved(page)
+    assert [row[1] for row in make.judgments(db)] == pressed
+
+
+def test_near_copies_neighbours_and_the_source_link(serve, tab, tmp_path):
+    path = tmp_path / "kin.db"
+    text = "To reset the password open the settings and choose security, then reset and confirm by mail. "
+    with TraceStore(path) as store:
+        for n, part in enumerate(
+            ("Version 1", "Something else entirely about shipping parcels", "Version 2")
+        ):
+            store.chunk(f"page-{n}", f"{text if n != 1 else ''}{part}")
+        store.ask("How do I reset it?", ["page-0", "page-1", "page-2"])
+        store._run(
+            "UPDATE _chunk SET metadata = ?", '{"url": "https://docs.example/reset", "date": "2026-01-02"}'
+        )
+    server = serve(path)
+    server.ready()
+    page = tab(server.address)
+    copies = []
+    for _ in range(3):
+        card(page)
+        copies.append("Nearly the same text" in page.inner_text("#card"))
+        assert page.get_attribute("#card a >> text=source", "href") == "https://docs.example/reset"
+        assert "2026-01-02" in page.inner_text("#card .source")
+        chunk = press(page, "n")
+        page.wait_for_selector("#neighbours .neighbour")
+        shown = page.inner_text("#neighbours")
+        assert chunk not in shown
+        assert "page-" in shown
+        press(page, "3")
+    assert copies in ([True, True, False], [False, True, True])  # beside each other
+
+
+def test_the_guideline_is_edited_on_the_page_and_kept(serve, db, tab):
+    server = serve(db)
+    server.ready()
+    page = tab(server.address)
     card(page)
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ratios = page.evaluate(CONTRAST)
-    assert ratios
-    assert min(ratios.values()) >= 4.5, ratios
-
-
-CONTRAST = """() => {
-  const channel = c => (c /= 255) <= .03928 ? c / 12.92 : ((c + .055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => .2126 * channel(r) + .7152 * channel(g) + .0722 * channel(b);
-  const rgb = text => text.match(/[\\d.]+/g).map(Number);
-  const behind = node => {
-    for (let at = node; at; at = at.parentElement) {
-      const colour = rgb(getComputedStyle(at).backgroundColor);
-      if (colour.length < 4 || colour[3] > 0) return colour;
-    }
-    return [255, 255, 255];
-  };
-  const found = {};
-  for (const node of document.querySelectorAll('body *')) {
-    const own = [...node.childNodes].some(child => child.nodeType === 3 && child.textContent.trim());
-    if (!own || !node.checkVisibility() || node.closest('.unseen, dialog, option, select')) continue;
-    const [ink, paper] = [light(rgb(getComputedStyle(node).color)), light(behind(node))];
-    const ratio = (Math.max(ink, paper) + .05) / (Math.min(ink, paper) + .05);
-    const name = `${node.tagName}.${node.className}`;
-    found[name] = Math.min(found[name] ?? 99, ratio);
-  }
-  return found;
-}"""
+    page.click("#guideline-edit")
+    page.fill("#guideline-new", "5 <b>all</b>, 0 nothing")
+    page.click("#guideline-form button[type=submit]")
+    page.wait_for_selector("#guideline-form", state="hidden")
+    assert page.inner_text("#guideline-text") == "5 <b>all</b>, 0 nothing"
+    again = tab(f"{server.url}/grade?as=bob", context=page.context)
+    card(again)
+    assert again.inner_text("#guideline-text") == "5 <b>all</b>, 0 nothing"
+    assert "by ann" in again.inner_text("#guideline-by")

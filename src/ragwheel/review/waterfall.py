@@ -14,11 +14,11 @@ from ragwheel.labels import GradeExplanation
 __all__ = ["WaterfallStep", "draw", "steps_of"]
 
 _ROW: Final = 30
-_LEFT: Final = 250
+_LEFT: Final = 280
 _WIDE: Final = 720
 _RIGHT: Final = 70
 _TICKS: Final = (0.01, 0.05, 0.2, 0.5, 0.8, 0.95, 0.99)
-_NAME: Final = 36
+_NAME: Final = 34
 _APART: Final = 34
 
 

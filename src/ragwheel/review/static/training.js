@@ -35,6 +35,7 @@ document.addEventListener("keydown", (event) => {
   const card = event.target.closest(".triplet");
   if (card && key in VALUES) strike(card, VALUES[key]);
 });
+rows?.querySelector(".triplet")?.focus({ preventScroll: true });
 rows?.addEventListener("click", (event) => {
   const button = event.target.closest("button[data-value]");
   if (button) strike(button.closest(".triplet"), button.dataset.value);
