@@ -33,8 +33,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+from unittest.mock import patch
 
-from ragwheel.judgments.queue import OpenPair
+from ragwheel.judgments.queue import OpenPair, open_pairs
 from ragwheel.labels.pipeline import GradedStore
 from ragwheel.labels.traces.text import query_key
 from ragwheel.review import ReviewAccess, ReviewOptions, analysis, app
@@ -83,10 +84,9 @@ def generate(path: Path, pairs: int) -> None:
 @contextmanager
 def repeated(pairs: int) -> Iterator[None]:
     """Let every queue that is computed meanwhile have at least so many pairs."""
-    compute = analysis.open_pairs
 
     def many(store: GradedStore, *, check: bool = False) -> list[OpenPair]:
-        graded = compute(store, check=check)
+        graded = open_pairs(store, check=check)
         return [
             replace(pair, query=f"{pair.query} ({n})", query_key=query_key(f"{pair.query} ({n})"))
             if n
@@ -95,11 +95,8 @@ def repeated(pairs: int) -> Iterator[None]:
             for pair in graded
         ]
 
-    analysis.open_pairs = many
-    try:
+    with patch.object(analysis, "open_pairs", many):
         yield
-    finally:
-        analysis.open_pairs = compute
 
 
 def server_times(db: Path, keys: int) -> dict[str, Any]:
@@ -178,7 +175,7 @@ def browser_times(db: Path, keys: int, pause_ms: int) -> dict[str, Any]:
                 if pause:
                     page.wait_for_timeout(pause)
             times[name] = _spread(page.evaluate("window.waits"))
-        page.wait_for_function("document.getElementById('saved').textContent === 'all saved'")
+        page.wait_for_function("() => document.getElementById('saved').textContent === 'all saved'")
         browser.close()
     return times
 

@@ -123,7 +123,7 @@ def test_a_server_lost_in_the_middle_loses_no_preference(serve, db, tab, make):
 def test_a_preference_that_cannot_be_read_is_refused_and_the_others_are_kept(serve, db, make):
     server = serve(db)
     good = {"rater": "ann", "query": "q", "first": "kb v1", "second": "kb v2", "value": "first", "at": 1}
-    wrong = [
+    wrong: list[dict[str, object]] = [
         {"value": "third"},
         {"query": " "},
         {"rater": None},

@@ -268,21 +268,19 @@ def test_a_read_only_database_keeps_the_answers_in_the_browser_and_says_why(
     from ragwheel.errors import StoreError
     from ragwheel.review import sayings
 
-    writing = sayings.writing_reviews
-
     def read_only(db, *, timeout_s):
         raise StoreError(f"{db} cannot be written: attempt to write a readonly database")
 
     server = serve(db)
     server.ready()
     page = tab(server.address)
-    monkeypatch.setattr(sayings, "writing_reviews", read_only)  # a chmod does not stop root
-    pressed = [press(page, "2") for _ in range(3)]
-    page.wait_for_selector("#notice:not([hidden])")
-    assert "readonly" in page.inner_text("#notice")
-    assert "kept in this browser" in page.inner_text("#notice")
-    assert make.judgments(db) == []
-    monkeypatch.setattr(sayings, "writing_reviews", writing)
+    with monkeypatch.context() as patched:
+        patched.setattr(sayings, "writing_reviews", read_only)  # a chmod does not stop root
+        pressed = [press(page, "2") for _ in range(3)]
+        page.wait_for_selector("#notice:not([hidden])")
+        assert "readonly" in page.inner_text("#notice")
+        assert "kept in this browser" in page.inner_text("#notice")
+        assert make.judgments(db) == []
     saved(page)
     assert [row[1] for row in make.judgments(db)] == pressed
 
