@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 
 import pytest
@@ -114,3 +116,34 @@ def test_days_ahead_of_this_clock_are_copied_too(server, tmp_path):
     with steady(open_lake(*located(tmp_path / "lake"))) as opened:
         named = {part["file"] for parts in manifest["tables"].values() for part in parts.values()}
         assert set(opened.copies) == named
+
+
+def test_files_on_another_disk_are_copied(server, tmp_path, monkeypatch):
+    one = server("one", start_ns=today_ns())
+    traffic(one)
+    lake = tmp_path / "lake"
+    export_parquet(one.path, lake)
+
+    def link(*_paths):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", link)
+    with steady(open_lake(*located(lake))) as opened:
+        assert {path: copy.read_bytes() for path, copy in opened.copies.items()} == {
+            path: (lake / path).read_bytes() for path in opened.copies
+        }
+
+
+def test_files_that_are_replaced_faster_than_they_are_copied_are_an_error(server, tmp_path, monkeypatch):
+    one = server("one", start_ns=today_ns())
+    traffic(one)
+    lake = tmp_path / "lake"
+    export_parquet(one.path, lake)
+    opened = open_lake(*located(lake))
+
+    def vanish(*_arguments):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(steady_module, "_copy", vanish)
+    with pytest.raises(DatasetError, match=r"faster than they can be copied.*--every 10m"), steady(opened):
+        pass

@@ -82,10 +82,12 @@ def test_a_judge_that_believes_what_passages_say_of_themselves_writes_nothing(ru
     assert report.flip_rate > 0.5
     assert "no grade was written" in report.warnings[0]
     assert judgments() == []
-    sent = len(run.stub.seen)
+    before = run.stub.answered
     forced = run(answer=gullible, max_flip_rate=1)
     assert forced.written == forced.judged > 0
-    assert len(run.stub.seen) == 0 < sent
+    assert len(before) > 30
+    assert before.keys().isdisjoint(run.stub.answered)  # asked then is only what the first run left unasked
+    assert len(run.stub.answered) < len(before)
 
 
 def believes_claims(question, passages):
