@@ -32,6 +32,7 @@ PAGE: Final = ROOT / "docs" / "fleet.md"
 PICTURE: Final = ROOT / "docs" / "img" / "fleet.svg"
 GREY: Final = "#888888"
 TARGET: Final = 5_000_000
+LEAST: Final = 200_000  # retrievals of a lake from which more is estimated
 BEGIN, END = "<!-- fleet: begin -->", "<!-- fleet: end -->"
 _MONTH_S: Final = 30 * 24 * 3600
 
@@ -152,10 +153,12 @@ def summarise(results: dict[str, Any]) -> str:
 
 
 def estimates(points: list[dict[str, Any]]) -> list[str]:
-    """What was not measured, from the largest sizes that were."""
+    """What was not measured, from the largest sizes that were; nothing from small ones, which say little."""
     sentences = []
     by_engine: dict[str, list[dict[str, Any]]] = {}
     for point in points:
+        if point["stores"] * point["each"] < LEAST:
+            continue
         if point["memory"] is None or point["engine"] == "spark":
             by_engine.setdefault(point["engine"], []).append(point)
     duckdb, spark = by_engine.get("duckdb", []), by_engine.get("spark", [])
