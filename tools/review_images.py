@@ -115,7 +115,8 @@ def shoot(url: str, address: str, folder: Path) -> None:
                     f"{url}/why?as=ann&show=yes&source=python-docs&chunk=logging-handlers-12&query={QUESTION}"
                 )
                 page.wait_for_selector("figure svg")
-                take(page, folder / f"review-why-{kind}.png")
+                if width == 1280:  # the page has no use for the narrow one
+                    take(page, folder / f"review-why-{kind}.png")
                 context.close()
         browser.close()
 
