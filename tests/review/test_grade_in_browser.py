@@ -42,7 +42,7 @@ def test_thirty_cards_by_keys_are_saved_in_order_and_the_next_sitting_goes_on(se
     saved(page)
     assert [(chunk, grade) for _, chunk, grade, _, _ in make.judgments(db)] == pressed
     assert len({chunk for chunk, _ in pressed}) == 30
-    assert "30 of 48" in page.inner_text("#count")
+    page.wait_for_function("() => document.getElementById('count').textContent.includes('30 of 48')")
     again = tab(server.address)
     assert card(again) not in {chunk for chunk, _ in pressed}
     again.keyboard.press("u")
