@@ -332,6 +332,7 @@ def request_of(*spans):
 
 
 def test_requests_with_their_length_before_them_are_read_and_a_cut_one_is_counted(imported, tmp_path):
+    pytest.importorskip("google.protobuf", reason="protobuf files need pip install 'ragwheel[serve]'")
     root = openllmetry("ask", 1, None, "how?", "So [1].")
     search = openllmetry("search", 2, 1, "how?", [{"id": "a", "text": "A"}])
     framed = b"".join(len(r).to_bytes(4, "big") + r for r in (request_of(search), request_of(root)))

@@ -41,11 +41,20 @@ def as_flag(option: Any) -> Any:
 
 def add_command(group: typer.Typer, function: Callable[..., None], name: str | None = None) -> None:
     """Add a function to a group of commands, under its own name unless another one is given."""
-    hints = get_type_hints(function, include_extras=True)
+    hints = {name: _declared(hint) for name, hint in get_type_hints(function, include_extras=True).items()}
     for parameter in inspect.signature(function).parameters:
         _set_metavar(parameter, hints[parameter])
     function.__annotations__.update(hints)  # typer would read the strings again, without what was set
     group.command(name, cls=Command)(function)
+
+
+def _declared(hint: Any) -> Any:
+    """Return a hint as it is declared: Python 3.10 puts ``Optional`` around that of a default of None."""
+    if get_origin(hint) is Union:
+        inner = [part for part in get_args(hint) if part is not types.NoneType]
+        if len(inner) == 1 and get_origin(inner[0]) is Annotated:
+            return inner[0]
+    return hint
 
 
 def _set_metavar(parameter: str, hint: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ragwheel.labels  # noqa: F401 - first: says which extra is missing
 from ragwheel.fleet.erasing import LakeErasure, erase_from_lake
 from ragwheel.fleet.pulling import PulledLake, pull
 from ragwheel.fleet.shipping import Shipment, prune_shipped, ship, ship_once

@@ -52,4 +52,5 @@ def __getattr__(name: str) -> Any:
     """Load the queue or the evaluation sets at their first use; raises MissingExtra without ``build``."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import_module("ragwheel.labels")  # first: says which extra is missing
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -220,9 +220,9 @@ def _what(connection: sqlite3.Connection, gone: ErasedContent, needles: list[byt
     return Scrub(gone, needles, frozenset(query_key(query) for (query,) in queries))
 
 
-def _holding(artifacts: Iterable[Artifact], needles: list[bytes]) -> tuple[Path, ...]:
+def _holding(artifacts: Collection[Artifact], needles: list[bytes]) -> tuple[Path, ...]:
     """Files of models and examples in which some of it stands as it is."""
-    if not needles:
+    if not needles or not artifacts:
         return ()
     from ragwheel.datasets.erase import files_containing
 
