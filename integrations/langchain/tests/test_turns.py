@@ -164,6 +164,26 @@ def test_the_answer_that_the_app_gives_its_own_turn_stays(rows: Rows) -> None:
     assert (row["query"], row["answer"]) == ("mine?", "Said by me [1].")
 
 
+def test_of_two_chains_in_a_turn_of_the_app_the_second_answers_from_its_own_prompt(rows: Rows) -> None:
+    with ragwheel.turn("mine?"):
+        rag(retriever(2), "So [2].").invoke("first?")
+        rag(retriever(3), "No, so [3].").invoke("second?")
+    [row] = rows("SELECT answer FROM turns")
+    assert row["answer"] == "No, so [3]."
+    [cited] = rows("SELECT r.query, c.rank FROM citations c JOIN retrievals r USING (retrieval_id)")
+    assert (cited["query"], cited["rank"]) == ("second?", 3)
+
+
+def test_the_prompt_that_the_app_names_stays(rows: Rows) -> None:
+    search = retriever(3)
+    with ragwheel.turn("mine?") as turn:
+        documents = search.invoke("first?")
+        turn.prompted([documents[2]])
+        rag(search, "So [1].").invoke("first?")
+    [cited] = rows("SELECT c.rank FROM citations c")
+    assert cited["rank"] == 3
+
+
 def test_a_chain_that_retrieves_nothing_is_no_answer(rows: Rows) -> None:
     with ragwheel.turn("mine?"):
         rag(retriever(), ANSWER).invoke("first?")

@@ -33,8 +33,8 @@ _SESSIONS: Final = ("session_id", "thread_id", "conversation_id")
 
 _owned: weakref.WeakSet[Turn] = weakref.WeakSet()
 """The turns that chains opened. One of them around a chain that has no parent run is a neighbour's."""
-_recorded: weakref.WeakKeyDictionary[Turn, object] = weakref.WeakKeyDictionary()
-"""What a chain recorded as the answer of a turn. Any other answer is the app's own, and stays."""
+_recorded: weakref.WeakKeyDictionary[Turn, tuple[object, object]] = weakref.WeakKeyDictionary()
+"""The answer and the prompt that a chain recorded of a turn. Any others are the app's own, and stay."""
 
 
 @dataclass(eq=False)
@@ -67,11 +67,17 @@ class ChainCall:
     def _answer(self, answer: object) -> None:
         if answer is None or (not self.is_model_seen and _is_context(answer, self.turn)):
             return
+        own_answer, own_prompted = _recorded.get(self.turn, (None, None))
         recorded = self.engine.recorded
-        if recorded.get("answer") != _recorded.get(self.turn):
+        if recorded.get("answer") != own_answer:
             return
-        self.engine.answer(answer, prompted=None if "prompted" in recorded else self.prompted)
-        _recorded[self.turn] = self.engine.recorded.get("answer")
+        is_prompt_ours = recorded.get("prompted") == own_prompted
+        self.engine.answer(answer, prompted=self.prompted if is_prompt_ours else None)
+        recorded = self.engine.recorded
+        _recorded[self.turn] = (
+            recorded.get("answer"),
+            recorded.get("prompted") if is_prompt_ours else own_prompted,
+        )
 
 
 @dataclass(eq=False)
