@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from ragwheel.deploy.adapter import Adapter, Router
 from ragwheel.deploy.embedding import adapted, stamp
-from ragwheel.deploy.fusing import FusedSearch, Fusion, fuse_results
+from ragwheel.deploy.fusing import FusedSearch, Fusion, fuse_results, fusion_of
 from ragwheel.deploy.query_side import load_query_model, query_embedder
 from ragwheel.deploy.questions import QueryEncoder
 from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
@@ -33,6 +33,7 @@ __all__ = [
     "checked_scorer",
     "fell_back",
     "fuse_results",
+    "fusion_of",
     "load_query_model",
     "query_embedder",
     "rerank",

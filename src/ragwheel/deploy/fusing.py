@@ -14,7 +14,7 @@ from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host.certainty import Unreadable
 from ragwheel.host.columns import read
 
-__all__ = ["FUSION_FILE", "FusedSearch", "Fusion", "fuse_results"]
+__all__ = ["FUSION_FILE", "FusedSearch", "Fusion", "fuse_results", "fusion_of"]
 
 FUSION_FILE: Final = "fusion.json"
 _FORMAT: Final = "ragwheel-fusion"
@@ -152,16 +152,11 @@ class FusedSearch:
         fetch_k: int = 40,
         k: int = 5,
     ) -> None:
-        self.fusion = fusion or Fusion(weights=(1.0,) * len(retrievers))
         if not retrievers or not all(callable(retriever) for retriever in retrievers):
             raise ConfigurationError(
                 "FusedSearch needs functions (query, k=...) as retrievers; allowed: a list."
             )
-        if len(self.fusion.weights) != len(retrievers):
-            raise ConfigurationError(
-                f"FusedSearch got {len(retrievers)} retrievers and {len(self.fusion.weights)} weights; "
-                "allowed: one for each, in the order in which they were tuned."
-            )
+        self.fusion = fusion_of(fusion, len(retrievers), "FusedSearch")
         if not 1 <= k <= fetch_k:
             raise ConfigurationError(f"FusedSearch(k={k}, fetch_k={fetch_k}): allowed: 1 <= k <= fetch_k")
         self.retrievers, self.fetch_k, self.k = tuple(retrievers), fetch_k, k
@@ -177,6 +172,29 @@ class FusedSearch:
                 results.append(error)
         fused = fuse_results(results, self.fusion)
         return [chunk for chunk, _ in fused][: self.k if k is None else k]
+
+
+def fusion_of(fusion: Fusion | str | Path | None, retrievers: int, user: str) -> Fusion:
+    """Return the fusion of so many retrievers.
+
+    Args:
+        fusion: with a weight for each; or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
+            rank fusion, all alike.
+        retrievers: how many there are.
+        user: what asks, for the message.
+
+    Raises:
+        ConfigurationError: there is not one weight for each.
+        ModelError: the folder has no fusion.
+    """
+    tuned = Fusion.load(fusion) if isinstance(fusion, (str, Path)) else fusion
+    tuned = tuned or Fusion(weights=(1.0,) * retrievers)
+    if len(tuned.weights) != retrievers:
+        raise ConfigurationError(
+            f"{user} got {retrievers} retrievers and {len(tuned.weights)} weights; "
+            "allowed: one for each, in the order in which they were tuned."
+        )
+    return tuned
 
 
 def fuse_results(results: Sequence[Sequence[Any] | Exception], fusion: Fusion) -> list[tuple[Any, float]]:

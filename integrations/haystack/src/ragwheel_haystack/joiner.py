@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from haystack import Document, component, default_from_dict, default_to_dict
 
 from ragwheel import ConfigurationError
-from ragwheel.deploy import Fusion, fuse_results
+from ragwheel.deploy import Fusion, fuse_results, fusion_of
 from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelJoiner"]
@@ -32,7 +33,9 @@ class RagwheelJoiner:
         ragwheel.errors.ModelError: the folder has no fusion.
     """
 
-    def __init__(self, retrievers: Sequence[str], fusion: Fusion | str | None = None, top_k: int = 5) -> None:
+    def __init__(
+        self, retrievers: Sequence[str], fusion: Fusion | str | Path | None = None, top_k: int = 5
+    ) -> None:
         names = [] if isinstance(retrievers, str) else list(retrievers)
         if len(set(names)) < len(names) or not names or not all(str(name).isidentifier() for name in names):
             raise ConfigurationError(
@@ -40,13 +43,7 @@ class RagwheelJoiner:
                 'such as ["words", "vectors"]'
             )
         check_whole("RagwheelJoiner", "top_k", top_k)
-        tuned = Fusion.load(fusion) if isinstance(fusion, str) else fusion
-        self.fusion = tuned or Fusion(weights=(1.0,) * len(names))
-        if len(self.fusion.weights) != len(names):
-            raise ConfigurationError(
-                f"RagwheelJoiner: got {len(names)} retrievers and {len(self.fusion.weights)} weights; "
-                "allowed is one for each, in the order in which they were tuned"
-            )
+        self.fusion = fusion_of(fusion, len(names), "RagwheelJoiner")
         self.retrievers, self.top_k = names, top_k
         component.set_input_types(self, **dict.fromkeys(names, list[Document]))
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from llama_index.core.base.base_retriever import BaseRetriever
 from llama_index.core.schema import NodeWithScore, QueryBundle
 
 from ragwheel import ConfigurationError, overfetch
-from ragwheel.deploy import Fusion, fuse_results
+from ragwheel.deploy import Fusion, fuse_results, fusion_of
 from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelFusionRetriever"]
@@ -38,7 +39,7 @@ class RagwheelFusionRetriever(BaseRetriever):
     def __init__(
         self,
         retrievers: Sequence[BaseRetriever],
-        fusion: Fusion | str | None = None,
+        fusion: Fusion | str | Path | None = None,
         *,
         similarity_top_k: int = 5,
         **options: Any,
@@ -49,13 +50,7 @@ class RagwheelFusionRetriever(BaseRetriever):
                 "such as [index.as_retriever(), BM25Retriever.from_defaults(nodes=nodes)]"
             )
         check_whole("RagwheelFusionRetriever", "similarity_top_k", similarity_top_k)
-        tuned = Fusion.load(fusion) if isinstance(fusion, str) else fusion
-        self.fusion = tuned or Fusion(weights=(1.0,) * len(retrievers))
-        if len(self.fusion.weights) != len(retrievers):
-            raise ConfigurationError(
-                f"RagwheelFusionRetriever: got {len(retrievers)} retrievers and "
-                f"{len(self.fusion.weights)} weights; allowed is one for each, in the order of the tuning"
-            )
+        self.fusion = fusion_of(fusion, len(retrievers), "RagwheelFusionRetriever")
         self.retrievers = list(retrievers)
         self.similarity_top_k = similarity_top_k
         super().__init__(**options)
