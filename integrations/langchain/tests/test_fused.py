@@ -65,6 +65,13 @@ async def test_asynchronous_searches_run_side_by_side():
     assert names_of(await retriever.ainvoke("anything")) == ["a"]
 
 
+def test_the_folder_of_a_training_gives_the_weights(tmp_path):
+    Fusion("rrf", (1.0, 9.0)).save(tmp_path)
+    for folder in (tmp_path, str(tmp_path)):
+        retriever = FusedRetriever([Fixed(names=["a", "b"]), Fixed(names=["b"])], folder, k=1)
+        assert names_of(retriever.invoke("anything")) == ["b"]
+
+
 def test_other_weights_than_retrievers_are_refused():
     with pytest.raises(ConfigurationError, match="2 weights"):
         FusedRetriever([Fixed(names=["a"])], Fusion())

@@ -131,7 +131,8 @@ class FusedSearch:
 
     Args:
         retrievers: functions ``(query, k=...)`` that return lists of chunks, best first.
-        fusion: with a weight for each; None: reciprocal rank fusion, all alike.
+        fusion: with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
+            rank fusion, all alike.
         fetch_k: how many chunks to ask each for.
         k: how many to give.
 
@@ -147,7 +148,7 @@ class FusedSearch:
     def __init__(
         self,
         retrievers: Sequence[Callable[..., Sequence[Any]]],
-        fusion: Fusion | None = None,
+        fusion: Fusion | str | Path | None = None,
         *,
         fetch_k: int = 40,
         k: int = 5,

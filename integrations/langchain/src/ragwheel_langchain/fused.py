@@ -13,6 +13,8 @@ from typing_extensions import override
 from ragwheel.deploy import FusedSearch, Fusion, fuse_results
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from langchain_core.callbacks import (
         AsyncCallbackManagerForRetrieverRun,
         CallbackManagerForRetrieverRun,
@@ -26,7 +28,8 @@ class FusedRetriever(BaseRetriever):
 
     Args:
         retrievers: any ``BaseRetriever``; how many documents each gives is its own setting.
-        fusion: with a weight for each, such as ``Fusion.load("fusion")``; None: reciprocal rank fusion.
+        fusion: with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
+            rank fusion.
         k: how many to give.
 
     Their runs are children of this one's in the app's traces. A retriever that raises is left out and
@@ -42,7 +45,9 @@ class FusedRetriever(BaseRetriever):
     k: int = 5
     _fusion: Fusion = PrivateAttr()
 
-    def __init__(self, retrievers: list[BaseRetriever], fusion: Fusion | None = None, **options: Any) -> None:
+    def __init__(
+        self, retrievers: list[BaseRetriever], fusion: Fusion | str | Path | None = None, **options: Any
+    ) -> None:
         fields: dict[str, Any] = {"retrievers": retrievers, "fusion": fusion}
         super().__init__(**fields, **options)
         checked = FusedSearch(
