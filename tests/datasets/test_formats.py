@@ -15,7 +15,7 @@ import pytest
 
 from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.formats import OTHERS
-from ragwheel.datasets.formats.graded import GradedDataset, document_id
+from ragwheel.datasets.formats.graded import GradedDataset
 from ragwheel.errors import ConfigurationError, DatasetError
 from ragwheel.exporting import export_dataset, export_traces
 from ragwheel.judgments import import_evalset
@@ -228,12 +228,6 @@ def test_export_refuses_what_it_cannot_do_and_leaves_nothing(small, tmp_path):
     with pytest.raises(ConfigurationError, match="allowed: ubi, trec-run"):
         export_traces(small / "traces.db", "beir", tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
-
-
-def test_ids_have_no_blanks_and_name_the_source_where_there_are_several():
-    assert document_id("kb", "a b%\n", several=False) == "a%20b%25%0A"
-    assert document_id("kb", "a", several=True) == "kb/a"
-    assert document_id("evalset:x", "a", several=False) == "evalset:x/a"
 
 
 def test_ubi_queries_and_events_are_whole(small, tmp_path):

@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from ragwheel.datasets import build, open_dataset
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.evaluate import Collection, captured, evaluate, read_beir, read_traces
-from ragwheel.evaluate.traces import EXPLICIT, document_id
+from ragwheel.evaluate.traces import EXPLICIT
 from ragwheel.judgments import import_evalset
 from ragwheel.store import open_store
 from ragwheel.testing import TraceSpec, write_traces
@@ -213,8 +214,3 @@ def test_empty_splits_other_stores_and_leaks_are_refused(dataset, traces, tmp_pa
     monkeypatch.setattr("ragwheel.datasets.reading._check_files", lambda *_: None)
     with pytest.raises(LeakError, match="1 families of near-identical queries"):
         read_traces(leaking, traces)
-
-
-def test_document_ids_fit_into_trec_files():
-    assert document_id("kb", "a b/c%") == "kb/a%20b%2Fc%25"
-    assert document_id("kb", "ünï") == "kb/%C3%BCn%C3%AF"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.deploy import Adapter
 from ragwheel.errors import ConfigurationError, DatasetError, ModelError
 from ragwheel.evaluate import (
@@ -161,6 +162,15 @@ def test_the_apps_own_ids_do_where_they_are_clear(small):
     collection.corpus["other/d5"] = "the same id in another source"
     run = run_of(from_callable(lambda text, k: ["d1", "d5"], "mine"), collection)
     assert run.rankings["q0"] == ("kb/d1", "d5")
+
+
+def test_the_apps_own_ids_may_have_slashes_and_blanks(small):
+    collection = small(1)
+    ids = ["docs/a b.md", "100%"]
+    for document, chunk_id in zip(list(collection.corpus), ids):
+        collection.corpus[document_id("kb", chunk_id)] = collection.corpus.pop(document)
+    run = run_of(from_callable(lambda text, k: ids, "mine"), collection)
+    assert run.rankings["q0"] == ("kb/docs/a%20b.md", "kb/100%25")
 
 
 def test_run_files_come_back_as_they_were(small, at_ranks, tmp_path):

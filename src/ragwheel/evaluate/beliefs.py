@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ragwheel.datasets import BuiltDataset
-from ragwheel.evaluate.ids import document_id
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.labels import graded
 from ragwheel.labels.policy import Policy
 

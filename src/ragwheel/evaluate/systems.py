@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import unquote
 
 from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ConfigurationError, DatasetError
@@ -265,11 +266,13 @@ def from_callable(function: Callable[[str, int], Iterable[Any]], name: str, spec
 
 
 def _own_ids(corpus: Mapping[str, str]) -> dict[str, str]:
-    """The collection's id by the app's own, of those that are the same in no two sources."""
-    ids: dict[str, list[str]] = {}
+    """The collection's id by the app's own, as it is and as exports write it, where one chunk has it."""
+    ids: dict[str, set[str]] = {}
     for document in corpus:
-        ids.setdefault(document.partition("/")[2], []).append(document)
-    return {own: documents[0] for own, documents in ids.items() if own and len(documents) == 1}
+        encoded = document.partition("/")[2]
+        ids.setdefault(encoded, set()).add(document)
+        ids.setdefault(unquote(encoded), set()).add(document)
+    return {own: documents.pop() for own, documents in ids.items() if own and len(documents) == 1}
 
 
 def _id(hit: Any, name: str) -> str:

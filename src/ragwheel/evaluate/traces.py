@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from ragwheel.datasets import BuiltDataset, open_dataset
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.evaluate.beliefs import beliefs_by_document, policy_of
 from ragwheel.evaluate.collection import ChunkFacts, Collection, Labels, check_leaks
-from ragwheel.evaluate.ids import document_id
 from ragwheel.evaluate.runs import Ranking
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 
-__all__ = ["EXPLICIT", "document_id", "read_traces"]
+__all__ = ["EXPLICIT", "read_traces"]
 
 #: Kinds of evidence in which a person says outright what a chunk is worth.
 EXPLICIT: Final = frozenset(

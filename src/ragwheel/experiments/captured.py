@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ragwheel.datasets import BuiltDataset
-from ragwheel.evaluate.traces import document_id
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.reading import reading
 

@@ -10,9 +10,10 @@ from statistics import median
 from typing import Final
 
 from ragwheel.datasets import BuiltDataset
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.evaluate import Collection, bm25
 from ragwheel.evaluate.systems import Searcher
-from ragwheel.evaluate.traces import EXPLICIT, document_id
+from ragwheel.evaluate.traces import EXPLICIT
 from ragwheel.experiments.captured import CapturedQuery, ndcg, oracle, read_captured, recall
 from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.examples import liked_questions

@@ -18,7 +18,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import quote
 
-from ragwheel.datasets.formats.graded import document_id, several_sources
+from ragwheel.datasets.document_ids import document_id, several_sources
 from ragwheel.datasets.formats.lines import write_json_lines, write_lines
 from ragwheel.errors import ConfigurationError
 from ragwheel.exporting.write import check_new

@@ -17,14 +17,14 @@ def run_rankings(db: Path, paths: Sequence[Path]) -> Mapping[str, Mapping[str, S
     """Return question -> run -> chunk versions of run files whose ids are those of the store.
 
     A query id is the question itself (``_`` for blanks) or the name of its query group; a document id is the
-    app's chunk id, or as :func:`ragwheel.evaluate.traces.document_id` makes it.
+    app's chunk id, or as :func:`ragwheel.datasets.document_ids.document_id` makes it.
 
     Raises:
         ConfigurationError: no question or no document of the files is in the store.
         DatasetError: a file cannot be read.
     """
+    from ragwheel.datasets.document_ids import document_id
     from ragwheel.evaluate.runs import read_run
-    from ragwheel.evaluate.traces import document_id
 
     with reading_rows(db) as connection:
         questions, chunks = questions_and_chunks(connection)

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ragwheel.datasets import BuiltDataset, open_dataset
+from ragwheel.datasets.document_ids import document_id
 from ragwheel.deploy.fusing import Fusion
 from ragwheel.errors import ModelError, TrainingError
 from ragwheel.evaluate.collection import Collection
 from ragwheel.evaluate.criterion import Gain, expected_gain
-from ragwheel.evaluate.ids import document_id
 from ragwheel.evaluate.spec import parse_system
 from ragwheel.evaluate.systems import Searcher, fused_by
 from ragwheel.files import replace_folder

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
-from urllib.parse import quote
 
 import pyarrow.parquet as pq
 
+from ragwheel.datasets.document_ids import document_id, several_sources
 from ragwheel.datasets.options import SPLITS
 from ragwheel.errors import DatasetError
 from ragwheel.store import open_store
 
-__all__ = ["GradedDataset", "GradedDocument", "GradedQuery", "document_id", "several_sources"]
+__all__ = ["GradedDataset", "GradedDocument", "GradedQuery"]
 
-_BLANK: Final = re.compile(r"[\s%]")
-_EVALSET: Final = "evalset:"
 _LATEST_CHUNKS: Final = """
 SELECT source, chunk_id, text FROM (
     SELECT source, chunk_id, text, row_number() OVER (
@@ -30,21 +27,6 @@ SELECT source, chunk_id, text FROM (
 _COLUMNS: Final = [
     "row", "query_key", "source", "chunk_id", "chunk_version", "grade", "confidence", "strategy",
 ]  # fmt: skip
-
-
-def several_sources(sources: Iterable[str]) -> bool:
-    """Whether ids alone are not unique: chunks come from several sources of the app."""
-    return len({source for source in sources if not source.startswith(_EVALSET)}) > 1
-
-
-def document_id(source: str, chunk_id: str, *, several: bool) -> str:
-    """A chunk's id in another tool: the app's own, with the source before it where there are several.
-
-    Chunks that an evaluation set brought always have theirs (``evalset:NAME/id``). Blanks and ``%`` are
-    percent-encoded: TREC's files are split at blanks.
-    """
-    name = f"{source}/{chunk_id}" if several or source.startswith(_EVALSET) else chunk_id
-    return _BLANK.sub(lambda sign: quote(sign[0]), name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +67,8 @@ class GradedQuery:
 class GradedDataset:
     """Reads the config ``pairs`` and its provenance; ids have no blanks, as TREC wants them.
 
-    See :func:`document_id` for a chunk's id; where the folder has several versions of a chunk, the version
-    stands behind it (``id@7``).
+    See :func:`ragwheel.datasets.document_ids.document_id` for a chunk's id; where the folder has several
+    versions of a chunk, the version stands behind it (``id@7``).
 
     Args:
         folder: the dataset.
