@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ragwheel.evaluate.dcg import discount, ideal_dcg
 from ragwheel.evaluate.statistics import LEAST_QUERIES, StatisticsOptions
 
 if TYPE_CHECKING:
@@ -53,7 +54,6 @@ _RESAMPLES: Final = 1000
 _ADVANTAGES: Final = np.linspace(-3.0, 3.0, 61)
 _RIDGE: Final = 1e-6
 _SMOOTH: Final = 5.0  # a step at the top of a ranking is worth about what one is at rank 5
-_K: Final = 10
 _SHARPNESS: Final = 2
 _CERTAIN: Final = 0.999
 
@@ -253,7 +253,7 @@ def _sums_by_query(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
     The regression is of the log of the new rank on a constant, the log of the old one, and the weight.
     """
     n = moves.queries
-    gained = weight * (_discount(moves.after) - _discount(moves.before))
+    gained = weight * (discount(moves.after) - discount(moves.before))
     columns: list[Floats] = [
         np.ones(n),
         np.bincount(moves.query, gained, n) / _ideal(moves, weight, unseen),
@@ -267,9 +267,7 @@ def _sums_by_query(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
 def _ideal(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
     """(queries,) the DCG@10 of a perfect ranking, by the expected number of relevant chunks."""
     relevant = np.bincount(moves.query, weight, moves.queries) + unseen.sum(axis=1)
-    best = np.cumsum([0.0, *_discount(_TOP)])
-    ideal: Floats = np.interp(np.maximum(relevant, 1.0), np.arange(_K + 1), best)
-    return ideal
+    return ideal_dcg(np.maximum(relevant, 1.0))
 
 
 def _gained_by_unseen(moves: Moves, unseen: Floats) -> Floats:
@@ -277,13 +275,12 @@ def _gained_by_unseen(moves: Moves, unseen: Floats) -> Floats:
 
     Their advantage: how much higher they end up than others of the same old rank, in logs.
     """
-    before = _discount(np.arange(1, unseen.shape[1] + 1))
+    before = discount(np.arange(1, unseen.shape[1] + 1))
     per_chunk = unseen / _ideal(moves, moves.belief**_SHARPNESS, unseen)[:, None]
     columns = []
     for advantage in _ADVANTAGES:
         ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
-        worth = np.where(ranks < _K + 0.5, 1 / np.log2(1.0 + ranks), 0.0)
-        columns.append(((worth - before) * per_chunk).sum(axis=1))
+        columns.append(((discount(ranks) - before) * per_chunk).sum(axis=1))
     return np.stack(columns, axis=1)
 
 
@@ -319,12 +316,3 @@ def _rises(moves: Moves, weight: Floats, unseen: Floats, advantage: float) -> Fl
     known: Floats = np.bincount(moves.query, gain, moves.queries).astype(np.float64)
     rises: Floats = known + (np.log((old + _SMOOTH) / (ranks + _SMOOTH)) * unseen).sum(axis=1)
     return rises
-
-
-_TOP: Final = np.arange(1, _K + 1)
-
-
-def _discount(ranks: Ints) -> Floats:
-    """What a relevant chunk at a rank is worth in DCG@10."""
-    discount: Floats = np.where(ranks <= _K, 1 / np.log2(1.0 + ranks), 0.0)
-    return discount

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,6 +12,8 @@ from typing import Final
 
 from ragwheel.datasets import BuiltDataset
 from ragwheel.datasets.document_ids import document_id
+from ragwheel.evaluate import dcg
+from ragwheel.evaluate.dcg import DEPTH
 from ragwheel.labels.traces.text import query_key
 from ragwheel.offline.reading import reading
 
@@ -113,11 +114,7 @@ def recall(ranking: Sequence[str], query: CapturedQuery, k: int) -> float:
     return hits / len(query.positives) if query.positives else float("nan")
 
 
-def ndcg(ranking: Sequence[str], query: CapturedQuery, k: int = 10) -> float:
+def ndcg(ranking: Sequence[str], query: CapturedQuery, k: int = DEPTH) -> float:
     """With the grades as gains (Järvelin & Kekäläinen 2002); NaN without a gain."""
-
-    def gain(grades: Sequence[float]) -> float:
-        return sum(grade / math.log2(index + 2) for index, grade in enumerate(grades[:k]))
-
-    best = gain(sorted(query.grades.values(), reverse=True))
-    return gain([query.grades.get(document, 0.0) for document in ranking]) / best if best else float("nan")
+    gains = [query.grades.get(document, 0.0) for document in ranking]
+    return dcg.ndcg(gains, list(query.grades.values()), k)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of
+from ragwheel.evaluate.dcg import discount, ideal_dcg
 from ragwheel.train.adapter.ranking import top
 from ragwheel.train.dev import compare
 from ragwheel.train.held_out import DEPTH, Novelty, SlicedGain, joint_moves, rise_by_slice, sliced
@@ -102,9 +103,7 @@ class GainMeasure:
 
 def _ndcg_of_base(moves: Moves) -> float:
     """Mean nDCG@10 of the base, each exposed chunk counting as far as it is believed."""
-    discounts = 1 / np.log2(np.arange(2, 12))
-    worth = np.where(moves.before <= len(discounts), discounts[np.minimum(moves.before, 10) - 1], 0.0)
     n = moves.queries
     total = np.bincount(moves.query, moves.belief, n)
-    ideal = np.interp(np.maximum(total, 1.0), np.arange(11), np.cumsum([0.0, *discounts]))
-    return float((np.bincount(moves.query, moves.belief * worth, n) / ideal).mean())
+    dcg = np.bincount(moves.query, moves.belief * discount(moves.before), n)
+    return float((dcg / ideal_dcg(np.maximum(total, 1.0))).mean())

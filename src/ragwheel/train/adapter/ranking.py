@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ragwheel.evaluate.dcg import DEPTH, discount, ideal_dcg
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -16,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["K", "per_query", "top"]
 
-K = 10
-_GAIN = 1 / np.log2(np.arange(2, K + 2))
+K = DEPTH
+_DISCOUNT = discount(np.arange(1, K + 1))
 
 
 def top(queries: Floats, documents: Floats, k: int = K) -> Ints:
@@ -39,7 +41,7 @@ def per_query(metric: str, ranked: Ints, relevant: Sequence[Ints]) -> NDArray[np
 
 
 def _ndcg(hits: NDArray[np.bool_], n_relevant: int) -> float:
-    return float(_GAIN[: len(hits)][hits].sum() / _GAIN[: min(n_relevant, K)].sum())
+    return float(_DISCOUNT[: len(hits)][hits].sum() / ideal_dcg(n_relevant))
 
 
 def _mrr(hits: NDArray[np.bool_], _: int) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 from ragwheel.datasets import BuiltDataset, open_dataset
 from ragwheel.deploy.features import FeatureReranker
 from ragwheel.errors import ModelError, TrainingError
+from ragwheel.evaluate.dcg import ndcg
 from ragwheel.models.card import MANIFEST
 from ragwheel.train.beliefs import beliefs, beliefs_of_rows
 from ragwheel.train.features.choose import ablate, choose, fitted, gain_on, recipes
@@ -208,12 +209,6 @@ def _on_dev(dev: ListMatrix, scorer: Any, columns: NDArray[np.int64]) -> DevFigu
 
 def _ndcg(matrix: ListMatrix) -> float:
     """Mean nDCG@10 of the retriever's order by belief, over the labelled chunks."""
-    values = []
-    discounts = 1 / np.log2(np.arange(2, 12))
-    for rows in matrix.slices():
-        beliefs_here = np.nan_to_num(matrix.belief[rows])
-        ideal = np.sort(beliefs_here)[::-1][:10]
-        if ideal.sum() > 0:
-            first = beliefs_here[:10]
-            values.append(float(first @ discounts[: len(first)] / (ideal @ discounts[: len(ideal)])))
-    return float(np.mean(values)) if values else 0.0
+    values = np.array([ndcg(np.nan_to_num(matrix.belief[rows])) for rows in matrix.slices()])
+    relevant = ~np.isnan(values)
+    return float(values[relevant].mean()) if relevant.any() else 0.0
