@@ -18,6 +18,11 @@ if TYPE_CHECKING:
 
 # Read when ragwheel is imported: what it would swallow in a host app, it raises here.
 os.environ["RAGWHEEL_STRICT"] = "1"
+# Tests start hundreds of processes, and each would compile pandas and ibis again. The mutation runner, which
+# edits modules in place, must not keep what was compiled.
+if "RAGWHEEL_MUTANT" not in os.environ:
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
 # Nothing is fetched from a hub, whatever a test asks datasets to open.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
