@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import stat
+from contextlib import closing
 from hashlib import sha256
 from pathlib import Path
 
@@ -79,14 +80,14 @@ def test_a_checksum_is_over_the_contents_in_order(tmp_path):
 
 
 def test_a_transaction_is_rolled_back_when_its_block_fails_or_is_a_dry_run():
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("CREATE TABLE t (x)")
-    with pytest.raises(ZeroDivisionError), transaction(connection):  # noqa: PT012
-        connection.execute("INSERT INTO t VALUES (1)")
-        1 / 0  # noqa: B018
-    with transaction(connection, commit=False):
-        connection.execute("INSERT INTO t VALUES (2)")
-    with transaction(connection):
-        connection.execute("INSERT INTO t VALUES (3)")
-    assert connection.execute("SELECT x FROM t").fetchall() == [(3,)]
-    assert not connection.in_transaction
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        with pytest.raises(ZeroDivisionError), transaction(connection):  # noqa: PT012
+            connection.execute("INSERT INTO t VALUES (1)")
+            1 / 0  # noqa: B018
+        with transaction(connection, commit=False):
+            connection.execute("INSERT INTO t VALUES (2)")
+        with transaction(connection):
+            connection.execute("INSERT INTO t VALUES (3)")
+        assert connection.execute("SELECT x FROM t").fetchall() == [(3,)]
+        assert not connection.in_transaction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 
 import pytest
 
@@ -33,7 +34,7 @@ def asked(user="u"):
 def standing(store):
     """Kind and chunk of what counts, the same in the view and in what the labels read."""
     shown = [(row["kind"], row["chunk_id"]) for row in store.signals()]
-    with open_store(store.db) as connection:
+    with closing(open_store(store.db)) as connection:
         read = connection.execute("SELECT kind, coalesce(chunk, '') FROM _standing_signal").fetchall()
     assert sorted(read) == sorted((kind, chunk or "") for kind, chunk in shown)
     return shown
@@ -154,7 +155,7 @@ def test_comments_are_redacted_and_plain_reasons_are_not(tmp_path):
     assert ragwheel.signal(turn.handle, "thumbs_down", comment="I am Ann", reason="outdated")
     assert ragwheel.signal(turn.handle, "thumbs_down", reason="because Ann says so")
     assert ragwheel.flush(30)
-    with open_store(tmp_path / "t.db") as connection:
+    with closing(open_store(tmp_path / "t.db")) as connection:
         found = connection.execute("SELECT comment, reason FROM signals ORDER BY received_ns").fetchall()
     assert found == [("~", "outdated"), (None, "~")]
 

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 
 import pytest
 
@@ -106,5 +107,6 @@ def test_a_backup_that_is_being_made_stays(db, search, tmp_path):
     report = backup(db, tmp_path / "copy.db", progress=lambda *_: merged.append(merge_journal(db)))
     assert merged
     assert report.retrievals == 20
-    assert sqlite3.connect(tmp_path / "copy.db").execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
     assert list(files.segment_folder(db).glob("*.partial")) == []

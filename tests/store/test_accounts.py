@@ -3,6 +3,7 @@
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_a_deleted_journal_folder_is_counted_lost_and_said_once(db, app, caplog)
     assert (stats.emitted, stats.stored, stats.dropped) == (13, 3, {"lost": 10})
     assert "lost 10 records" in caplog.text
     ragwheel.shutdown()
-    assert sqlite3.connect(db).execute("SELECT reason, n FROM _drop").fetchall() == [("lost", 10)]
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT reason, n FROM _drop").fetchall() == [("lost", 10)]
 
 
 def test_a_journal_folder_that_comes_back_is_merged_and_no_longer_counted_lost(db, app, tmp_path):
@@ -111,11 +113,12 @@ def test_an_older_backup_between_two_merges_gets_the_right_sources_and_ids(db, a
     assert ragwheel.flush()
     ragwheel.shutdown()
     merge_journal(db)
-    found = sqlite3.connect(db).execute(
-        "SELECT r.query, r.source, group_concat(i.source || i.chunk_id) FROM retrievals r"
-        " JOIN impressions i USING (retrieval_id) GROUP BY retrieval_id ORDER BY r.start_ns"
-    )
-    assert [(query, source, set(chunks.split(","))) for query, source, chunks in found] == [
+    with closing(sqlite3.connect(db)) as connection:
+        rows = connection.execute(
+            "SELECT r.query, r.source, group_concat(i.source || i.chunk_id) FROM retrievals r"
+            " JOIN impressions i USING (retrieval_id) GROUP BY retrieval_id ORDER BY r.start_ns"
+        ).fetchall()
+    assert [(query, source, set(chunks.split(","))) for query, source, chunks in rows] == [
         ("kb1", "kb1", {"kb1a", "kb1b"}),
         ("kb2", "kb2", {"kb2c"}),
         ("kb3", "kb3", {"kb3d", "kb3a"}),

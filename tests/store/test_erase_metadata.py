@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -94,7 +95,8 @@ def test_a_chunk_that_stays_for_a_judgment_alone_has_no_metadata(ask):
     connection.commit()
     connection.close()
     assert erase(db, user="ada").chunks == 1
-    assert sqlite3.connect(db).execute("SELECT app_id, metadata FROM _chunk").fetchall() == [("a", None)]
+    with closing(sqlite3.connect(db)) as connection:
+        assert connection.execute("SELECT app_id, metadata FROM _chunk").fetchall() == [("a", None)]
     gone(db)
 
 
