@@ -9,6 +9,8 @@ from contextlib import closing
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.grading import check_sessions
@@ -67,6 +69,33 @@ def test_whatever_a_store_grows_by_nothing_trained_on_is_tested(steps, joining):
                 sides.setdefault(group.family, set()).add(found[group.key])
         assert max(map(len, sides.values())) == 1
         before = dict(found)
+
+
+@st.composite
+def growing(draw):
+    """A store that grows: groups and their families, some joined by what comes later."""
+    families = draw(st.lists(st.integers(0, 25), min_size=1, max_size=60))
+    first_ns = draw(st.permutations(range(len(families))))
+    steps = sorted(draw(st.sets(st.integers(1, len(families)), min_size=1, max_size=4)) | {len(families)})
+    builds = []
+    for n in steps:
+        joined = draw(st.dictionaries(st.integers(0, 25), st.integers(0, 25), max_size=3))
+        families = [joined.get(family, family) for family in families]
+        builds.append([Group(f"k{i:02}", f"f{families[i]}", f"text {i}", first_ns[i]) for i in range(n)])
+    return builds
+
+
+@given(growing())
+def test_however_a_store_grows_a_group_keeps_its_split_and_no_family_has_two(builds):
+    """A group stays where it was or, when a later question joins its family to one of train, is left out."""
+    ever: dict[str, str] = {}
+    for some in builds:
+        now, dropped = cut(some, ever)
+        assert {key: split for key, split in now.items() if ever.get(key, split) != split} == {}
+        assert {group.key for group in some} - set(now) <= set(ever)
+        assert dropped.total() == len(some) - len(now)
+        check_groups(some, now, ever)
+        ever |= now
 
 
 def test_few_families_are_all_train():

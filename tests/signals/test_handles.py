@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import string
 
 import pytest
@@ -59,6 +60,54 @@ def test_any_changed_character_is_refused(keys):
             parse(text[:at] + text[at + 1 :], keys)
         with pytest.raises(BadHandle):
             parse(text[:at], keys)
+
+
+def bytes_replaced(raw, changes):
+    """The bytes with some put in place of others, taken out or put in."""
+    for at, byte, how in changes:
+        at %= len(raw) + 1
+        raw = raw[:at] + (b"" if how == "out" else bytes([byte])) + raw[at + (how != "in") :]
+    return raw
+
+
+changes = st.lists(
+    st.tuples(st.integers(0, 800), st.integers(0, 255), st.sampled_from(["replace", "out", "in"])),
+    min_size=1, max_size=4,
+)  # fmt: skip
+
+
+@given(targets, st.booleans(), changes)
+def test_whatever_bytes_are_changed_a_handle_names_its_target_or_nothing(target, signed, changes):
+    keys = [NEW, OLD] if signed else []
+    text = make(target, keys)
+    other = bytes_replaced(text.encode(), changes).decode("latin-1")
+    if other == text:
+        assert parse(other, keys) == parse(text, keys)
+    else:
+        with pytest.raises(BadHandle):
+            parse(other, keys)
+
+
+@given(targets, st.integers(0, 3), changes)
+def test_whatever_bytes_are_changed_below_the_base64_the_signature_is_bad(target, at, changes):
+    parts = make(target, [NEW]).split(".")
+    raw = base64.urlsafe_b64decode(parts[at] + "=" * (-len(parts[at]) % 4)) if at > 1 else parts[at].encode()
+    other = bytes_replaced(raw, changes)
+    if other != raw:
+        spelled = base64.urlsafe_b64encode(other).rstrip(b"=") if at > 1 else other
+        parts[at] = spelled.decode("latin-1")
+        with pytest.raises(BadHandle):
+            parse(".".join(parts), [NEW, OLD])
+
+
+@given(st.text(max_size=900) | st.from_regex(r"[us]1\.[\w.-]*", fullmatch=True))
+def test_whatever_text_comes_it_is_refused_for_one_of_the_reasons(text):
+    reasons = "^(malformed|unknown key|bad signature|not signed)$"
+    for keys in ([], [NEW]):
+        with pytest.raises(BadHandle, match=reasons):
+            parse(text, keys, require_signed=bool(keys))
+    with contextlib.suppress(BadHandle):
+        handles.peek(text)
 
 
 @pytest.mark.parametrize(
