@@ -42,7 +42,7 @@ IMPORTED_ONCE = (
     "ibis", "duckdb", "ir_measures", "bm25s", "typer.testing", "rich", "langchain_core.retrievers",
 )  # fmt: skip
 PYTEST = [
-    "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no",
+    "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--no-header", "--tb=no", "--hypothesis-seed=0",
     "-W", "ignore::ResourceWarning", "-W", "ignore::pytest.PytestAssertRewriteWarning",
 ]  # fmt: skip
 
