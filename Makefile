@@ -34,10 +34,13 @@ demo: $(VENV)/.demo ## the whole wheel on your own Python's documentation; ARGS=
 example: $(VENV)/.example ## a chat with sources on http://127.0.0.1:8000 (examples/fastapi_chat)
 	$(BIN)/uvicorn --app-dir . examples.fastapi_chat.app:app $(ARGS)
 
+# One process for each core; ARGS=-n0 takes one alone. A file's tests stay together and share its fixtures.
+PARALLEL := -n logical --maxprocesses 4 --dist loadfile
+
 .PHONY: test
 test: lint ## every check: lint, types, layers, tests, branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest $(ARGS)
+	$(BIN)/coverage run -m pytest $(PARALLEL) $(ARGS)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 

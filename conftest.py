@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib.util
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -64,7 +65,7 @@ INTEGRATIONS = {
 }
 
 hypothesis.settings.register_profile("local", deadline=None)
-hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
@@ -92,9 +93,10 @@ def pytest_ignore_collect(collection_path: Path) -> bool | None:
     return True if any(path in left_out for path in (collection_path, *collection_path.parents)) else None
 
 
-def pytest_report_header() -> list[str]:
-    """Say which folders were left out, and why."""
-    return [f"left out: {f.relative_to(ROOT)} (needs {what})" for f, what in _left_out().items()]
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """Say which folders were left out, and why, and how to draw the examples of property tests again."""
+    left_out = [f"left out: {f.relative_to(ROOT)} (needs {what})" for f, what in _left_out().items()]
+    return [*left_out, f"examples are drawn with --hypothesis-seed={config.option.hypothesis_seed}"]
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +128,13 @@ def data_dir() -> Path:
     return Path(folder)
 
 
-def pytest_configure() -> None:
-    """Let Ctrl-C work in the programs that tests start, also where this run ignores it (begun with ``&``)."""
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw other examples in each run, by a seed that the header names and all processes of the run share.
+
+    Ctrl-C works in the programs that tests start, also where this run ignores it (begun with ``&``).
+    """
+    if config.option.hypothesis_seed is None:
+        config.option.hypothesis_seed = str(random.SystemRandom().randrange(2**32))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

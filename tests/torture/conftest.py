@@ -1,6 +1,4 @@
-"""Forking a process that has threads is what these tests are about; Python 3.12 and later warn of it.
-
-At full size (``python -m tests.torture``) forks and tests are counted, and no test begins when the
+"""At full size (``python -m tests.torture``) forks and tests are counted, and no test begins when the
 minutes are over.
 """
 
@@ -11,7 +9,6 @@ import pytest
 from tests.torture.counts import COUNTS, count
 from tests.torture.workload import SEED
 
-FORKS = "ignore:.*multi-threaded.*fork:DeprecationWarning"
 UNTIL = os.environ.get("RAGWHEEL_TORTURE_UNTIL")  # tests run without the settings of whoever started them
 LONG = ("test_sigkill_at_random_points", "test_many_forks", "test_while_processes_write", "runTest")
 
@@ -20,9 +17,6 @@ if COUNTS in os.environ:
 
 
 def pytest_collection_modifyitems(items):
-    for item in items:
-        if "tests/torture/" in item.path.as_posix():
-            item.add_marker(pytest.mark.filterwarnings(FORKS))
     if UNTIL:  # everything has its turn before what takes minutes; the next round begins with that
         items.sort(key=lambda item: item.name.startswith(LONG) == bool(SEED % 2))
 
