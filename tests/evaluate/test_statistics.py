@@ -198,18 +198,17 @@ def test_comparisons_are_symmetric(queries):
     assert (other.wins, other.losses, other.queries) == (one.losses, one.wins, one.queries)
 
 
+def compared(queries, name):
+    a, b, clusters = zip(*queries, strict=True)
+    return paired_difference(a, b, [name.format(cluster) for cluster in clusters], SMALL)
+
+
 @settings(max_examples=60)
 @given(st.lists(st.tuples(values, values, st.integers(0, 20)), min_size=1, max_size=40), st.randoms())
 def test_the_order_of_the_queries_and_the_names_of_the_clusters_do_not_matter(queries, random):
     """Up to what the bootstrap draws, which the interval alone depends on."""
-    shuffled = random.sample(queries, len(queries))
-    one, other = (
-        paired_difference(*zip(*some, strict=True), SMALL)
-        for some in (
-            [(a, b, str(cluster)) for a, b, cluster in queries],
-            [(a, b, f"session {cluster}") for a, b, cluster in shuffled],
-        )
-    )
+    one = compared(queries, "{}")
+    other = compared(random.sample(queries, len(queries)), "session {}")
     assert other.mean == pytest.approx(one.mean, abs=1e-9)
     assert (other.wins, other.losses, other.clusters) == (one.wins, one.losses, one.clusters)
     if one.clusters <= 12:
