@@ -49,6 +49,7 @@ class Runtime:
         )
         self._redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
         self._bound = int(settings.sample_ratio * 2**64)
+        self._keeps_all = settings.sample_ratio == 1
         self._exports: Exports | None = None
         self._closed = False
         if settings.exporters:
@@ -71,7 +72,7 @@ class Runtime:
 
     def keeps(self, trace_id: bytes) -> bool:
         """Whether a trace is in the sample (OpenTelemetry's TraceIdRatioBased rule)."""
-        return int.from_bytes(trace_id[8:], "big") < self._bound
+        return self._keeps_all or int.from_bytes(trace_id[8:], "big") < self._bound
 
     def recorded_ids(self, ids: list[str], texts: list[str]) -> list[str]:
         """The ids under which chunks are recorded: others where one was made from a text that is redacted."""

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ragwheel.host import safe
 from ragwheel.host.columns import Columns, row
 
-__all__ = ["adopted_ids", "is_of_text"]
+__all__ = ["adopted_ids", "any_of_text", "is_of_text"]
 
 _PREFIX: Final = "text:"
 
@@ -20,6 +20,11 @@ _PREFIX: Final = "text:"
 def is_of_text(chunk_id: str) -> bool:
     """Return whether an id was made from the chunk's text, for want of one of the app's."""
     return chunk_id.startswith(_PREFIX)
+
+
+def any_of_text(ids: list[str]) -> bool:
+    """Return whether any of these ids was made from a text; asked of all of them at once, as one string."""
+    return _PREFIX in "".join(ids) and any(map(is_of_text, ids))
 
 
 def adopted_ids(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from ragwheel import handles, runtime
-from ragwheel.capture.adopted import adopted_ids, is_of_text
+from ragwheel.capture.adopted import adopted_ids, any_of_text
 from ragwheel.capture.context import enclosing_spans, last_retrieval_var, running, span_parent
 from ragwheel.guard import guard
 from ragwheel.host import safe
@@ -231,10 +231,11 @@ class Retrieval:
     def _write(self, columns: Columns, n_returned: int, error: str | None) -> None:
         rt = self._rt
         duration_ns = time.perf_counter_ns() - self.started_ns
-        columns = columns._replace(ids=rt.recorded_ids(self._own_ids(columns), columns.texts))
-        self.chunk_ids = columns.ids
+        self.chunk_ids = ids = rt.recorded_ids(self._own_ids(columns), columns.texts)
+        if ids is not columns.ids:
+            columns = columns._replace(ids=ids)
         self.n_returned = n_returned
-        in_ranks = self._in_ranks(columns.ids) if self.kind == RERANK else None
+        in_ranks = self._in_ranks(ids) if self.kind == RERANK else None
         self.source = self.source or self.name
         if not self.sampled:
             rt.count_unsampled()
@@ -268,12 +269,12 @@ class Retrieval:
             error,
             self._flags + columns.flags,
         )
-        rt.write_retrieval(record, columns.ids, columns.texts)
+        rt.write_retrieval(record, ids, columns.texts)
 
     def _own_ids(self, columns: Columns) -> list[str]:
         """Return the ids; a chunk that a compressor made anew without its id keeps the one it had."""
         nested, self._nested = self._nested, []
-        if not any(map(is_of_text, columns.ids)):
+        if not any_of_text(columns.ids):
             return columns.ids
         turn = self.turn
         before = () if turn is None or self.kind != RERANK else turn.retrievals[-_TEXTS_BACK:]

@@ -34,6 +34,8 @@ from ragwheel.host.values import kind_of
 __all__ = ["Columns", "columns", "content_hash", "identities", "identity", "quick", "read", "row"]
 
 MAX_ID_CHARS = 1_000
+_PLAIN_METADATA = {dict, type(None)}
+_TEXTS_ONLY = {str}
 
 
 class Columns(NamedTuple):
@@ -70,7 +72,7 @@ def quick(items: Sequence[Any]) -> Columns | None:
     flags: dict[str, None] = {}
     try:
         raw = bulk(items, flags) if items else None
-        if raw is None or set(map(type, raw.texts)) != {str}:
+        if raw is None or set(map(type, raw.texts)) != _TEXTS_ONLY:
             return None
         texts, scores, metadata = raw.texts, raw.scores, raw.metadata
         ids = _ids(raw.ids, texts, flags)
@@ -78,7 +80,9 @@ def quick(items: Sequence[Any]) -> Columns | None:
             return None
         if scores is not None:
             scores = _scores(scores, flags)
-        return Columns(ids, texts, scores, metadata and _metadata(metadata), tuple(flags))  # type: ignore[arg-type]
+        if metadata is not None:
+            metadata = _metadata(metadata)
+        return Columns(ids, texts, scores, metadata, tuple(flags))
     except Exception as exc:  # an item that differs from the first, or breaks: found out one by one
         let_interrupts_through(exc)
         return None
@@ -255,8 +259,10 @@ def _ids(raw: Sequence[Any] | None, texts: list[str], flags: dict[str, None]) ->
         ids, kinds = list(map(int.__repr__, ids)), {str}
     if kinds != {str} or "" in ids or not safe.all_clean(ids, MAX_ID_CHARS):
         ids = [_id(value, text, flags) for value, text in zip(ids, texts, strict=True)]
-    if len(set(ids)) < len(ids) and len(set(zip(ids, texts, strict=True))) > len(set(ids)):
-        flags["repeated_id"] = None
+    if len(set(ids)) < len(ids):
+        text_of = dict(zip(ids, texts, strict=True))
+        if list(map(text_of.get, ids)) != texts:  # a text is compared with itself at once, hashed never
+            flags["repeated_id"] = None
     return ids
 
 
@@ -291,6 +297,6 @@ def _scores(raw: Sequence[Any], flags: dict[str, None]) -> list[float | None] | 
 
 
 def _metadata(raw: Sequence[Any]) -> list[Mapping[Any, Any] | None] | None:
-    if set(map(type, raw)) <= {dict, type(None)}:
+    if set(map(type, raw)) <= _PLAIN_METADATA:
         return list(raw) if any(raw) else None
     return [m if m is None or issubclass(type(m), Mapping) else {"metadata": m} for m in raw]

@@ -57,6 +57,7 @@ class SegmentWriter:
 
     def __init__(self, db: Path, app: str, version: str) -> None:
         self.path, self.fd = files.create_segment(db)
+        self.name, self._path = self.path.name, str(self.path)
         self.size = 0
         self.records = 0
         self.dirty = False
@@ -98,7 +99,7 @@ class SegmentWriter:
         it to end.
         """
         try:
-            status = os.stat(self.path)
+            status = os.stat(self._path)
         except (FileNotFoundError, NotADirectoryError):
             return True
         return status.st_nlink != 1 or (status.st_dev, status.st_ino) != self._identity
@@ -123,7 +124,9 @@ def _number(
 
     A text that had to be cleaned never equals a known one, so it is written, and flagged, every time.
     """
-    known = segment.known.setdefault(record.source, KnownTexts({}, {}))
+    known = segment.known.get(record.source)
+    if known is None:
+        known = segment.known[record.source] = KnownTexts({}, {})
     if list(map(known.texts.get, ids)) == texts:
         record.refs, record.new = list(map(known.numbers.__getitem__, ids)), []
         return
@@ -290,7 +293,7 @@ class Journal:
     def _wrote(self, segment: SegmentWriter, *, counted: bool) -> SegmentWriter | None:
         segment.records += 1
         self.emitted += counted
-        self.written[segment.path.name] = self.written.get(segment.path.name, 0) + counted
+        self.written[segment.name] = self.written.get(segment.name, 0) + counted
         if self._untold:
             self._tell_drops(segment)
         if self._unsynced is not None:
@@ -385,7 +388,7 @@ class Journal:
         """How much of each open segment is written, by name: what a flush has to reach."""
         with self.lock:
             opened = [*self._full, *([self.segment] if self.segment is not None else [])]
-            return {segment.path.name: segment.size for segment in opened}
+            return {segment.name: segment.size for segment in opened}
 
     def close(self) -> None:
         """Sync and let go of the segments; later records open a new one."""
