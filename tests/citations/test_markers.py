@@ -43,6 +43,8 @@ def test_a_code_block_ends_with_a_fence_of_its_own_kind_and_length():
         ("1[2]. Next step", [2]),
         ("e.g[1] as example.com[2] says", [1, 2]),
         ("Don't[1] or it's[2]", [1, 2]),
+        ("as said in [1]: https://example.com", [1]),
+        ("and here[^2]: so it is", [2]),
     ],
 )
 def test_positions(text, found):

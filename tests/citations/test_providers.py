@@ -209,6 +209,36 @@ def message(content, **more):
     return pytest.importorskip("langchain_core.messages").AIMessage(content, **more)
 
 
+def test_cohere_in_camel_case():
+    citation = {"start": 0, "end": 16, "documentIds": ["c2"]}
+    found = extract({**COHERE_V1, "citations": [citation]}, None, [candidate(1), candidate(2)])
+    assert [(c.marker, c.chunk) for c in found.citations] == [("Emperor penguins", "c2")]
+
+
+def test_the_first_of_several_choices_is_the_answer():
+    choices = [{"message": {"role": "assistant", "content": f"It is so [{n}]."}} for n in (2, 1)]
+    found = extract({"choices": choices}, None, [candidate(1), candidate(2)])
+    assert (found.text, [c.chunk for c in found.citations]) == ("It is so [2].", ["c2"])
+
+
+@pytest.mark.parametrize(
+    ("offsets", "start", "end"),
+    [
+        ({"start_index": 3, "end_index": 5}, 3, 5),
+        ({}, 0, 9),
+        ({"start_index": 3}, 0, 9),
+        ({"end_index": 5}, 0, 9),
+    ],
+    ids=["its own", "none", "a start alone", "an end alone"],
+)
+def test_a_langchain_citation_has_its_own_span_or_else_that_of_its_block(offsets, start, end):
+    citation = {"type": "citation", "url": "https://x.org/1", **offsets}
+    block = {"type": "text", "text": "It is so.", "annotations": [citation]}
+    answer = {"role": "assistant", "content": [block, {"type": "text", "text": " And more."}]}
+    (found,) = extract(answer, None, [candidate(1, url="https://x.org/1")]).citations
+    assert (found.chunk, found.start, found.end) == ("c1", start, end)
+
+
 def test_langchain_text_with_markers():
     found = extract(message("It is so [2]."), None, [candidate(1), candidate(2)])
     assert [(c.chunk, c.method, c.start) for c in found.citations] == [("c2", "marker", 9)]

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ragwheel.citations import CitableChunk, extract
+from ragwheel.guard import guard
 
 
 @dataclasses.dataclass(eq=False)
@@ -75,6 +76,33 @@ def test_dicts_and_provider_objects_may_be_given():
     assert chunks(
         {"content": [{"text": "x", "citations": [{"type": "char_location", "document_index": 1}]}]}
     ) == ["b"]
+
+
+@pytest.mark.parametrize(
+    "span",
+    [{"end": 2}, {"start": "0", "end": 2}, {"start": 2, "end": 0}, {"start": -1, "end": 2}, {"start": 1}],
+    ids=repr,
+)
+def test_a_given_span_is_taken_whole_or_not_at_all(span):
+    (found,) = extract("So it is.", [{"id": "b", **span}], CANDIDATES).citations
+    assert (found.chunk, found.start, found.end) == ("b", None, None)
+
+
+def test_what_breaks_while_an_answer_is_read_is_counted_and_the_answer_kept(monkeypatch):
+    def broken(*args):
+        raise RuntimeError("of a value of the app's")
+
+    monkeypatch.setattr("ragwheel.citations.resolve._found", broken)
+    monkeypatch.setattr(guard, "strict", False)
+    found = extract("So it is [1].", None, CANDIDATES)
+    assert (found.text, found.citations, found.flags) == ("So it is [1].", (), ("broken_answer",))
+    assert guard.counts()["citations.extract"] == 1
+    guard.reset()
+
+
+def test_an_empty_span_is_one():
+    (found,) = extract("So it is.", [{"id": "b", "start": 0, "end": 0}], CANDIDATES).citations
+    assert (found.start, found.end) == (0, 0)
 
 
 def test_addresses_in_the_metadata():

@@ -63,6 +63,8 @@ class Reach:
         if "" in reached and not mutant.function:
             return list(self.seconds)
         reached.pop("", None)
+        if not reached:  # a default value, which is computed by the import
+            reached.update(dict.fromkeys(name for names in lines.values() for name in names if name))
         files = {name.partition("::")[0] for name in reached}
         beside = [name for name in self.seconds if name.partition("::")[0] in files]
         cheap = (
