@@ -209,6 +209,14 @@ def message(content, **more):
     return pytest.importorskip("langchain_core.messages").AIMessage(content, **more)
 
 
+@pytest.mark.parametrize("name", ["content", "text"])
+def test_annotations_beside_a_text(name):
+    address = "https://x.org/1"
+    annotation = {"type": "url_citation", "url": address, "start_index": 0, "end_index": 5}
+    found = extract({name: "It is so.", "annotations": [annotation]}, None, [candidate(1, url=address)])
+    assert (found.text, [(c.chunk, c.marker) for c in found.citations]) == ("It is so.", [("c1", "It is")])
+
+
 def test_cohere_in_camel_case():
     citation = {"start": 0, "end": 16, "documentIds": ["c2"]}
     found = extract({**COHERE_V1, "citations": [citation]}, None, [candidate(1), candidate(2)])

@@ -88,6 +88,12 @@ def test_a_given_span_is_taken_whole_or_not_at_all(span):
     assert (found.chunk, found.start, found.end) == ("b", None, None)
 
 
+@pytest.mark.parametrize("quote", [7, b"Beta.", ["Beta."], None, {"text": "Beta."}], ids=repr)
+def test_a_quote_that_is_no_text_is_none(quote):
+    (found,) = extract("So it is.", [{"id": "b", "quote": quote}], CANDIDATES).citations
+    assert (found.chunk, found.text) == ("b", None)
+
+
 def test_what_breaks_while_an_answer_is_read_is_counted_and_the_answer_kept(monkeypatch):
     def broken(*args):
         raise RuntimeError("of a value of the app's")
