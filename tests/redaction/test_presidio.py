@@ -45,8 +45,8 @@ def test_without_presidio_it_says_what_to_install(monkeypatch):
 
 
 def test_the_real_one():
-    analyzer = pytest.importorskip("presidio_analyzer", reason="presidio-analyzer is not installed")
-    spacy = pytest.importorskip("spacy")
+    analyzer = pytest.importorskip("presidio_analyzer", reason="pip install presidio-analyzer")
+    spacy = pytest.importorskip("spacy", reason="pip install spacy")
     from presidio_analyzer.nlp_engine import SpacyNlpEngine
     from presidio_analyzer.predefined_recognizers import CreditCardRecognizer, PhoneRecognizer
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,9 @@ IMAGES = os.environ.get("RAGWHEEL_DOCS_IMAGES")
 CHROMIUM = os.environ.get("RAGWHEEL_CHROMIUM") or next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
 )
-pytestmark = pytest.mark.skipif(not CHROMIUM, reason="no Chromium is installed")
+pytestmark = pytest.mark.skipif(
+    not CHROMIUM, reason="no Chromium found: apt install chromium, or name one in RAGWHEEL_CHROMIUM"
+)
 
 
 @pytest.fixture(scope="module")

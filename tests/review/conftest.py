@@ -189,9 +189,9 @@ def make():
 
 @pytest.fixture(scope="module")
 def chromium():
-    pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
     if not CHROMIUM:
-        pytest.skip("no Chromium is installed")
+        pytest.skip("no Chromium found: apt install chromium, or name one in RAGWHEEL_CHROMIUM")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:

@@ -143,7 +143,7 @@ def test_the_guideline_is_kept_and_two_editors_do_not_overwrite_each_other(serve
 
 def test_a_read_only_database_can_be_looked_at_and_says_why_nothing_is_kept(serve, db, make):
     if os.geteuid() == 0:
-        pytest.skip("root may write everywhere")
+        pytest.skip("root may write everywhere: run it as another user")
     server = serve(db)
     cards = server.ready()["cards"]
     db.chmod(0o400)

@@ -1,6 +1,6 @@
 """A third-party reader: what Phoenix's own conversion code makes of ragwheel's spans, sent over OTLP.
 
-Phoenix lives in an environment of its own, made by ``make readers``; without it these tests are skipped.
+Phoenix lives in an environment of its own, whose Python is ``PYTHON``; without it these tests are skipped.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PYTHON = (
 def read(request, tmp_path_factory):
     """The spans as Phoenix has them, by kind, and whether content was exported."""
     if not PYTHON.exists():
-        pytest.skip("no environment with Phoenix: make readers")
+        pytest.skip(f"there is no {PYTHON}: make that environment and pip install arize-phoenix into it")
     script, db = Path(__file__).with_name("phoenix_reader.py"), tmp_path_factory.mktemp("phoenix") / "x.db"
     done = subprocess.run(
         [PYTHON, script, db, request.param],

@@ -66,7 +66,7 @@ def children(pid):
 
 @pytest.mark.parametrize("preload", [True, False], ids=["preload", "each worker for itself"])
 def test_four_workers_under_load_some_killed(tmp_path, preload):
-    pytest.importorskip("gunicorn")
+    pytest.importorskip("gunicorn", reason="pip install gunicorn")
     db, root = tmp_path / "app.db", str(Path(__file__).parents[2])
     listening = socket.create_server(("127.0.0.1", 0), backlog=64)
     environment = {**os.environ, "RAGWHEEL_TORTURE_DB": str(db), "PYTHONPATH": root}

@@ -13,6 +13,7 @@ import ast
 import hashlib
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -249,21 +250,46 @@ def report(
     return True
 
 
+def changed_since(table: dict[str, Package], reference: str) -> list[str]:
+    """Return the packages of which a module, or a test that is to notice, differs from another commit."""
+    command = ["git", "diff", "--name-only", reference]
+    paths = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [
+        name for name, package in table.items()
+        if any(Path(path) in package.sources or path.startswith(tuple(package.tests)) for path in paths)
+    ]  # fmt: skip
+
+
+def score_table() -> str:
+    """Return the recorded scores as a table in Markdown."""
+    scores = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
+    lines = ["| package | mutants | noticed | score, never to fall |", "|---|---|---|---|"]
+    lines += [f"| {name} | {s['mutants']} | {s['noticed']} | {s['floor']} % |" for name, s in scores.items()]
+    return "\n".join(lines) + "\n"
+
+
 def main(arguments: list[str]) -> int:
     """Run the packages that are named, or those whose code changed."""
     table = packages()
     parser = argparse.ArgumentParser(prog="python -m tools.mutants", description=__doc__)
     parser.add_argument("packages", nargs="*", choices=[*table, []], metavar="PACKAGE")
-    parser.add_argument("--mutants", type=int, default=100, help="how many to draw per package")
+    parser.add_argument("--mutants", type=int, default=40, help="how many to draw per package")
     parser.add_argument("--minutes", type=float, default=30, help="per package")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--new", action="store_true", help="leave out survivors of earlier runs")
     parser.add_argument("--again", action="store_true", help="find out again which tests run which lines")
     parser.add_argument("--by-hand", action="store_true", help="only the mutants of by_hand.toml")
+    parser.add_argument("--since", metavar="COMMIT", help="packages whose code or tests differ from a commit")
+    parser.add_argument("--table", action="store_true", help="print the recorded scores, run nothing")
     parser.add_argument("--list", action="store_true", help="print the survivors that are known, run nothing")
     options = parser.parse_args(arguments)
+    if options.table:
+        print(score_table(), end="")
+        return 0
     scores = json.loads(SCORES.read_text(encoding="utf-8")) if SCORES.exists() else {}
     names = options.packages or [n for n, p in table.items() if scores.get(n, {}).get("code") != p.digest()]
+    if options.since:
+        names = changed_since(table, options.since)
     good = True
     for name in names:
         package = table[name]
