@@ -1,4 +1,4 @@
-"""Reading what other programs wrote down: JSON in JSON, Python literals, CSV of any delimiter."""
+"""Lenient parsing of files of other programs: JSON within JSON, Python literals, CSV with any delimiter."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import IO, Any, Final
 
 import msgspec
 
-__all__ = ["csv_rows", "loose"]
+__all__ = ["csv_rows", "parse_loosely"]
 
 MAX_DEPTH: Final = 4  # JSON inside JSON inside JSON
 MAX_REPR_CHARS: Final = 2_000_000
@@ -25,8 +25,8 @@ _NAN: Final = re.compile(r"(?<=[\s:\[,(])(nan|inf|-inf|NaN|NaT|None|null)(?=[\s,
 MAX_CELL_CHARS: Final = 64 * 1024 * 1024
 
 
-def loose(value: Any, depth: int = MAX_DEPTH) -> Any:
-    """Return what a text holds where it is JSON or a Python literal, also encoded twice; else the value."""
+def parse_loosely(value: Any, depth: int = MAX_DEPTH) -> Any:
+    """Parse a text that is JSON or a Python literal, also if encoded twice; return others unchanged."""
     while depth > 0 and isinstance(value, str):
         text = value.strip()
         if not text or text[0] not in "[{\"'(" or len(text) < 2:
@@ -52,7 +52,7 @@ def _decoded(text: str) -> Any:
 
 
 def _literal(text: str) -> Any:
-    """Python's way of writing a value, with objects as None, or a numpy array of texts or mappings."""
+    """Parse a Python literal, with objects as None, or the ``repr`` of a numpy array of texts or mappings."""
     plain = _ARRAY.sub(r"\1", _OBJECT.sub("None", text))
     plain = _NEXT_OBJECT.sub("}, {", _NAN.sub("None", plain))
     try:

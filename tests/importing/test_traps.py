@@ -14,7 +14,7 @@ import ragwheel
 from ragwheel.errors import ImportingError
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
-from ragwheel.importing.values import loose, time_ns
+from ragwheel.importing.values import parse_loosely, time_ns
 from ragwheel.store import open_store
 
 T0 = 1_795_000_000_000_000_000
@@ -55,7 +55,7 @@ def test_every_spelling_of_an_id_gives_the_same_bytes():
     ],
 )
 def test_json_in_json_and_python_reprs_are_read(cell, value):
-    assert loose(cell) == value
+    assert parse_loosely(cell) == value
 
 
 @pytest.mark.parametrize(

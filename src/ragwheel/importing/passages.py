@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from ragwheel.importing.records import RetrievedPassage
 from ragwheel.importing.reprs import document_of_repr
-from ragwheel.importing.values import loose, number
+from ragwheel.importing.values import number, parse_loosely
 
 __all__ = ["complete", "passages"]
 
@@ -132,7 +132,7 @@ def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list
             since a list of texts may be anything elsewhere.
         depth: how many wrappers are opened at most.
     """
-    value = loose(value)
+    value = parse_loosely(value)
     if depth <= 0:
         return None
     if isinstance(value, Mapping):
@@ -161,7 +161,7 @@ def _in_mapping(value: Mapping[Any, Any], texts: bool, depth: int) -> list[Retri
 def _in_list(value: list[Any], texts: bool, depth: int) -> list[RetrievedPassage] | None:
     if not value:
         return [] if texts else None
-    items = [loose(item) for item in value]
+    items = [parse_loosely(item) for item in value]
     if len(items) == 1 and isinstance(items[0], list) and _passage(items[0], texts) is None:
         return passages(items[0], texts=texts, depth=depth - 1)
     result = [_passage(item, texts) for item in items]
@@ -198,7 +198,7 @@ def _passage(item: Any, texts: bool) -> RetrievedPassage | None:
     if isinstance(item, str):
         return document_of_repr(item) or (RetrievedPassage(text=item) if texts and item.strip() else None)
     if isinstance(item, (list, tuple)) and len(item) == 2 and number(item[1]) is not None:
-        inner = _passage(loose(item[0]), texts)
+        inner = _passage(parse_loosely(item[0]), texts)
         return (
             None if inner is None else RetrievedPassage(inner.id, inner.text, number(item[1]), inner.metadata)
         )
@@ -213,7 +213,7 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | No
     for wrapper in _WRAPPERS:
         inner = item.get(wrapper)
         if isinstance(inner, str) and inner[:1] == "{":
-            inner = loose(inner)
+            inner = parse_loosely(inner)
         if isinstance(inner, Mapping):
             read = _from_mapping(inner, texts)
             if read is not None:
@@ -278,7 +278,7 @@ def _id(value: Any) -> str | None:
 
 
 def _metadata(value: Any) -> dict[str, Any] | None:
-    value = loose(value)
+    value = parse_loosely(value)
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) and value else None
 
 

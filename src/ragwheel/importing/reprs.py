@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ragwheel.importing.records import RetrievedPassage
-from ragwheel.importing.values import loose, number
+from ragwheel.importing.values import number, parse_loosely
 
 __all__ = ["document_of_repr"]
 
@@ -79,10 +79,10 @@ def _of_langchain(text: str) -> RetrievedPassage | None:
 
 def _unquoted(literal: str) -> str:
     """The text of a Python literal; where it is a broken one, what stands between its quotes."""
-    value = loose(literal)
+    value = parse_loosely(literal)
     return value if isinstance(value, str) and value != literal else literal[1:-1]
 
 
 def _mapping(literal: str | None) -> dict[str, Any] | None:
-    value = loose(literal)
+    value = parse_loosely(literal)
     return {str(k): v for k, v in value.items()} if isinstance(value, Mapping) and value else None

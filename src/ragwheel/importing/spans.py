@@ -14,7 +14,7 @@ from typing import Any, Final
 from ragwheel.importing.containers.databases import TABLE
 from ragwheel.importing.containers.documents import RESOURCE
 from ragwheel.importing.keys import other_key, span_key, trace_key
-from ragwheel.importing.values import flat, loose, time_ns, whole
+from ragwheel.importing.values import flat, parse_loosely, time_ns, whole
 
 __all__ = ["RawSpan", "raw_span"]
 
@@ -124,11 +124,13 @@ def _first(record: Mapping[str, Any], *names: str) -> Any:
 def _attributes_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
     """The attributes as one flat mapping; None where the record has none."""
     if "attributes" in record:
-        value = loose(record["attributes"])
+        value = parse_loosely(record["attributes"])
         return flat(_pairs(value)) if isinstance(value, (Mapping, list)) else None
     columns = {k[len("attributes.") :]: v for k, v in record.items() if k.startswith("attributes.")}
     if columns:
-        return flat({key: loose(value) if key in _STRUCTURED else value for key, value in columns.items()})
+        return flat(
+            {key: parse_loosely(value) if key in _STRUCTURED else value for key, value in columns.items()}
+        )
     if record.get(TABLE) is None and ("startTimeUnixNano" in record or "start_time_unix_nano" in record):
         return {}  # an OTLP span without attributes
     return None
@@ -172,7 +174,7 @@ def _any_value(value: Any) -> Any:
 
 
 def _events(value: Any) -> list[dict[str, Any]]:
-    value = loose(value)
+    value = parse_loosely(value)
     if not isinstance(value, (list, tuple)):
         return []
     return [

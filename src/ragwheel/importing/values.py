@@ -9,9 +9,9 @@ from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Any, Final
 
-from ragwheel.lenient import loose
+from ragwheel.lenient import parse_loosely
 
-__all__ = ["all_text", "first", "flat", "loose", "number", "plain_text", "time_ns", "whole"]
+__all__ = ["all_text", "first", "flat", "number", "parse_loosely", "plain_text", "time_ns", "whole"]
 
 
 def plain_text(value: Any, depth: int = 6, *, answer: bool = False) -> str | None:
@@ -20,7 +20,7 @@ def plain_text(value: Any, depth: int = 6, *, answer: bool = False) -> str | Non
     Follows what chat APIs and frameworks wrap a text into; None where nothing reads as a text. Of a
     conversation it is what the person said, with ``answer`` what was answered.
     """
-    value = loose(value)
+    value = parse_loosely(value)
     if isinstance(value, str):
         return value if value.strip() else None
     if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -122,7 +122,7 @@ _PROMPT_KEYS: Final = (
 
 def all_text(value: Any) -> str | None:
     """Return every text in what a language model was sent, in order."""
-    value = loose(value)
+    value = parse_loosely(value)
     if isinstance(value, str):
         return value or None
     if isinstance(value, Mapping):

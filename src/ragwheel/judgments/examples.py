@@ -29,7 +29,7 @@ from typing import Any, Final, Literal
 
 from ragwheel.errors import JudgmentError
 from ragwheel.judgments.relevance import level_lines, passage, qrels_tables, questions_beside, text_rows
-from ragwheel.lenient import csv_rows, loose
+from ragwheel.lenient import csv_rows, parse_loosely
 
 __all__ = ["FORMATS", "EvalFormat", "EvalSet", "GradedPassage", "read_evalset"]
 
@@ -283,7 +283,7 @@ def _as_list(text: str) -> list[Any]:
     """
     if not text.strip():
         return []
-    value = loose(text)
+    value = parse_loosely(text)
     if isinstance(value, list):
         return value
     table = "\n" in text.strip() or " | " in text or text.strip()[0] == "|" or text.strip()[-1] == "|"

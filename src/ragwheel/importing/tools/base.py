@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.values import all_text, first, flat, loose, plain_text
+from ragwheel.importing.values import all_text, first, flat, parse_loosely, plain_text
 
 __all__ = [
     "SESSION_KEYS",
@@ -88,7 +88,7 @@ class SpanTool(Tool):
 
 def fill(result: ToolSpan, inputs: Any, outputs: Any) -> None:
     """Set what the input and output of a span mean for its kind."""
-    inputs, outputs = loose(inputs), loose(outputs)
+    inputs, outputs = parse_loosely(inputs), parse_loosely(outputs)
     if result.kind == "retriever":
         result.query, result.passages = question_of(inputs), passages(outputs, texts=True)
     elif result.kind == "reranker":
@@ -103,7 +103,7 @@ def fill(result: ToolSpan, inputs: Any, outputs: Any) -> None:
 
 def answer_of_output(value: Any) -> str | None:
     """Return the answer in what a step gave back; the documents beside it are none, nor are they alone."""
-    value = loose(value)
+    value = parse_loosely(value)
     if isinstance(value, Mapping):
         return plain_text({key: item for key, item in value.items() if not passages(item)}, answer=True)
     return None if passages(value) else plain_text(value, answer=True)
@@ -113,7 +113,7 @@ def identity_of(*holders: Any) -> tuple[str | None, str | None]:
     """Return (session, user) from the first of some metadata mappings that has each."""
     session = user = None
     for holder in holders:
-        values = loose(holder)
+        values = parse_loosely(holder)
         if not isinstance(values, Mapping):
             continue
         session = session or _text(first(values, SESSION_KEYS))
@@ -125,7 +125,7 @@ def identity_of(*holders: Any) -> tuple[str | None, str | None]:
 
 def question_of(value: Any) -> str | None:
     """Return the question in what a retriever or chain was given; a text that is no JSON is one itself."""
-    value = loose(value)
+    value = parse_loosely(value)
     if isinstance(value, Mapping):
         value = {
             k: v

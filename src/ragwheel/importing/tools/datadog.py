@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
 from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, loose, number, time_ns
+from ragwheel.importing.values import first, number, parse_loosely, time_ns
 
 __all__ = ["Datadog"]
 
@@ -90,7 +90,7 @@ class Datadog(Tool):
             version=tags.get("version"),
             error="error" if str(first(values, ("status",))) == "error" else None,
         )
-        inputs, output = loose(meta.get("input")), loose(meta.get("output"))
+        inputs, output = parse_loosely(meta.get("input")), parse_loosely(meta.get("output"))
         fill(result, inputs, output)
         yield result
 
@@ -128,7 +128,7 @@ def _holds_metrics(values: Mapping[str, Any]) -> bool:
 
 
 def _tags(value: Any) -> dict[str, str]:
-    value = loose(value)
+    value = parse_loosely(value)
     if isinstance(value, Mapping):
         return {str(k): str(v) for k, v in value.items()}
     pairs = (str(tag).partition(":") for tag in value) if isinstance(value, list) else ()

@@ -9,7 +9,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
 
 __all__ = ["Langfuse"]
 
@@ -121,7 +121,7 @@ class Langfuse(SpanTool):
             value if isinstance(value, str) else None
         )
         author = _AUTHORS.get(str(record.get("source")).upper(), "unknown")
-        metadata = loose(record.get("metadata"))
+        metadata = parse_loosely(record.get("metadata"))
         _, subject = identity_of(metadata)
         score = float(value) if isinstance(value, bool) else number(value)
         trace, span = _subject_of(record)
@@ -144,7 +144,7 @@ class Langfuse(SpanTool):
 
 def _subject_of(record: Mapping[str, Any]) -> tuple[bytes | None, bytes | None]:
     """The trace and observation that a score is about, in its own fields or in ``subject`` (the API's v3)."""
-    subject = loose(record.get("subject"))
+    subject = parse_loosely(record.get("subject"))
     if isinstance(subject, Mapping):
         if subject.get("kind") == "trace":
             return trace_key(subject.get("id")), None

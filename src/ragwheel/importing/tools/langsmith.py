@@ -9,7 +9,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan
 from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
 
 __all__ = ["LangSmith"]
 
@@ -36,14 +36,14 @@ class LangSmith(Tool):
         run = self._run(record)
         if run is not None:
             yield run
-        children = loose(record.get("child_runs"))
+        children = parse_loosely(record.get("child_runs"))
         for child in children if isinstance(children, list) else ():
             if isinstance(child, Mapping) and "id" in child:
                 inherited = {"trace_id": first(record, ("trace_id", "id")), "parent_run_id": record["id"]}
                 yield from self.read({**inherited, **{k: v for k, v in child.items() if v is not None}})
 
     def _run(self, record: Mapping[str, Any]) -> ToolSpan | None:
-        parents = loose(record.get("parent_run_ids"))
+        parents = parse_loosely(record.get("parent_run_ids"))
         top = parents[0] if isinstance(parents, list) and parents else None
         span = span_key(record.get("id"))
         trace = trace_key(
@@ -51,10 +51,10 @@ class LangSmith(Tool):
         )
         if span is None or trace is None:
             return None
-        extra = loose(record.get("extra"))
+        extra = parse_loosely(record.get("extra"))
         metadata = extra.get("metadata") if isinstance(extra, Mapping) else None
         session, user = identity_of(metadata, record.get("metadata"))
-        inputs, outputs = loose(record.get("inputs")), loose(record.get("outputs"))
+        inputs, outputs = parse_loosely(record.get("inputs")), parse_loosely(record.get("outputs"))
         kind = _KINDS.get(str(record.get("run_type")).lower(), "other")
         if kind == "other" and _is_reranker(record, inputs, outputs):
             kind = "reranker"
@@ -81,7 +81,7 @@ class LangSmith(Tool):
         return result
 
     def _feedback(self, record: Mapping[str, Any]) -> Feedback:
-        source = loose(record.get("feedback_source"))
+        source = parse_loosely(record.get("feedback_source"))
         source = source if isinstance(source, Mapping) else {}
         _, subject = identity_of(source.get("metadata"), record.get("extra"))
         value = record.get("value")

@@ -10,7 +10,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, TraceFacts
 from ragwheel.importing.spans import RawSpan, raw_span
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
 
 __all__ = ["MLflow"]
 
@@ -43,13 +43,16 @@ class MLflow(SpanTool):
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
         """Inputs and outputs, decoded as often as they were encoded."""
         values = span.attributes
-        kind = _KINDS.get(str(loose(values.get("mlflow.spanType"))).upper(), "other")
-        request = loose(values.get("mlflow.traceRequestId"))
+        kind = _KINDS.get(str(parse_loosely(values.get("mlflow.spanType"))).upper(), "other")
+        request = parse_loosely(values.get("mlflow.traceRequestId"))
         if isinstance(request, str):
             span.trace = trace_key(request) or span.trace
-        inputs, outputs = loose(values.get("mlflow.spanInputs")), loose(values.get("mlflow.spanOutputs"))
+        inputs, outputs = (
+            parse_loosely(values.get("mlflow.spanInputs")),
+            parse_loosely(values.get("mlflow.spanOutputs")),
+        )
         session, user = identity_of(
-            {k: loose(v) for k, v in values.items() if "." not in k}, values.get("metadata")
+            {k: parse_loosely(v) for k, v in values.items() if "." not in k}, values.get("metadata")
         )
         result = self.span(span, kind, session=session, user=user)
         fill(result, inputs, outputs)
@@ -81,20 +84,20 @@ class MLflow(SpanTool):
             yield from self._trace(record)
 
     def _trace(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        whole_trace = loose(record.get("trace"))
+        whole_trace = parse_loosely(record.get("trace"))
         if isinstance(whole_trace, Mapping) and "info" in whole_trace:
             record = {**record, "info": whole_trace["info"], "data": whole_trace.get("data")}
-        info = loose(record.get("info"))
+        info = parse_loosely(record.get("info"))
         info = info if isinstance(info, Mapping) else record
         yield from self._facts(info)
-        data = loose(record.get("data"))
-        spans = loose(data.get("spans") if isinstance(data, Mapping) else record.get("spans"))
+        data = parse_loosely(record.get("data"))
+        spans = parse_loosely(data.get("spans") if isinstance(data, Mapping) else record.get("spans"))
         for item in spans if isinstance(spans, list) else ():
-            item = loose(item)
+            item = parse_loosely(item)
             span = raw_span(item) if isinstance(item, Mapping) else None
             if span is not None and self.recognises_span(span):
                 yield from self.read_span(span)
-        assessments = loose(first(info, ("assessments",)) or record.get("assessments"))
+        assessments = parse_loosely(first(info, ("assessments",)) or record.get("assessments"))
         if isinstance(assessments, list):
             yield from self._assessments(assessments, first(info, ("trace_id", "request_id")))
 
@@ -102,7 +105,7 @@ class MLflow(SpanTool):
         trace = trace_key(first(info, ("trace_id", "request_id")))
         if trace is None:
             return
-        metadata = loose(first(info, ("trace_metadata", "request_metadata"))) or {}
+        metadata = parse_loosely(first(info, ("trace_metadata", "request_metadata"))) or {}
         metadata = metadata if isinstance(metadata, Mapping) else {}
         _, user = identity_of(info)
         yield TraceFacts(
@@ -122,21 +125,21 @@ class MLflow(SpanTool):
 
     def _assessments(self, items: list[Any], trace_id: Any) -> Iterator[Neutral]:
         for item in items:
-            item = loose(item)
+            item = parse_loosely(item)
             if not isinstance(item, Mapping) or item.get("valid") is False:
                 continue
-            expectation = loose(item.get("expectation"))
+            expectation = parse_loosely(item.get("expectation"))
             if isinstance(expectation, Mapping):
                 yield from self._expectation(item, expectation, trace_id)
                 continue
-            feedback = loose(item.get("feedback"))
-            value = loose(feedback.get("value")) if isinstance(feedback, Mapping) else None
+            feedback = parse_loosely(item.get("feedback"))
+            value = parse_loosely(feedback.get("value")) if isinstance(feedback, Mapping) else None
             yield self._feedback(item, value, trace_id)
 
     def _feedback(self, item: Mapping[str, Any], value: Any, trace_id: Any) -> Feedback:
-        source = loose(item.get("source"))
+        source = parse_loosely(item.get("source"))
         source = source if isinstance(source, Mapping) else {}
-        metadata = loose(item.get("metadata"))
+        metadata = parse_loosely(item.get("metadata"))
         position = whole(metadata.get("chunk_index")) if isinstance(metadata, Mapping) else None
         name = str(first(item, ("assessment_name", "name")) or "")
         author = _AUTHORS.get(str(source.get("source_type")).upper(), "unknown")
@@ -160,8 +163,8 @@ class MLflow(SpanTool):
         self, item: Mapping[str, Any], expectation: Mapping[str, Any], trace_id: Any
     ) -> Iterator[Neutral]:
         """Documents that a person expects to be retrieved, each as a full score of that document."""
-        serialized = loose(expectation.get("serialized_value"))
-        value = loose(
+        serialized = parse_loosely(expectation.get("serialized_value"))
+        value = parse_loosely(
             serialized.get("value") if isinstance(serialized, Mapping) else expectation.get("value")
         )
         base = self._feedback(item, None, trace_id)
@@ -187,7 +190,7 @@ class MLflow(SpanTool):
                 )
 
     def _stored_span(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        content = loose(record.get("content"))
+        content = parse_loosely(record.get("content"))
         span = raw_span(content) if isinstance(content, Mapping) else None
         if span is not None:
             span.trace = trace_key(record.get("trace_id")) or span.trace
@@ -198,7 +201,7 @@ class MLflow(SpanTool):
             yield from self.read_span(span)
 
     def _stored_assessment(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        value = loose(record.get("value"))
+        value = parse_loosely(record.get("value"))
         source = {"source_type": record.get("source_type"), "source_id": record.get("source_id")}
         item = {
             **record,

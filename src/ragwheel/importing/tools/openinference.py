@@ -12,7 +12,7 @@ from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Author, Feedback, Neutral, RetrievedPassage, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan, raw_span
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, plain_text, time_ns, whole
 
 __all__ = ["OpenInference", "document_list", "indexed"]
 
@@ -75,7 +75,7 @@ class OpenInference(SpanTool):
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
         """An annotation as feedback; a row of the database as what it is."""
         if record.get(TABLE) == "phoenix.spans":
-            span = raw_span({**record, "attributes": loose(record.get("attributes"))})
+            span = raw_span({**record, "attributes": parse_loosely(record.get("attributes"))})
             if span is not None:
                 span.resource.setdefault("service.name", record.get("project"))
                 if "openinference.span.kind" not in span.attributes:
@@ -126,7 +126,7 @@ class OpenInference(SpanTool):
     def _annotation(self, record: Mapping[str, Any]) -> Feedback:
         values = {**record, **_below(dict(record), "result")}
         position = whole(first(values, ("document_position", "documentPosition")))
-        metadata = loose(values.get("metadata"))
+        metadata = parse_loosely(values.get("metadata"))
         _, subject = identity_of(metadata)
         author = _AUTHORS.get(str(first(values, ("annotator_kind", "annotatorKind"))).upper(), "unknown")
         span, trace = span_key(values.get("span_id")), trace_key(values.get("trace_id"))
@@ -168,7 +168,7 @@ def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassa
     read = []
     for item in listed:
         plain = {key.removeprefix("document."): value for key, value in _flat_document(item).items()}
-        metadata = loose(plain.get("metadata"))
+        metadata = parse_loosely(plain.get("metadata"))
         nested = _below(plain, "metadata")
         passage = passages(
             [{**plain, "metadata": metadata if isinstance(metadata, Mapping) else nested or None}], texts=True
@@ -180,7 +180,7 @@ def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassa
 def indexed(values: Mapping[str, Any], prefix: str) -> list[Any] | None:
     """Return the list under a prefix: ``prefix`` itself, or ``prefix.0.key`` and so on put together."""
     if prefix in values:
-        value = loose(values[prefix])
+        value = parse_loosely(values[prefix])
         return list(value) if isinstance(value, (list, tuple)) else None
     pattern = re.compile(re.escape(prefix) + r"\.(\d{1,4})\.(.+)")
     rows: dict[int, dict[str, Any]] = {}
@@ -200,7 +200,7 @@ def _unprefixed(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _flat_document(item: Any) -> Mapping[str, Any]:
-    item = loose(item)
+    item = parse_loosely(item)
     if not isinstance(item, Mapping):
         return {"content": item} if isinstance(item, str) else {}
     inner = item.get("document")
@@ -208,7 +208,7 @@ def _flat_document(item: Any) -> Mapping[str, Any]:
 
 
 def _below(values: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    whole_value = loose(values.get(prefix))
+    whole_value = parse_loosely(values.get(prefix))
     nested = {k[len(prefix) + 1 :]: v for k, v in values.items() if k.startswith(prefix + ".")}
     return {**(whole_value if isinstance(whole_value, Mapping) else {}), **nested}
 

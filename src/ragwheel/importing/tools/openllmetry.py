@@ -10,7 +10,7 @@ from ragwheel.importing.records import Neutral, RetrievedPassage, SpanKind
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, identity_of, question_of
 from ragwheel.importing.tools.genai import answer_of, prompt_of
-from ragwheel.importing.values import first, loose, whole
+from ragwheel.importing.values import first, parse_loosely, whole
 
 __all__ = ["OpenLLMetry"]
 
@@ -31,8 +31,8 @@ class OpenLLMetry(SpanTool):
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
         """A retriever is one by its operation, its name, or because it returns documents for a query."""
         values = span.attributes
-        inputs = loose(first(values, ("traceloop.entity.input", "gen_ai.task.input")))
-        outputs = loose(first(values, ("traceloop.entity.output", "gen_ai.task.output")))
+        inputs = parse_loosely(first(values, ("traceloop.entity.input", "gen_ai.task.input")))
+        outputs = parse_loosely(first(values, ("traceloop.entity.output", "gen_ai.task.output")))
         association = {
             k.rpartition(".")[2]: v
             for k, v in values.items()
@@ -139,7 +139,7 @@ def _hits(events: list[dict[str, Any]]) -> list[RetrievedPassage] | None:
             for k, v in event["attributes"].items()
         }
         queries.add(values.pop("db.search.query.id", None))
-        entity = loose(values.pop("entity", None))  # Milvus: the fields that were asked for
+        entity = parse_loosely(values.pop("entity", None))  # Milvus: the fields that were asked for
         values = {**(entity if isinstance(entity, Mapping) else {}), **values}
         hits += passages([values], texts=True) or [RetrievedPassage()]
     return hits if hits and len(queries) == 1 else None

@@ -9,7 +9,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.tools.base import Tool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
 
 __all__ = ["Opik"]
 
@@ -60,7 +60,7 @@ class Opik(Tool):
         inner = record.get("trace")
         if isinstance(inner, Mapping):
             yield from self._trace(inner)
-            spans = loose(record.get("spans"))
+            spans = parse_loosely(record.get("spans"))
             for span in spans if isinstance(spans, list) else ():
                 if isinstance(span, Mapping):
                     yield from self._span({"trace_id": inner.get("id"), **span})
@@ -94,7 +94,7 @@ class Opik(Tool):
         if span is None:
             span = span_key(repr(sorted(record.items(), key=str)))
         assert span is not None  # noqa: S101 - a text always gives a key
-        inputs, outputs = loose(record.get("input")), loose(record.get("output"))
+        inputs, outputs = parse_loosely(record.get("input")), parse_loosely(record.get("output"))
         session, user = identity_of(record.get("metadata"))
         kind = _kind(record, inputs, outputs)
         result = ToolSpan(
@@ -116,11 +116,11 @@ class Opik(Tool):
         yield from self._scores(record, trace, span)
 
     def _scores(self, record: Mapping[str, Any], trace: bytes, span: bytes | None) -> Iterator[Neutral]:
-        scores = loose(record.get("feedback_scores"))
+        scores = parse_loosely(record.get("feedback_scores"))
         for item in scores if isinstance(scores, list) else ():
             if not isinstance(item, Mapping) or not item.get("name"):
                 continue
-            metadata = loose(item.get("metadata"))
+            metadata = parse_loosely(item.get("metadata"))
             yield Feedback(
                 self.name,
                 f"{(span or trace).hex()}:{item['name']}:{item.get('created_by') or ''}",

@@ -11,7 +11,7 @@ from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, question_of
-from ragwheel.importing.values import first, flat, loose, number, plain_text, time_ns, whole
+from ragwheel.importing.values import first, flat, number, parse_loosely, plain_text, time_ns, whole
 
 __all__ = ["TruLens"]
 
@@ -103,7 +103,7 @@ class TruLens(SpanTool):
         )
 
     def _legacy_record(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        document = loose(record.get("record_json"))
+        document = parse_loosely(record.get("record_json"))
         document = document if isinstance(document, Mapping) else {}
         trace = trace_key(record["record_id"])
         if trace is None:
@@ -125,7 +125,7 @@ class TruLens(SpanTool):
             words = f"{last[1]} {last[2]}".lower()
             retrieves = any(word in words for word in ("retriev", "search", "relevant_documents"))
             listed = passages(call.get("rets"), texts="retriev" in words)
-            perf = loose(call.get("perf"))
+            perf = parse_loosely(call.get("perf"))
             perf = perf if isinstance(perf, Mapping) else {}
             yield ToolSpan(
                 self.name,
@@ -156,10 +156,10 @@ class TruLens(SpanTool):
 
 def _stack(call: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
     """The path, method and class of each call around a call of old, the outermost first, and its own."""
-    stack = loose(call.get("stack"))
+    stack = parse_loosely(call.get("stack"))
     frames = []
     for frame in stack if isinstance(stack, list) else ():
-        method = loose(frame.get("method")) if isinstance(frame, Mapping) else None
+        method = parse_loosely(frame.get("method")) if isinstance(frame, Mapping) else None
         holder = method.get("obj") if isinstance(method, Mapping) else None
         owner = holder.get("cls") if isinstance(holder, Mapping) else None
         if isinstance(method, Mapping):
@@ -176,18 +176,18 @@ def _caller(stack: tuple[Any, ...], stacks: list[tuple[Any, ...]], record_id: An
 
 def _event_span(record: Mapping[str, Any]) -> RawSpan | None:
     """The span in a row of the events table, whose columns are JSON or Python dictionaries."""
-    values = loose(record.get("record_attributes"))
+    values = parse_loosely(record.get("record_attributes"))
     if not isinstance(values, Mapping):
         values = {k: v for k, v in record.items() if "." in k}
     values = flat(values)
-    trace_column, span_column = loose(record.get("trace")), loose(record.get("record"))
+    trace_column, span_column = parse_loosely(record.get("trace")), parse_loosely(record.get("record"))
     trace_column = trace_column if isinstance(trace_column, Mapping) else {}
     span_column = span_column if isinstance(span_column, Mapping) else {}
     trace = trace_key(trace_column.get("trace_id")) or trace_key(values.get(f"{SCOPE}record_id"))
     span = span_key(first(trace_column, ("span_id",)) or record.get("event_id"))
     if trace is None:
         return None
-    resource = loose(record.get("resource_attributes"))
+    resource = parse_loosely(record.get("resource_attributes"))
     return RawSpan(
         str(span_column.get("name") or values.get(f"{SCOPE}call.function") or "span"),
         trace,
@@ -217,7 +217,7 @@ def _fill(values: Mapping[str, Any], result: ToolSpan) -> None:
         result.query = question_of(first(values, (f"{SCOPE}reranking.query_text",)) or question)
         result.documents_in = passages(values.get(f"{SCOPE}reranking.input_context_texts"), texts=True)
         ranked = passages(first(values, (f"{SCOPE}reranking.output_context_texts",)) or returned, texts=True)
-        scores = loose(values.get(f"{SCOPE}reranking.output_context_scores"))
+        scores = parse_loosely(values.get(f"{SCOPE}reranking.output_context_scores"))
         if ranked and isinstance(scores, list) and len(scores) == len(ranked):
             for passage, score in zip(ranked, scores):
                 passage.score = number(score)

@@ -9,7 +9,7 @@ from ragwheel.importing.keys import other_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, RetrievedPassage, ToolSpan
 from ragwheel.importing.tools.base import Tool
-from ragwheel.importing.values import first, loose, number, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
 from ragwheel.kinds import UBI_ACTIONS
 
 __all__ = ["UBI"]
@@ -38,8 +38,8 @@ class UBI(Tool):
         if "action_name" in record:
             yield self._event(record, trace)
             return
-        hits = loose(record.get("query_response_hit_ids"))
-        listed = passages(loose(record.get("query_response_hits")), texts=True)
+        hits = parse_loosely(record.get("query_response_hit_ids"))
+        listed = passages(parse_loosely(record.get("query_response_hits")), texts=True)
         start = time_ns(record.get("timestamp"))
         yield ToolSpan(
             self.name,
@@ -60,10 +60,10 @@ class UBI(Tool):
         )
 
     def _event(self, record: Mapping[str, Any], trace: bytes) -> Feedback:
-        attributes = loose(record.get("event_attributes"))
+        attributes = parse_loosely(record.get("event_attributes"))
         attributes = attributes if isinstance(attributes, Mapping) else {}
-        thing, position = attributes.get("object"), attributes.get("position")
-        chunk = _text(first(thing, ("object_id", "internal_id"))) if isinstance(thing, Mapping) else None
+        subject, position = attributes.get("object"), attributes.get("position")
+        chunk = _text(first(subject, ("object_id", "internal_id"))) if isinstance(subject, Mapping) else None
         ordinal = whole(position.get("ordinal")) if isinstance(position, Mapping) else None
         action = str(record["action_name"])
         kind = UBI_ACTIONS.get(action, action)

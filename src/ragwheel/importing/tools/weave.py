@@ -9,7 +9,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
 from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, loose, number, time_ns
+from ragwheel.importing.values import first, number, parse_loosely, time_ns
 
 __all__ = ["Weave"]
 
@@ -30,8 +30,8 @@ class Weave(Tool):
         trace, span = trace_key(record["trace_id"]), span_key(record.get("id"))
         if trace is None or span is None:
             return
-        inputs, output = loose(record.get("inputs")), loose(record.get("output"))
-        attributes = loose(record.get("attributes"))
+        inputs, output = parse_loosely(record.get("inputs")), parse_loosely(record.get("output"))
+        attributes = parse_loosely(record.get("attributes"))
         session, user = identity_of(attributes, record.get("inputs"))
         name = str(record["op_name"]).rpartition("/op/")[2].partition(":")[0] or str(record["op_name"])
         kind = _kind(name, attributes, inputs, output)
@@ -51,7 +51,7 @@ class Weave(Tool):
         )
         fill(result, inputs, output)
         yield result
-        summary = loose(record.get("summary"))
+        summary = parse_loosely(record.get("summary"))
         inner = summary.get("weave") if isinstance(summary, Mapping) else None
         items = inner.get("feedback") if isinstance(inner, Mapping) else None
         for item in items if isinstance(items, list) else ():
@@ -59,7 +59,7 @@ class Weave(Tool):
                 yield self._feedback(item, trace, span)
 
     def _feedback(self, item: Mapping[str, Any], trace: bytes, span: bytes) -> Feedback:
-        payload = loose(item.get("payload"))
+        payload = parse_loosely(item.get("payload"))
         payload = payload if isinstance(payload, Mapping) else {}
         kind = str(item.get("feedback_type") or "feedback")
         label = _text(first(payload, ("emoji", "alias", "label")))
