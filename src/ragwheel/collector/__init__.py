@@ -8,8 +8,8 @@
     app = FastAPI()
     app.mount("/ragwheel", collector.app(origins=["https://shop.example"]))
 
-or on its own: ``ragwheel serve --db ragwheel.db``. Needs ``pip install 'ragwheel[serve]'``. Whoever sends a
-signal must have a signed handle: see ``docs/collector.md``, and ``docs/security.md`` for what is refused.
+or on its own: ``ragwheel serve --db ragwheel.db``. Needs ``pip install 'ragwheel[serve]'``. A signal must
+come with a signed handle: see ``docs/collector.md``, and ``docs/security.md`` for what is refused.
 """
 
 from __future__ import annotations
@@ -39,15 +39,14 @@ def app(  # noqa: PLR0913 (settings of one app, each by its name)
     """An ASGI app with ``POST /v1/signals`` and ``GET /healthz``.
 
     Args:
-        db: where signals go; by default the database of :func:`ragwheel.configure`.
-        origins: of pages that may send signals from elsewhere, exact: ``"https://shop.example"``.
-        trust_local: take unsigned handles too, from this machine and only directly (for development).
-        apps: whose handles are taken; by default those of the configured app, or of any that has our
-            keys when it has no name.
-        signing_keys: ``"<key id>:<hex>"``, for a ``db`` of its own; by default ``RAGWHEEL_SIGNING_KEYS``.
-        limits: what is too much.
-        beacon: also answer ``GET /auto.js``, the one tag of a page, and the modules it imports: the npm
-            package's files.
+        db: the database that signals are written to; by default that of :func:`ragwheel.configure`.
+        origins: exact origins of other sites' pages that may send signals: ``"https://shop.example"``.
+        trust_local: also accept unsigned handles from this machine, sent without a proxy (for development).
+        apps: the apps whose handles are accepted; by default the configured app, or every app that signs
+            with our keys if that app has no name.
+        signing_keys: ``"<key id>:<hex>"``, if ``db`` is given; by default ``RAGWHEEL_SIGNING_KEYS``.
+        limits: the limits of requests, people and addresses.
+        beacon: also serve ``GET /auto.js``, the script for a page's one tag, and the modules that it imports.
 
     Raises:
         MissingExtra: starlette is not installed.
@@ -82,11 +81,11 @@ def traces_app(db: str | os.PathLike[str] | None = None, *, token: str) -> Starl
     For services that have no access to the database: they export spans (``configure(exporters=[...],
     export_content=True)``, or any language that writes the attributes of :mod:`ragwheel.semconv`) and keep
     their ids here, so that their handles work. Spans of other libraries are rejected and counted in the
-    response. Whoever has the token can write whatever they like: keep it to services of your own.
+    response. The token allows writing anything: give it only to services of your own.
 
     Args:
-        db: where records go; by default the database of :func:`ragwheel.configure`.
-        token: what ``Authorization: Bearer`` must carry; 16 characters or more.
+        db: the database that records are written to; by default that of :func:`ragwheel.configure`.
+        token: the bearer token of the ``Authorization`` header; 16 characters or more.
 
     Raises:
         MissingExtra: starlette or opentelemetry-proto is not installed.

@@ -1,9 +1,8 @@
-"""From an item to the record that is kept, or the reason why it is not.
+"""Validate the signals of a request and turn each into a record, or into the reason why it is refused.
 
-The rules of :func:`ragwheel.signal`, for senders that nobody knows: the handle must be signed, by one of
-our keys, for one of our apps; who did it comes from the handle and from nowhere else; a time that cannot be
-is replaced by the time of arrival and flagged ``clock``. What one signal becomes never depends on which
-others came before it.
+The rules of :func:`ragwheel.signal` apply, and some more, since the senders are unknown: the handle must be
+signed by one of our keys for one of our apps; the subject is taken from the handle only; an impossible time
+is replaced by the time of arrival and flagged ``clock``. The result never depends on earlier signals.
 """
 
 from __future__ import annotations
@@ -30,18 +29,18 @@ __all__ = ["RejectedHandle", "Sender", "SignalValidator", "fingerprint", "printa
 MAX_ID_CHARS: Final = 1000
 MAX_EVENT_ID_CHARS: Final = 128
 AHEAD_NS: Final = 2 * 10**9
-"""A clock this far ahead of ours is late on the wire or slightly off; beyond, it is wrong."""
+"""Signals up to this many nanoseconds in the future are accepted; beyond, the sender's clock is wrong."""
 OLDEST_NS: Final = handles.LIFETIME_S * 10**9
-"""No handle lives longer, so nothing can have been done with one before that."""
+"""The longest lifetime of a handle: a signal cannot be older than that."""
 
 
 class RejectedHandle(BadItem):
-    """The handle is the reason."""
+    """A signal is refused because of its handle."""
 
 
 @dataclass(frozen=True)
 class Sender:
-    """What is known of whoever sent a request: may they use unsigned handles, are they a robot."""
+    """The sender of a request: whether unsigned handles are accepted from it, and whether it is a robot."""
 
     local: bool = False
     bot: bool = False
@@ -49,11 +48,11 @@ class Sender:
 
 @dataclass(frozen=True)
 class SignalValidator:
-    """What decides about a signal.
+    """Validates signals and makes records of them.
 
     Args:
-        keys: ``<key id>:<hex>``, those that may have signed a handle.
-        apps: of a signed handle; empty: any app that our keys have signed for.
+        keys: the keys that may have signed a handle, each ``<key id>:<hex>``.
+        apps: the apps whose handles are accepted; empty: all apps that sign with these keys.
         max_text_chars: longer texts are cut.
     """
 
@@ -62,10 +61,10 @@ class SignalValidator:
     max_text_chars: int
 
     def target(self, handle: str, sender: Sender) -> handles.Target:
-        """What a handle names.
+        """Return the turn or retrieval that a handle names.
 
         Raises:
-            BadHandle: with the reason.
+            BadHandle: the handle is refused; the message says why.
         """
         if not handle:
             raise RejectedHandle("handle: missing")
@@ -78,11 +77,11 @@ class SignalValidator:
         return parsed
 
     def record(self, item: Item, sender: Sender, now_ns: int) -> SignalRecord:
-        """The record to be kept.
+        """Return the record of a signal.
 
         Raises:
             BadHandle: the handle is refused.
-            BadItem: something else is.
+            BadItem: another field is refused.
         """
         target = self.target(item.handle, sender)
         spec = kinds().get(item.kind)
@@ -130,9 +129,9 @@ class SignalValidator:
 
 
 def fingerprint(record: SignalRecord) -> bytes:
-    """16 bytes that tell one event from another: what was done to what, whenever it arrived.
+    """Return 16 bytes that identify an event by its content, without the time of arrival.
 
-    The query is left out: what is stored of it may be redacted.
+    The query is left out, because the stored one may be redacted.
     """
     content = (
         record.target_id, record.kind, record.chunk, record.rank, record.value, record.other, record.subject,
@@ -141,7 +140,7 @@ def fingerprint(record: SignalRecord) -> bytes:
 
 
 def _event_id(item: Item, record: SignalRecord) -> str:
-    """The sender's id; without one the content is the id, so that a repeated request stays one event."""
+    """Return the sender's id, else one made from the content, so that a repeated request is one event."""
     if item.event_id is None or item.event_id == "":
         rest = msgspec.msgpack.encode((item.query, item.at))
         return f"content-{blake2b(fingerprint(record) + rest, digest_size=16).hexdigest()}"
@@ -152,13 +151,13 @@ def _event_id(item: Item, record: SignalRecord) -> str:
 
 
 def printable(event_id: str | int | None) -> str | None:
-    """An event id that may be stored and sent back, else None."""
+    """Return an event id if it may be stored and sent back, else None."""
     text = "" if event_id is None else str(event_id)
     return text if 0 < len(text) <= MAX_EVENT_ID_CHARS and text.isprintable() else None
 
 
 def _retracted(spec: SignalKind, item: Item) -> str:
-    """The event id, or the kind, of what a retraction takes back."""
+    """Return the event id or the kind that a retraction takes back."""
     handle_or_id = _id(item.other)
     if handle_or_id is None or handle_or_id == spec.name:
         raise BadItem("other missing" if handle_or_id is None else "a retraction of a retraction")
@@ -173,7 +172,7 @@ def _reason(value: str | None) -> str | None:
 
 
 def _about(spec: SignalKind, item: Item) -> tuple[str | None, int | None]:
-    """The chunk's id and rank, where the kind is said of a chunk."""
+    """Return the chunk's id and rank if the kind is about a chunk."""
     chunk = _id(item.chunk)
     if spec.about in {"query", "turn"}:
         if chunk is not None or item.rank is not None:
@@ -192,9 +191,9 @@ def _id(value: str | int | None) -> str | None:
 
 
 def _at(at: float | str | None, now_ns: int, issued_s: int | None = None) -> tuple[int, tuple[str, ...]]:
-    """When it happened, and the flag ``clock`` where the sender's clock cannot be right.
+    """Return the time of the event, and the flag ``clock`` if the sender's clock must be wrong.
 
-    Nothing happens after it arrived, nor before the handle it was done with was issued.
+    An event cannot be later than its arrival, nor earlier than the issue of its handle.
     """
     if at is None:
         return now_ns, ()

@@ -1,6 +1,6 @@
-"""The ASGI app: routes, origins, limits of a request, and answers that tell nobody anything.
+"""The collector's ASGI app: routes, allowed origins, limits of requests, and responses.
 
-Nothing can be read here, no cookie is looked at or set, and of the input only event ids come back.
+The app only accepts data. It reads and sets no cookies, and of a request only the event ids are sent back.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ _ORIGIN = re.compile(r"https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?", r
 
 
 class RequestGate:
-    """What stands before every POST: origins, how many at once, how much per address, the body's limits.
+    """Checks every POST: its origin, the number of requests at once, the rate per address, the body's size.
 
     Args:
-        limits: see there.
-        origins: exact, as browsers send them; a page of the collector's own origin is always let in.
+        limits: the limits to enforce.
+        origins: exact origins, as browsers send them. The collector's own origin is always allowed.
 
     Raises:
-        ConfigurationError: an origin is not one.
+        ConfigurationError: an origin is malformed.
     """
 
     def __init__(self, limits: RequestLimits, origins: Iterable[str]) -> None:
@@ -67,12 +67,12 @@ class RequestGate:
 
     @asynccontextmanager
     async def body(self, request: Request) -> AsyncIterator[bytes]:
-        """The body of a request that may come in; it counts as inside until it is answered.
+        """Yield the body of a request that is let in. It counts as in flight until it is answered.
 
-        Every request costs its address one signal, readable or not.
+        Every request is charged to its address as one signal, even if it cannot be read.
 
         Raises:
-            BadBody: 4xx, or 503 when there are too many at once.
+            BadBody: 4xx, or 503 if there are too many requests at once.
         """
         self._check_origin(request)
         self.charge(request, 1)
@@ -94,14 +94,14 @@ class RequestGate:
         """Count signals against the address that sends them.
 
         Raises:
-            BadBody: 429, with the seconds to wait.
+            BadBody: 429, with the number of seconds to wait.
         """
         wait_s = self._addresses.take(_address(request), signals)
         if wait_s:
             raise BadBody(429, "too many signals from this address", wait_s)
 
     def _check_origin(self, request: Request) -> None:
-        """A browser sends simple requests without asking first: CORS would only hide the answer."""
+        """Refuse other origins: CORS hides the response to a simple request but does not stop the request."""
         origin = request.headers.get("origin")
         if origin is None or origin in self.origins:
             return
@@ -112,19 +112,19 @@ class RequestGate:
 
 
 def signals_app(
-    source: RuntimeSource, door: RequestGate, collector: Collector, *, trust_local: bool
+    source: RuntimeSource, gate: RequestGate, collector: Collector, *, trust_local: bool
 ) -> Starlette:
-    """The app with ``POST /v1/signals`` and ``GET /healthz``."""
+    """Return the app with ``POST /v1/signals`` and ``GET /healthz``."""
     threads = CapacityLimiter(THREADS)
 
     async def signals(request: Request) -> Response:
         runtime = source()
         if runtime is None:
             return answer(503, {"error": "not configured"}, 5.0)
-        async with door.body(request) as body:
-            items = items_of(body, request.headers.get("content-type", ""), door.limits)
+        async with gate.body(request) as body:
+            items = items_of(body, request.headers.get("content-type", ""), gate.limits)
             if len(items) > 1:
-                door.charge(request, len(items) - 1)
+                gate.charge(request, len(items) - 1)
             sender = Sender(trust_local and is_local(request), is_bot(request.headers.get("user-agent", "")))
             take = partial(collector.take, runtime, items, sender)
             # a client that hangs up does not stop what is being written
@@ -150,7 +150,7 @@ def signals_app(
         middleware=[
             Middleware(
                 CORSMiddleware,
-                allow_origins=door.origins,
+                allow_origins=gate.origins,
                 allow_methods=["POST"],
                 allow_headers=["content-type", "content-encoding"],
             )
@@ -161,9 +161,9 @@ def signals_app(
 
 
 def beacon_routes() -> list[Route]:
-    """``GET /auto.js`` and the modules that it imports, which are no secret and the same for everybody.
+    """Return the routes of ``/auto.js`` and of the modules that it imports; all of them are public.
 
-    ``/beacon.js`` is the former name of ``/ragwheel.js``; lists of ad blockers have it.
+    ``/beacon.js`` is the former name of ``/ragwheel.js``, which ad blockers do not let through.
     """
     # links to the sources in the repository, copies of them in the wheel
     modules = {
@@ -184,7 +184,7 @@ def beacon_routes() -> list[Route]:
 
 
 def refusals(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
-    """The endpoint, with what it raises turned into answers."""
+    """Return the endpoint with its exceptions turned into responses."""
 
     async def guarded(request: Request) -> Response:
         try:
@@ -204,7 +204,7 @@ def refusals(endpoint: Callable[[Request], Any]) -> Callable[[Request], Any]:
 def answer(
     status: int, content: dict[str, Any], retry_after_s: float = 0.0, *, end: bool = False
 ) -> Response:
-    """A JSON response; ``Retry-After`` in whole seconds, rounded up."""
+    """Return a JSON response; ``Retry-After`` is in whole seconds, rounded up."""
     headers = dict(HEADERS)
     if retry_after_s:
         headers["Retry-After"] = str(int(min(retry_after_s, 3600.0)) + 1)
@@ -218,7 +218,7 @@ def _address(request: Request) -> str:
 
 
 def is_local(request: Request) -> bool:
-    """Whether a request comes from this machine itself: no proxy in between, no page with a borrowed name."""
+    """Return whether a request comes from this machine, without a proxy and addressed to a loopback name."""
     if any(name in request.headers for name in PROXY_HEADERS) or not _is_loopback(_host(request)):
         return False
     return request.client is not None and _is_loopback(request.client.host)

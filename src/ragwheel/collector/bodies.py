@@ -1,8 +1,8 @@
-"""Bodies: from a connection that may be slow, lying or hostile to at most ``body_bytes`` bytes.
+"""Reading request bodies from connections that may be slow or hostile.
 
-A body is counted while it arrives, whatever ``Content-Length`` says, must be there within
-``body_timeout_s``, is unpacked into a buffer of fixed size, and is looked over for deep nesting before
-any parser sees it.
+Bytes are counted as they arrive, whatever ``Content-Length`` says. The body must be complete within
+``body_timeout_s``. It is decompressed into a buffer of fixed size, and deep nesting is refused before a
+parser sees it.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ragwheel.collector.limits import RequestLimits
 
 __all__ = ["BadBody", "check_depth", "read_body", "unpack"]
 
-# A string (also one that never ends: then no quote is tried twice and the scan stays linear), or a bracket.
+# A string (also an unterminated one, so that the scan stays linear), or a bracket.
 _TOKENS: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 class BadBody(Exception):
-    """Why a request is refused, the HTTP status that says so, and when to try again (0.0: never)."""
+    """A request is refused, with its HTTP status and the seconds after which to try again (0.0: never)."""
 
     def __init__(self, status: int, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
@@ -32,13 +32,13 @@ class BadBody(Exception):
 async def read_body(
     chunks: AsyncIterator[bytes], declared: str | None, encoding: str, limits: RequestLimits
 ) -> bytes:
-    """The whole body, unpacked.
+    """Return the whole body, decompressed.
 
     Args:
-        chunks: as they arrive.
+        chunks: the parts of the body as they arrive.
         declared: the ``Content-Length`` header.
-        encoding: the ``Content-Encoding`` header; ``""`` where there is none.
-        limits: of which ``body_bytes`` and ``body_timeout_s`` matter here.
+        encoding: the ``Content-Encoding`` header; ``""`` if there is none.
+        limits: the limits, of which ``body_bytes`` and ``body_timeout_s`` are used.
 
     Raises:
         BadBody: 400, 408, 413 or 415.
@@ -66,10 +66,10 @@ async def _gather(chunks: AsyncIterator[bytes], most: int) -> bytes:
 
 
 def unpack(body: bytes, most: int) -> bytes:
-    """One gzip member of at most ``most`` bytes; never holds more than one byte beyond that.
+    """Decompress one gzip member to at most ``most`` bytes; memory stays within one byte of that.
 
     Raises:
-        BadBody: not gzip, cut short, followed by something else, or larger.
+        BadBody: the body is not gzip, is truncated, has data behind it, or is larger.
     """
     machine = zlib.decompressobj(wbits=31)
     try:
@@ -87,7 +87,7 @@ def check_depth(body: bytes, most: int) -> None:
     """Refuse JSON nested deeper than ``most`` before a parser recurses into it.
 
     Raises:
-        BadBody: it is.
+        BadBody: the nesting is deeper.
     """
     if body.count(b"[") + body.count(b"{") <= most:
         return

@@ -1,7 +1,7 @@
-"""Robots by their user agent.
+"""Detection of robots by their user agent.
 
-The list is that of the package ``crawler-user-agents``, kept by its community. A robot's signals are stored
-and flagged ``bot``: a list of names is no proof, and what to leave out is decided when labels are made.
+The patterns are those of the package ``crawler-user-agents``. A robot's signals are stored and flagged
+``bot``. The labels decide whether to leave them out, since a user agent is no proof.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MAX_CHARS = 512
 
 
 def is_bot(user_agent: str) -> bool:
-    """Whether a ``User-Agent`` header is that of a known robot (or missing altogether)."""
+    """Return whether a ``User-Agent`` header is missing or is that of a known robot."""
     return _known(user_agent[:MAX_CHARS])
 
 

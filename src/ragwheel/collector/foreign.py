@@ -1,8 +1,8 @@
-"""Spans of other tools, live: the same conventions as in their files, to the same rows.
+"""Live spans of other tools, read by the same conventions as their exported files.
 
-Spans of one trace arrive in several requests, children before their parents, and a collector is restarted in
-between. What has arrived of a trace is kept on disk for a day (:mod:`ragwheel.store.pending`); each request
-reads its traces again as a whole and writes what they hold so far.
+The spans of one trace arrive in several requests, children before parents, and the collector may be restarted
+in between. Therefore they are kept on disk for a day (:mod:`ragwheel.store.pending`). Each request reads all
+spans of its traces again and writes the rows that follow from them so far.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def foreign_records(body: bytes, media: str, max_depth: int) -> list[dict[str, A
     """Return the records of a request, in whatever envelope it has.
 
     Raises:
-        BadBody: it is nested too deeply.
+        BadBody: the request is nested too deeply.
     """
     unreadable: Counter[str] = Counter()
     if media.partition(";")[0].strip().lower() == "application/json":
@@ -58,16 +58,16 @@ def foreign_records(body: bytes, media: str, max_depth: int) -> list[dict[str, A
 def take_foreign(
     runtime: Runtime, records: Iterable[dict[str, Any]], own: frozenset[bytes]
 ) -> dict[str, int]:
-    """Write what records add to their traces; return how many were rejected, by reason.
+    """Write what the records add to their traces; return how many records were rejected, by reason.
 
     Args:
-        runtime: whose database and settings.
-        records: of a request, see :func:`foreign_records`.
-        own: the ids of the spans that were taken as ragwheel's own.
+        runtime: the runtime whose database and settings are used.
+        records: the records of a request, see :func:`foreign_records`.
+        own: the ids of the spans that were stored as ragwheel's own.
 
     Raises:
-        StoreError: it could not be written: the sender should try again.
-        OSError: the traces that wait could not be written: the same.
+        StoreError: the rows could not be written; the sender should try again.
+        OSError: the pending traces could not be written; the sender should try again.
     """
     settings = runtime.settings
     redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
@@ -91,7 +91,7 @@ def take_foreign(
                 _redact(item, redaction)
             waiting.append((item.trace, SPAN if isinstance(item, ToolSpan) else FACTS, _encode(item)))
     if arrived:
-        # texts are redacted already: what is left to do is to make the ids that are made of them
+        # the texts are redacted already; only the ids that are made from texts are still missing
         identity = None if redaction is None else Redaction(str, settings.db)
         rows = RowBuilder(CorpusFile({}), identity, max_text_chars=settings.max_text_chars)
         report = ImportReport()
@@ -112,7 +112,7 @@ def _write(
     pending: PendingTraces,
     writing: tuple[RowBuilder, TraceWriter, ImportReport],
 ) -> Counter[str]:
-    """Write what a trace holds so far; return how many of the new spans cannot be used, by reason."""
+    """Write the rows of a trace so far; return how many of its new spans cannot be used, by reason."""
     records = pending.of_trace(key)
     spans = [_decode_span(raw) for kind, raw in records if kind == SPAN]
     facts = [_decode_facts(raw) for kind, raw in records if kind == FACTS]
@@ -145,5 +145,5 @@ def _redact_passage(passage: RetrievedPassage, redaction: Redaction) -> None:
 
 
 def is_envelope(body: bytes) -> bool:
-    """Whether a JSON body is no OTLP request in its own spelling, so that only the liberal one tells."""
+    """Return whether a JSON body is not a standard OTLP request, so that the lenient reader must be used."""
     return b'"resourceSpans"' not in body[:4096]

@@ -1,4 +1,4 @@
-"""Limits: what one request, one person and one address may ask of a collector, in memory that never grows."""
+"""Limits for requests, people and addresses, enforced in bounded memory."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ __all__ = ["Buckets", "InFlight", "RequestLimits", "network"]
 
 @dataclass(frozen=True)
 class RequestLimits:
-    """What a collector takes before it says no.
+    """The limits of a collector.
 
-    ``body_bytes`` holds for the body as sent and again for what it unpacks to; ``sendBeacon`` itself stops
-    at 65,536. Rates are signals per second, smoothed over a ``burst``; 0 switches that limit off, as it does
-    the bytes that one subject may send in a day. An address
-    is an IPv4 address or an IPv6 /64 network. A service that forwards many people's signals from one
-    address needs a higher ``address_per_s``.
+    ``body_bytes`` holds for the body as sent and again for the decompressed one; ``sendBeacon`` itself stops
+    at 65,536. Rates are in signals per second, with bursts of up to ``burst`` signals. 0 switches off a rate,
+    or the limit of bytes per subject and day. An address is an IPv4 address or an IPv6 /64 network. A service
+    that forwards many people's signals from one address needs a higher ``address_per_s``.
     """
 
     body_bytes: int = 131_072
@@ -58,16 +57,16 @@ class RequestLimits:
 
 
 class Buckets:
-    """Token buckets for any number of names in fixed memory (a sketch of two rows).
+    """Token buckets for any number of names in fixed memory (a sketch with two rows).
 
-    Each name owns one slot in each row, chosen by a hash with a secret of this process, and is let through
-    while either slot has tokens left: two names share a fate only if they share both. Nothing is ever
-    evicted, so nobody can wash an empty bucket away by inventing names.
+    Each name has one slot in each row, chosen by a hash with a secret of this process. A name is let through
+    while either slot has tokens left, so two names affect each other only if they share both slots. Slots are
+    never evicted, so inventing names does not refill an empty bucket.
 
     Args:
-        per_s: tokens that come back each second; 0: everything is let through.
-        burst: tokens of a full bucket.
-        clock: seconds, monotonic.
+        per_s: tokens added per second; 0 lets everything through.
+        burst: tokens in a full bucket.
+        clock: returns monotonic seconds.
     """
 
     SLOTS: Final = 32_768
@@ -83,7 +82,7 @@ class Buckets:
         """Take ``cost`` tokens from ``name``'s bucket.
 
         Returns:
-            0.0 when they were there, else the seconds until they are (nothing was taken then).
+            0.0 if the tokens were taken, else the seconds until there are enough (then none was taken).
         """
         if not self._per_s:
             return 0.0
@@ -105,7 +104,7 @@ class Buckets:
 
 
 class InFlight:
-    """How many requests are being read or answered, altogether and per address."""
+    """Counts the requests that are being read or answered, in total and per address."""
 
     def __init__(self, most: int, most_per_address: int) -> None:
         self._most, self._most_per_address = most, most_per_address
@@ -113,7 +112,7 @@ class InFlight:
         self.now = 0
 
     def enter(self, address: str) -> bool:
-        """Begin one; False when there are too many. Each True wants a :meth:`leave`."""
+        """Begin a request. False if there are too many; after True, :meth:`leave` must be called."""
         mine = self._addresses.get(address, 0)
         if self.now >= self._most or mine >= self._most_per_address:
             return False
@@ -122,7 +121,7 @@ class InFlight:
         return True
 
     def leave(self, address: str) -> None:
-        """End one."""
+        """End a request."""
         self.now -= 1
         self._addresses[address] -= 1
         if not self._addresses[address]:
@@ -130,7 +129,7 @@ class InFlight:
 
 
 def network(host: str | None) -> str:
-    """What limits count as one address: an IPv4 address, or the /64 network of an IPv6 one."""
+    """Return what counts as one address: an IPv4 address, or the /64 network of an IPv6 address."""
     try:
         address = ip_address(host or "")
     except ValueError:

@@ -35,10 +35,10 @@ class Span:
 
 
 def read_spans(body: bytes, content_type: str) -> list[Span]:
-    """The spans of an ``ExportTraceServiceRequest``.
+    """Return the spans of an ``ExportTraceServiceRequest``.
 
     Raises:
-        BadBody: it is none.
+        BadBody: the body is no such request.
     """
     media = content_type.partition(";")[0].strip().lower()
     try:
@@ -55,7 +55,7 @@ def read_spans(body: bytes, content_type: str) -> list[Span]:
 
 
 def response(content_type: str, rejected: int, reason: str) -> tuple[bytes, str]:
-    """An ``ExportTraceServiceResponse`` in the form that was asked in, and its content type."""
+    """Return an ``ExportTraceServiceResponse`` in the encoding of the request, and its content type."""
     if content_type.partition(";")[0].strip().lower() == JSON:
         partial = {"partialSuccess": {"rejectedSpans": str(rejected), "errorMessage": reason}}
         return msgspec.json.encode(partial if rejected else {}), JSON

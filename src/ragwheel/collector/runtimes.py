@@ -1,4 +1,4 @@
-"""Which runtime a collector writes through: the app's own, or one made for the collector's database."""
+"""The runtime that a collector writes through: the app's own, or one for the collector's database."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["RuntimeSource"]
 
 
 class RuntimeSource:
-    """Finds the runtime anew for each request: the app may configure after it has made the collector.
+    """Looks up the runtime for each request, since the app may call ``configure`` after making the collector.
 
-    Without a ``db`` it is the app's own, None until there is one. With a ``db`` it is the app's own when
-    that has the same database; in a process that is not configured, it is configured with ``db``; beside
-    an app with another database, it is a second one.
+    Without a ``db`` this is the app's own runtime, or None until there is one. With a ``db`` it is the app's
+    own if that has the same database. If the process is not configured, it is configured with ``db``. If the
+    app has another database, a second runtime is made.
     """
 
     def __init__(self, db: str | os.PathLike[str] | None, signing_keys: Iterable[str] | None) -> None:
@@ -29,7 +29,7 @@ class RuntimeSource:
         self._configured: Runtime | None = None
 
     def __call__(self) -> Runtime | None:
-        """The runtime to write through now.
+        """Return the runtime to write through now.
 
         Raises:
             ConfigurationError: a setting cannot be used, or the keys are not those of the app's runtime.
@@ -63,7 +63,7 @@ class RuntimeSource:
         return self._own
 
     def close(self) -> None:
-        """End the runtime made here, with all merged: a server that is ended by a signal runs no atexit."""
+        """Merge and close the runtime that was made here; a server ended by a signal runs no atexit hooks."""
         if self._configured is not None and self._configured is runtime.current():
             runtime.shutdown()
         self._configured = None

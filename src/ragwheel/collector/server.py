@@ -1,4 +1,4 @@
-"""The HTTP protocol of ``ragwheel serve``: uvicorn's own, impatient with those who never finish asking."""
+"""The HTTP protocol of ``ragwheel serve``: uvicorn's own, with a time limit for the head of a request."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ __all__ = ["PatientProtocol"]
 
 
 class PatientProtocol(H11Protocol):
-    """A request's head must be whole within ``head_timeout_s`` of its first byte (or of connecting).
+    """Closes a connection unless the head of a request is complete ``head_timeout_s`` after its first byte.
 
-    uvicorn's keep-alive timeout runs only between requests: a client that sends its head a byte at a
-    time would hold a connection for ever. How long a body may take is the app's business.
+    uvicorn's keep-alive timeout runs only between requests, so a client that sends its head byte by byte
+    would hold a connection forever. The app limits the time for the body.
     """
 
     head_timeout_s: float = 10.0
     silent_per_address: ClassVar[int] = 128
-    """Connections that one address may have open before the head of their first request; beyond, closed."""
+    """How many connections without a request an address may have open; further ones are closed."""
     proxies: ClassVar[frozenset[str]] = frozenset()
-    """Addresses that this does not hold for: many people come by way of them."""
+    """Addresses of proxies, for which ``silent_per_address`` does not hold."""
     _silent: ClassVar[Counter[str]] = Counter()
     _address: str | None = None
     _refused = False
@@ -32,10 +32,10 @@ class PatientProtocol(H11Protocol):
 
     @staticmethod
     def refuse(reason: str) -> None:
-        """Called with the reason when a connection is closed before it has said anything."""
+        """Called with the reason when a connection is closed before it has sent a request."""
 
     def connection_made(self, transport: Any) -> None:
-        """Start the clock, unless the address has too many connections that say nothing."""
+        """Start the clock, or close the connection if its address has too many that have sent nothing."""
         peer = transport.get_extra_info("peername")
         address = network(peer[0]) if peer else ""
         if peer and peer[0] not in self.proxies:
@@ -49,8 +49,8 @@ class PatientProtocol(H11Protocol):
         super().connection_made(transport)
         self._expect_head(True)
 
-    def _heard(self) -> None:
-        """The connection has said something, or is gone."""
+    def _stop_clock(self) -> None:
+        """Stop counting the connection as silent: it has sent a head, or is gone."""
         if self._address is not None:
             self._silent[self._address] -= 1
             if not self._silent[self._address]:
@@ -58,10 +58,10 @@ class PatientProtocol(H11Protocol):
             self._address = None
 
     def data_received(self, data: bytes) -> None:
-        """Stop the clock when the head is whole; start it with the next one's first byte."""
+        """Stop the clock when the head is complete; start it again with the first byte of the next head."""
         super().data_received(data)
         if self.cycle is not None:
-            self._heard()
+            self._stop_clock()
         cycle: Any = self.cycle  # None before the first request
         self._expect_head(cycle is None or cycle.response_complete)
 
@@ -69,7 +69,7 @@ class PatientProtocol(H11Protocol):
         """Stop the clock."""
         if self._refused:
             return
-        self._heard()
+        self._stop_clock()
         self._expect_head(False)
         super().connection_lost(exc)
 

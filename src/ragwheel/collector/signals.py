@@ -1,4 +1,4 @@
-"""Taking in a batch of signals: each is answered, and what is answered *kept* is on disk.
+"""Storing a batch of signals. Every signal gets a status; one with the status *kept* is on disk.
 
 ============  ==================================================================  =====
 status        means                                                               again
@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ragwheel.collector.accept import RejectedHandle, Sender, SignalValidator, fingerprint, printable
-from ragwheel.collector.known import EventHistory
+from ragwheel.collector.history import EventHistory
 from ragwheel.collector.limits import Buckets, RequestLimits
 from ragwheel.collector.wire import BadItem, decode
 from ragwheel.journal.records import SignalRecord, event_key
@@ -36,7 +36,7 @@ DAY_S = 24 * 3600
 
 @dataclass(frozen=True)
 class SignalResult:
-    """What became of one signal; ``code`` is the HTTP status if it were alone."""
+    """The result for one signal; ``code`` is the HTTP status that it would get alone."""
 
     event_id: str | None
     status: Status
@@ -44,20 +44,20 @@ class SignalResult:
     code: int = 200
 
     def as_json(self) -> dict[str, Any]:
-        """As it stands in the response."""
+        """Return the result as an object of the response."""
         return {"event_id": self.event_id, "status": self.status, "reason": self.reason}
 
 
 @dataclass(frozen=True)
 class BatchAnswer:
-    """What became of a batch; ``retry_after_s`` where some of it should be sent again."""
+    """The results of a batch; ``retry_after_s`` is set if some signals should be sent again."""
 
     results: tuple[SignalResult, ...]
     retry_after_s: float = 0.0
 
     @property
     def code(self) -> int:
-        """200: all stored; 207: some; else the worst of what happened to them."""
+        """The HTTP status: 200 if all were stored, 207 if some were, else that of the worst result."""
         stored = sum(result.status in STORED for result in self.results)
         if stored:
             return 200 if stored == len(self.results) else 207
@@ -69,8 +69,8 @@ class Collector:
     """Checks signals and writes them to the journal of a runtime.
 
     Args:
-        limits: per item and per subject (the rest is for whoever reads the request).
-        apps: whose handles are taken; empty: the runtime's own app, or any when that has no name.
+        limits: the limits per item and per subject; the limits of requests are enforced elsewhere.
+        apps: the apps whose handles are accepted; empty: the runtime's own app, or all if it has no name.
     """
 
     def __init__(self, limits: RequestLimits, apps: Collection[str]) -> None:
@@ -82,25 +82,28 @@ class Collector:
         self._known: tuple[int, EventHistory] | None = None
 
     def take(self, runtime: Runtime, items: Sequence[bytes], sender: Sender) -> BatchAnswer:
-        """Every item's result, in order. Writes to disk: not for an event loop."""
-        recent = self._of(runtime)
+        """Store the items and return their results in order.
+
+        It writes to disk, so do not call it in an event loop.
+        """
+        history = self._history(runtime)
         checked = [self._checked(runtime, raw, sender) for raw in items]
-        recent.recall(decision for decision in checked if isinstance(decision, SignalRecord))
+        history.recall(decision for decision in checked if isinstance(decision, SignalRecord))
         wait_s = 0.0
         new: dict[object, SignalRecord] = {}  # by event
         decided: list[SignalRecord | SignalResult] = []
         for raw, decision in zip(items, checked, strict=True):
             if isinstance(decision, SignalRecord):
-                decision, item_wait_s = self._decided(runtime, recent, decision, new, len(raw))
+                decision, item_wait_s = self._decided(runtime, history, decision, new, len(raw))
                 wait_s = max(wait_s, item_wait_s)
             decided.append(decision)
         written = dict(zip(new, runtime.write_signals(list(new.values()))))
         warned: set[object] = set()
-        results = [self._told(recent, decision, written, warned) for decision in decided]
+        results = [self._results(history, decision, written, warned) for decision in decided]
         return BatchAnswer(tuple(results), wait_s if all(written.values()) else max(wait_s, RETRY_S))
 
     def _checked(self, runtime: Runtime, raw: bytes, sender: Sender) -> SignalRecord | SignalResult:
-        """The record to be kept, or the refusal."""
+        """Return the record of an item, or the result that refuses it."""
         settings = runtime.settings
         apps = self._apps or {settings.app} - {""}
         event_id = None
@@ -122,7 +125,7 @@ class Collector:
         new: dict[object, SignalRecord],
         n_bytes: int,
     ) -> tuple[SignalRecord | SignalResult, float]:
-        """The record if it is to be written, put into ``new``, else its result; and seconds to wait."""
+        """Return a record to write (added to ``new``), or the result instead; and the seconds to wait."""
         event_id, event = record.event_id or "", event_key(record)
         subject = record.subject or record.target_id.hex()
         wait_s = self._subjects.take(subject)
@@ -146,13 +149,13 @@ class Collector:
         return new.setdefault(event, record), 0.0
 
     @staticmethod
-    def _told(
+    def _results(
         history: EventHistory,
         decision: SignalRecord | SignalResult,
         written: dict[object, bool],
         warned: set[object],
     ) -> SignalResult:
-        """What became of it; of a record that the request has twice, the second is a duplicate."""
+        """Return the result of an item. The second occurrence of a record in a request is a duplicate."""
         if isinstance(decision, SignalResult):
             return decision
         event_id, event = decision.event_id or "", event_key(decision)
@@ -164,8 +167,8 @@ class Collector:
         history.keep(decision)
         return SignalResult(event_id, "kept" if history.matches(decision) else "pending")
 
-    def _of(self, runtime: Runtime) -> EventHistory:
-        """What is known of this runtime, in this process: nothing of it is carried across a fork."""
+    def _history(self, runtime: Runtime) -> EventHistory:
+        """Return the history for this runtime in this process; a forked child gets a new one."""
         pid = os.getpid()
         if self._known is None or self._known[0] != pid or self._known[1].runtime is not runtime:
             if self._known is not None and self._known[0] == pid:
@@ -174,7 +177,7 @@ class Collector:
         return self._known[1]
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection to the database."""
         if self._known is not None and self._known[0] == os.getpid():
             self._known[1].close()
             self._known = None

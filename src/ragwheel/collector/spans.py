@@ -1,8 +1,8 @@
-"""ragwheel's spans back to the records that they were made from: the inverse of :mod:`ragwheel.telemetry`.
+"""Records from ragwheel's spans: the inverse of :mod:`ragwheel.telemetry`.
 
-What a span does not carry is lost on the way: chunks' metadata, and the ids of chunks that a turn says were
-prompted or shown where the sender leaves those attributes out. Ids stay as they are, so that a handle which
-the sending service gave out names the same turn here.
+A span does not carry everything: the chunks' metadata is missing, and so are the prompted and shown chunks of
+a turn if the sender leaves those attributes out. Ids stay the same, so a handle that the sending service gave
+out names the same turn here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _TARGETS: Final = {"retrieval": handles.RETRIEVAL, "turn": handles.TURN}
 
 
 class NotOurs(ValueError):
-    """Why a span is not taken."""
+    """A span is not a valid span of ragwheel; the message says why."""
 
 
 class Texts:
-    """The attributes of a span, each of the type that it must have."""
+    """Typed access to the attributes of a span."""
 
     def __init__(self, span: Span, max_chars: int) -> None:
         self._found = span.attributes
@@ -37,7 +37,7 @@ class Texts:
         self.flags: tuple[str, ...] = ()
 
     def text(self, *names: str) -> str | None:
-        """The first of these that is there, made storable."""
+        """Return the first of these attributes that is present, made storable."""
         for name in names:
             attribute = self._found.get(name)
             if isinstance(attribute, str):
@@ -45,25 +45,25 @@ class Texts:
         return None
 
     def clean(self, text: str) -> str:
-        """A storable text; what had to be changed is flagged."""
+        """Return a storable text, and flag it if it had to be changed."""
         cleaned, flags = safe.text(text, self._max_chars)
         self.flags = tuple(dict.fromkeys(self.flags + flags))
         return cleaned
 
     def whole(self, name: str) -> int | None:
-        """A whole number."""
+        """Return an attribute that is an integer, else None."""
         attribute = self._found.get(name)
         return attribute if type(attribute) is int else None
 
     def number(self, name: str) -> float | None:
-        """A finite number."""
+        """Return an attribute that is a finite number, else None."""
         attribute = self._found.get(name)
         if isinstance(attribute, bool) or not isinstance(attribute, (int, float)):
             return None
         return float(attribute) if math.isfinite(attribute) else None
 
     def span_id(self, name: str) -> bytes | None:
-        """A span id in hex."""
+        """Return an attribute that is a span id in hex, else None."""
         attribute = self._found.get(name)
         try:
             raw = bytes.fromhex(attribute) if isinstance(attribute, str) else b""
@@ -72,7 +72,7 @@ class Texts:
         return raw if len(raw) == 8 else None
 
     def json(self, name: str) -> Any:
-        """What a JSON attribute holds; None when it is not there or no JSON."""
+        """Return the value of a JSON attribute, or None if it is missing or is not JSON."""
         attribute = self._found.get(name)
         try:
             return msgspec.json.decode(attribute) if isinstance(attribute, str) else None
@@ -80,17 +80,17 @@ class Texts:
             return None
 
     def all_flags(self) -> tuple[str, ...]:
-        """The sender's flags and those of what was changed here."""
+        """The sender's flags, and those of the changes that were made here."""
         sent = self._found.get(sc.FLAGS)
         words = [word for word in sent if isinstance(word, str)][:20] if isinstance(sent, list) else []
         return tuple(dict.fromkeys([safe.text(word, 100)[0] for word in words] + list(self.flags)))
 
 
 def read_retrieval(span: Span, max_chars: int) -> tuple[RetrievalRecord, list[str], list[str]]:
-    """A ``retrieval`` or ``rerank`` span: the record, the chunks' ids and their texts.
+    """Read a ``retrieval`` or ``rerank`` span; return the record, the chunks' ids and their texts.
 
     Raises:
-        NotOurs: it lacks the source, the query or the documents with their content.
+        NotOurs: the span lacks the source, the query or the documents with their content.
     """
     read = Texts(span, max_chars)
     kind = {"RETRIEVER": 0, "RERANKER": 1}.get(str(span.attributes.get(sc.KIND)))
@@ -121,7 +121,7 @@ def read_retrieval(span: Span, max_chars: int) -> tuple[RetrievalRecord, list[st
 
 
 def read_turn(span: Span, max_chars: int) -> TurnRecord:
-    """A ``turn`` span. A turn that is exported again, with more in it, took longer: its revision is higher.
+    """Read a ``turn`` span. A turn that is exported again with more in it has a higher revision.
 
     Raises:
         NotOurs: it is another kind of span.
@@ -146,10 +146,10 @@ def read_turn(span: Span, max_chars: int) -> TurnRecord:
 
 
 def read_signal(span: Span, max_chars: int, now_ns: int) -> SignalRecord:
-    """A ``signal`` span. Without ``ragwheel.signal.target`` it is about a turn where its kind is.
+    """Read a ``signal`` span. Without ``ragwheel.signal.target``, its kind says whether it is about a turn.
 
     Raises:
-        NotOurs: it is another kind of span, of a kind of signal that nobody knows, or has no link.
+        NotOurs: it is another kind of span, its kind of signal is unknown, or it has no link.
     """
     read = Texts(span, max_chars)
     spec = kinds().get(str(span.attributes.get(sc.SIGNAL_KIND)))

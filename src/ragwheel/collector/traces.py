@@ -42,7 +42,7 @@ def traces_app(
             f'more of ASCII. Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"'
         )
     source = RuntimeSource(db, None)
-    door = RequestGate(limits, ())
+    gate = RequestGate(limits, ())
     threads = CapacityLimiter(1)
     wanted = f"Bearer {token}".encode()
 
@@ -56,7 +56,7 @@ def traces_app(
         if runtime is None:
             return answer(503, {"error": "not configured"}, 5.0)
         media = request.headers.get("content-type", "")
-        async with door.body(request) as body:
+        async with gate.body(request) as body:
             rejected = await to_thread.run_sync(partial(take_spans, runtime, body, media), limiter=threads)
         if rejected is None:
             return answer(503, {"error": "could not be stored"}, 5.0)
@@ -70,10 +70,10 @@ def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, in
     """Store the spans of a request, each once by its span id.
 
     Returns:
-        How many were rejected, by reason; None when some could not be written: the sender should try again.
+        How many spans were rejected, by reason; None if some could not be written and should be sent again.
 
     Raises:
-        BadBody: it is no OTLP request.
+        BadBody: the body is no OTLP request.
     """
     written = True
     rejected: dict[str, int] = {}
@@ -101,7 +101,7 @@ def take_spans(runtime: Runtime, body: bytes, content_type: str) -> dict[str, in
 
 
 def _own_spans(body: bytes, content_type: str) -> list[Span]:
-    """The spans of a request in OTLP's own spelling; none of a JSON body that a tool spells otherwise."""
+    """Return the spans of a standard OTLP request; none if a tool writes its JSON in another form."""
     try:
         return read_spans(body, content_type)
     except BadBody as exc:
@@ -116,7 +116,7 @@ def _own_spans(body: bytes, content_type: str) -> list[Span]:
 
 
 def _is_ours(span: Span) -> bool:
-    """Whether a span is one of ragwheel's, though it lacks what is needed to store it."""
+    """Return whether a span is one of ragwheel's, even if it lacks what is needed to store it."""
     return any(name.startswith("ragwheel.") for name in span.attributes)
 
 

@@ -1,19 +1,19 @@
-"""What arrives: JSON, a form, or OpenSearch UBI events, as :class:`Item` objects.
+"""Parsing of request bodies: JSON, forms and OpenSearch UBI events become :class:`Item` objects.
 
 ========================================  ====================================================
-body                                      what it is
+body                                      meaning
 ========================================  ====================================================
 ``{"signals": [...]}``                    the collector's own form; items may be UBI events
-``[...]``                                 a bare list of them
-``{"handle": ..., "kind": ...}``          a single one
+``[...]``                                 a bare list of such items
+``{"handle": ..., "kind": ...}``          a single signal
 ``{"query_id": ..., "action_name": ...}`` a single UBI event
-``handle=...&kind=...``                   a single one as a form
+``handle=...&kind=...``                   a single signal as a form
 ``signals=<JSON>``                        the first two, inside a form
 ========================================  ====================================================
 
-JSON is known by its first character, whatever the content type says: ``navigator.sendBeacon`` sends a
-string as ``text/plain`` and ``URLSearchParams`` as ``application/x-www-form-urlencoded``, neither of
-which costs a CORS preflight.
+JSON is recognised by its first character, whatever the content type says: ``navigator.sendBeacon`` sends a
+string as ``text/plain`` and ``URLSearchParams`` as ``application/x-www-form-urlencoded``, and neither needs a
+CORS preflight.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _ESCAPES: Final = re.compile(rb"\\(?:(u[dD][89abAB]..\\u[dD][c-fC-F]..)|(u[dD][8
 
 
 class BadItem(ValueError):
-    """Why one signal is refused; ``event_id`` where it could be read."""
+    """A signal is refused; ``event_id`` is set if it could be read."""
 
     def __init__(self, reason: str, event_id: str | None = None) -> None:
         super().__init__(reason)
@@ -95,7 +95,7 @@ class _Ubi(msgspec.Struct):
 
 
 class _Name(msgspec.Struct):
-    """Enough of an item to answer about it."""
+    """The fields of an item that are needed to report on it."""
 
     kind: str | None = None
     event_id: str | int | None = None
@@ -109,10 +109,10 @@ _name = msgspec.json.Decoder(_Name)
 
 
 def items_of(body: bytes, content_type: str, limits: RequestLimits) -> list[bytes]:
-    """The signals in a body, each still encoded as JSON.
+    """Return the signals in a body, each still encoded as JSON.
 
     Raises:
-        BadBody: there are none, too many, or it is not what its type says.
+        BadBody: there are none or too many, or the body does not match its content type.
     """
     media = content_type.partition(";")[0].strip().lower()
     if media not in TYPES:
@@ -124,10 +124,10 @@ def items_of(body: bytes, content_type: str, limits: RequestLimits) -> list[byte
     if b"\\ud" in body or b"\\uD" in body:
         body = _ESCAPES.sub(lambda match: rb"\ufffd" if match[2] else match[0], body)
     try:
-        found: Any = _list.decode(body) if body[:1] == b"[" else _envelope.decode(body).signals
+        signals: Any = _list.decode(body) if body[:1] == b"[" else _envelope.decode(body).signals
     except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError):
         raise BadBody(400, "body is not the JSON of signals") from None
-    items = [body] if found is msgspec.UNSET else [bytes(raw) for raw in found]
+    items = [body] if signals is msgspec.UNSET else [bytes(raw) for raw in signals]
     if not items:
         raise BadBody(400, "no signals")
     if len(items) > limits.items:
@@ -136,10 +136,10 @@ def items_of(body: bytes, content_type: str, limits: RequestLimits) -> list[byte
 
 
 def decode(raw: bytes, limits: RequestLimits) -> Item:
-    """One signal.
+    """Decode one signal.
 
     Raises:
-        BadItem: it is too large, or a field has a type that it cannot have.
+        BadItem: it is too large, or a field has the wrong type.
     """
     if len(raw) > limits.item_bytes:
         raise BadItem("signal too large")
@@ -159,13 +159,16 @@ def _event_id(raw: bytes) -> str | None:
 
 
 def _from_ubi(event: _Ubi) -> Item:
-    """``position.ordinal`` is a place on the page and need not be the rank: it counts only without an id."""
+    """Convert a UBI event.
+
+    ``position.ordinal`` is used as the rank only without an id, since it counts places on a page.
+    """
     action = event.action_name or ""
     attributes = event.event_attributes or _Attributes()
     kind = UBI_ACTIONS.get(action, action)
     chunk = attributes.object.object_id if attributes.object else None
     rank = attributes.position.ordinal if attributes.position and chunk is None else None
-    if kind == "convert":  # said of the turn
+    if kind == "convert":  # it is about the turn
         chunk = rank = None
     value = attributes.value if attributes.value is not None else attributes.dwell_time
     return Item(event.query_id, kind, chunk, rank, value, None, None, event.event_id, event.timestamp)

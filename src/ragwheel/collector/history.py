@@ -1,7 +1,7 @@
-"""What is known already: which chunks were served, which events have come.
+"""The served chunks and the events that a collector knows already.
 
-Both are asked of memory first and of the database second, and both only shape the answer: a chunk that is
-not known yet joins its retrieval whenever that is stored, and an event that comes twice is one row anyhow.
+Memory is asked first, then the database. The answers only decide the status that the sender gets: an unknown
+chunk joins its retrieval as soon as that is stored, and the database keeps a repeated event as one row.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from ragwheel.store.known import Inquiry
 __all__ = ["EventHistory"]
 
 Served = list[tuple[str, ...]]
-"""Chunk ids in rank order, of each retrieval that a handle names."""
+"""The chunk ids, in rank order, of each retrieval that a handle names."""
 
 
 class EventHistory:
-    """Answers from memory of bounded size, else from the database.
+    """Events and served chunks, from a bounded memory and else from the database.
 
     Args:
-        runtime: whose database it is.
-        remembered: events and retrievals that are kept in memory.
+        runtime: the runtime whose database is read.
+        remembered: how many events and retrievals are kept in memory.
     """
 
     def __init__(self, runtime: Runtime, *, remembered: int = 20_000) -> None:
@@ -39,7 +39,7 @@ class EventHistory:
         self._lock = threading.Lock()
 
     def recall(self, records: Iterable[SignalRecord]) -> None:
-        """Look up in the database which of these events have come, for :meth:`event` to know."""
+        """Load from the database which of these events are stored, for :meth:`event`."""
         with self._lock:
             unknown = [r.event_id for r in records if r.event_id and event_key(r) not in self._events]
         if not unknown:
@@ -53,7 +53,7 @@ class EventHistory:
             )  # fmt: skip
 
     def event(self, record: SignalRecord) -> Literal["new", "same", "other"]:
-        """Whether this event has come: never, this very one, or another under its id, target and subject."""
+        """Return whether an event is new, stored already, or in conflict with a stored one of its id."""
         with self._lock:
             previous = self._events.get(event_key(record))
         if previous is None:
@@ -61,21 +61,21 @@ class EventHistory:
         return "same" if previous == fingerprint(record) else "other"
 
     def keep(self, record: SignalRecord) -> None:
-        """An event is in the journal or in the database."""
+        """Remember an event that is in the journal or in the database."""
         with self._lock:
             self._events[event_key(record)] = fingerprint(record)
             if len(self._events) > self._remembered:
                 self._events.popitem(last=False)
 
     def is_ambiguous(self, record: SignalRecord) -> bool:
-        """Whether chunks of several sources in a turn have the id that a signal gives."""
+        """Return whether a turn has chunks of several sources with the id that a signal names."""
         if record.target != 1 or record.chunk is None or record.rank is not None:
             return False
         key = (record.target_id, record.chunk)
         return len(self.runtime.sources_of(1, *key) or self._database.sources(*key)) > 1
 
     def matches(self, record: SignalRecord) -> bool:
-        """Whether what the signal is about is known to exist: the chunk was served, or the turn is stored."""
+        """Return whether the signal's chunk is known to have been served, or its turn is stored."""
         if record.chunk is None and record.rank is None:
             key = (record.target, record.target_id)
             return bool(self.runtime.served(*key)) or self._database.holds(*key)
@@ -100,7 +100,7 @@ class EventHistory:
         return served
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Close the connection to the database."""
         self._database.close()
 
 
