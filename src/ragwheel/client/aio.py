@@ -11,7 +11,7 @@ from types import TracebackType
 
 import httpx
 
-from ragwheel.client.base import LOOK_AROUND_S, Base
+from ragwheel.client.base import ADOPT_INTERVAL_S, Base
 from ragwheel.client.delivery import ClientOptions
 from ragwheel.guard import guard
 
@@ -73,18 +73,18 @@ class AsyncSignalClient(Base):
         """As :meth:`SignalClient.signal`; does not wait for the network."""
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
         fields |= {"comment": comment, "reason": reason}
-        found = self._submit(handle, kind, event_id, fields)
+        accepted_id = self._submit(handle, kind, event_id, fields)
         self.start()
         self._idle.clear()
         self._work.set()
         if self._delivery.outbox.pending >= self.options.batch_items:
             self._rush.set()
-        return found
+        return accepted_id
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
         """Send all that is pending, also what dead processes left. True: the collector has answered."""
         self.start()
-        self._delivery.outbox.look_around()
+        self._delivery.outbox.adopt_orphans()
         self._rush.set()
         self._work.set()
         self._idle.clear()
@@ -121,9 +121,9 @@ class AsyncSignalClient(Base):
             while True:
                 wait_s = 0.0
                 try:
-                    if time.monotonic() - looked_s > LOOK_AROUND_S:
+                    if time.monotonic() - looked_s > ADOPT_INTERVAL_S:
                         looked_s = time.monotonic()
-                        self._delivery.outbox.look_around()
+                        self._delivery.outbox.adopt_orphans()
                     if self._delivery.outbox.pending:
                         wait_s = await self._send(http)
                     else:
@@ -138,7 +138,7 @@ class AsyncSignalClient(Base):
         self._idle.set()
         self._work.clear()
         self._rush.clear()
-        await _within(self._work, LOOK_AROUND_S)
+        await _within(self._work, ADOPT_INTERVAL_S)
         if self._work.is_set():
             await _within(self._rush, self.options.linger_s)
 

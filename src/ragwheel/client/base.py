@@ -20,7 +20,7 @@ __all__ = ["Base"]
 
 PATH: Final = "/v1/signals"
 _TEXTS: Final = frozenset({"query", "comment"})  # what a person wrote
-LOOK_AROUND_S: Final = 30.0
+ADOPT_INTERVAL_S: Final = 30.0
 """How often files of dead processes are looked for."""
 
 

@@ -195,8 +195,8 @@ def _count(counts: dict[str, int], reason: str, n: int = 1) -> None:
 def _results(content: bytes, expected: int) -> list[tuple[str, str]] | None:
     """(status, reason) of each signal, or None when this is no collector's answer to them."""
     try:
-        found = msgspec.json.decode(content)["results"]
-        statuses = [(str(result["status"]), str(result["reason"])) for result in found]
+        results = msgspec.json.decode(content)["results"]
+        statuses = [(str(result["status"]), str(result["reason"])) for result in results]
     except (msgspec.MsgspecError, RecursionError, KeyError, TypeError):
         return None
     return statuses if len(statuses) == expected else None

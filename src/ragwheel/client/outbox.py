@@ -42,7 +42,7 @@ class Outbox(Protocol):
     def done(self, again: Sequence[bytes]) -> None:
         """What was taken is done, except ``again``, which goes to the end of the queue."""
 
-    def look_around(self) -> None:
+    def adopt_orphans(self) -> None:
         """Take over what other processes left behind."""
 
     def reset(self) -> None:
@@ -82,15 +82,15 @@ class MemoryOutbox:
 
     def take(self, items: int, size: int) -> list[bytes]:
         """The oldest ones; they stay in the queue until they are done."""
-        found: list[bytes] = []
+        bodies: list[bytes] = []
         with self._lock:
             for body in self._queue:
                 size -= len(body)
-                if found and (len(found) == items or size < 0):
+                if bodies and (len(bodies) == items or size < 0):
                     break
-                found.append(body)
-            self._taken = len(found)
-        return found
+                bodies.append(body)
+            self._taken = len(bodies)
+        return bodies
 
     def done(self, again: Sequence[bytes]) -> None:
         """Drop what was taken, and queue ``again`` anew."""
@@ -101,7 +101,7 @@ class MemoryOutbox:
             self._queue.extend(again)
             self._bytes += sum(map(len, again))
 
-    def look_around(self) -> None:
+    def adopt_orphans(self) -> None:
         """Memory has no neighbours."""
 
     def close(self) -> int:
@@ -185,16 +185,16 @@ class FileOutbox:
             self._forget_finished()
             while self._segments:
                 segment = self._segments[0]
-                found, end, count = _oldest(segment, items, size)
-                if count > len(found):  # some were erased; they are done
-                    self._pending -= count - len(found)
-                if not found and end > segment.position:
+                bodies, end, count = _oldest(segment, items, size)
+                if count > len(bodies):  # some were erased; they are done
+                    self._pending -= count - len(bodies)
+                if not bodies and end > segment.position:
                     segment.position = end
                     self._forget_finished()
                     continue
-                if found or segment is self._live:
-                    self._taken = segment, end, len(found)
-                    return found
+                if bodies or segment is self._live:
+                    self._taken = segment, end, len(bodies)
+                    return bodies
                 segment.position = segment.size  # it cannot be read any more
                 self._forget_finished()
             self._pending = 0
@@ -228,7 +228,7 @@ class FileOutbox:
             segment.path.unlink(missing_ok=True)
             files.release_segment(segment.fd)
 
-    def look_around(self) -> None:
+    def adopt_orphans(self) -> None:
         """Take over the files of processes that are gone, and see how much the living ones hold."""
         with self._lock:
             ours = {segment.path for segment in self._segments}
@@ -311,16 +311,16 @@ def _oldest(segment: _Segment, items: int, size: int) -> tuple[list[bytes], int,
 
     Also how many frames that is, with the erased ones.
     """
-    found: list[bytes] = []
+    bodies: list[bytes] = []
     end = segment.position
     count = 0
     with contextlib.closing(_frames(segment)) as waiting:
         for frame in waiting:
             if frame.kind == SIGNAL:
                 size -= len(frame.payload)
-                if found and (len(found) == items or size < 0):
+                if bodies and (len(bodies) == items or size < 0):
                     break
-                found.append(bytes(frame.payload))
+                bodies.append(bytes(frame.payload))
             end = frame.end
             count += 1
-    return found, end, count
+    return bodies, end, count

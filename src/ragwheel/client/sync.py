@@ -12,7 +12,7 @@ from types import TracebackType
 
 import httpx
 
-from ragwheel.client.base import LOOK_AROUND_S, Base
+from ragwheel.client.base import ADOPT_INTERVAL_S, Base
 from ragwheel.client.delivery import ClientOptions
 from ragwheel.guard import guard
 
@@ -88,18 +88,18 @@ class SignalClient(Base):
         """
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
         fields |= {"comment": comment, "reason": reason}
-        found = self._submit(handle, kind, event_id, fields)
+        accepted_id = self._submit(handle, kind, event_id, fields)
         if self._thread is None:
             self.start()
         with self._changed:
             self._changed.notify_all()
-        return found
+        return accepted_id
 
     def flush(self, timeout_s: float = 5.0) -> bool:
         """Send all that is pending, also what dead processes left. True: the collector has answered."""
         self.start()
         deadline = time.monotonic() + timeout_s
-        self._delivery.outbox.look_around()
+        self._delivery.outbox.adopt_orphans()
         with self._changed:
             self._flushing += 1
             self._changed.notify_all()
@@ -145,9 +145,9 @@ class SignalClient(Base):
             while not self._stopping:
                 wait_s = 0.0
                 try:
-                    if time.monotonic() - looked_s > LOOK_AROUND_S:
+                    if time.monotonic() - looked_s > ADOPT_INTERVAL_S:
                         looked_s = time.monotonic()
-                        self._delivery.outbox.look_around()
+                        self._delivery.outbox.adopt_orphans()
                     if self._wait_for_work():
                         wait_s = self._send(http)
                 except Exception as exc:  # noqa: BLE001 (the worker of somebody else's process goes on)
@@ -161,7 +161,7 @@ class SignalClient(Base):
         """True when something is to be sent, after a moment for company to arrive."""
         pending = self._delivery.outbox
         with self._changed:
-            if not self._changed.wait_for(lambda: pending.pending or self._stopping, LOOK_AROUND_S):
+            if not self._changed.wait_for(lambda: pending.pending or self._stopping, ADOPT_INTERVAL_S):
                 return False
             self._changed.wait_for(
                 lambda: self._flushing or self._stopping or pending.pending >= self.options.batch_items,
