@@ -91,25 +91,25 @@ def export_grades(
         if progress is not None:
             progress(name, STAGES.index(name), len(STAGES))
 
-    found = graded(db, policy=policy, stage=stage)
-    table = _table(found)
+    grades = graded(db, policy=policy, stage=stage)
+    table = _table(grades)
     with _replacing(out) as path:
         GRADE_FILES[out.suffix.lower()](path, _batches(table, progress))
     counts = pc.value_counts(table["status"]).to_pylist()
     return GradesExport(
         out=out,
         rows=table.num_rows,
-        queries=len(pc.unique(found["query_key"])),
+        queries=len(pc.unique(grades["query_key"])),
         statuses={row["values"]: row["counts"] for row in sorted(counts, key=lambda row: row["values"])},
     )
 
 
-def _table(found: pa.Table) -> pa.Table:
+def _table(grades: pa.Table) -> pa.Table:
     """The columns of :data:`GRADES`; the reason of a negative is its strategy, where nothing else is said."""
-    stated = pc.if_else(pc.equal(pc.fill_null(found["reason"], ""), ""), None, found["reason"])
-    columns = {name: found[name] for name in GRADES.names if name not in ("chunk_version", "reason")}
-    columns["chunk_version"] = found["version"]
-    columns["reason"] = pc.coalesce(stated, found["strategy"])
+    stated = pc.if_else(pc.equal(pc.fill_null(grades["reason"], ""), ""), None, grades["reason"])
+    columns = {name: grades[name] for name in GRADES.names if name not in ("chunk_version", "reason")}
+    columns["chunk_version"] = grades["version"]
+    columns["reason"] = pc.coalesce(stated, grades["strategy"])
     table = pa.table({name: columns[name] for name in GRADES.names}).cast(GRADES)
     order = [("query", "ascending"), ("belief", "descending")]
     order += [(name, "ascending") for name in ("source", "chunk_id", "chunk_version")]

@@ -29,7 +29,7 @@ def push_to_hub(dataset: str | Path, repo: str, *, private: bool = True, token: 
         DatasetError: the folder is damaged, or the hub refuses.
         MissingExtra: the package ``datasets`` is not installed.
     """
-    found = open_dataset(dataset)
+    opened = open_dataset(dataset)
     try:
         from datasets import Dataset, DatasetDict
         from huggingface_hub import HfApi
@@ -37,15 +37,15 @@ def push_to_hub(dataset: str | Path, repo: str, *, private: bool = True, token: 
     except ImportError as exc:
         raise MissingExtra(f"Pushing needs {exc.name}. Install it with: pip install datasets") from exc
     try:
-        for config in found.configs:
-            tables = {split: found.rows(config, split) for split in SPLITS}
+        for config in opened.configs:
+            tables = {split: opened.rows(config, split) for split in SPLITS}
             splits = {split: Dataset(table) for split, table in tables.items() if table.num_rows}
             if splits:
                 DatasetDict(splits).push_to_hub(repo, config, private=private, token=token)
         api = HfApi(token=token)
         for name in ("manifest.json", "provenance.parquet", "splits.parquet"):
             api.upload_file(
-                path_or_fileobj=found.folder / name,
+                path_or_fileobj=opened.folder / name,
                 path_in_repo=f"ragwheel/{name}",
                 repo_id=repo,
                 repo_type="dataset",

@@ -17,13 +17,13 @@ from ragwheel.labels.traces.lake import ERASURES, FORMAT, MANIFEST, STORES, UNFI
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-__all__ = ["LakeFolder", "reaching"]
+__all__ = ["LakeFolder", "lake_errors"]
 
 _TOP: Final = {"made_by": "ragwheel", "format": FORMAT}
 
 
 @contextlib.contextmanager
-def reaching(root: str) -> Iterator[None]:
+def lake_errors(root: str) -> Iterator[None]:
     """Turn what a filesystem raises, each in its own way, into an error of ours.
 
     Raises:

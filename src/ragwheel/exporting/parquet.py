@@ -20,9 +20,9 @@ import pyarrow as pa
 
 from ragwheel._version import __version__
 from ragwheel.errors import DatasetError
-from ragwheel.exporting.lake_folder import LakeFolder, reaching
+from ragwheel.exporting.lake_erasures import apply_erasures
+from ragwheel.exporting.lake_folder import LakeFolder, lake_errors
 from ragwheel.exporting.lake_upgrade import upgrade
-from ragwheel.exporting.obeying import obey
 from ragwheel.exporting.parts import KEYS, Part, write_days
 from ragwheel.labels.traces.columns import SCHEMAS, WHOLE
 from ragwheel.labels.traces.lake import FORMAT, STORES, Lake, is_local, located, open_lake, read_json
@@ -95,16 +95,16 @@ def export_parquet(
     """
     begun, db = time.monotonic(), Path(db)
     filesystem, root = located(dest)
-    with reaching(root):
+    with lake_errors(root):
         lake = open_lake(filesystem, root)
         folder = LakeFolder(filesystem, root)
         if not lake.format:
             folder.check_new(lake)
-        erased = obey(lake, db, timeout_s=timeout_s)
+        erased = apply_erasures(lake, db, timeout_s=timeout_s)
     with exporting(db, timeout_s=timeout_s), closing(_opened(db)) as connection:
         exported = lake.stores.get(identity_of(connection)) if lake.format > 1 else None
         claimed = claim(db, lake_name(lake), exported["token"] if exported else None, timeout_s=timeout_s)
-        with reaching(root):
+        with lake_errors(root):
             marked = lake.format == FORMAT
             if lake.format == 1:
                 lake = upgrade(lake, folder, connection)
@@ -183,7 +183,7 @@ class _Export:
     def _clean(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]], announce: Announce | None) -> int:
         """Remove this store's files that do not count any more; returns how many."""
         try:
-            with reaching(self.lake.root):
+            with lake_errors(self.lake.root):
                 gone = self._unnamed(tables)
                 if gone and announce is not None:
                     announce(gone)

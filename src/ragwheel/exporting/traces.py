@@ -176,11 +176,11 @@ def _runs(connection: sqlite3.Connection, out: Path) -> dict[str, int]:
         name = "-".join(filter(None, (row["source"], row["retriever"], row["version"])))
         if key := query_key(row["query"]):
             latest.setdefault(name, {})[key] = row["retrieval_id"]
-    found = {}
+    sizes = {}
     for name, retrievals in sorted(latest.items()):
         run = _file_name(name)
-        found[f"{run}.run"] = write_lines(out / f"{run}.run", _run(connection, run, retrievals, several))
-    return found
+        sizes[f"{run}.run"] = write_lines(out / f"{run}.run", _run(connection, run, retrievals, several))
+    return sizes
 
 
 def _file_name(name: str) -> str:

@@ -38,10 +38,10 @@ def export_dataset(
         DatasetError: ``dataset`` is damaged or lacks what the format needs, or ``out`` is not empty.
         ConfigurationError: there is no such format.
     """
-    found, out = open_dataset(dataset), Path(out)
+    source, out = open_dataset(dataset), Path(out)
     check_new(out)
     with replace_folder(out) as folder:
-        write_formats(found.folder, folder / "made", [format], db=None if db is None else Path(db))
+        write_formats(source.folder, folder / "made", [format], db=None if db is None else Path(db))
         for path in (folder / "made" / format).iterdir():
             path.rename(folder / path.name)
         (folder / "made" / format).rmdir()

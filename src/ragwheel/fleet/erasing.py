@@ -1,8 +1,8 @@
 """Erasing a person from a lake: from the partitions of every store, also those of servers that are gone.
 
 The erasure is written into the lake first. A store that is exported later, and still has the person's rows,
-erases them from its database before it exports (:mod:`ragwheel.exporting.obeying`). The lake remembers a hash
-of the id, not the id.
+erases them from its database before it exports (:mod:`ragwheel.exporting.lake_erasures`). The lake remembers
+a hash of the id, not the id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ragwheel.errors import DatasetError, StoreError, StoreMissing
-from ragwheel.exporting.lake_folder import LakeFolder, reaching
+from ragwheel.exporting.lake_folder import LakeFolder, lake_errors
 from ragwheel.exporting.parts import KEYS
 from ragwheel.labels.traces.columns import SCHEMAS
 from ragwheel.labels.traces.lake import FORMAT, Lake, located, open_lake
@@ -43,7 +43,7 @@ class LakeErasure:
 
 
 @dataclass
-class _Gone:
+class _ErasedKeys:
     """Keys of rows to take out, by table; ``spans`` are the turns and retrievals among them."""
 
     keys: dict[str, set[Any]] = field(default_factory=lambda: {name: set() for name in SCHEMAS})
@@ -80,10 +80,10 @@ def erase_from_lake(
             "From a lake a user or a session can be erased, nothing by age or query. "
             "Next: ragwheel erase --user ID --lake URL"
         )
-    tell = progress or _silent
+    tell = progress or _no_progress
     filesystem, root = located(lake)
     rows, files, stores = dict.fromkeys(SCHEMAS, 0), 0, set[str]()
-    with reaching(root):
+    with lake_errors(root):
         opened = open_lake(filesystem, root)
         if not opened.stores:
             raise StoreMissing(f"There are no traces at {lake}. Nothing was erased.")
@@ -116,7 +116,7 @@ def erase_from_lake(
         else:
             raise DatasetError(
                 f"Stores go on exporting the erased rows to {root}: servers with an earlier ragwheel do not "
-                f"obey erasures. Upgrade them, then run the same command again"
+                f"apply_erasures erasures. Upgrade them, then run the same command again"
             )
     return LakeErasure(str(lake), rows, files, tuple(sorted(stores)), dry_run)
 
@@ -136,9 +136,9 @@ def _tables(lake: Lake, name: str, columns: list[str]) -> Iterator[tuple[str, st
             yield store, path, pq.ParquetFile(file).read(columns)
 
 
-def _selected(lake: Lake, selection: Selection) -> _Gone:
+def _selected(lake: Lake, selection: Selection) -> _ErasedKeys:
     """A turn goes with its retrievals and the signals about either, as in the store."""
-    gone = _Gone()
+    gone = _ErasedKeys()
 
     def meets(user: str | None, session: str | None) -> bool:
         return (selection.user is None or selection.user == user) and (
@@ -172,7 +172,7 @@ def _selected(lake: Lake, selection: Selection) -> _Gone:
     return gone
 
 
-def _unneeded(lake: Lake, gone: _Gone) -> set[int]:
+def _unneeded(lake: Lake, gone: _ErasedKeys) -> set[int]:
     """Chunk versions that only erased retrievals had, and that nobody judged."""
     touched, needed = set[int](), set[int]()
     for _, _, table in _tables(lake, "retrieval", ["retrieval_id", "items"]):
@@ -196,7 +196,7 @@ def _unneeded(lake: Lake, gone: _Gone) -> set[int]:
     return unneeded
 
 
-def _holding(lake: Lake, name: str, gone: _Gone) -> Iterator[tuple[str, str, pa.Table]]:
+def _holding(lake: Lake, name: str, gone: _ErasedKeys) -> Iterator[tuple[str, str, pa.Table]]:
     """Store, path and rows of every file that has some of it."""
     columns = [KEYS[name], *(["other"] if name == "signal" else [])]
     for store, path, keys in _tables(lake, name, columns):
@@ -206,15 +206,15 @@ def _holding(lake: Lake, name: str, gone: _Gone) -> Iterator[tuple[str, str, pa.
                 yield store, path, pq.ParquetFile(file).read()
 
 
-def _without(table: pa.Table, name: str, gone: _Gone) -> pa.Table:
+def _without(table: pa.Table, name: str, gone: _ErasedKeys) -> pa.Table:
     keys = table[KEYS[name]].to_pylist()
     table = table.filter(pa.array([key not in gone.keys[name] for key in keys], pa.bool_()))
     if name == "signal":
         spans = gone.spans
         for column in ("other", "new_id"):
             values = [None if value in spans else value for value in table[column].to_pylist()]
-            place = table.schema.get_field_index(column)
-            table = table.set_column(place, column, pa.array(values, pa.string()))
+            position = table.schema.get_field_index(column)
+            table = table.set_column(position, column, pa.array(values, pa.string()))
     return table
 
 
@@ -231,5 +231,5 @@ def _rewrite(lake: Lake, folder: LakeFolder, path: str, kept: pa.Table) -> None:
     folder.remove(other for other in lake.variants(f"{stem}.parquet") if other != fresh)
 
 
-def _silent(_stage: str) -> None:
+def _no_progress(_stage: str) -> None:
     """Take progress that no caller asked for."""

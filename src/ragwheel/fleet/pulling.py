@@ -59,7 +59,7 @@ def pull(lake: str | Path, db: str | Path, *, progress: Progress | None = None) 
             f"--from-parquet {lake}. Bring it up to date with: ragwheel export traces --out {lake}"
         )
     with steady(opened) as copied:
-        rows = _fill(copied, db, progress or _unreported)
+        rows = _fill(copied, db, progress or _no_progress)
     return PulledLake(db, len(opened.stores), rows)
 
 
@@ -115,5 +115,5 @@ def _judgments(lake: Lake) -> list[dict[str, Any]]:
     return list({row["judgment_id"]: row for row in rows}.values())
 
 
-def _unreported(_table: str, _done: int, _total: int) -> None:
+def _no_progress(_table: str, _done: int, _total: int) -> None:
     """Take progress that no caller asked for."""

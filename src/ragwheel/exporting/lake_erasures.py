@@ -13,7 +13,7 @@ from ragwheel.store import open_store
 from ragwheel.store.erase import Selection
 from ragwheel.store.numbers import id_hash
 
-__all__ = ["obey"]
+__all__ = ["apply_erasures"]
 
 _USERS: Final = (
     "SELECT user_id FROM _retrieval UNION SELECT user_id FROM _turn UNION SELECT subject FROM _signal"
@@ -22,7 +22,7 @@ _USERS: Final = (
 _SESSIONS: Final = "SELECT session_id FROM _retrieval UNION SELECT session_id FROM _turn"
 
 
-def obey(lake: Lake, db: Path, *, timeout_s: float = 30.0) -> int:
+def apply_erasures(lake: Lake, db: Path, *, timeout_s: float = 30.0) -> int:
     """Erase from a database whom the lake says was erased; returns how many rows went.
 
     What a person did after the erasure stays. Datasets that were built from the database are reached, too.
