@@ -1,15 +1,15 @@
-"""What an integration of a framework is built from, beside :func:`ragwheel.start_retrieval`.
+"""The parts that integrations of frameworks are built from, besides :func:`ragwheel.start_retrieval`.
 
-* :class:`Engine`: a call of the framework that answers a question becomes a turn.
-* :class:`OpenCalls`: the calls that have begun and not ended, by the framework's own ids.
-* :data:`guard`: swallows and counts what breaks in an integration.
-* :func:`check_whole`: refuses what is no whole number, as all integrations do.
-* :func:`require`: says which release of the framework to install.
-* :func:`recorded_stream`: hands a streamed answer on and records it at its end.
-* :func:`passages_of`: what a turn has retrieved, by its texts.
-* :func:`passages_in`: what a turn has retrieved and put into a prompt.
-* :func:`text_id`: the id of a chunk that has none of its own.
-* :func:`raise_after`: lets the app's interrupts through a framework that swallows what a handler raises.
+* :class:`Engine` records a call of the framework that answers a question as a turn.
+* :class:`OpenCalls` holds the calls that have begun and not ended, by the framework's own ids.
+* :data:`guard` swallows and counts what breaks in an integration.
+* :func:`check_whole` refuses an argument that is not a whole number in its range.
+* :func:`require` checks which release of the framework is installed.
+* :func:`recorded_stream` passes a streamed answer on and records it at its end.
+* :func:`passages_of` returns the objects that a turn has retrieved, by their texts.
+* :func:`passages_in` returns those of them whose texts are in a prompt.
+* :func:`text_id` makes the id of a chunk that has none of its own.
+* :func:`raise_after` raises an interrupt of the app again that the framework would swallow.
 
 :class:`ragwheel.testing.IntegrationContract` has the tests that an integration inherits.
 """
@@ -75,11 +75,13 @@ _ENDING: Final = guard("ending a framework's turn")
 class Engine:
     """One call of something that answers a question: a query engine, a chat engine, a pipeline, a module.
 
-    Inside a turn of the app it records into that turn; otherwise it opens one, which is stored if something
-    was retrieved in it. An engine that runs inside another one does neither: its answer is not the person's.
+    Inside a turn of the app the engine records into that turn. Otherwise it opens a turn, which is stored if
+    something was retrieved in it. An engine that runs inside another one does neither, since its answer is
+    only a step of the other's.
 
     Attributes:
-        turn: the turn that the answer belongs to, also after the call has ended (a streamed answer).
+        turn: the turn that the answer belongs to. It stays set after the call has ended, for streamed
+            answers.
     """
 
     __slots__ = ("__weakref__", "_before", "_open", "_owned", "_scope", "turn")
@@ -93,7 +95,7 @@ class Engine:
 
     @classmethod
     def begin(cls, query: object, *, session_id: object = None, user_id: object = None) -> Engine | None:
-        """Begin a call in this context; None inside another engine. Never raises."""
+        """Begin a call in this context. Returns None inside another engine; never raises."""
         with _BEGINNING:
             before = _engine.get()
             if before is not None and before._open:
@@ -117,11 +119,11 @@ class Engine:
 
     @property
     def recorded(self) -> Mapping[str, Any]:
-        """What the turn has recorded so far: ``answer``, ``citations``, ``prompted``, ``shown``."""
+        """Return what the turn has recorded so far: ``answer``, ``citations``, ``prompted``, ``shown``."""
         return self.turn._record
 
-    def asked(self, question: object) -> None:
-        """Name the question of a turn that was opened before it was known."""
+    def set_question(self, question: object) -> None:
+        """Set the question of a turn that was opened before the question was known."""
         with _BEGINNING:
             if self._owned and isinstance(question, str):
                 self.turn.query = self.turn._text(question)
@@ -129,7 +131,7 @@ class Engine:
     def answer(
         self, text: object, *, prompted: Iterable[object] | None = None, citations: object = None
     ) -> None:
-        """Record the answer, and which chunks were in the prompt where the framework says so."""
+        """Record the answer and, if the framework says so, which chunks were in the prompt."""
         with _ANSWERING:
             if self._owned and not self.turn.retrievals:
                 return  # nothing was retrieved: no turn is stored
@@ -138,7 +140,10 @@ class Engine:
             self.turn.answer(text, citations)
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the call, in whatever context this is called. The first call of this counts."""
+        """End the call.
+
+        This may be called in another context than :meth:`begin`; only the first call counts.
+        """
         if not self._open:
             return
         self._open = False
@@ -154,10 +159,10 @@ class Engine:
 
 
 class OpenCalls(Generic[T]):
-    """What belongs to each open call of a framework, by the framework's id of the call.
+    """A bounded map from the framework's ids of open calls to what is recorded of each call.
 
-    At most ``limit`` are kept: a framework that reports no end for a cancelled call must not fill the memory.
-    The call that began first makes room and is counted in ``lost``.
+    At most ``limit`` calls are kept, because a framework may report no end for a cancelled call. Beyond it
+    the oldest call is dropped and counted in ``lost``.
     """
 
     def __init__(self, limit: int = 10_000) -> None:
@@ -194,7 +199,10 @@ class OpenCalls(Generic[T]):
 
 
 def passages_of(of: Turn) -> dict[str, object]:
-    """Return the app's objects that a turn has retrieved, by their texts; only while the turn keeps them."""
+    """Return the app's objects that a turn has retrieved, by text.
+
+    It is empty once the turn has let them go.
+    """
     passages: dict[str, object] = {}
     for retrieval in of.retrievals:
         for rank in range(1, min(retrieval.n_returned, len(retrieval.chunk_ids)) + 1):
@@ -206,12 +214,12 @@ def passages_of(of: Turn) -> dict[str, object]:
 
 
 def passages_in(of: Turn, texts: Iterable[str]) -> list[object]:
-    """Return the app's objects that a turn has retrieved and that stand in a prompt, in their order there.
+    """Return the app's objects that a turn has retrieved and whose texts are in a prompt, in prompt order.
 
-    A passage counts where its whole text stands and no longer passage has been found in the same place.
+    The whole text of a passage must occur. Where passages overlap, the longest one counts.
 
     Args:
-        of: the turn; it knows its objects only while it keeps them.
+        of: the turn.
         texts: the parts of the prompt.
     """
     prompt = "\n".join(texts)
@@ -228,13 +236,13 @@ def passages_in(of: Turn, texts: Iterable[str]) -> list[object]:
 def recorded_stream(
     stream: Any, done: Callable[[str], None], *, text_of: Callable[[Any], object] | None = None
 ) -> Any:
-    """Return a generator of the same pieces; an async one for an async stream.
+    """Return a generator that yields the same pieces; it is async if the stream is.
 
     Args:
         stream: an iterator or async iterator.
-        done: is called once with all the text, when the stream has ended, failed, or is closed early. What
-            it raises is swallowed and counted.
-        text_of: the text of a piece that is no string. Pieces without text are handed on and not recorded.
+        done: called once with the whole text, when the stream has ended, failed, or is closed early. Its
+            exceptions are swallowed and counted.
+        text_of: returns the text of a piece that is not a string. A piece without text is not recorded.
     """
     pieces = _Pieces(done, text_of)
     return _recorded_async(stream, pieces) if hasattr(stream, "__anext__") else _recorded(stream, pieces)
@@ -277,13 +285,14 @@ async def _recorded_async(stream: AsyncIterator[Any], pieces: _Pieces) -> AsyncG
 
 
 def raise_after(error: BaseException, swallowing: Collection[str]) -> None:
-    """Raise the app's interrupt in this thread once the framework no longer swallows it.
+    """Raise an interrupt of the app again in this thread, as soon as the framework no longer swallows it.
 
-    For frameworks that swallow whatever their handlers raise: a ``KeyboardInterrupt`` or a task queue's time
-    limit that comes up while a handler of ours runs belongs to the app. Errors of other kinds are left alone.
+    This is for frameworks that swallow every exception of their handlers. A ``KeyboardInterrupt`` or a task
+    queue's time limit that is raised while a handler of ours runs belongs to the app. Other errors are
+    ignored.
 
     Args:
-        error: what the handler is about to raise.
+        error: the exception that the handler is about to raise.
         swallowing: names of the framework's functions that swallow it.
     """
     if is_interrupt(error):
@@ -304,15 +313,15 @@ def _interrupt_later(thread_id: int, kind: type[BaseException], swallowing: froz
 
 
 def check_whole(call: str, name: str, value: object, minimum: int = 1, *, advice: str = "") -> None:
-    """Check a number that an app gives to an integration.
+    """Check that an argument of an integration is a whole number in its range.
 
     Args:
-        call: the function or class that it was given to, and `name`, its parameter.
-        minimum: the lowest that is allowed.
-        advice: the sentence that says what to try, such as ``Try k=5.``
+        call: the function or class, for the message; `name` is its parameter.
+        minimum: the lowest allowed value.
+        advice: a sentence that says what to try, such as ``Try k=5.``
 
     Raises:
-        ragwheel.ConfigurationError: it is no whole number from `minimum`; the message says so.
+        ragwheel.ConfigurationError: the value is not a whole number of at least `minimum`.
     """
     if type(value) is not int or value < minimum:
         message = f"{call}: {name} is {value!r}; allowed is a whole number from {minimum}"
@@ -320,10 +329,10 @@ def check_whole(call: str, name: str, value: object, minimum: int = 1, *, advice
 
 
 def require(integration: str, package: str, minimum: str) -> None:
-    """Check that the framework is installed and new enough, before it is imported.
+    """Check that a framework is installed and new enough, before it is imported.
 
     Raises:
-        ImportError: it is missing or too old; the message says what to install.
+        ImportError: the framework is missing or too old; the message says what to install.
     """
     advice = f"pip install -U '{package}>={minimum}'"
     try:

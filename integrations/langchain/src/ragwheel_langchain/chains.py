@@ -59,7 +59,7 @@ class ChainCall:
     def end(self, inputs: object, outputs: object, error: BaseException | None) -> None:
         """Record the answer, if the chain answers from what was retrieved, and end the turn."""
         if self.turn in _owned and self.turn.query is None:
-            self.engine.asked(question_of(inputs))
+            self.engine.set_question(question_of(inputs))
         if error is None and (self.prompted or len(self.turn.retrievals) > self.n_before):
             self._answer(answer_of(outputs))
         self.engine.end(error)
