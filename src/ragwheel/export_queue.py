@@ -1,9 +1,9 @@
-"""Handing spans and log records to the app's exporters: one thread per exporter, started by the first item.
+"""Passing spans and log records to the app's exporters, with one thread per exporter.
 
-An exporter belongs to the app: it is never shut down here, may be shared between providers and given again.
-A flush keeps its time limit, and what an exporter could not send is reported by it, once in the log, and
-counted. While an exporter works for us, what it and the libraries under it log is left out: a collector that
-is down would otherwise fill the app's log.
+The first item starts the thread. An exporter belongs to the app: ragwheel never shuts it down, and the app
+may share and reuse it. A flush keeps its time limit. Failures of an exporter are counted and logged once.
+While an exporter works for us, log messages of it and of the libraries that it uses are suppressed, since a
+collector that is down would otherwise fill the app's log.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class ExportQueue:
     """Sends items to an exporter in batches.
 
     Args:
-        exporter: has ``export(batch)``.
-        batch: items per batch.
-        delay_s: how long to collect items before a batch that is not full is sent.
+        exporter: an object with a method ``export(batch)``.
+        batch: the largest number of items in a batch.
+        delay_s: seconds to wait for more items before a batch that is not full is sent.
         spans: whether the items are spans.
     """
 
@@ -47,7 +47,7 @@ class ExportQueue:
         self.reset()
 
     def reset(self) -> None:
-        """Begin with nothing: at construction, and in a forked child, whose parent sends what there was."""
+        """Empty the queue: at construction, and in a forked child, whose parent sends what was queued."""
         self._items: deque[Any] = deque()
         self._changed = threading.Condition(threading.Lock())
         self._thread: threading.Thread | None = None
@@ -55,7 +55,7 @@ class ExportQueue:
         self._flush_requested = self._closed = False
 
     def put(self, item: Any) -> None:
-        """Have an item sent later. When too many wait, it is dropped and counted."""
+        """Queue an item. If the queue is full, the item is dropped and counted."""
         with self._changed:
             if self._closed or len(self._items) >= MAX_ITEMS:
                 guard.count("exporting a span: queue full")
@@ -69,7 +69,10 @@ class ExportQueue:
                 self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Send what waits. False: it took longer, or the exporter failed since the last flush."""
+        """Send what is queued.
+
+        False if that takes longer, or if the exporter has failed since the last flush.
+        """
         with self._changed:
             wanted = self._n_put
             self._flush_requested = True
@@ -79,7 +82,7 @@ class ExportQueue:
             return done and not failed
 
     def close(self, timeout_s: float) -> bool:
-        """Flush and end the thread; the exporter goes on to belong to the app."""
+        """Flush and end the thread. The exporter stays open."""
         done = self.flush(timeout_s)
         with self._changed:
             self._closed = True
@@ -127,7 +130,7 @@ class ExportQueue:
 
 
 class _OurExportsOnly(logging.Filter):
-    """Leaves out what is logged while an exporter works for us."""
+    """A logging filter that drops what is logged in a thread while an exporter works for us."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         return not getattr(_exporting, "now", False)
@@ -137,7 +140,7 @@ _FILTER: Final = _OurExportsOnly()
 
 
 def _quieten(module: str) -> None:
-    """Filter the loggers of an exporter and of the libraries under it; other threads log as before."""
+    """Filter the loggers of an exporter and of the libraries that it uses; other threads log as before."""
     for name in [module, *logging.root.manager.loggerDict]:
         if name == module or name.partition(".")[0] in _LIBRARIES:
             logger = logging.getLogger(name)
@@ -146,13 +149,15 @@ def _quieten(module: str) -> None:
 
 
 def within(timeout_s: float, act: Callable[[], Any], busy: dict[int, threading.Thread], key: int) -> bool:
-    """Run what cannot be trusted to keep a time limit in a thread; True: it ended in time, not with False.
+    """Run a function that may not keep a time limit in a thread.
+
+    True if it ended in time and did not return False.
 
     Args:
-        timeout_s: how long to wait.
-        act: what to run.
-        busy: the threads of earlier calls by key; while one of them still runs, no other is started.
-        key: of this.
+        timeout_s: seconds to wait.
+        act: the function.
+        busy: the threads of earlier calls by key. While the thread of a key still runs, no other is started.
+        key: the key of this call.
     """
     deadline = time.monotonic() + timeout_s
     earlier = busy.get(key)

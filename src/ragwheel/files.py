@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, checksums, and writing through to the disk."""
+"""Atomic writes of files and folders, checksums, and syncing to disk."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _SHARED: Final = 0o666  # minus the umask
 
 @contextmanager
 def replacing(path: Path, *, private: bool = False, durable: bool = False) -> Iterator[Path]:
-    """A new file beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+    """Yield a new file beside ``path``. It replaces ``path`` if the block succeeds, else it is removed.
 
     Args:
         path: the file to write; its folder exists.
-        private: only the owner may read the file.
-        durable: the content is on the disk before it takes its place.
+        private: whether only the owner may read the file.
+        durable: whether to sync the content to disk before the file is replaced.
 
     Raises:
         OSError: the file cannot be written.
@@ -45,10 +45,10 @@ def replacing(path: Path, *, private: bool = False, durable: bool = False) -> It
 def write_atomically(
     path: Path, content: str | bytes, *, private: bool = False, durable: bool = False
 ) -> None:
-    """Write a file whole or not at all; text as UTF-8. Arguments as in :func:`replacing`.
+    """Write a file atomically; text is encoded as UTF-8. For the arguments see :func:`replacing`.
 
     Raises:
-        OSError: the file cannot be written; what was there before is unchanged.
+        OSError: the file cannot be written; an earlier file is unchanged.
     """
     with replacing(path, private=private, durable=durable) as fresh:
         fresh.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
@@ -56,9 +56,9 @@ def write_atomically(
 
 @contextmanager
 def replace_folder(path: Path) -> Iterator[Path]:
-    """A new folder beside ``path`` that takes its place when the block ends well, and is removed otherwise.
+    """Yield a new folder beside ``path``. It replaces ``path`` if the block succeeds, else it is removed.
 
-    Everything in it can be read by its owner only: datasets and exports hold texts of the app's users.
+    Only the owner can read the files in it, since datasets and exports hold texts of the app's users.
 
     Raises:
         OSError: the folder cannot be written.
@@ -81,7 +81,7 @@ def replace_folder(path: Path) -> Iterator[Path]:
 
 
 def sha256_of(*paths: Path) -> str:
-    """The SHA-256 of the contents of files, one after the other, in hex."""
+    """Return the SHA-256 of the concatenated contents of files, in hex."""
     digest = sha256()
     for path in paths:
         with path.open("rb") as file:
@@ -91,7 +91,7 @@ def sha256_of(*paths: Path) -> str:
 
 
 def sync(path: Path) -> None:
-    """Wait until the content of a file or folder is on the disk."""
+    """Sync a file or folder to disk."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(handle)

@@ -1,6 +1,6 @@
-"""Flags of a record that carry values: how they are written, and how they are read back.
+"""Flags of a record that carry values: writing and parsing them.
 
-A flag is one string in the column ``flags``. Only this module knows how values are put into one.
+A flag is a string in the column ``flags``. Only this module knows how a value is written into a flag.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Exploration(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """The flag that says so."""
+        """Return the flag of an explored retrieval."""
         return f"{_EXPLORED_PREFIX}{self}"
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class Exploration(NamedTuple):
 
 
 def flags_of(column: str | None) -> list[str]:
-    """The flags in a column of the store, which is a JSON array or NULL."""
+    """Return the flags in a column of the store, which is a JSON array or NULL."""
     return [] if column is None else json.loads(column)
 
 
 def exploration_of(flags: Iterable[str]) -> Exploration | None:
-    """The random swaps of a retrieval, or None where it was not explored."""
+    """Return the random swaps of a retrieval, or None if it was not explored."""
     if (text := _rest(flags, _EXPLORED_PREFIX)) is None:
         return None
     probability, _, moves = text.partition(" ")
@@ -59,22 +59,22 @@ def exploration_of(flags: Iterable[str]) -> Exploration | None:
 
 
 def teams_flag(teams: str) -> str:
-    """The flag of an interleaved retrieval: per rank, the retriever that gave the chunk."""
+    """Return the flag of an interleaved retrieval, with the retriever that gave the chunk at each rank."""
     return TEAMS_PREFIX + teams
 
 
 def teams_of(flags: Iterable[str]) -> str | None:
-    """The retriever that gave each rank, one letter each, or None where nothing was interleaved."""
+    """Return the retriever of each rank, one letter each, or None if nothing was interleaved."""
     return _rest(flags, TEAMS_PREFIX)
 
 
 def examples_flag(ids: Sequence[str]) -> str:
-    """The flag of a turn with few-shot examples in its prompt."""
+    """Return the flag of a turn with few-shot examples in its prompt."""
     return EXAMPLES_PREFIX + " ".join(dict.fromkeys(ids))
 
 
 def examples_of(flags: Iterable[str]) -> tuple[str, ...] | None:
-    """The ids of the few-shot examples in a prompt, or None where there were none."""
+    """Return the ids of the few-shot examples in a prompt, or None if there were none."""
     text = _rest(flags, EXAMPLES_PREFIX)
     return None if text is None else tuple(text.split())
 

@@ -1,14 +1,13 @@
-"""What happens when something breaks inside ragwheel: it is swallowed, counted and logged once.
+"""Swallow, count and log once what breaks inside ragwheel, so that the host app never sees it.
 
-The host never sees an exception of ours, and always sees its own. With ``RAGWHEEL_STRICT=1`` in the
-environment (the test suite sets it) ours are raised instead, so that a defect cannot hide behind the
-promise. A log says where it happened and never quotes the host's values, which may be texts that the app
-redacts.
+Exceptions of the host itself always get through. With ``RAGWHEEL_STRICT=1`` in the environment (the test
+suite sets it) our exceptions are raised, too, so that no defect stays hidden. A log message says where the
+error happened. It never quotes the host's values, which may be texts that the app redacts.
 
-:class:`Guard` is the only place that decides whose an exception is. The host's are: everything that is no
-``Exception`` (``KeyboardInterrupt``, ``CancelledError``); what a signal handler raised while our code, or
-code that we called, was running (soft time limits of task queues, alarms); and what another thread raised
-here (``PyThreadState_SetAsyncExc``). All others that pass a guard are ours.
+Only :class:`Guard` decides whether an exception belongs to the host or to ragwheel. It belongs to the host
+when it is not an ``Exception`` (``KeyboardInterrupt``, ``CancelledError``), when a signal handler raised it
+while our code or code that we called was running (soft time limits of task queues, alarms), or when another
+thread raised it in this one (``PyThreadState_SetAsyncExc``). All others are ours.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ class Guard:
             _log(
                 "ragwheel could not finish %s (%s); the app is not affected, further cases are counted\n%s",
                 where,
-                _said(exc),
+                _description(exc),
                 "".join(traceback.format_tb(exc.__traceback__)).rstrip(),
             )
 
@@ -81,7 +80,7 @@ class Guard:
             self._counts[where] = self._counts.get(where, 0) + 1
 
     def warn_once(self, where: str, message: str) -> None:
-        """Log ``message`` the first time that ``where`` has something to say."""
+        """Log ``message``, but only the first time for this ``where``."""
         if self._first((where, Warning)):
             _log("%s", message)
 
@@ -97,7 +96,7 @@ class Guard:
             return dict(self._counts)
 
     def reset(self) -> None:
-        """Forget counts and what was logged; fresh locks (also called in a forked child)."""
+        """Clear the counts and the record of what was logged, and make new locks (also in a forked child)."""
         self._lock = threading.RLock()
         self._counts = {}
         self._logged = set()
@@ -139,19 +138,19 @@ class Guarded:
 
 
 def is_interrupt(error: BaseException, *, ours: bool = False) -> bool:
-    """Return whether the host raised ``error`` from outside of the code that was running.
+    """Return whether the host raised ``error`` from outside the code that was running.
 
     Args:
-        error: with its traceback.
-        ours: only our own code ran in the guarded block. An exception of a foreign type that has no frame
-            of foreign code then comes from another thread. Where the host's objects are read this cannot be
-            told: compiled code leaves no frame, either.
+        error: the exception, with its traceback.
+        ours: True if only our own code ran in the guarded block. An exception of a foreign type without a
+            frame of foreign code was then raised by another thread. Leave it False where the host's objects
+            are read, because compiled code leaves no frame, either.
     """
     return _interrupt(error, ours=ours) is not None
 
 
 def let_interrupts_through(error: BaseException, *, ours: bool = False) -> None:
-    """Raise what the host raised, if that is why ``error`` came up: ``error`` itself or its cause."""
+    """Raise ``error``, or the cause of it, if the host raised that from outside."""
     interrupt = _interrupt(error, ours=ours)
     if interrupt is not None:
         raise interrupt
@@ -181,7 +180,7 @@ def _came_from_outside(error: Exception, *, ours: bool) -> bool:
 
 
 def _handlers() -> set[CodeType]:
-    """The code of the Python functions that handle signals now."""
+    """Return the code of the Python functions that are installed as signal handlers."""
     codes: set[CodeType] = set()
     for number in signal.valid_signals():
         handler: Any = signal.getsignal(number)
@@ -194,7 +193,7 @@ def _handlers() -> set[CodeType]:
 
 
 def _was_handed(frame: FrameType, interrupted: FrameType) -> bool:
-    """Return whether ``frame`` has the frame before it as an argument, as only signal handlers do."""
+    """Return whether ``frame`` received the interrupted frame as an argument, as only signal handlers do."""
     code = frame.f_code
     n_arguments = code.co_argcount + code.co_kwonlyargcount + bool(code.co_flags & 0x04)
     for name in code.co_varnames[:n_arguments]:
@@ -204,14 +203,14 @@ def _was_handed(frame: FrameType, interrupted: FrameType) -> bool:
     return False
 
 
-def _said(exc: BaseException) -> str:
-    """Type of an exception, and its message where that cannot hold a text that the app retrieved."""
+def _description(exc: BaseException) -> str:
+    """Return an exception's type, and its message where that cannot contain a text that the app retrieved."""
     name = type(exc).__name__
     return f"{name}: {exc}" if isinstance(exc, (RagwheelError, OSError, sqlite3.Error)) else name
 
 
 def _log(message: str, *values: str) -> None:
-    """Log a warning; a handler of the app that raises is counted like everything else that breaks in here."""
+    """Log a warning. If a logging handler of the app raises, that is counted like every other failure."""
     try:
         logger.warning(message, *values)
     except Exception as exc:

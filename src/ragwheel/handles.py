@@ -1,4 +1,4 @@
-"""Handles: strings that name a turn or a retrieval to whoever sends a signal later.
+"""Handles: strings that name a turn or a retrieval, for signals that come later.
 
 ::
 
@@ -34,7 +34,10 @@ _LETTERS: Final = {RETRIEVAL: b"r", TURN: b"t"}
 
 
 class Target(NamedTuple):
-    """What a handle names. ``subject``, ``app`` and the time of issue come only from a signed one."""
+    """The turn or retrieval that a handle names.
+
+    Only a signed handle has ``subject``, ``app`` and the time of issue.
+    """
 
     kind: int
     span_id: bytes
@@ -46,13 +49,13 @@ class Target(NamedTuple):
 
 
 class BadHandle(ValueError):
-    """Why a handle is refused: malformed, unknown key, bad signature, expired or not signed."""
+    """A handle is malformed, has an unknown key or a bad signature, has expired, or is not signed."""
 
 
 def make(
     target: Target, keys: Sequence[str], *, now_s: float | None = None, lifetime_s: int = LIFETIME_S
 ) -> str:
-    """The handle of ``target``, signed with the first of ``keys`` (``<key id>:<hex>``) when there is one."""
+    """Return the handle of ``target``, signed with the first of ``keys`` (``<key id>:<hex>``) if any."""
     body = _LETTERS[target.kind] + target.span_id + target.trace_id
     if not keys:
         return f"u1.{_text(body)}.{_text(_check(body))}"
@@ -67,16 +70,16 @@ def make(
 def parse(
     handle: object, keys: Sequence[str] = (), *, require_signed: bool = False, now_s: float | None = None
 ) -> Target:
-    """What ``handle`` names.
+    """Return the turn or retrieval that ``handle`` names.
 
     Args:
-        handle: as :func:`make` gave it.
-        keys: those that may have signed it, in any order.
-        require_signed: refuse an unsigned one (the collector).
-        now_s: Unix time to check the expiry against.
+        handle: a handle that :func:`make` returned.
+        keys: the keys that may have signed it, in any order.
+        require_signed: whether to refuse an unsigned handle, as the collector does.
+        now_s: the Unix time to check the expiry against.
 
     Raises:
-        BadHandle: with the reason.
+        BadHandle: the handle is refused; the message says why.
     """
     if not isinstance(handle, str) or len(handle) > MAX_CHARS or not handle.isascii():
         raise BadHandle("malformed")
@@ -94,12 +97,12 @@ def parse(
 
 
 def peek(handle: object) -> Target:
-    """What a handle says it names, signed or not, without a key: nobody vouches for it; it may have expired.
+    """Return what a handle names, without checking its signature or expiry.
 
-    For reading a handle that was checked when it came in; never for letting anybody in.
+    Use this only for a handle that was checked when it arrived, never to decide who may send a signal.
 
     Raises:
-        BadHandle: it is malformed.
+        BadHandle: the handle is malformed.
     """
     if not isinstance(handle, str) or len(handle) > MAX_CHARS or not handle.isascii():
         raise BadHandle("malformed")
@@ -123,7 +126,7 @@ def _signed(parts: list[str], keys: Sequence[str], now_s: float) -> Target:
 
 
 def _opened(body: bytes) -> Target:
-    """The target in the body of a signed handle."""
+    """Return the target in the body of a signed handle."""
     if len(body) < 31 or len(body) < 31 + body[30]:
         raise BadHandle("malformed")
     app, subject = body[31 : 31 + body[30]], body[31 + body[30] :]
@@ -139,7 +142,10 @@ def _opened(body: bytes) -> Target:
 
 
 def _short(name: str | None) -> bytes:
-    """UTF-8 of a name; a hash in place of one longer than 255 bytes, so that two never become the same."""
+    """Encode a name as UTF-8.
+
+    A name longer than 255 bytes is replaced by its hash, so that names stay distinct.
+    """
     raw = (name or "").encode(errors="replace")
     return raw if len(raw) <= MAX_NAME_BYTES else b"sha256:" + hashlib.sha256(raw).hexdigest().encode()
 
@@ -168,6 +174,6 @@ def _bytes(text: str) -> bytes:
         raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise BadHandle("malformed") from None
-    if _text(raw) != text:  # another spelling of the same bytes
+    if _text(raw) != text:  # a non-canonical encoding of the same bytes
         raise BadHandle("malformed")
     return raw

@@ -39,16 +39,19 @@ class SignalKind:
 
     Attributes:
         name: as in ``ragwheel.signal(handle, name)``.
-        about: what the signal is said of.
+        about: what the signal is about: a chunk, an answer, a comparison, a query or a turn.
         low, high: bounds of the value; None where it takes none. ``high`` may be infinite.
-        required: the value must be given.
-        unit: of the value.
-        phrase: what happened to the chunk, in the past participle, for reasons of grades.
-        attention: the person turned to the chunk, which depends on its place and is corrected for that.
-        direction: +1 where the signal alone speaks for its chunk, -1 against it, 0 neither.
-        telling: of several acts of attention on one chunk, the one with the highest number counts.
-        makes_chunk_pairs: with ``more_like_this``, the chunk is a positive for the other chunk.
-        answer: +1 where the signal says that an answer was good, -1 bad, 0 neither.
+        required: whether a signal of this kind must have a value.
+        unit: the unit of the value.
+        phrase: what happened to the chunk, as a past participle; used in the reasons of grades.
+        attention: whether the signal shows that a person looked at the chunk. How often that happens depends
+            on the rank, and the labels correct for it.
+        direction: +1 if the signal alone is evidence that its chunk is relevant, -1 if it is evidence against
+            it, 0 if it is neither.
+        telling: the strength of a signal of attention. Of several on one chunk, the strongest counts.
+        makes_chunk_pairs: whether the chunk, when it was retrieved by ``more_like_this``, becomes a positive
+            for the chunk of that request.
+        answer: +1 if the signal says that an answer was good, -1 if bad, 0 if neither.
         score: the value of ``gen_ai.evaluation.score``; ``"value"`` is the signal's own, None means no
             evaluation.
         ubi_actions: the ``action_name`` values of User Behavior Insights that mean this kind.
@@ -70,7 +73,7 @@ class SignalKind:
     ubi_actions: tuple[str, ...] = ()
 
     def accepts(self, value: float | None) -> bool:
-        """Whether ``value`` is one this kind takes."""
+        """Return whether a signal of this kind may have this value."""
         if value is None:
             return not self.required
         return self.low is not None and self.high is not None and self.low <= value <= self.high
@@ -111,9 +114,9 @@ _kinds: dict[str, SignalKind] = {kind.name: kind for kind in BUILT_IN}
 
 #: What people do with a chunk that they looked at.
 ATTENTION: Final = tuple(kind.name for kind in BUILT_IN if kind.attention)
-#: Signals that speak for their chunk, whatever their value.
+#: Signals that are evidence that their chunk is relevant, whatever their value.
 FAVOURABLE: Final = tuple(kind.name for kind in BUILT_IN if kind.direction > 0)
-#: Signals that make a chunk the positive of a chunk that more was asked for like.
+#: Signals that make a chunk, retrieved by ``more_like_this``, a positive for the chunk of that request.
 CHUNK_PAIRS: Final = tuple(kind.name for kind in BUILT_IN if kind.makes_chunk_pairs)
 #: Signals that say that an answer was good, or bad; ratings say it by their value.
 LIKED_ANSWER: Final = tuple(kind.name for kind in BUILT_IN if kind.answer > 0)
@@ -123,19 +126,19 @@ UBI_ACTIONS: Final = {action: kind.name for kind in BUILT_IN for action in kind.
 
 
 def unit_of(kind: str) -> str | None:
-    """The unit of the values of a kind, or None where it has none."""
+    """Return the unit of a kind's values, or None if it has none."""
     entry = _kinds.get(kind)
     return (entry.unit or None) if entry else None
 
 
 def evaluation_score(kind: str, value: float | None) -> float | None:
-    """The score of a signal as a ``gen_ai.evaluation.result``, or None where it is no evaluation."""
+    """Return a signal's score as a ``gen_ai.evaluation.result``, or None if it is no evaluation."""
     score = entry.score if (entry := _kinds.get(kind)) else None
     return value if score == "value" else score
 
 
 def kinds() -> Mapping[str, SignalKind]:
-    """All kinds by name, built in and registered."""
+    """Return all kinds by name, those that are built in and those that were registered."""
     return _kinds
 
 
@@ -152,11 +155,11 @@ def signal_kind(
 
     Args:
         name: letters, digits and ``_``; not one of the built-in kinds.
-        about: what it is said of: ``"chunk"``, ``"chunk or answer"``, ``"comparison"`` (needs ``other``),
-            ``"query"`` or ``"turn"``.
+        about: what the signal is about: ``"chunk"``, ``"chunk or answer"``, ``"comparison"`` (needs
+            ``other``), ``"query"`` or ``"turn"``.
         low, high: bounds of the value; leave both out for a kind without a value.
-        required: the value must be given.
-        unit: of the value.
+        required: whether a signal must have a value.
+        unit: the unit of the value.
 
     Raises:
         ConfigurationError: the name is taken or not a name, ``about`` is none of these, or the bounds do

@@ -1,4 +1,4 @@
-"""The runtime: what ``configure`` makes, and the life of it: forks, flush, shutdown, counts."""
+"""The runtime that ``configure`` makes, and its lifecycle: forks, flush, shutdown and counts."""
 
 from __future__ import annotations
 
@@ -68,18 +68,21 @@ class Runtime:
         """Retrievals outside of every turn so far."""
         self._audit = Audit(self._journal, self._merger.merged)
 
-    # what the capture half calls
+    # called by the capture half
 
     def keeps(self, trace_id: bytes) -> bool:
-        """Whether a trace is in the sample (OpenTelemetry's TraceIdRatioBased rule)."""
+        """Return whether a trace is in the sample (by OpenTelemetry's TraceIdRatioBased rule)."""
         return self._keeps_all or int.from_bytes(trace_id[8:], "big") < self._bound
 
     def recorded_ids(self, ids: list[str], texts: list[str]) -> list[str]:
-        """The ids under which chunks are recorded: others where one was made from a text that is redacted."""
+        """Return the ids to record for chunks. An id that was made from a redacted text is replaced."""
         return ids if self._redaction is None else self._redaction.ids(ids, texts)
 
     def write_retrieval(self, record: RetrievalRecord, ids: list[str], texts: list[str]) -> bool:
-        """Redact, journal, remember and export a retrieval; False (and counted) when it was not written."""
+        """Redact, journal, remember and export a retrieval.
+
+        A record that cannot be written is counted; returns False.
+        """
         if self._redaction is not None:
             self._plain_retrieval(record)
             texts = self._redaction.retrieval(record, texts)
@@ -93,7 +96,7 @@ class Runtime:
         return True
 
     def write_turn(self, record: TurnRecord) -> bool:
-        """Redact, journal and export a turn; False (and counted) when it was not written."""
+        """Redact, journal and export a turn. A record that cannot be written is counted; returns False."""
         if self._redaction is not None:
             self._redaction.turn(record)
         if not self._journalled(lambda: self._journal.turn(record), record):
@@ -103,9 +106,9 @@ class Runtime:
         return True
 
     def write_signal(self, record: SignalRecord) -> bool:
-        """Redact, journal and export a signal; False (and counted) when it was not written.
+        """Redact, journal and export a signal. A record that cannot be written is counted; returns False.
 
-        True, with nothing written, when this process has written the event before.
+        Returns True without writing if this process has written the event before.
         """
         kept = False
         with guard("keeping a signal"):
@@ -124,7 +127,7 @@ class Runtime:
         return True
 
     def write_signals(self, records: Sequence[SignalRecord]) -> list[bool]:
-        """The same of several, with one sync for all where every record would have had its own."""
+        """Write several signals as :meth:`write_signal` does, with one sync for all of them."""
         with self._journal.together() as synced:
             written = [self.write_signal(record) for record in records]
         if synced():
@@ -133,16 +136,16 @@ class Runtime:
         return [False] * len(written)
 
     def served(self, target: int, span_id: bytes) -> list[tuple[str, ...]] | None:
-        """Chunk ids of the retrieval (0) or of each of the turn's (1); None: this process can't tell."""
+        """Return the chunk ids of a retrieval (target 0) or of a turn's retrievals (1); None if unknown."""
         served = self._recent.served(target, span_id)
         return None if served is None else [retrieval.ids for retrieval in served]
 
     def sources_of(self, target: int, span_id: bytes, chunk: str) -> set[str]:
-        """The sources that a chunk's id may mean in a turn (1), as far as known; none in a retrieval (0)."""
+        """Return the known sources in a turn (target 1) of a chunk id; none for a retrieval (0)."""
         return self._recent.sources(span_id, chunk) if target else set()
 
     def refuse(self, reason: str) -> None:
-        """Count a signal that was not taken."""
+        """Count a signal that was refused."""
         with self._lock:
             self._refused[reason] = self._refused.get(reason, 0) + 1
 
@@ -158,10 +161,12 @@ class Runtime:
     def _journalled(
         self, write: Callable[[], bool], record: Any, plain: Callable[[Any], None] | None = None
     ) -> bool:
-        """Journal a record; one that cannot be encoded as it is gets a second chance as plain values."""
+        """Journal a record. If it cannot be encoded, its values are made plain and it is tried once more."""
         try:
             written = write()
-            if self._closed:  # of a turn that began before: nobody else would close the segment
+            if (
+                self._closed
+            ):  # a turn that began before the runtime was closed; no later call closes this segment
                 self._journal.close()
             return written
         except Exception as exc:
@@ -180,7 +185,7 @@ class Runtime:
 
     @staticmethod
     def _plain_retrieval(record: RetrievalRecord) -> None:
-        """Make metadata plain that MessagePack cannot take (objects, cycles, lone surrogates)."""
+        """Make metadata plain that MessagePack cannot encode (objects, cycles, lone surrogates)."""
         flags: dict[str, None] = dict.fromkeys(record.flags)
         if record.metadata is not None:
             plain = [safe.jsonable(value) for value in record.metadata]
@@ -198,9 +203,9 @@ class Runtime:
     # life
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Merge everything so far; True when it is in SQLite (and handed to the exporters).
+        """Merge everything so far; True when it is in SQLite (and passed to the exporters).
 
-        False also when records were lost that no earlier flush has found stored (see :class:`Stats`).
+        Also False if records were lost that no earlier flush had reported as stored (see :class:`Stats`).
         """
         deadline = time.monotonic() + timeout_s
         written = self._audit.written()
@@ -212,7 +217,7 @@ class Runtime:
         return self._audit.flushed(written) and merged and exported
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Seal the journal, merge it and end the merger. Records that come later are journalled again."""
+        """Seal the journal, merge it and end the merger. Later records open a new journal segment."""
         self._closed = True
         self._audit.tell_losses()
         sizes = self._journal.sizes()
@@ -224,15 +229,15 @@ class Runtime:
         return done
 
     def before_fork(self) -> None:
-        """Have nothing of SQLite open while the process forks."""
+        """Close every SQLite handle before the process forks."""
         self._merger.before_fork()
 
     def after_fork_in_parent(self) -> None:
-        """Go on as before."""
+        """Resume the merger in the parent after a fork."""
         self._merger.after_fork_in_parent()
 
     def after_fork_in_child(self) -> None:
-        """Nothing inherited is used; the first record opens a segment of its own."""
+        """Start afresh in a forked child: the first record opens a journal segment of its own."""
         guard.reset()
         self._reset()
         self._journal.reset()
@@ -241,7 +246,7 @@ class Runtime:
             self._exports.after_fork_in_child()
 
     def stats(self) -> Stats:
-        """Counts of this process, read from the journal's writer and the database."""
+        """Return the counts of this process, read from the journal's writer and the database."""
         emitted, dropped, measured = self._audit.measure()
         for reason, n in measured.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + n
@@ -253,7 +258,10 @@ class Runtime:
 
 
 _runtimes: WeakSet[Runtime] = WeakSet()
-"""All that still live: one that was replaced may have calls under way in a forked child."""
+"""All runtimes that are still alive.
+
+One that was replaced may still have calls under way in a forked child.
+"""
 
 _active: Runtime | None = None
 _asked_environment = False
@@ -261,12 +269,15 @@ _hooks_set = False
 
 
 def active() -> Runtime | None:
-    """The configured runtime. The first call configures from the environment when ``RAGWHEEL_DB`` is set."""
+    """Return the configured runtime.
+
+    The first call configures from the environment if ``RAGWHEEL_DB`` is set.
+    """
     return _active if _active is not None or _asked_environment else _from_environment()
 
 
 def current() -> Runtime | None:
-    """The configured runtime, as it is: unlike :func:`active` this never configures anything."""
+    """Return the configured runtime. Unlike :func:`active`, this never configures one."""
     return _active
 
 
@@ -302,19 +313,19 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
 ) -> Runtime:
     """Start recording. Call it once at start; a second call replaces the first.
 
-    What is not given comes from ``RAGWHEEL_DB``, ``RAGWHEEL_APP``, … in the environment, else the default.
+    Arguments that are left out are taken from ``RAGWHEEL_DB``, ``RAGWHEEL_APP``, … in the environment.
 
     Args:
-        db: SQLite file, made when missing (default ``ragwheel.db``).
-        app: the app's name, on every turn and retriever.
+        db: the SQLite file; it is created if it is missing (default ``ragwheel.db``).
+        app: the app's name, recorded with every turn and retriever.
         capture_k: at most this many chunks per retrieval are recorded, 1-1000 (default 40).
-        sample_ratio: share of traces that are kept, 0-1 (default 1). The app's own sampler has no say.
+        sample_ratio: the share of traces to keep, 0-1 (default 1). The app's own sampler does not matter.
         redact: called with every text and every string in metadata before it is written anywhere; returns
-            what to write. If it fails, a note is written instead of the text. Or the names of built-in
-            redactors: ``"standard"``, ``"email,secret"`` (see :mod:`ragwheel.redaction`).
-        export_content: let spans that leave for ``exporters`` carry texts (default False: ids, ranks and
-            scores only).
-        exporters: OpenTelemetry span exporters or span processors that get ragwheel's spans too.
+            the text to write. If it fails, a note is written instead of the text. The names of built-in
+            redactors are allowed, too: ``"standard"``, ``"email,secret"`` (see :mod:`ragwheel.redaction`).
+        export_content: whether the spans for ``exporters`` carry texts (default False: ids, ranks and scores
+            only).
+        exporters: OpenTelemetry span exporters or span processors that get ragwheel's spans, too.
         signing_keys: ``"<key id>:<hex>"``, newest first; handles are signed with the first.
         durability: ``"process"`` (default): a killed process loses nothing, a power cut at most
             ``sync_interval_s``; ``"power"``: a power cut loses nothing.
@@ -331,7 +342,7 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
     global _active, _hooks_set
     if signing_keys is not None and not isinstance(signing_keys, str):
         signing_keys = tuple(signing_keys)
-    given = {
+    arguments = {
         "db": db, "app": app, "capture_k": capture_k, "sample_ratio": sample_ratio, "redact": redact,
         "export_content": export_content,
         "exporters": tuple(exporters) if isinstance(exporters, Iterable) else exporters,
@@ -339,8 +350,8 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
         "merge_interval_s": merge_interval_s, "max_text_chars": max_text_chars,
     }  # fmt: skip
     redact = redact or os.environ.get("RAGWHEEL_REDACT") or None
-    given["redact"] = named(redact) if isinstance(redact, str) else redact
-    runtime = Runtime(load(given), __version__)
+    arguments["redact"] = named(redact) if isinstance(redact, str) else redact
+    runtime = Runtime(load(arguments), __version__)
     previous, _active = _active, runtime
     if previous is not None:
         previous.close()
@@ -369,7 +380,7 @@ def _each(hook: Callable[[Runtime], None]) -> Callable[[], None]:
 
 @guard("flushing", returns=False)
 def flush(timeout_s: float = 5.0) -> bool:
-    """Merge everything recorded so far; True when it is all in SQLite. Takes about ``timeout_s`` at most."""
+    """Merge everything recorded so far; True when it is all in SQLite. Takes at most about ``timeout_s``."""
     return _active.flush(timeout_s) if _active is not None else True
 
 
@@ -377,12 +388,12 @@ def shutdown() -> None:
     """Merge everything and stop recording until the next :func:`configure`. Runs by itself at exit."""
     global _active, _asked_environment
     runtime, _active = _active, None
-    _asked_environment = True  # what comes after a shutdown does not start anew by itself
+    _asked_environment = True  # recording does not start again by itself after a shutdown
     if runtime is not None:
         with guard("shutting down"):
             runtime.close()
 
 
 def stats() -> Stats:
-    """Counts of this process so far; all zero when not configured."""
+    """Return the counts of this process so far; they are all zero if ragwheel is not configured."""
     return _active.stats() if _active is not None else Stats(errors=guard.counts())

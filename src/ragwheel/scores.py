@@ -1,7 +1,7 @@
-"""Scores that a retriever hides in its chunks' metadata.
+"""Scores that a retriever puts into its chunks' metadata.
 
-LangChain's ``Document`` has no field for a score, so integrations put it into the metadata. There it
-would make every impression's metadata different from the chunk's; it belongs to the retrieval.
+LangChain's ``Document`` has no field for a score, so integrations put it into the metadata. A score belongs
+to the retrieval: left in the metadata, it would make the same chunk look different in every retrieval.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ SCORE_KEYS: Final = ("score", "_score", "relevance_score", "similarity_score", "
 
 
 def lift_scores(metadata: Sequence[Any]) -> tuple[str, list[float | None]] | None:
-    """The key that carries a finite number in at least one of the chunks' metadata, and the numbers.
+    """Find the metadata key that holds the chunks' scores.
 
     Args:
         metadata: one mapping (or None) per chunk, in rank order; not changed.
 
     Returns:
-        ``(key, scores)``, scores None where a chunk has none; or None when no key does.
+        ``(key, scores)`` with None for a chunk without a score; or None if there is no such key.
     """
     first = next((m for m in metadata if m), None)
     if type(first) is not dict:
@@ -39,12 +39,12 @@ def lift_scores(metadata: Sequence[Any]) -> tuple[str, list[float | None]] | Non
 
 
 def _all_floats(metadata: Sequence[Any], key: str) -> list[float | None] | None:
-    """The values when every chunk has a finite float, without Python work per chunk."""
+    """Return the values if every chunk has a finite float, without Python code per chunk; else None."""
     try:
-        found = list(map(itemgetter(key), metadata))
-    except (TypeError, KeyError, IndexError):  # some have none, or no metadata
+        scores = list(map(itemgetter(key), metadata))
+    except (TypeError, KeyError, IndexError):  # a chunk has no score, or no metadata
         return None
-    return found if set(map(type, found)) == {float} and all(map(isfinite, found)) else None
+    return scores if set(map(type, scores)) == {float} and all(map(isfinite, scores)) else None
 
 
 def _number(value: Any) -> float | None:

@@ -1,9 +1,9 @@
-"""Every attribute name that ragwheel puts on a span, and where it comes from.
+"""The names of all attributes that ragwheel puts on spans.
 
 ``openinference.*``, ``input.*``, ``output.*``, ``session.id`` and ``user.id`` follow the OpenInference
 semantic conventions; ``gen_ai.*`` the OpenTelemetry semantic conventions for generative AI;
-``ragwheel.*`` are ours. No span carries more than 40 attributes: OpenTelemetry's default limit is 128
-and what overflows it is evicted oldest first.
+``ragwheel.*`` are our own. No span carries more than 40 attributes: OpenTelemetry's default limit is 128,
+and beyond it the oldest attributes are dropped.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ RETRIEVER_VERSION: Final = "ragwheel.retriever.version"
 CAPTURE_K: Final = "ragwheel.capture_k"
 N_RETURNED: Final = "ragwheel.returned"  # chunks given to the app; higher ranks are `logged`
 IN_RANKS: Final = "ragwheel.rerank.in_ranks"  # rank each chunk had before, 0: unknown
-TEAMS: Final = "ragwheel.interleave.teams"  # a letter per rank: o old, n new, - neither's credit
+TEAMS: Final = "ragwheel.interleave.teams"  # one letter per rank: o old retriever, n new retriever, - neither
 EXPLORED: Final = "ragwheel.explore.moves"  # probability of a swap, a letter per rank: - stayed, u up, d down
 FLAGS: Final = "ragwheel.flags"  # what could not be recorded as it was
 TURN_REVISION: Final = "ragwheel.turn.revision"  # a turn may be exported more than once: the highest counts
 TURN_PROMPTED: Final = "ragwheel.turn.prompted"  # JSON [[span id of the retrieval, rank], …], prompt order
-TURN_SHOWN: Final = "ragwheel.turn.shown"  # likewise
+TURN_SHOWN: Final = "ragwheel.turn.shown"  # JSON as for TURN_PROMPTED
 FEWSHOT_EXAMPLES: Final = "ragwheel.fewshot.example_ids"  # the few-shot examples in the prompt
-TURN_REASONING: Final = "ragwheel.turn.reasoning"  # what the app says the answer was thought out from
+TURN_REASONING: Final = "ragwheel.turn.reasoning"  # the model's reasoning, where the app records it
 CITATIONS: Final = "ragwheel.turn.citations"  # JSON [{"marker", "retrieval", "rank", "chunk", …}]
 SIGNAL_KIND: Final = "ragwheel.signal.kind"
 SIGNAL_TARGET: Final = "ragwheel.signal.target"  # what the link names: retrieval, turn

@@ -1,4 +1,4 @@
-"""Settings: what ``configure`` and the ``RAGWHEEL_*`` environment may say, validated once."""
+"""The settings of ``configure`` and of the ``RAGWHEEL_*`` environment variables, validated in one place."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ FROM_ENVIRONMENT: Final = (
 
 
 class Settings(BaseModel):
-    """See :func:`ragwheel.configure`, whose arguments these are."""
+    """The arguments of :func:`ragwheel.configure`, which documents them."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", arbitrary_types_allowed=True, validate_default=True
@@ -75,10 +75,12 @@ class Settings(BaseModel):
 
 
 def load(arguments: Mapping[str, Any], environ: Mapping[str, str] = os.environ) -> Settings:
-    """Settings from arguments (None: not given), then ``RAGWHEEL_*``, then the defaults.
+    """Return the settings.
+
+    Each comes from its argument unless that is None, else ``RAGWHEEL_*``, else a default.
 
     Raises:
-        ConfigurationError: names the setting, where it came from, what it got and what is allowed.
+        ConfigurationError: a value cannot be used; the message names the setting and where it came from.
     """
     values = {name: value for name, value in arguments.items() if value is not None}
     from_env = {}

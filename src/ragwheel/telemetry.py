@@ -1,8 +1,8 @@
 """ragwheel's records as OpenTelemetry spans, for whatever exporters the app attaches.
 
-The local store gets records directly, which costs the caller less than a tenth of a span with forty
-documents. Spans are materialised from the same records, only when somebody is there to get them: ids,
-ranks and scores alone, unless the app asked for content. docs/spans.md has every attribute.
+The local store gets the records themselves, which costs the caller less than a tenth of a span with forty
+documents. Spans are made from the same records only if the app has exporters. They carry ids, ranks and
+scores; texts only if the app asks for content. docs/spans.md lists every attribute.
 """
 
 from __future__ import annotations
@@ -46,18 +46,18 @@ _BATCH_WITH_CONTENT: Final = 64
 
 
 class Exports:
-    """Hands finished spans to exporters and processors of spans, and evaluations to those of log records.
+    """Pass finished spans to span exporters and processors, and evaluations to those of log records.
 
-    All of them belong to the app: they are never shut down here, may be shared and may be given again. With
+    All of these belong to the app: ragwheel never shuts them down, and the app may share and reuse them. With
     ``OTEL_SDK_DISABLED=true`` in the environment nothing is exported.
 
     Args:
         targets: ``SpanExporter``, ``SpanProcessor``, ``LogRecordExporter`` or ``LogRecordProcessor`` objects.
-        content: let texts leave.
-        app: becomes ``service.name``.
+        content: whether exported spans carry texts.
+        app: the app's name, exported as ``service.name``.
 
     Raises:
-        ConfigurationError: something else is among the targets.
+        ConfigurationError: a target is none of these.
     """
 
     def __init__(self, targets: Sequence[Any], *, content: bool, app: str) -> None:
@@ -92,18 +92,18 @@ class Exports:
         self._end(retrieval_span(record, ids, texts, content=self._content, resource=self._resource))
 
     def turn(self, record: TurnRecord) -> None:
-        """Export a turn once it has ended. What is said about it later is the same span once more."""
+        """Export a turn once it has ended. If something is added later, the same span is exported again."""
         if record.duration_ns:
             self._end(turn_span(record, content=self._content, resource=self._resource))
 
     def signal(self, record: SignalRecord) -> None:
-        """Export a signal, and the evaluation that a thumb or a rating is."""
+        """Export a signal; a thumb or a rating is also exported as an evaluation."""
         self._end(signal_span(record, content=self._content, resource=self._resource))
         if self._logs is not None and evaluation_score(record.kind, record.value) is not None:
             _emit_evaluation(self._logs, record)
 
     def _log_processor(self, target: Any) -> LogRecordProcessor | None:
-        """The processor of a log record exporter or processor; None of anything else."""
+        """Return the processor for a log record exporter or processor, or None for any other object."""
         from opentelemetry.sdk._logs import LogRecordProcessor
         from opentelemetry.sdk._logs.export import LogRecordExporter
 
@@ -121,7 +121,7 @@ class Exports:
             _each(partial(processor.on_end, span))
 
     def flush(self, timeout_s: float) -> bool:
-        """True when everything was handed on, within ``timeout_s`` altogether, and no exporter failed."""
+        """Return whether everything was exported within ``timeout_s`` seconds without a failure."""
         deadline = time.monotonic() + timeout_s
         done = True
         for queue in self._queues:
@@ -134,20 +134,20 @@ class Exports:
         return done
 
     def close(self, timeout_s: float) -> None:
-        """Send what waits and end our threads; what the app gave goes on to belong to it."""
+        """Send what is queued and end our threads. The app's exporters stay open."""
         deadline = time.monotonic() + timeout_s
         for queue in self._queues:
             queue.close(deadline - time.monotonic())
 
     def after_fork_in_child(self) -> None:
-        """Begin with nothing: the parent sends what there was."""
+        """Empty the queues in a forked child: the parent sends what they held."""
         for queue in self._queues:
             queue.reset()
         self._busy.clear()
 
 
 def _each(act: Callable[[], Any]) -> Any:
-    """One target's failure is not the others'."""
+    """Call ``act`` with each target; a failure of one does not affect the others."""
     try:
         return act()
     except Exception as exc:  # noqa: BLE001 - an exporter is not ours
@@ -163,7 +163,7 @@ def _is_target(target: Any) -> bool:
 
 
 def _queued_logs(queue: ExportQueue) -> LogRecordProcessor:
-    """A processor that hands log records to the queue of an exporter."""
+    """Return a processor that puts log records into the queue of an exporter."""
     from opentelemetry.sdk._logs import LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
 
     class Queued(LogRecordProcessor):
@@ -202,7 +202,7 @@ def retrieval_span(
     content: bool,
     resource: Resource | None = None,
 ) -> ReadableSpan:
-    """The span ``retrieval {source}`` or ``rerank {source}`` of a record."""
+    """Return the span ``retrieval {source}`` or ``rerank {source}`` for a record."""
     operation = "rerank" if record.kind == 1 else "retrieval"
     explored = exploration_of(record.flags)
     attributes: dict[str, AttributeValue | None] = {
@@ -227,7 +227,7 @@ def retrieval_span(
 
 
 def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
-    """The span ``turn {app}`` of a record."""
+    """Return the span ``turn {app}`` for a record."""
     attributes: dict[str, AttributeValue | None] = {
         sc.KIND: "CHAIN",
         sc.INPUT_VALUE: record.query if content else None,
@@ -243,7 +243,7 @@ def turn_span(record: TurnRecord, *, content: bool, resource: Resource | None = 
 
 
 def signal_span(record: SignalRecord, *, content: bool, resource: Resource | None = None) -> ReadableSpan:
-    """The span ``signal {kind}`` of a record, linked to its retrieval or turn."""
+    """Return the span ``signal {kind}`` for a record, linked to its retrieval or turn."""
     attributes: dict[str, AttributeValue | None] = {
         sc.SIGNAL_KIND: record.kind,
         sc.SIGNAL_TARGET: "turn" if record.target else "retrieval",
@@ -262,7 +262,7 @@ def signal_span(record: SignalRecord, *, content: bool, resource: Resource | Non
         f"signal {record.kind}",
         context=_context(record.trace_id, record.span_id),
         resource=resource or Resource.get_empty(),
-        attributes=_given(attributes),
+        attributes=_without_none(attributes),
         links=[Link(_context(record.trace_id, record.target_id))],
         kind=SpanKind.INTERNAL,
         start_time=record.at_ns,
@@ -272,7 +272,7 @@ def signal_span(record: SignalRecord, *, content: bool, resource: Resource | Non
 
 
 def _emit_evaluation(logs: LoggerProvider, record: SignalRecord) -> None:
-    """The event ``gen_ai.evaluation.result``, in the context of the span that was judged."""
+    """Emit the event ``gen_ai.evaluation.result`` in the context of the span that was judged."""
     from opentelemetry._logs import LogRecord
 
     judged = NonRecordingSpan(_context(record.trace_id, record.target_id))
@@ -290,13 +290,13 @@ def _emit_evaluation(logs: LoggerProvider, record: SignalRecord) -> None:
             observed_timestamp=record.received_ns,
             context=set_span_in_context(judged, Context()),
             event_name=sc.EVALUATION_EVENT,
-            attributes=_given(attributes),
+            attributes=_without_none(attributes),
         )
     )
 
 
 def _documents(record: RetrievalRecord, ids: Sequence[str], texts: Sequence[str], content: bool) -> str:
-    """One JSON string ``[{"id", "score"}]``; no score at all unless every chunk has a finite one."""
+    """Return the JSON string ``[{"id", "score"}]``, without scores unless every chunk has a finite one."""
     scores = record.scores
     if scores is None and record.metadata is not None:
         lifted = lift_scores(record.metadata)
@@ -312,18 +312,18 @@ def _documents(record: RetrievalRecord, ids: Sequence[str], texts: Sequence[str]
 
 
 def _storable(text: str) -> str:
-    """A text that any backend takes: no lone surrogate, no NUL."""
+    """Return the text without lone surrogates and NUL, which some backends refuse."""
     return text.encode(errors="replace").decode().replace("\0", "\ufffd")
 
 
 def _citations(citations: list[dict[str, Any]], content: bool) -> str:
-    """JSON of what was cited. A marker may be words of the answer that a provider marked: it is content."""
+    """Return the citations as JSON. Markers count as content, since they may be words of the answer."""
     hidden = set() if content else {"marker", "text"}
     kept = [{k: v for k, v in each.items() if v is not None and k not in hidden} for each in citations]
     return json.dumps(kept, ensure_ascii=False)
 
 
-def _given(attributes: dict[str, AttributeValue | None]) -> Attributes:
+def _without_none(attributes: dict[str, AttributeValue | None]) -> Attributes:
     return {name: value for name, value in attributes.items() if value is not None}
 
 
@@ -348,7 +348,7 @@ def _span(
     attributes: dict[str, AttributeValue | None],
     resource: Resource | None,
 ) -> ReadableSpan:
-    """A finished span: what retrievals and turns have in common, added to what was ``found``."""
+    """Return a finished span with these attributes and those that retrievals and turns have in common."""
     attributes |= {
         sc.SESSION_ID: record.session_id,
         sc.CONVERSATION_ID: record.session_id,
@@ -361,7 +361,7 @@ def _span(
         context=_context(record.trace_id, record.span_id),
         parent=None if record.parent_id is None else _context(record.trace_id, record.parent_id),
         resource=resource or Resource.get_empty(),
-        attributes=_given(attributes),
+        attributes=_without_none(attributes),
         kind=SpanKind.INTERNAL,
         status=Status(StatusCode.ERROR, record.error) if record.error else Status(StatusCode.UNSET),
         start_time=record.start_ns,

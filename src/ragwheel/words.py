@@ -1,6 +1,6 @@
-"""What a word is: one definition for labels, negatives, features of re-rankers and whatever counts words.
+"""How texts are split into words, for labels, negatives and the features of re-rankers.
 
-Both parts are meant to be dull: no model, no language list, the same on every machine.
+The rules need no model and no list of languages, and give the same words on every machine.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _WORD: Final = re.compile(rf"\w[\w{_MARKS}]*")
 
 
 def split_words(folded: str) -> list[str]:
-    """Return the words of a text that is folded already, in their order and as often as they occur.
+    """Return the words of a case-folded text in order, with repetitions.
 
-    In scripts without spaces between words they are the pairs of neighbouring characters.
+    In scripts without spaces between words, the words are the pairs of neighbouring characters.
     """
     words: list[str] = _WORD.findall(folded)
     if folded.isascii() or _SPACELESS.search(folded) is None:
