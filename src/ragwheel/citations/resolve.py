@@ -118,7 +118,7 @@ def _found(
     read: providers.ParsedAnswer, citations: object, retrieved: _Known, flags: dict[str, None]
 ) -> Iterator[Citation]:
     if citations is not None:
-        yield from _given(citations, retrieved, flags)
+        yield from _explicit_citations(citations, retrieved, flags)
         return
     for ref in read.references:
         yield retrieved.referred(ref)
@@ -210,7 +210,7 @@ class _Known:
         return _citation(ref.method, candidate, ref.marker, ref.start, ref.end, ref.quote)
 
 
-def _given(citations: object, retrieved: _Known, flags: dict[str, None]) -> Iterator[Citation]:
+def _explicit_citations(citations: object, retrieved: _Known, flags: dict[str, None]) -> Iterator[Citation]:
     entries = _entries(citations, flags)
     ints = [entry for entry in entries if type(entry) is int and entry.bit_length() < 64]
     as_id = any(str(entry) in retrieved.by_id for entry in ints)

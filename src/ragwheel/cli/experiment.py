@@ -281,8 +281,9 @@ def print_roadmap(console: Console, roadmap: Roadmap) -> None:
         table = screen.columns(
             "questions about", "failing", "of", right=("failing", "of"), folded=("questions about",)
         )
-        for one in failing:
-            table.add_row(Text(screen.clean(one.name)), f"{one.failing:,}", f"{len(one.members):,}")
+        for segment in failing:
+            cells = (f"{segment.failing:,}", f"{len(segment.members):,}")
+            table.add_row(Text(screen.clean(segment.name)), *cells)
         console.print(screen.indented(table))
     screen.heading(console, "note")
     for note in roadmap.notes:

@@ -293,15 +293,15 @@ def show(
         wide=("question",),
         folded=("group",),
     )
-    for one in loaded.examples:
-        its = used[one.id]
+    for example in loaded.examples:
+        its = used[example.id]
         table.add_row(
-            one.id,
-            screen.clean(one.group),
+            example.id,
+            screen.clean(example.group),
             f"{its.used:,}",
             f"{its.liked:,}",
             f"{its.disliked:,}",
-            screen.one_line(one.question),
+            screen.one_line(example.question),
         )
     screen.heading(console, "examples", "" if db else "with --db: how often used, how received")
     console.print(screen.indented(table))

@@ -57,13 +57,13 @@ def grade(
         return
     console.print(Text(f"  {len(asked)} to grade as {name}. {_SCALE}", "dim"))
     with _keys_at_once():
-        written = _Sitting(db, name, console, show_grades=not_blind).run(asked)
+        written = _GradingSession(db, name, console, show_grades=not_blind).run(asked)
     console.print()
     console.print(f"  {written} graded. The next build uses them: a person's grade wins over all evidence.")
     screen.next_command(console, f"ragwheel build --db {db} --out DIR")
 
 
-class _Sitting:
+class _GradingSession:
     """One person at the keys; every grade is in the store before the next question is asked."""
 
     def __init__(self, db: Path, judge: str, console: Console, *, show_grades: bool) -> None:

@@ -141,13 +141,13 @@ def _ranking(view: TurnView, retrieval: RetrievalView, chunks: list[RankedChunk]
             shortened,
             screen.one_line(chunk.text),
         )
-        done = _done_to(view, retrieval, chunk)
+        done = _reactions(view, retrieval, chunk)
         if done:
             table.add_row("", "", "", "", Text(", ".join(done), "bold magenta"))
     return table
 
 
-def _done_to(view: TurnView, retrieval: RetrievalView, chunk: RankedChunk) -> list[str]:
+def _reactions(view: TurnView, retrieval: RetrievalView, chunk: RankedChunk) -> list[str]:
     """What the answer and people did with this chunk."""
     here = (retrieval.retrieval_id, chunk.rank)
     cited = [f"cited {c.marker or ''}".strip() for c in view.citations if (c.retrieval_id, c.rank) == here]

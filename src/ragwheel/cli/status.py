@@ -47,7 +47,7 @@ def print_status(console: Console, current: Status) -> None:
     screen.heading(console, name_as_typed(Path(current.db)), span)
     console.print(screen.facts(_counts(current)))
     screen.heading(console, "examples", _exactness(current))
-    console.print(screen.indented(_ladder(current.milestones)))
+    console.print(screen.indented(_milestone_table(current.milestones)))
     short = current.next_milestone
     if short is None:
         return
@@ -76,11 +76,11 @@ def _counts(current: Status) -> list[tuple[str, Text | str]]:
         ),
         (
             "chunks seen",
-            f"{current.chunks:,}" + _but(current.chunk_versions - current.chunks, "newer versions"),
+            f"{current.chunks:,}" + _of_these(current.chunk_versions - current.chunks, "newer versions"),
         ),
         (
             "citations",
-            f"{current.citations:,}" + _but(current.citations_unmatched, "point at nothing retrieved"),
+            f"{current.citations:,}" + _of_these(current.citations_unmatched, "point at nothing retrieved"),
         ),
         ("signals", ", ".join(f"{kind} {n:,}" for kind, n in current.signals.items()) or "none"),
     ]
@@ -97,11 +97,11 @@ def _joined(*counts: tuple[int, str]) -> str:
     return ", ".join(f"{n:,} {name}".strip() for n, name in counts if n or not name)
 
 
-def _but(n: int, what: str) -> str:
+def _of_these(n: int, what: str) -> str:
     return f", {n:,} {what}" if n else ""
 
 
-def _ladder(milestones: tuple[Milestone, ...]) -> Table:
+def _milestone_table(milestones: tuple[Milestone, ...]) -> Table:
     right = ("have", "need")
     table = screen.columns("milestone", "have", "need", "", "what for", right=right, folded=("what for",))
     for milestone in milestones:

@@ -54,10 +54,10 @@ class Corpus:
 
     def truth(self) -> dict[str, frozenset[str]]:
         """Question text -> ids of its relevant passages, joined over questions with the same words."""
-        found: dict[str, frozenset[str]] = {}
+        relevant: dict[str, frozenset[str]] = {}
         for query in self.queries:
-            found[query.text] = found.get(query.text, frozenset()) | query.relevant
-        return found
+            relevant[query.text] = relevant.get(query.text, frozenset()) | query.relevant
+        return relevant
 
 
 def read_beir(folder: Path) -> Corpus:
@@ -95,17 +95,17 @@ def _hint(passages: dict[str, Passage], relevant: set[str]) -> str:
 
 
 def _passages(path: Path) -> dict[str, Passage]:
-    found: dict[str, Passage] = {}
+    passages: dict[str, Passage] = {}
     for number, row in _json_lines(path):
         id, text = _text_field(row, "_id", path, number), _text_field(row, "text", path, number)
         title = row.get("title")
         if text.strip():
-            found[id] = Passage(id, title if isinstance(title, str) else "", text)
-    if not found:
+            passages[id] = Passage(id, title if isinstance(title, str) else "", text)
+    if not passages:
         raise DatasetError(
             f"{path} holds no passage with text; got an empty corpus. {LAYOUT}. Next: ragwheel demo"
         )
-    return found
+    return passages
 
 
 def _query_texts(path: Path) -> Iterator[tuple[str, str]]:
@@ -168,13 +168,13 @@ def _qrels_files(folder: Path) -> list[Path]:
     whole = folder / "qrels.tsv"
     if whole.is_file():
         return [whole]
-    found = sorted((folder / "qrels").glob("*.tsv")) or sorted(folder.glob("qrels.*.tsv"))
-    return found or [whole]  # the missing whole file gives the message
+    tables = sorted((folder / "qrels").glob("*.tsv")) or sorted(folder.glob("qrels.*.tsv"))
+    return tables or [whole]  # the missing whole file gives the message
 
 
-def _qrels(folder: Path, known: Any) -> dict[str, set[str]]:
+def _qrels(folder: Path, passages: Any) -> dict[str, set[str]]:
     """Query id -> ids of its relevant passages (score > 0) that the corpus holds."""
-    found: dict[str, set[str]] = {}
+    relevant: dict[str, set[str]] = {}
     for path in _qrels_files(folder):
         for number, line in _lines(path):
             fields = line.split("\t")
@@ -186,9 +186,9 @@ def _qrels(folder: Path, known: Any) -> dict[str, set[str]]:
                     f"(a number), separated by tabs. Next: sed -n {number}p {path}"
                 )
             query_id, passage_id = fields[0], fields[-2]
-            if float(fields[-1]) > 0 and passage_id in known:
-                found.setdefault(query_id, set()).add(passage_id)
-    return found
+            if float(fields[-1]) > 0 and passage_id in passages:
+                relevant.setdefault(query_id, set()).add(passage_id)
+    return relevant
 
 
 def _is_number(text: str) -> bool:

@@ -26,9 +26,9 @@ def write_evalset(out: Path, corpus: Corpus, *, unasked: Iterable[Query], splits
         How many test questions there are.
     """
     out.mkdir(parents=True, exist_ok=True)
-    passages = ({"_id": one.id, "title": "", "text": one.text} for one in corpus.passages)
+    passages = ({"_id": entry.id, "title": "", "text": entry.text} for entry in corpus.passages)
     _write_lines(out / "corpus.jsonl", passages)
-    _write_lines(out / "queries.jsonl", ({"_id": one.id, "text": one.text} for one in corpus.queries))
+    _write_lines(out / "queries.jsonl", ({"_id": entry.id, "text": entry.text} for entry in corpus.queries))
     test = {query.id for query in unasked}
     train = {
         query.id

@@ -51,10 +51,10 @@ class Bm25Retriever(BaseRetriever):
         if not tokens[0]:
             return []
         k = min(self.k, len(self.passages))
-        found, scores = self.index.retrieve(tokens, k=k, show_progress=False)
+        numbers, scores = self.index.retrieve(tokens, k=k, show_progress=False)
         return [
             _document(self.passages[int(number)], float(score))
-            for number, score in zip(found[0], scores[0], strict=True)
+            for number, score in zip(numbers[0], scores[0], strict=True)
             if score > 0
         ]
 

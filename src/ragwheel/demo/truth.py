@@ -37,8 +37,8 @@ def agreement(dataset: Path, corpus: Corpus, truth: Mapping[str, frozenset[str]]
     for path in sorted((dataset / "triplets").glob("*.parquet")):
         for row in pq.read_table(path).to_pylist():
             relevant = truth.get(row["anchor"], frozenset())
-            for role, found in (("positive", positives), ("negative", negatives)):
-                found[row["anchor"], row[role]] = not relevant.isdisjoint(ids.get(row[role], ()))
+            for role, labelled in (("positive", positives), ("negative", negatives)):
+                labelled[row["anchor"], row[role]] = not relevant.isdisjoint(ids.get(row[role], ()))
     return TruthCheck(
         positives=len(positives),
         positives_right=sum(positives.values()),

@@ -122,8 +122,8 @@ class Visitors:
         user_id = f"visitor-{self._random.randint(1, 200)}"
         n_questions = min(left, self._random.randint(1, self.model.questions_per_session))
         for query in self._random.choices(self._questions, self._popularity, k=n_questions):
-            handle, found = self._ask(query, query.text, session_id, user_id)
-            if not found and query.hint and self._chance(self.model.reformulate):
+            handle, documents = self._ask(query, query.text, session_id, user_id)
+            if not documents and query.hint and self._chance(self.model.reformulate):
                 again = f"{query.text} {query.hint}"
                 self.truth[again] = self.truth[query.text]
                 second, _ = self._ask(query, again, session_id, user_id)

@@ -48,8 +48,8 @@ class Router:
         cosine = (vectors / np.maximum(length, 1e-12)) @ self.centroids.T
         nearest = cosine.argmax(axis=1)
         near_enough = cosine[np.arange(len(vectors)), nearest] >= self.floor[nearest]
-        found: Ints = np.where(near_enough, self.segment[nearest], -1)
-        return found
+        numbers: Ints = np.where(near_enough, self.segment[nearest], -1)
+        return numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,20 +105,20 @@ class Adapter:
         """
         import numpy as np
 
-        given = np.asarray(vectors, dtype=np.float32)
-        if given.ndim not in {1, 2} or given.shape[-1] != self.dimension:
+        batch = np.asarray(vectors, dtype=np.float32)
+        if batch.ndim not in {1, 2} or batch.shape[-1] != self.dimension:
             raise ModelError(
-                f"adapter {self.id}: got vectors of shape {given.shape}, allowed: ({self.dimension},) or "
+                f"adapter {self.id}: got vectors of shape {batch.shape}, allowed: ({self.dimension},) or "
                 f"(n, {self.dimension}), as {self.base or 'its base model'} gives them. Use the adapter with "
                 "the model that it was trained for, or train another: ragwheel train adapter"
             )
-        rows = np.atleast_2d(given)
+        rows = np.atleast_2d(batch)
         out = rows.copy()
         for number in range(len(self.maps)):
             chosen = np.flatnonzero(self._maps_for(rows, segment) == number)
             if chosen.size:
                 out[chosen] = _moved(rows[chosen], self.maps[number])
-        return out.reshape(given.shape)
+        return out.reshape(batch.shape)
 
     def documents(self, vectors: ArrayLike) -> Floats:
         """Document vectors, as they are: only queries are adapted."""
@@ -147,8 +147,8 @@ class Adapter:
             return np.full(len(rows), self.map_of[self.segments.index(segment)])
         if self.router is None:
             return np.zeros(len(rows), dtype=np.int64)
-        found: Ints = np.array([*self.map_of, -1])[self.router.segments(rows)]  # -1 reads the last: none
-        return found
+        numbers: Ints = np.array([*self.map_of, -1])[self.router.segments(rows)]  # -1 reads the last: none
+        return numbers
 
     def save(self, folder: str | Path) -> None:
         """Write ``adapter.safetensors`` and ``adapter.json`` into `folder`, each whole or not at all.

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ragwheel.capture.recorder import Retrieval
     from ragwheel.deploy.adapter import Adapter
 
-__all__ = ["adapted", "as_given", "stamp"]
+__all__ = ["adapted", "adapted_like", "stamp"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -36,7 +36,7 @@ def adapted(embed: F, adapter: Adapter) -> F:
 
     def finish(vectors: Any) -> Any:
         stamp(running.get(), adapter.version)
-        return as_given(vectors, adapter)
+        return adapted_like(vectors, adapter)
 
     if inspect.iscoroutinefunction(embed):
         call: Callable[..., Awaitable[Any]] = embed
@@ -54,12 +54,12 @@ def adapted(embed: F, adapter: Adapter) -> F:
     return embed_sync  # type: ignore[return-value]  # the same signature, by functools.wraps
 
 
-def as_given(vectors: Any, adapter: Adapter) -> Any:
+def adapted_like(vectors: Any, adapter: Adapter) -> Any:
     """Adapted vectors as what they were: lists stay lists, anything else becomes an array."""
     if isinstance(vectors, list) and not len(vectors):
         return vectors
-    found = adapter.query(vectors)
-    return found.tolist() if isinstance(vectors, list) else found
+    adapted_vectors = adapter.query(vectors)
+    return adapted_vectors.tolist() if isinstance(vectors, list) else adapted_vectors
 
 
 def stamp(retrieval: Retrieval | None, version: str) -> None:

@@ -227,17 +227,17 @@ def fuse_results(results: Sequence[Sequence[Any] | Exception], fusion: Fusion) -
     return [(chunks[name], score) for name, score in fusion.fuse(rankings)]
 
 
-def scored(found: Sequence[Any], chunks: dict[str, Any]) -> Scored:
+def scored(ranked: Sequence[Any], chunks: dict[str, Any]) -> Scored:
     """The ids and scores of an app's own chunks, which are put into `chunks` by id."""
-    if not found:
+    if not ranked:
         return []
     try:
-        columns = read(list(found))
+        columns = read(list(ranked))
     except Unreadable:  # no ids: each is a chunk of its own, in the order in which it came
-        chunks.update((f"unread {id(chunk)}", chunk) for chunk in found)
-        return [(f"unread {id(chunk)}", None) for chunk in found]
+        chunks.update((f"unread {id(chunk)}", chunk) for chunk in ranked)
+        return [(f"unread {id(chunk)}", None) for chunk in ranked]
     scores = columns.scores or [None] * len(columns.ids)
-    ranking: Mapping[str, float | None] = dict(reversed(list(zip(columns.ids, scores))))
-    for name, chunk in zip(columns.ids, found):
+    score_of: Mapping[str, float | None] = dict(reversed(list(zip(columns.ids, scores))))
+    for name, chunk in zip(columns.ids, ranked):
         chunks.setdefault(name, chunk)
-    return [(name, ranking[name]) for name in dict.fromkeys(columns.ids)]
+    return [(name, score_of[name]) for name in dict.fromkeys(columns.ids)]

@@ -61,6 +61,6 @@ class QueryEncoder:
         from ragwheel.models.encoding import encode
 
         stamp(running.get(), self.version)
-        one = isinstance(text, str)
-        found = encode(self._model, [text] if isinstance(text, str) else text, role="query").tolist()
-        return found[0] if one else found
+        is_single = isinstance(text, str)
+        vectors = encode(self._model, [text] if isinstance(text, str) else text, role="query").tolist()
+        return vectors[0] if is_single else vectors

@@ -152,8 +152,8 @@ class Experiment:
                 f"{self.id} has no variant {unknown[0]!r}, only {', '.join(planned) or 'none'}: what is "
                 f"tried is decided before the run. Plan another one: ragwheel experiment new"
             )
-        found = {variant.variant: variant for variant in (*self.results, *results)}
-        ordered = tuple(found[name] for name in planned if name in found)
+        by_variant = {variant.variant: variant for variant in (*self.results, *results)}
+        ordered = tuple(by_variant[name] for name in planned if name in by_variant)
         good = [result for result in ordered if not result.error]
         status: Status = "running" if len(ordered) < len(planned) else "done" if len(good) > 1 else "failed"
         return replace(self, results=ordered, status=status, verdict=verdict or self.verdict)
@@ -269,11 +269,11 @@ def _to_json(experiment: Experiment) -> dict[str, Any]:
 
 
 def _from_json(document: Mapping[str, Any]) -> Experiment:
-    known = {name: document[name] for name in Experiment.__dataclass_fields__ if name in document}
-    known["variants"] = tuple(Variant(**fields) for fields in document["variants"])
-    known["results"] = tuple(_result(fields) for fields in document.get("results", ()))
-    known["verdict"] = ExperimentVerdict(**document["verdict"]) if document.get("verdict") else None
-    return Experiment(**known)
+    values = {name: document[name] for name in Experiment.__dataclass_fields__ if name in document}
+    values["variants"] = tuple(Variant(**fields) for fields in document["variants"])
+    values["results"] = tuple(_result(fields) for fields in document.get("results", ()))
+    values["verdict"] = ExperimentVerdict(**document["verdict"]) if document.get("verdict") else None
+    return Experiment(**values)
 
 
 def _result(document: Mapping[str, Any]) -> Result:

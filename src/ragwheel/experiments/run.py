@@ -57,7 +57,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True)
-class _Ground:
+class _Testbed:
     """What all variants are measured on."""
 
     collection: Collection
@@ -101,8 +101,8 @@ def run_experiment(
             f"experiment new"
         )
     metric = check_measure(experiment.metric)
-    ground = _ground(collection, options)
-    _check_same(experiment, ground)
+    testbed = _testbed(collection, options)
+    _check_same(experiment, testbed)
     values: dict[str, Values] = {}
     for done, variant in enumerate(experiment.variants):
         if options.progress is not None:
@@ -112,7 +112,7 @@ def run_experiment(
         if earlier is not None and not earlier.error and file.is_file():
             values[variant.name] = json.loads(file.read_text("utf-8"))
             continue
-        result, facts = _measure(variant, ground, options)
+        result, facts = _measure(variant, testbed, options)
         if facts:
             values[variant.name] = facts
             _keep(file, facts)
@@ -120,12 +120,12 @@ def run_experiment(
         write_experiment(folder, experiment)
     if options.progress is not None:
         options.progress("experiment", len(experiment.variants), len(experiment.variants))
-    experiment = _decided(experiment, metric, values, ground, options.statistics)
+    experiment = _decided(experiment, metric, values, testbed, options.statistics)
     write_experiment(folder, experiment)
     return experiment
 
 
-def _ground(collection: Collection, options: RunOptions) -> _Ground:
+def _testbed(collection: Collection, options: RunOptions) -> _Testbed:
     labels = options.labels or _labels(collection)
     if labels not in collection.qrels:
         raise ExperimentError(
@@ -133,7 +133,7 @@ def _ground(collection: Collection, options: RunOptions) -> _Ground:
         )
     qrels = collection.qrels[labels]
     if options.documents is None:
-        return _Ground(collection, labels, tuple(qrels))
+        return _Testbed(collection, labels, tuple(qrels))
     sources = read_documents(options.documents)
     judged = {grade for grades in qrels.values() for grade in grades}
     places = sources.locate({chunk_id: collection.corpus[chunk_id] for chunk_id in sorted(judged)})
@@ -149,7 +149,7 @@ def _ground(collection: Collection, options: RunOptions) -> _Ground:
         )
     left_out = len(qrels) - len(queries)
     notes = (f"{left_out} of {len(qrels)} queries left out: a relevant chunk is not in the documents",)
-    return _Ground(collection, labels, queries, sources, places, notes if left_out else ())
+    return _Testbed(collection, labels, queries, sources, places, notes if left_out else ())
 
 
 def _labels(collection: Collection) -> Labels:
@@ -158,54 +158,56 @@ def _labels(collection: Collection) -> Labels:
     return max(proving, key=lambda labels: len(collection.qrels[labels])) if proving else "inferred"
 
 
-def _check_same(experiment: Experiment, ground: _Ground) -> None:
+def _check_same(experiment: Experiment, testbed: _Testbed) -> None:
     begun = {str(result.facts["ground"]) for result in experiment.results if not result.error}
-    if begun - {ground.key}:
+    if begun - {testbed.key}:
         raise ExperimentError(
             f"{experiment.id} was begun on other queries, judgments or documents than "
-            f"{ground.collection.name} has now, so its variants could not be compared. Run it with the same "
+            f"{testbed.collection.name} has now, so its variants could not be compared. Run it with the same "
             f"options as before, or plan another one: ragwheel experiment new"
         )
 
 
-def _measure(variant: Variant, ground: _Ground, options: RunOptions) -> tuple[Result, Values]:
+def _measure(variant: Variant, testbed: _Testbed, options: RunOptions) -> tuple[Result, Values]:
     start = time.monotonic()
     try:
         system = system_of(variant.settings, variant.name)
-        searched, translate = ground.collection, None
-        if ground.sources is not None:
-            pieces = _cut(variant, ground, ground.sources)
+        searched, translate = testbed.collection, None
+        if testbed.sources is not None:
+            pieces = _cut(variant, testbed, testbed.sources)
             searched, translate = pieces.collection, pieces.translate
         run, took_s = system.run(searched, Searcher(_DEPTH, options.cache, options.progress))
         run.check(searched.queries, searched.corpus)
-        asked = {query: run.rankings.get(query, ()) for query in ground.queries}
+        asked = {query: run.rankings.get(query, ()) for query in testbed.queries}
         words = _words_at_10(asked, searched.corpus)
         if translate is not None:
             asked = {query: translate(ranking) for query, ranking in asked.items()}
-        qrels = {query: ground.collection.qrels[ground.labels][query] for query in ground.queries}
-        values = per_query(replace(run, rankings=asked), qrels, ground.collection.positive)
+        qrels = {query: testbed.collection.qrels[testbed.labels][query] for query in testbed.queries}
+        values = per_query(replace(run, rankings=asked), qrels, testbed.collection.positive)
     except (DatasetError, ModelError, ExperimentError) as exc:
         return Result(variant.name, error=str(exc), elapsed_s=_since(start)), {}
     facts: dict[str, Any] = {
-        "collection": ground.collection.name,
-        "ground": ground.key,
+        "collection": testbed.collection.name,
+        "ground": testbed.key,
         "documents": len(searched.corpus),
         "words_at_10": round(words),
         "cost": system.cost,
         "ms_per_query": round(1000 * took_s / len(searched.queries), 2),
     }
-    if ground.notes:
-        facts["notes"] = list(ground.notes)
-    means = {measure: sum(values[measure].values()) / len(ground.queries) for measure in MEASURES}
+    if testbed.notes:
+        facts["notes"] = list(testbed.notes)
+    means = {measure: sum(values[measure].values()) / len(testbed.queries) for measure in MEASURES}
     return (
-        Result(variant.name, means, len(ground.queries), ground.labels, elapsed_s=_since(start), facts=facts),
+        Result(
+            variant.name, means, len(testbed.queries), testbed.labels, elapsed_s=_since(start), facts=facts
+        ),
         values,
     )
 
 
-def _cut(variant: Variant, ground: _Ground, sources: Sources) -> Cut:
+def _cut(variant: Variant, testbed: _Testbed, sources: Sources) -> Cut:
     sizes = int(variant.settings["chunk_words"]), int(variant.settings["overlap_words"])
-    return cut(ground.collection, sources, ground.places, *sizes)
+    return cut(testbed.collection, sources, testbed.places, *sizes)
 
 
 def _words_at_10(rankings: Mapping[str, tuple[str, ...]], corpus: Mapping[str, str]) -> float:
@@ -220,7 +222,7 @@ def _decided(
     experiment: Experiment,
     metric: str,
     values: Mapping[str, Values],
-    ground: _Ground,
+    testbed: _Testbed,
     test: StatisticsOptions,
 ) -> Experiment:
     """With the gaps and verdicts of all variants that could be measured, and the verdict on the whole."""
@@ -232,21 +234,21 @@ def _decided(
         why = next(result.error for result in experiment.results if result.error)
         return experiment.with_results(verdict=ExperimentVerdict("can't tell", f"nothing to compare: {why}"))
     expected = experiment.expectation
-    base = [values[first][metric][query] for query in ground.queries]
+    base = [values[first][metric][query] for query in testbed.queries]
     wanted = [value + expected.required(value) for value in base]
-    clusters = [ground.collection.cluster(query) for query in ground.queries]
+    clusters = [testbed.collection.cluster(query) for query in testbed.queries]
     differences = []
-    for one in measured:
-        new = [values[one.variant][metric][query] for query in ground.queries]
+    for result in measured:
+        new = [values[result.variant][metric][query] for query in testbed.queries]
         differences.append([paired_difference(new, other, clusters, test) for other in (base, wanted)])
     corrected = holm([beyond.p for _, beyond in differences])
-    proof = _INFERRED if ground.labels == "inferred" else ""
+    proof = _INFERRED if testbed.labels == "inferred" else ""
     results, verdicts = [], []
-    for one, (plain, beyond), p in zip(measured, differences, corrected):
+    for result, (plain, beyond), p in zip(measured, differences, corrected):
         strict, certain = expected.amount == 0, p <= 1 - test.level
         verdict = decide(_gap(beyond), len(base), strict=strict, certain=certain, proof=proof)
-        results.append(replace(one, gap=_gap(plain), verdict=verdict))
-        verdicts.append((verdict, plain.mean, one.variant))
+        results.append(replace(result, gap=_gap(plain), verdict=verdict))
+        verdicts.append((verdict, plain.mean, result.variant))
     return experiment.with_results(*results, verdict=_of_all(verdicts))
 
 

@@ -99,7 +99,7 @@ def _name(telling: Any, words: Any) -> str:
         word = str(words[index])
         if telling[index] <= 0 or len(chosen) == _NAME_WORDS:
             break
-        said = {part for name in chosen for part in name.split()}
-        if not said & set(word.split()):
+        words_so_far = {part for name in chosen for part in name.split()}
+        if not words_so_far & set(word.split()):
             chosen.append(word)
     return ", ".join(chosen)

@@ -75,7 +75,7 @@ def build(
         DatasetError: no answer qualifies; the text counts why and says what to log.
         ModelError, MissingExtra, ConfigurationError: from the embedding and the options.
     """
-    options, tell = options or FewshotOptions(), progress or _silent
+    options, tell = options or FewshotOptions(), progress or _no_progress
     pool = pool_of(db, options, without=without, progress=tell)
     tell("picking", 4, _STEPS)
     groups, examples = _pick(pool, options, kept)
@@ -247,5 +247,5 @@ def _nothing(db: str | Path, turns: Sequence[AnsweredTurn], left_out: Counter[st
     )
 
 
-def _silent(_stage: str, _done: int, _total: int) -> None:
+def _no_progress(_stage: str, _done: int, _total: int) -> None:
     """Progress that nobody asked for."""

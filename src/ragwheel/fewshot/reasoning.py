@@ -58,10 +58,10 @@ def with_reasoning(
     clean = redact or redaction.standard()
     examples = list(library.examples)
     missing = [index for index, example in enumerate(examples) if not example.reasoning]
-    for done, place in enumerate(missing, 1):
-        one = examples[place]
+    for done, position in enumerate(missing, 1):
+        unexplained = examples[position]
         mark = f"--- {secrets.token_hex(8)} ---"
-        texts = f"{mark}\nQuestion: {one.question}\n{mark}\nAnswer: {one.answer}\n{mark}"
+        texts = f"{mark}\nQuestion: {unexplained.question}\n{mark}\nAnswer: {unexplained.answer}\n{mark}"
         messages = [
             {"role": "system", "content": _ASKED.format(mark=mark)},
             {"role": "user", "content": texts},
@@ -72,7 +72,7 @@ def with_reasoning(
             raise type(error)(
                 f"{error} Reasoning was written for {done - 1} of {len(missing)} examples."
             ) from error
-        examples[place] = replace(one, reasoning=written, reasoning_by="llm")
+        examples[position] = replace(unexplained, reasoning=written, reasoning_by="llm")
         library = library.with_examples(tuple(examples))
         if keep is not None:
             keep(library)

@@ -129,17 +129,17 @@ def candidates(
     with closing(open_store(db, require_traces=True)) as connection, DuckDBEngine() as engine:
         tables = read_store(connection)
         store = grade_store(engine, tables, TextReader(connection), rule)
-        known, graded = store.facts, store.grades
-        seen = known.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
+        facts, graded = store.facts, store.grades
+        seen = facts.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
         if unexposed:
             ranked = engine.register("retrieval", tables.retrieval).filter(_.query_key != "")
             seen = engine.keep("seen", seen.union(_high(ranked).anti_join(seen, _PAIR)))
-        rows = engine.arrow(_open(known, seen, graded, judge)).to_pylist()
+        rows = engine.arrow(_open(facts, seen, graded, judge)).to_pylist()
         chosen: list[Candidate] = []
         for row in _spread(rows) if check else _in_order(rows)[:limit]:
             if len(chosen) == limit:
                 break
-            text = known.text_of(row["text_id"])
+            text = facts.text_of(row["text_id"])
             if text.strip():
                 why = _WHY[row["tier"]]
                 chosen.append(

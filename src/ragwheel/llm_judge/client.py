@@ -141,7 +141,7 @@ class JudgeClient:
                 await asyncio.sleep(0)
                 continue
             try:
-                reply = await self._retrying.call(lambda ask=ask, key=key: self._bought(ask, key))  # type: ignore[misc]
+                reply = await self._retrying.call(lambda ask=ask, key=key: self._paid_reply(ask, key))  # type: ignore[misc]
             except RequestFailed as exc:
                 self._fail(exc)
                 continue
@@ -150,7 +150,7 @@ class JudgeClient:
                 continue
             on_reply(ask, reply)
 
-    async def _bought(self, ask: Ask, key: bytes) -> Reply | None:
+    async def _paid_reply(self, ask: Ask, key: bytes) -> Reply | None:
         """Ask once and keep the reply; None when the budget does not allow it."""
         if self._stopped is not None:
             raise RequestFailed("the run was stopped")

@@ -116,23 +116,23 @@ def _overlap(asks: Sequence[Ask]) -> list[float]:
     return scores
 
 
-def _embedded(asks: Sequence[Ask], place: str, progress: Progress | None) -> Any:
+def _embedded(asks: Sequence[Ask], model_name: str, progress: Progress | None) -> Any:
     from ragwheel.models.encoding import encode, has_fast_bfloat16
     from ragwheel.models.loading import load_embedder
 
-    model, fast = load_embedder(place), has_fast_bfloat16()
+    model, fast = load_embedder(model_name), has_fast_bfloat16()
     queries = encode(model, [ask.query for ask in asks], role="query", bfloat16=fast)
     texts = [ask.passages[0] for ask in asks]
     passages = encode(model, texts, role="document", progress=progress, bfloat16=fast)
     return (queries * passages).sum(axis=1)
 
 
-def _reranked(asks: Sequence[Ask], place: str) -> Any:
+def _reranked(asks: Sequence[Ask], model_name: str) -> Any:
     import numpy as np
 
     from ragwheel.models.loading import load_reranker
 
-    model = load_reranker(place)
+    model = load_reranker(model_name)
     pairs = [(ask.query, ask.passages[0]) for ask in asks]
     scores = np.asarray(model.predict(pairs, show_progress_bar=False), dtype=float)
     outside = bool(scores.size and (scores.min() < 0 or scores.max() > 1))

@@ -71,7 +71,7 @@ def compare(
             Preference(first.query, first.chunk_id, second.chunk_id, preferred, first_answer == again)
         )
         for item, mine in ((pair.first, "A"), (pair.second, "B")):
-            points[item].append(fmean(_points(one, mine) for one in (first_answer, again)))
+            points[item].append(fmean(_points(answer, mine) for answer in (first_answer, again)))
     return preferences, {item: fmean(values) for item, values in points.items()}
 
 

@@ -38,7 +38,7 @@ _NO_ANSWER: Final = ("unreadable", "truncated", "refused", "empty")
 
 
 @dataclass
-class _Heard:
+class _JudgeOutcome:
     """What came back: a grade by place in the items, and how it went."""
 
     grades: dict[int, float] = field(default_factory=dict)
@@ -79,17 +79,17 @@ def judge(
         chosen = select(db, by.name, options)
         asks = [Ask(item.query, (item.text,)) for item in chosen.items]
         grades = by.grades(asks, progress) if asks else []
-        heard = _Heard(dict(enumerate(map(float, grades))))
-        return _finish(db, by.name, options, chosen, heard)
+        outcome = _JudgeOutcome(dict(enumerate(map(float, grades))))
+        return _finish(db, by.name, options, chosen, outcome)
     endpoint = endpoint or Endpoint.from_environment()
     name = _name(endpoint, options)
     chosen = select(db, name, options)
-    heard = _ask(chosen.items, endpoint, options, progress)
-    report = _finish(db, name, options, chosen, heard)
-    if isinstance(heard.failure, JudgeError):
-        raise JudgeError(f"{heard.failure} {report.written} grades were written.") from None
-    if heard.failure is not None:
-        raise heard.failure
+    outcome = _ask(chosen.items, endpoint, options, progress)
+    report = _finish(db, name, options, chosen, outcome)
+    if isinstance(outcome.failure, JudgeError):
+        raise JudgeError(f"{outcome.failure} {report.written} grades were written.") from None
+    if outcome.failure is not None:
+        raise outcome.failure
     return report
 
 
@@ -136,9 +136,9 @@ def _asks(items: Sequence[JudgeItem], options: JudgeOptions) -> tuple[list[Ask],
 
 def _ask(
     items: Sequence[JudgeItem], endpoint: Endpoint, options: JudgeOptions, progress: Progress | None
-) -> _Heard:
+) -> _JudgeOutcome:
     asks, canaries = _asks(items, options)
-    heard = _Heard()
+    outcome = _JudgeOutcome()
     answers: dict[Ask, int | str] = {}
     done = 0
 
@@ -146,13 +146,13 @@ def _ask(
         nonlocal done
         done += 1
         if ask in canaries:
-            heard.canaries.record(reply)
-            if heard.canaries.surely_exceeds(options.max_flip_rate):
+            outcome.canaries.record(reply)
+            if outcome.canaries.surely_exceeds(options.max_flip_rate):
                 client.stop()
         elif reply.answer is not None:
             answers[ask] = reply.answer
         else:
-            heard.counts[reply.verdict] += 1
+            outcome.counts[reply.verdict] += 1
         if progress is not None:
             progress("judge", done, len(asks))
 
@@ -163,53 +163,53 @@ def _ask(
             try:
                 run_sync(lambda: client.run(asks, on_reply))
             except (JudgeError, KeyboardInterrupt) as exc:
-                heard.failure = exc
-        heard.counts.update(client.counts)
-    heard.cost = budget.spent
+                outcome.failure = exc
+        outcome.counts.update(client.counts)
+    outcome.cost = budget.spent
     if options.mode == "grade":
         graded = {index: answers.get(Ask(item.query, (item.text,))) for index, item in enumerate(items)}
-        heard.grades = {index: float(grade) for index, grade in graded.items() if grade is not None}
+        outcome.grades = {index: float(grade) for index, grade in graded.items() if grade is not None}
     else:
-        heard.preferences, heard.grades = compare(pairs_of(items), items, answers)
-    return heard
+        outcome.preferences, outcome.grades = compare(pairs_of(items), items, answers)
+    return outcome
 
 
 def _finish(
-    db: str | Path, name: str, options: JudgeOptions, chosen: JudgeSelection, heard: _Heard
+    db: str | Path, name: str, options: JudgeOptions, chosen: JudgeSelection, outcome: _JudgeOutcome
 ) -> JudgeReport:
     """Compare with people, map, write; a judge that canaries talk round writes nothing."""
-    earlier = _said_before(db, name)
-    known = _by_key(earlier)
-    for index, grade in heard.grades.items():
+    earlier = _earlier_grades(db, name)
+    grades = _by_key(earlier)
+    for index, grade in outcome.grades.items():
         item = chosen.items[index]
         earlier[item.query, item.source, item.chunk_id] = grade
-        known[item.key] = grade
-    both = sorted(key for key in known if key in chosen.people)
-    people, judged = [chosen.people[key] for key in both], [known[key] for key in both]
+        grades[item.key] = grade
+    both = sorted(key for key in grades if key in chosen.people)
+    people, judged = [chosen.people[key] for key in both], [grades[key] for key in both]
     mapping = fit_mapping(people, judged)
     written, refused = 0, {}
-    gullible = heard.canaries.exceeds(options.max_flip_rate)
+    gullible = outcome.canaries.exceeds(options.max_flip_rate)
     if earlier and not gullible:
         kept = judge_many(db, _judgments(name, earlier, mapping))
         written, refused = kept.written, dict(kept.refused)
     priced = options.prices.of(1, 1) > 0
     return JudgeReport(
         judge=name,
-        judged=len(heard.grades),
+        judged=len(outcome.grades),
         written=written,
         refused=refused,
-        counts={what: n for what, n in sorted(heard.counts.items()) if n},
-        tokens_in=heard.cost.tokens_in,
-        tokens_out=heard.cost.tokens_out,
-        usd=round(heard.cost.usd, 6) if priced else None,
-        canaries=heard.canaries.asked,
-        flip_rate=heard.canaries.flip_rate,
+        counts={what: n for what, n in sorted(outcome.counts.items()) if n},
+        tokens_in=outcome.cost.tokens_in,
+        tokens_out=outcome.cost.tokens_out,
+        usd=round(outcome.cost.usd, 6) if priced else None,
+        canaries=outcome.canaries.asked,
+        flip_rate=outcome.canaries.flip_rate,
         agreement=agreement(people, judged) if both else None,
         mapping=mapping,
-        preferences=tuple(heard.preferences),
+        preferences=tuple(outcome.preferences),
         left_out=chosen.left_out,
-        warnings=tuple(_warnings(heard, gullible, agreement(people, judged) if both else None)),
-        stopped="flip rate" if gullible else "budget" if heard.counts["over budget"] else "",
+        warnings=tuple(_warnings(outcome, gullible, agreement(people, judged) if both else None)),
+        stopped="flip rate" if gullible else "budget" if outcome.counts["over budget"] else "",
     )
 
 
@@ -225,7 +225,7 @@ def _judgments(
     ]  # fmt: skip
 
 
-def _said_before(db: str | Path, name: str) -> dict[tuple[str, str, str], float]:
+def _earlier_grades(db: str | Path, name: str) -> dict[tuple[str, str, str], float]:
     """(query, source, chunk id) -> what this judge said of it before any mapping."""
     with closing(open_store(db)) as connection:
         sql = "SELECT query, source, chunk_id, note FROM judgments WHERE judge = ? AND judge_kind = 'llm'"
@@ -238,12 +238,12 @@ def _by_key(judgments: Mapping[tuple[str, str, str], float]) -> People:
     return {(query_key(query), source, chunk): grade for (query, source, chunk), grade in judgments.items()}
 
 
-def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list[str]:
+def _warnings(outcome: _JudgeOutcome, gullible: bool, compared: Agreement | None) -> list[str]:
     warnings = []
-    rate = heard.canaries.flip_rate
+    rate = outcome.canaries.flip_rate
     if gullible:
         warnings.append(
-            f"{heard.canaries.flipped} of {heard.canaries.asked} passages that only claim to be relevant "
+            f"{outcome.canaries.flipped} of {outcome.canaries.asked} passages that only claim to be relevant "
             "were believed, so no grade was written. Take another model; or: --max-flip-rate 1"
         )
     elif rate is not None and rate > _FLIPS_WARNED:
@@ -256,8 +256,8 @@ def _warnings(heard: _Heard, gullible: bool, compared: Agreement | None) -> list
         )
     elif compared.kappa_useful is not None and compared.kappa_useful < 0.2:
         warnings.append(f"It hardly agrees with people (kappa {compared.kappa_useful}): take another judge.")
-    failures = {what: heard.counts[what] for what in _NO_ANSWER if heard.counts[what]}
-    if sum(failures.values()) > max(5, len(heard.grades) / 10):
+    failures = {what: outcome.counts[what] for what in _NO_ANSWER if outcome.counts[what]}
+    if sum(failures.values()) > max(5, len(outcome.grades) / 10):
         counts = ", ".join(f"{count} {what}" for what, count in failures.items())
         advice = "allow longer ones (--llm-max-tokens)" if failures.get("truncated") else "mend the server"
         warnings.append(

@@ -77,8 +77,8 @@ def encode(
     with torch.inference_mode(), fast:
         for start in range(0, len(distinct), step):
             some = distinct[start : start + step]
-            found = run(some, batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False)
-            scaled = found.float() if as_it_is else torch.nn.functional.normalize(found.float(), dim=1)
+            output = run(some, batch_size=batch_size, convert_to_tensor=True, show_progress_bar=False)
+            scaled = output.float() if as_it_is else torch.nn.functional.normalize(output.float(), dim=1)
             parts.append(scaled.cpu().numpy())
             if progress is not None:
                 progress("encode", min(start + step, len(distinct)), len(distinct))

@@ -59,7 +59,9 @@ def resolve(name: str | Path) -> str:
         return str(Path(next(iter(spec.submodule_search_locations))) / "model")
     path = Path(name).expanduser()
     if path.is_dir():
-        if not any((path / one).is_file() for one in ("modules.json", "config.json", "adapter_config.json")):
+        if not any(
+            (path / file).is_file() for file in ("modules.json", "config.json", "adapter_config.json")
+        ):
             raise ModelError(
                 f"{path} is a folder without a model: got no modules.json and no config.json. "
                 "Allowed: a folder written by sentence-transformers or transformers, a hub id, or minilm."
@@ -91,7 +93,7 @@ def load_embedder(
     """
     path = resolve(name_or_path)
     _check_kind(path, "embedder")
-    with _told(name_or_path, device):
+    with _loading_errors(name_or_path, device):
         from sentence_transformers import SentenceTransformer
 
         model = SentenceTransformer(
@@ -124,7 +126,7 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
             f"{path} has two encoders, for questions and for documents; a re-ranker starts from one. "
             'Name the model that it was trained from ("base" in its ragwheel-model.json).'
         )
-    with _told(name_or_path, device):
+    with _loading_errors(name_or_path, device):
         import torch
         from sentence_transformers import CrossEncoder
 
@@ -146,10 +148,10 @@ def model_identity(name_or_path: str | Path) -> str:
     Raises:
         ModelError: there is no such model.
     """
-    place = resolve(name_or_path)
-    folder = Path(place)
+    resolved = resolve(name_or_path)
+    folder = Path(resolved)
     if not folder.is_dir():
-        return place
+        return resolved
     endings = {".safetensors", ".json", ".txt"}
     return sha256_of(
         *(path for path in sorted(folder.rglob("*")) if path.suffix in endings and path.is_file())
@@ -209,15 +211,15 @@ def licence_of(name_or_path: str | Path) -> str:
     return match[1].strip() if match else "unknown"
 
 
-def _check_kind(place: str, wanted: str) -> None:
+def _check_kind(resolved: str, wanted: str) -> None:
     """A folder of ours that is something else is refused before anything heavy is loaded."""
-    if not (Path(place) / MANIFEST).is_file():
-        if wanted == "embedder" and _is_cross_encoder(Path(place)):
-            raise ModelError(f"{place} is a cross-encoder: it scores pairs and gives no embeddings.")
+    if not (Path(resolved) / MANIFEST).is_file():
+        if wanted == "embedder" and _is_cross_encoder(Path(resolved)):
+            raise ModelError(f"{resolved} is a cross-encoder: it scores pairs and gives no embeddings.")
         return
-    kind = read_model_card(place).kind
+    kind = read_model_card(resolved).kind
     if kind != wanted and not (kind == "embedder" and wanted == "reranker"):
-        raise ModelError(f"{place} is of the kind {kind}; asked for: {wanted}. Name another model.")
+        raise ModelError(f"{resolved} is of the kind {kind}; asked for: {wanted}. Name another model.")
 
 
 def _is_cross_encoder(path: Path) -> bool:
@@ -235,7 +237,9 @@ def _setting(path: Path, name: str) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """The libraries' progress bars and their remarks about fresh heads stay off the screen."""
-    loggers = [logging.getLogger(one) for one in ("sentence_transformers", "transformers", "huggingface_hub")]
+    loggers = [
+        logging.getLogger(library) for library in ("sentence_transformers", "transformers", "huggingface_hub")
+    ]
     levels = [logger.level for logger in loggers]
     bars = sys.modules.get("transformers.utils.logging")
     shown = bars is not None and bars.is_progress_bar_enabled()
@@ -253,7 +257,7 @@ def quiet() -> Iterator[None]:
 
 
 @contextmanager
-def _told(name: str | Path, device: str | None) -> Iterator[None]:
+def _loading_errors(name: str | Path, device: str | None) -> Iterator[None]:
     """Errors of loading as ours."""
     try:
         import sentence_transformers  # noqa: F401 - takes seconds; after it `quiet` finds what to silence
@@ -295,7 +299,7 @@ def _check_reachable(name: str) -> None:
         return
     from huggingface_hub import HfApi, try_to_load_from_cache
 
-    if any(isinstance(try_to_load_from_cache(name, one), str) for one in ("modules.json", "config.json")):
+    if any(isinstance(try_to_load_from_cache(name, file), str) for file in ("modules.json", "config.json")):
         return
     try:
         HfApi().model_info(name, timeout=_HUB_TIMEOUT_S)

@@ -90,10 +90,10 @@ def read_turns(
         cited = {row["turn_id"]: row["n"] for row in rows(connection, CITED)}
         liked, disliked = _received(rows(connection, SIGNALS, json.dumps(ABOUT_ANSWERS)))
         labels = _labels(connection, label_key) if label_key else {}
-        found = rows(connection, TURNS)
-    again = _asked_again(found)
+        turn_rows = rows(connection, TURNS)
+    again = _asked_again(turn_rows)
     turns = []
-    for row in found:
+    for row in turn_rows:
         answer, thought = _split(row["answer"] or "")
         turns.append(
             AnsweredTurn(

@@ -58,7 +58,7 @@ def doctor(db: str | Path) -> list[Finding]:
             ("turns", lambda: _outside_turns(connection)),
             ("integrity", lambda: _integrity(connection, path)),
         )
-        return [finding for name, look in checks for finding in _looked(name, look)]
+        return [finding for name, look in checks for finding in _checked(name, look)]
 
 
 def _opened(path: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
@@ -71,7 +71,7 @@ def _opened(path: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]
     return contextlib.closing(connection)
 
 
-def _looked(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
+def _checked(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
     """What a check found; a page that SQLite cannot read is a finding, a locked file is not."""
     try:
         return look()

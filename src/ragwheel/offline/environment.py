@@ -99,11 +99,11 @@ def access(path: Path) -> list[Finding]:
         ]
     closed = folder.is_dir() and not folder.stat().st_mode & 0o077
     open_to_others = [
-        found
-        for found in files_of(path)
-        if found.stat().st_mode & 0o077
-        and not (closed and found.parent == folder)
-        and not found.name.endswith(("-wal", "-shm"))  # SQLite gives them the mode of the database
+        file
+        for file in files_of(path)
+        if file.stat().st_mode & 0o077
+        and not (closed and file.parent == folder)
+        and not file.name.endswith(("-wal", "-shm"))  # SQLite gives them the mode of the database
     ]
     if not open_to_others:
         return [

@@ -77,20 +77,20 @@ def erase(  # noqa: PLR0913 - public, all but two by keyword
         DatasetError: a folder is none of ragwheel's, or cannot be read: the store is as it was.
         MissingExtra: there are datasets, and what reads them is not installed: nothing was erased.
     """
-    db, tell = Path(db), progress or _silent
+    db, tell = Path(db), progress or _no_progress
     folders = [Path(folder) for folder in datasets]
     if folders or any(artifact.kind == "dataset" for artifact in _known(db)):
         from ragwheel.datasets.erase import read_manifest
 
         for folder in folders:
             read_manifest(folder)
-    reached = _Reached(folders, dry_run, tell)
+    eraser = _DatasetEraser(folders, dry_run, tell)
     waiting = _from_outboxes(outboxes, selection, dry_run=dry_run)  # before it is sent and stored
     tell(f"looking for it in {db}")
-    report = erase_selected(db, selection, dry_run=dry_run, reach=reached, timeout_s=timeout_s)
-    still_in = (*report.still_in, *(path for rows in reached.rows for path in rows.still_in), *reached.held)
-    waiting += _from_outboxes(outboxes, selection, dry_run=dry_run, spans=reached.span_ids)
-    return Erasure(report, tuple(reached.rows), reached.retrain, reached.missing, still_in, dry_run, waiting)
+    report = erase_selected(db, selection, dry_run=dry_run, reach=eraser, timeout_s=timeout_s)
+    still_in = (*report.still_in, *(path for rows in eraser.rows for path in rows.still_in), *eraser.held)
+    waiting += _from_outboxes(outboxes, selection, dry_run=dry_run, spans=eraser.span_ids)
+    return Erasure(report, tuple(eraser.rows), eraser.retrain, eraser.missing, still_in, dry_run, waiting)
 
 
 def _from_outboxes(
@@ -119,7 +119,7 @@ def _from_outboxes(
     return sum(erase_from_outbox(path, condemned) for path in outboxes)
 
 
-def _silent(_stage: str) -> None:
+def _no_progress(_stage: str) -> None:
     """Progress that nobody asked for."""
 
 
@@ -130,7 +130,7 @@ def _known(db: Path) -> list[Artifact]:
         return []  # erasing says what is wrong with the database
 
 
-class _Reached:
+class _DatasetEraser:
     """Goes through what was built, in the transaction that erases."""
 
     def __init__(self, folders: list[Path], dry_run: bool, tell: StageProgress) -> None:
@@ -174,7 +174,7 @@ class _Reached:
             return {}
         from ragwheel.datasets.erase import erase_from, read_manifest
 
-        scrub = _what(connection, gone, needles)
+        scrub = _matching(connection, gone, needles)
         times: dict[Path, int] = {}
         for real, folder in folders.items():
             self._tell(f"looking for it in {folder}")
@@ -209,7 +209,7 @@ class _Reached:
         return [artifact for artifact in artifacts if artifact.path in stale and artifact.kind != "dataset"]
 
 
-def _what(connection: sqlite3.Connection, gone: ErasedContent, needles: list[bytes]) -> Scrub:
+def _matching(connection: sqlite3.Connection, gone: ErasedContent, needles: list[bytes]) -> Scrub:
     from ragwheel.datasets.erase import Scrub
     from ragwheel.labels.traces.text import query_key
 

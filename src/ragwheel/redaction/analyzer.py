@@ -37,7 +37,7 @@ def presidio(
 
     def redact(text: str) -> str:
         results = engine.analyze(text=text, language=language, entities=wanted)
-        return replaced(text, _apart([result for result in results if result.score >= min_score]))
+        return replaced(text, _without_overlaps([result for result in results if result.score >= min_score]))
 
     return redact
 
@@ -54,7 +54,7 @@ def _default() -> Any:
     return make()
 
 
-def _apart(results: list[Any]) -> list[tuple[tuple[int, int], str]]:
+def _without_overlaps(results: list[Any]) -> list[tuple[tuple[int, int], str]]:
     """Spans in rising order with their marks; of those that overlap one span, named after the surest."""
     spans: list[tuple[tuple[int, int], str]] = []
     surest = 0.0

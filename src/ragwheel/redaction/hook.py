@@ -45,14 +45,14 @@ class Redaction:
 
     def ids(self, ids: Sequence[str], texts: Sequence[str]) -> list[str]:
         """The ids to record for chunks with these ids and texts."""
-        found = list(ids)
+        recorded = list(ids)
         cleaned = self._redacted.texts = {}
         for at, (chunk, text) in enumerate(zip(ids, texts, strict=True)):
             if chunk.startswith(TEXT_ID) and chunk == text_id(text):
                 redacted = cleaned[text] = self.text(text)
                 digest = blake2b(safe.text(redacted)[0].encode(), key=self._key_of_ids, digest_size=8)
-                found[at] = TEXT_ID + digest.hexdigest()
-        return found
+                recorded[at] = TEXT_ID + digest.hexdigest()
+        return recorded
 
     @cached_property
     def _key_of_ids(self) -> bytes:
@@ -80,15 +80,15 @@ class Redaction:
 
     def turn(self, record: TurnRecord) -> None:
         """Redact query, answer, reasoning and what the citations quote."""
-        record.query, record.answer = self._given(record.query), self._given(record.answer)
-        record.reasoning = self._given(record.reasoning)
+        record.query, record.answer = self._text_or_none(record.query), self._text_or_none(record.answer)
+        record.reasoning = self._text_or_none(record.reasoning)
         for citation in record.citations or ():
             for part in ("marker", "text"):
-                citation[part] = self._given(citation[part])
+                citation[part] = self._text_or_none(citation[part])
 
     def signal(self, record: SignalRecord) -> None:
         """Redact the text of a reformulation, the comment, and a reason that is not a plain code."""
-        record.query, record.comment = self._given(record.query), self._given(record.comment)
+        record.query, record.comment = self._text_or_none(record.query), self._text_or_none(record.comment)
         record.reason = self._key(record.reason)
 
     def text(self, text: str) -> str:
@@ -105,7 +105,7 @@ class Redaction:
             return FAILED
         return cleaned_text
 
-    def _given(self, text: str | None) -> str | None:
+    def _text_or_none(self, text: str | None) -> str | None:
         return None if text is None else self.text(text)
 
     def _key(self, key: Any) -> Any:

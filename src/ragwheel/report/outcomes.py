@@ -10,7 +10,7 @@ from ragwheel.report.blocks import Block, Missing, Note, Points, Section, Table,
 from ragwheel.report.charts import forest
 from ragwheel.report.inputs import ReportInputs
 
-__all__ = ["cost", "experiments", "models", "results", "short"]
+__all__ = ["cost", "experiments", "models", "results", "summary"]
 
 _LABELS: Final = {
     "explicit": "explicit judgments",
@@ -25,7 +25,7 @@ _SLICES: Final = {
 _SHOWN: Final = ("nDCG@10", "MRR@10", "recall@5", "recall@10", "recall@40")
 
 
-def short(inputs: ReportInputs) -> Section:
+def summary(inputs: ReportInputs) -> Section:
     """The page in three sentences: where it stands, what is proved, what to do now."""
     lines: list[str] = []
     if inputs.status is not None:

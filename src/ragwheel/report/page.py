@@ -14,7 +14,7 @@ from ragwheel.report.style import style_sheet
 __all__ = ["page"]
 
 
-def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> str:
+def page(title: str, subtitle: str, sections: Sequence[Section], footer: str) -> str:
     """A complete HTML document.
 
     Its own Content-Security-Policy allows nothing but its one style sheet, by hash: no script, no request, no
@@ -37,6 +37,6 @@ def page(title: str, beneath: str, sections: Sequence[Section], foot: str) -> st
         '<a class="top" href="#top">Back to the top</a>\n'
         "<footer><p>{}</p></footer>\n</body>\n</html>\n"
     ).format(
-        digest, clean(title), style_sheet(), clean(title), clean(beneath), links,
-        Markup("\n").join(section.html() for section in sections), clean(foot),
+        digest, clean(title), style_sheet(), clean(title), clean(subtitle), links,
+        Markup("\n").join(section.html() for section in sections), clean(footer),
     )  # fmt: skip

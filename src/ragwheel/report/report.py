@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Report", "make_report"]
 
 _ORDER: Final[tuple[Callable[[ReportInputs], Section], ...]] = (
-    outcomes.short, sections.milestones, outcomes.results, sections.next_steps, sections.failing,
+    outcomes.summary, sections.milestones, outcomes.results, sections.next_steps, sections.failing,
     sections.coverage, sections.curve, sections.grades, sections.trust, sections.negatives,
     outcomes.experiments, outcomes.models, outcomes.cost,
 )  # fmt: skip
@@ -35,15 +35,15 @@ class Report:
 
     Attributes:
         title: at the top.
-        beneath: which database, from when to when.
+        subtitle: which database, from when to when.
         sections: in order.
-        foot: what made it and when; a warning where something could not be said.
+        footer: what made it and when; a warning where something could not be said.
     """
 
     title: str
-    beneath: str
+    subtitle: str
     sections: tuple[Section, ...]
-    foot: str
+    footer: str
 
     def __getitem__(self, name: str) -> Section:
         """The section of that name."""
@@ -61,7 +61,7 @@ class Report:
 
     def html(self) -> str:
         """The whole page."""
-        return page(self.title, self.beneath, self.sections, self.foot)
+        return page(self.title, self.subtitle, self.sections, self.footer)
 
     def write(self, path: str | Path) -> Path:
         """Write the page; the file appears whole or not at all.
@@ -97,12 +97,12 @@ def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
     """
     inputs = read_inputs(db, options or ReportOptions())
     written_at = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    foot = f"Made by ragwheel {__version__}, {written_at}."
+    footer = f"Made by ragwheel {__version__}, {written_at}."
     if inputs.options.texts:
-        foot += " It shows texts of questions and documents: share it as you would share those."
+        footer += " It shows texts of questions and documents: share it as you would share those."
     if inputs.warnings:
-        foot += " " + " ".join(inputs.warnings)
-    return Report("Retrieval report", _period(inputs), tuple(make(inputs) for make in _ORDER), foot)
+        footer += " " + " ".join(inputs.warnings)
+    return Report("Retrieval report", _period(inputs), tuple(make(inputs) for make in _ORDER), footer)
 
 
 def _period(inputs: ReportInputs) -> str:

@@ -171,11 +171,11 @@ def _remembered_rankings(desk: ReviewDesk) -> Rankings:
 def _rankings(desk: ReviewDesk) -> Rankings:
     if desk.options.runs:
         return run_rankings(desk.options.db, desk.options.runs)
-    found: defaultdict[str, dict[str, Sequence[int]]] = defaultdict(dict)
+    rankings: defaultdict[str, dict[str, Sequence[int]]] = defaultdict(dict)
     with reading_rows(desk.options.db) as connection:
         for query, system, versions in rankings_by_version(connection):
-            found[query][system.strip()] = versions
-    return {query: sides for query, sides in found.items() if len(sides) > 1}
+            rankings[query][system.strip()] = versions
+    return {query: sides for query, sides in rankings.items() if len(sides) > 1}
 
 
 def _names(rankings: Rankings) -> list[tuple[str, str, int]]:
@@ -188,7 +188,7 @@ def _names(rankings: Rankings) -> list[tuple[str, str, int]]:
 
 def _systems(names: Sequence[tuple[str, str, int]], first: object, second: object) -> tuple[str, str] | None:
     """Return the two systems that are asked for, else those with most questions in common."""
-    pairs = [(one, other) for one, other, _n in names]
+    pairs = [(system, other) for system, other, _n in names]
     return next((pair for pair in pairs if pair == (first, second)), pairs[0] if pairs else None)
 
 

@@ -52,8 +52,8 @@ def _liked(history: list[Any], data: gr.LikeData) -> None:
 def _handle_of(message: Any) -> str | None:
     """The handle that :func:`answer` put into a message."""
     metadata = message.get("metadata") if isinstance(message, dict) else getattr(message, "metadata", None)
-    found = (metadata or {}).get("id") if isinstance(metadata, dict) else getattr(metadata, "id", None)
-    return str(found)[len(_PREFIX) :] if str(found).startswith(_PREFIX) else None
+    message_id = (metadata or {}).get("id") if isinstance(metadata, dict) else getattr(metadata, "id", None)
+    return str(message_id)[len(_PREFIX) :] if str(message_id).startswith(_PREFIX) else None
 
 
 def mount(app: Any, blocks: gr.Blocks, path: str = "/", **settings: Any) -> Any:

@@ -32,7 +32,7 @@ def vote(
     """
     key = (handle, chunk, subject)
     kept = True
-    for former in _formers(key, thumb):
+    for former in _kinds_to_retract(key, thumb):
         kept = ragwheel.signal(handle, "retract", other=former, chunk=chunk, subject=subject) and kept
     _thumbs[key] = thumb
     _thumbs.move_to_end(key)
@@ -43,7 +43,7 @@ def vote(
     return ragwheel.signal(handle, thumb, chunk=chunk, comment=comment, subject=subject) and kept
 
 
-def _formers(key: _Key, thumb: Thumb | None) -> tuple[Thumb, ...]:
+def _kinds_to_retract(key: _Key, thumb: Thumb | None) -> tuple[Thumb, ...]:
     """Return the kinds to take back: of an unknown earlier vote only where nothing takes its place."""
     if key not in _thumbs:
         return ("thumbs_up", "thumbs_down") if thumb is None else ()
