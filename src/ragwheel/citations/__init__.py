@@ -1,4 +1,4 @@
-"""Citations: which of the chunks that a model saw its answer refers to."""
+"""Citations: finding out which of the chunks in a prompt an answer refers to."""
 
 from __future__ import annotations
 

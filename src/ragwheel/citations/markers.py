@@ -34,7 +34,7 @@ _TICKS = re.compile(r"`+")
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """One reference of a marker: ``[2, 3]`` gives two, with the same text and span.
+    """One reference in a marker. ``[2, 3]`` holds two references with the same text and span.
 
     ``position`` is 1-based in the list that the model saw, or ``app_id`` is the id in the brackets.
     """
@@ -47,7 +47,7 @@ class Marker:
 
 
 def markers(text: str, ids: Container[str] = frozenset()) -> Iterator[Marker]:
-    """The markers of ``text`` in order; a bracket that is exactly one of ``ids`` names that chunk.
+    """Return the markers of ``text`` in order. A bracket whose content is one of ``ids`` names that chunk.
 
     A number of up to three digits is a position, even where the ids are numbers too.
     """
@@ -61,7 +61,7 @@ def markers(text: str, ids: Container[str] = frozenset()) -> Iterator[Marker]:
 
 
 def _references(inner: str, ids: Container[str]) -> list[tuple[int | None, str | None]]:
-    """(position, id) pairs of what stands in a bracket; empty where it is no citation."""
+    """Return the (position, id) pairs in a bracket; none if it is no citation."""
     if inner in ids and not re.fullmatch(r"\d{1,3}", inner):
         return [(None, inner)]
     inner = _DAGGER.sub("", inner)
@@ -89,7 +89,7 @@ def _reference(part: str, ids: Container[str]) -> list[tuple[int | None, str | N
 
 
 def _is_something_else(text: str, match: re.Match[str]) -> bool:
-    """Array indexing in prose (``x[1]``), or the definition of a footnote or link (``[^1]: …``)."""
+    """Return whether a match is array indexing (``x[1]``) or defines a footnote or link (``[^1]: …``)."""
     if match[1] is not None:
         return False
     after = text[match.end() : match.end() + 40]
@@ -102,7 +102,7 @@ def _is_something_else(text: str, match: re.Match[str]) -> bool:
 
 
 def _code_spans(text: str) -> list[tuple[int, int]]:
-    """Fenced blocks and inline code as CommonMark has them, in order; linear in the text."""
+    """Return the spans of fenced blocks and inline code (CommonMark) in order, in linear time."""
     if "`" not in text and "~~~" not in text:
         return []
     fences: list[tuple[int, int]] = []

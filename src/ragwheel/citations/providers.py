@@ -1,4 +1,4 @@
-"""Answers as the providers return them: the text, and what they say about its sources.
+"""Reading answers in the formats of LLM providers: the text, and the provider's own citations.
 
 Duck-typed over dicts and SDK objects; no SDK is imported. The shapes are those of
 
@@ -35,7 +35,7 @@ _ANTHROPIC = ("char_location", "page_location", "content_block_location", "searc
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What a provider says about one source: where in the answer, and any of index, ids and addresses."""
+    """A provider's reference to one source: its place in the answer, and an index, ids or addresses."""
 
     method: str
     start: int | None = None
@@ -43,12 +43,12 @@ class Reference:
     marker: str = ""
     quote: str | None = None
     index: int | None = None  # 0-based, in the documents that the model was given
-    keys: tuple[str, ...] = ()  # ids, file ids, URLs, titles: the most telling first
+    keys: tuple[str, ...] = ()  # ids, file ids, URLs, titles: the most specific first
 
 
 @dataclass(slots=True)
 class ParsedAnswer:
-    """The text of an answer and the references of its provider."""
+    """The text of an answer, and the references that its provider gave."""
 
     text: str = ""
     references: list[Reference] = field(default_factory=list)
@@ -56,7 +56,7 @@ class ParsedAnswer:
 
 
 def get(value: object, name: str) -> Any:
-    """A dict's value or an object's attribute; None where there is none or reading it raises."""
+    """Return a dict's value or an object's attribute; None if it is missing or cannot be read."""
     try:
         if issubclass(type(value), dict):
             return dict.get(value, name)  # type: ignore[call-overload]
@@ -67,7 +67,7 @@ def get(value: object, name: str) -> Any:
 
 
 def read(answer: object) -> ParsedAnswer:
-    """Text and references of a str, a message, a response or a dict of one of them."""
+    """Return the text and references of a str, a message, a response, or a dict of one of these."""
     kind = type(answer)
     if answer is None or issubclass(kind, (str, bytes, bytearray)):
         text, flags = safe.text(answer)
@@ -86,7 +86,7 @@ def read(answer: object) -> ParsedAnswer:
 
 
 def is_message(value: object) -> bool:
-    """Does the value look like an answer with content, rather than like one citation."""
+    """Return whether a value looks like an answer with content, rather than like a citation."""
     return any(
         _list(get(value, name)) or _list(get(get(value, "message"), name))
         for name in ("content", "output", "choices")
@@ -95,7 +95,7 @@ def is_message(value: object) -> bool:
 
 @dataclass(slots=True)
 class _Collected:
-    """Blocks read so far; ``bases[i]`` is where block i starts in the whole text."""
+    """The blocks that were read so far; ``bases[i]`` is the offset of block i in the whole text."""
 
     texts: list[str] = field(default_factory=list)
     bases: list[int] = field(default_factory=list)
@@ -123,7 +123,7 @@ class _Collected:
 
 
 def _message(answer: object) -> object:
-    """``choices[0].message`` (OpenAI), ``message`` (Cohere v2), ``messages[-1]`` (LangGraph), else itself."""
+    """Return ``choices[0].message`` (OpenAI), ``message`` (Cohere) or ``messages[-1]`` (LangGraph)."""
     if messages := _list(get(answer, "messages")):
         return messages[-1]
     choices = _list(get(answer, "choices"))
@@ -136,7 +136,7 @@ def _message(answer: object) -> object:
 
 
 def _parts(message: object) -> Iterator[object]:
-    """The blocks of a message that may hold text, each with its own annotations."""
+    """Yield the blocks of a message that may hold text, each with its own annotations."""
     for item in _list(get(message, "output")):  # OpenAI Responses
         yield from _list(get(item, "content"))
     content = get(message, "content")
@@ -155,7 +155,7 @@ def _parts(message: object) -> Iterator[object]:
 
 
 def _message_citations(message: object, answer: object) -> Iterator[list[Any]]:
-    """Lists of citations beside the content; langchain-cohere repeats one list in two places."""
+    """Yield the lists of citations beside the content; langchain-cohere repeats one list in two places."""
     if _is_text(get(message, "content")) or _is_text(get(message, "text")):
         yield _list(get(message, "annotations"))
     for holder in (message, get(message, "additional_kwargs"), get(message, "response_metadata"), answer):
@@ -173,7 +173,7 @@ def _each(held: list[Any], bases: list[int]) -> Iterator[Reference]:
 
 
 def reference(held: object, base: int = 0, span: tuple[int, int] | None = None) -> list[Reference]:
-    """The references of one provider object; ``span`` is what a block's own citations support."""
+    """Yield the references of a provider's object; ``span`` is the text that a block's citations support."""
     kind = get(held, "type")
     kind = kind if issubclass(type(kind), str) else ""
     if kind == "non_standard_annotation":
@@ -243,7 +243,7 @@ def _cohere(held: object, base: int) -> Iterator[Reference]:
 
 
 def _marked(ref: Reference, text: str) -> Reference:
-    """The marker is the provider's own, else the cited span (up to 200 characters)."""
+    """Return the reference with a marker: the provider's own, else the cited span (up to 200 characters)."""
     if ref.start is None or ref.end is None or not ref.start <= ref.end <= len(text):
         start = end = None
     else:
@@ -263,7 +263,7 @@ def _keys(held: object, *names: str) -> tuple[str, ...]:
 
 
 def _list(value: Any) -> list[Any]:
-    """A list or tuple, cut; anything else (an iterator, a mock, a method) as none."""
+    """Return a list or tuple, cut to a limit; an empty list for anything else (an iterator, a mock)."""
     if issubclass(type(value), list):
         return list.__getitem__(value, slice(MAX_BLOCKS))
     return list(tuple.__getitem__(value, slice(MAX_BLOCKS))) if issubclass(type(value), tuple) else []

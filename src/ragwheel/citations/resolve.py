@@ -1,9 +1,9 @@
-"""From an answer and its citations to the chunks they mean.
+"""Resolving the citations of an answer to retrieved chunks.
 
-Where citations come from, the first that applies:
+Citations are taken from the first of these that applies:
 
-1. ``citations=`` given by the app: exactly these, nothing is parsed (an empty list: none);
-2. the provider's own references in the message, and the text's markers outside of them;
+1. the app's argument ``citations=``: exactly these, and nothing is parsed (an empty list: none);
+2. the provider's own references in the message, and the markers in the text outside of them;
 3. the markers in the text.
 
 An entry of ``citations=`` is a str: an id, else an address in the chunks' metadata; an int: an id
@@ -13,8 +13,8 @@ identity, else by its id; a provider's citation object or a whole message of one
 
 A provider's reference is matched by id or address first, then by its 0-based document index. Several
 chunks may share an address, and a list of chunks may have been sent as the blocks of one document:
-the quote decides, the chunk that contains it is meant. What stays ambiguous or unknown is kept
-unmatched (``retrieval`` None) and flagged ``unmatched_citation``: a citation is never guessed.
+the chunk that contains the quote is meant. A citation that stays ambiguous or unknown is kept
+unmatched (``retrieval`` None) and flagged ``unmatched_citation``; it is never guessed.
 """
 
 from __future__ import annotations
@@ -52,7 +52,10 @@ ADDRESSES = (
 
 @dataclass(frozen=True, slots=True)
 class CitableChunk:
-    """A chunk that the model may have seen, at its place in the list that ``[n]`` counts from 1."""
+    """A chunk that the model may have seen.
+
+    Its position in the list, counted from 1, is what ``[n]`` means.
+    """
 
     retrieval: str
     rank: int
@@ -63,7 +66,7 @@ class CitableChunk:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """One reference of an answer to a chunk; ``retrieval`` None where no candidate is known to be meant.
+    """One reference of an answer to a chunk; ``retrieval`` is None if it matches no candidate.
 
     ``start`` / ``end`` are character offsets in the answer, of the marker or of the span that a provider
     says is supported; ``text`` is the provider's quote of the source. ``method``: marker, ids,
@@ -83,7 +86,7 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Extracted:
-    """An answer's text, its citations in order, and what could not be recorded as it was."""
+    """An answer's text, its citations in order, and flags for what could not be recorded unchanged."""
 
     text: str
     citations: tuple[Citation, ...]
@@ -134,7 +137,7 @@ def _found(
 
 
 class _Known:
-    """The candidates by position, id, identity and address; the dearer tables are made when asked for."""
+    """The candidates by position, id, identity and address; the expensive tables are made on first use."""
 
     def __init__(self, candidates: Sequence[CitableChunk], numbered: int | None) -> None:
         self.candidates = list(candidates)
@@ -145,12 +148,12 @@ class _Known:
 
     @cached_property
     def by_identity(self) -> dict[str, CitableChunk]:
-        """By the id that the object itself would have: another one is recorded of a redacted text."""
+        """Candidates by the object's own id, which differs from the recorded id if texts are redacted."""
         by_identity = {identity(candidate.item): candidate for candidate in reversed(self.candidates)}
         return {app_id: candidate for app_id, candidate in by_identity.items() if app_id is not None}
 
     def same(self, app_id: str) -> CitableChunk | None:
-        """The candidate that is recorded under an id, or whose object has it."""
+        """Return the candidate that is recorded under an id, or whose object has it."""
         return self.by_id.get(app_id) or self.by_identity.get(app_id)
 
     def at(self, position: int) -> CitableChunk | None:
@@ -166,7 +169,7 @@ class _Known:
 
     @cached_property
     def texts(self) -> list[str]:
-        """The candidates' texts, with white space as single blanks."""
+        """The candidates' texts with normalised white space."""
         flags: dict[str, None] = {}
         return [_squeezed(safe.text(row(candidate.item, flags).text)[0]) for candidate in self.candidates]
 
@@ -187,7 +190,7 @@ class _Known:
         return out
 
     def named(self, key: str, quote: str | None = None) -> CitableChunk | None:
-        """By id, or by an address that one chunk has, or one of whose chunks alone contains the quote."""
+        """Return the candidate with this id, or the only one with this address, or with it and the quote."""
         if key in self.by_id:
             return self.by_id[key]
         places = sorted(set(self.by_address.get(_address(key), ())))
@@ -235,7 +238,7 @@ def _explicit_citations(citations: object, retrieved: _Known, flags: dict[str, N
 
 
 def _object(entry: object, retrieved: _Known) -> Citation:
-    """A chunk by its id, with the span and quote that a dict may add."""
+    """Resolve a chunk by its id, with the span and quote that a dict may add."""
     keys = (plain_id(entry), identity(entry))
     app_id = next((key for key in keys if key is not None and retrieved.same(key) is not None), "")
     candidate = retrieved.same(app_id)
@@ -246,7 +249,7 @@ def _object(entry: object, retrieved: _Known) -> Citation:
 
 
 def _entries(citations: Any, flags: dict[str, None]) -> list[Any]:
-    """Lists, tuples, sets and the values of a dict's views; a single entry as a list of one."""
+    """Return the entries of a list, tuple, set or dict view; a single entry becomes a list of one."""
     kind = type(citations)
     readers: tuple[tuple[type, Callable[[Any], Iterator[Any]]], ...] = (
         (list, list.__iter__),
@@ -282,6 +285,6 @@ def _squeezed(text: str) -> str:
 
 
 def _address(value: str) -> str:
-    """An address without fragment, trailing slash and scheme."""
+    """Return an address without its scheme, fragment and trailing slash."""
     text = safe.text(value, 2000)[0].split("#", 1)[0].rstrip("/")
     return text.removeprefix("https://").removeprefix("http://").removeprefix("www.")

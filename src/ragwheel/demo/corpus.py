@@ -73,7 +73,7 @@ def read_beir(folder: Path) -> Corpus:
             "Next: ragwheel demo --data PATH, or leave --data out to use Python's own documentation"
         )
     passages = _passages(folder / "corpus.jsonl")
-    qrels = _qrels(folder, known=passages.keys())
+    qrels = _qrels(folder, passages=passages.keys())
     queries = tuple(
         Query(id, text, frozenset(qrels[id]), hint=_hint(passages, qrels[id]))
         for id, text in _query_texts(folder / "queries.jsonl")

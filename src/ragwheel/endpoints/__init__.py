@@ -1,8 +1,8 @@
-"""The one HTTP client for model endpoints: judges, chat models and embedding models behind a URL.
+"""The HTTP client for all model endpoints: judges, chat models and embedding models behind a URL.
 
 Every request follows the same policy. The host name is resolved once and each of its addresses is checked;
-plain ``http`` goes to this machine or a permitted private network only; redirects and proxies are not
-followed; the key goes to its own host only; metadata services are refused.
+plain ``http`` is allowed for this machine or a permitted private network only; redirects and proxies are not
+followed; the key is sent to its own host only; metadata services are refused.
 """
 
 from __future__ import annotations

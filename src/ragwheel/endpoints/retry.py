@@ -50,7 +50,7 @@ class RequestFailed(Exception):
     Attributes:
         fatal: no other request would succeed either.
         retryable: the same request may succeed later.
-        everyone: all requests to the endpoint should wait before the next try.
+        everyone: all requests to the endpoint should wait, not only this one.
         retry_after_s: what the server asked to wait.
         may_cost: the server may have worked on the request, and charge for it.
     """

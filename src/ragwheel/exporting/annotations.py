@@ -1,8 +1,8 @@
-"""Grades back beside the traces that they came from: annotations for Phoenix, scores for Langfuse.
+"""Grades as annotations for Phoenix or scores for Langfuse, to show them beside the traces there.
 
-Each file is the body of one request of the tool's API. Ids follow from the content, so that sending a file
-again replaces what was sent before. The author is stated to be a program: importing the traces again never
-takes a grade of ours for a person's word.
+Each file is the body of one request of the tool's API. Ids are derived from the content, so sending a file
+again replaces what was sent before. The annotations are marked as made by a program, so that an import of
+those traces does not take them for a person's feedback.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def export_annotations(
     *,
     policy: str | Path | None = None,
 ) -> dict[str, int]:
-    """Write the grades of every ranked chunk for another tool's API; returns how many.
+    """Write the grades of all ranked chunks for another tool's API; return how many were written.
 
-    Chunks on which the labels abstain are left out.
+    Chunks for which the labels abstain are left out.
 
     Args:
         db: the database.
@@ -105,7 +105,7 @@ def _positions(db: str | Path, policy: str | Path | None) -> Iterator[GradedPosi
 
 
 def _openinference(positions: list[GradedPosition]) -> dict[str, Any]:
-    """The body of Phoenix's ``POST /v1/document_annotations``."""
+    """Return the body for Phoenix's ``POST /v1/document_annotations``."""
     return {
         "data": [
             {
@@ -125,7 +125,7 @@ def _openinference(positions: list[GradedPosition]) -> dict[str, Any]:
 
 
 def _langfuse(positions: list[GradedPosition]) -> dict[str, Any]:
-    """The body of Langfuse's ``POST /api/public/ingestion``: a score per passage, on the observation."""
+    """Return the body for Langfuse's ``POST /api/public/ingestion``: one score per passage."""
     return {
         "batch": [
             {
@@ -152,7 +152,7 @@ def _id(position: GradedPosition, kind: str) -> str:
     return blake2b(f"{kind}:{position.span_id}:{position.position}".encode(), digest_size=16).hexdigest()
 
 
-#: The body of a request of the tool's API, by the name of the format.
+#: The function that makes the body of a request, by the name of the format.
 ANNOTATION_FORMATS: Final[Mapping[str, Callable[[list[GradedPosition]], dict[str, Any]]]] = MappingProxyType(
     {"openinference": _openinference, "langfuse-scores": _langfuse}
 )

@@ -1,4 +1,4 @@
-"""Every grade of a store as one table: Parquet, CSV or JSON lines (``docs/exports.md``)."""
+"""Export of every grade of a store as one table: Parquet, CSV or JSON lines (``docs/exports.md``)."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ _ROWS: Final = 10_000  # written between two calls of ``progress``
 
 @dataclass(frozen=True)
 class GradesExport:
-    """What was written.
+    """The result of an export of grades.
 
     Attributes:
         out: the file.
-        rows: grades, one per query group and chunk version.
-        queries: query groups.
+        rows: number of grades, one per query group and chunk version.
+        queries: number of query groups.
         statuses: rows by status, in the order of their names.
     """
 
@@ -62,19 +62,19 @@ class GradesExport:
 def export_grades(
     db: str | Path, out: str | Path, *, policy: str | Path | None = None, progress: Progress | None = None
 ) -> GradesExport:
-    """Write every grade of a store, abstentions among them; an earlier file of this name is replaced.
+    """Write every grade of a store, including abstentions; an earlier file of this name is replaced.
 
-    Rows are ordered by query, and of one query by belief, the highest first. The file appears whole or not at
-    all, readable by its owner only.
+    Rows are ordered by query, then by belief, highest first. The file is written atomically and can be read
+    by its owner only.
 
     Args:
         db: the database.
-        out: a file that ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        out: a file name that ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         policy: a TOML file of the label policy; None: the packaged one.
-        progress: called as the export goes on; what it raises ends the export, and nothing is written.
+        progress: called as the export goes on; if it raises, the export ends and nothing is written.
 
     Raises:
-        ConfigurationError: the name ends otherwise, or the policy cannot be used.
+        ConfigurationError: the file name has another ending, or the policy cannot be used.
         StoreError: the database cannot be read.
         DatasetError: the file cannot be written.
     """
@@ -105,7 +105,7 @@ def export_grades(
 
 
 def _table(grades: pa.Table) -> pa.Table:
-    """The columns of :data:`GRADES`; the reason of a negative is its strategy, where nothing else is said."""
+    """Return the columns of :data:`GRADES`. A negative without a reason gets its strategy as the reason."""
     stated = pc.if_else(pc.equal(pc.fill_null(grades["reason"], ""), ""), None, grades["reason"])
     columns = {name: grades[name] for name in GRADES.names if name not in ("chunk_version", "reason")}
     columns["chunk_version"] = grades["version"]
@@ -153,7 +153,7 @@ GRADE_FILES: Final[Mapping[str, Callable[[Path, Iterator[pa.RecordBatch]], None]
 
 @contextmanager
 def _replacing(out: Path) -> Iterator[Path]:
-    """A file beside ``out`` that takes its name when the block ends well, and is removed when it does not."""
+    """Yield a file beside ``out``. It replaces ``out`` if the block succeeds, else it is removed."""
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out, private=True) as fresh:

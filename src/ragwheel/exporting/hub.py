@@ -1,4 +1,4 @@
-"""A dataset folder onto the Hugging Face hub, or another that speaks its protocol (``HF_ENDPOINT``)."""
+"""Pushing a dataset folder to the Hugging Face hub, or to another hub with its API (``HF_ENDPOINT``)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["push_to_hub"]
 def push_to_hub(dataset: str | Path, repo: str, *, private: bool = True, token: str | None = None) -> str:
     """Push every config and split with ``datasets``, then the card and the manifest.
 
-    The texts are those of the app's own sources, so the repository is private unless told otherwise.
+    The repository is private by default, since the texts are those of the app's own sources.
 
     Args:
         dataset: a folder that ``ragwheel build`` wrote.
-        repo: ``owner/name``; made when it is not there.
-        private: whether a new repository is.
-        token: None: the one that ``hf auth login`` or ``HF_TOKEN`` gave.
+        repo: ``owner/name``; it is created if it does not exist.
+        private: whether a new repository is private.
+        token: the access token; None: that of ``hf auth login`` or ``HF_TOKEN``.
 
     Returns:
         The address of the dataset.

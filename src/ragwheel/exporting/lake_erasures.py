@@ -1,4 +1,4 @@
-"""Obeying the erasures of a lake: a store erases those people from its database before it is exported."""
+"""Applying the erasures of a lake: a store erases those people from its database before it is exported."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SESSIONS: Final = "SELECT session_id FROM _retrieval UNION SELECT session_id FR
 
 
 def apply_erasures(lake: Lake, db: Path, *, timeout_s: float = 30.0) -> int:
-    """Erase from a database whom the lake says was erased; returns how many rows went.
+    """Apply a lake's erasures to a database and its datasets; return the number of rows removed.
 
-    What a person did after the erasure stays. Datasets that were built from the database are reached, too.
+    Records that are newer than the erasure are kept.
 
     Raises:
         StoreError: the database cannot be used.

@@ -1,4 +1,4 @@
-"""Writing into a lake: files that appear whole, a store's manifest, and removing what it no longer names."""
+"""Writing into a lake: atomic files, a store's manifest, and removal of files that it no longer names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _TOP: Final = {"made_by": "ragwheel", "format": FORMAT}
 
 @contextlib.contextmanager
 def lake_errors(root: str) -> Iterator[None]:
-    """Turn what a filesystem raises, each in its own way, into an error of ours.
+    """Turn the exceptions of any filesystem into one of ragwheel's errors.
 
     Raises:
         DatasetError: the lake could not be reached or written.
@@ -44,7 +44,7 @@ def lake_errors(root: str) -> Iterator[None]:
 
 
 def _of_a_client(exc: Exception) -> bool:
-    """Whether the client of an object store raised it."""
+    """Return whether an exception was raised by the client of an object store."""
     return type(exc).__module__.split(".", 1)[0] in {
         "aiohttp",
         "aiobotocore",
@@ -58,8 +58,8 @@ def _of_a_client(exc: Exception) -> bool:
 class LakeFolder:
     """The files of a lake, for writing.
 
-    On a local disk a file is written under a name of its own first, for many servers may write the same file
-    at once, and it is for its owner only; an object of an object store appears whole anyway.
+    On a local disk a file is first written under a unique name, since many servers may write the same file at
+    once, and only its owner can read it. An object in an object store is written atomically anyway.
     """
 
     def __init__(self, filesystem: AbstractFileSystem, root: str) -> None:
@@ -68,7 +68,7 @@ class LakeFolder:
         self._finished: list[tuple[str, str]] = []
 
     def check_new(self, lake: Lake) -> None:
-        """Raise :class:`DatasetError` where something lies that no unfinished export left."""
+        """Raise :class:`DatasetError` if the folder has other content than that of an unfinished export."""
         strange = [path for path in lake.files if not _ours(path)]
         if strange or (self._fs.exists(self.root) and not self._fs.isdir(self.root)):
             raise DatasetError(
@@ -77,11 +77,11 @@ class LakeFolder:
             )
 
     def mark(self) -> None:
-        """Write what marks the folder as a lake."""
+        """Write the file that marks the folder as a lake."""
         self._write_whole(MANIFEST, _TOP)
 
     def begin(self, path: str) -> tuple[Any, str]:
-        """Open a file to write into; returns it and its name for now."""
+        """Open a file for writing; return it and its temporary name."""
         folder, _, file = path.rpartition("/")
         name = f"{folder}/{_unfinished(file)}" if self._local else path
         self._make(folder)
@@ -91,11 +91,11 @@ class LakeFolder:
         return sink, name
 
     def finished(self, name: str, path: str) -> None:
-        """Remember that a file begun under a name is complete."""
+        """Remember that the file with this temporary name is complete."""
         self._finished.append((name, path))
 
     def publish(self) -> None:
-        """Give the complete files their names."""
+        """Rename the complete files to their final names."""
         for name, path in self._finished:
             if name != path:
                 Path(self.root, name).replace(Path(self.root, path))
@@ -107,11 +107,11 @@ class LakeFolder:
         self._write_whole(f"{STORES}/{identity}.json", manifest)
 
     def write_erasure(self, name: str, erasure: Mapping[str, Any]) -> None:
-        """Write whom later exports leave out."""
+        """Write an erasure, which later exports of every store apply."""
         self._write_whole(f"{ERASURES}/{name}.json", erasure)
 
     def remove(self, paths: Iterable[str]) -> None:
-        """Remove files by their path inside; those that are gone already are passed over."""
+        """Remove files by their path in the lake; missing files are ignored."""
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 self._fs.rm_file(f"{self.root}/{path}")
@@ -139,7 +139,7 @@ class LakeFolder:
 
 
 def _unfinished(file: str) -> str:
-    """Return a name that nobody else writes."""
+    """Return a unique temporary name."""
     return f"{UNFINISHED}{secrets.token_hex(4)}-{file}"
 
 

@@ -1,4 +1,4 @@
-"""Bringing an export of format 1, which was one store's alone, into a lake of many stores."""
+"""Upgrading an export of format 1, which held a single store, to a lake of many stores."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["upgrade"]
 
 
 def upgrade(lake: Lake, folder: LakeFolder, connection: sqlite3.Connection) -> Lake:
-    """Return the lake as one of format 2, to which a store is about to be exported.
+    """Return the lake in format 2, to which a store is about to be exported.
 
-    Where the earlier export is of this database, the new one takes its place. Else it becomes the part of a
-    store of its own. Until the caller marks the lake, the earlier export counts.
+    If the earlier export is of this database, the new export replaces it. Otherwise it becomes the part of
+    another store. Until the caller marks the lake, the earlier export stays valid.
     """
     manifest = lake.stores[""]
     if _is_of(lake, manifest, connection):
@@ -51,7 +51,7 @@ def upgrade(lake: Lake, folder: LakeFolder, connection: sqlite3.Connection) -> L
 
 
 def _is_of(lake: Lake, manifest: Mapping[str, Any], connection: sqlite3.Connection) -> bool:
-    """Whether the database has retrievals of the export."""
+    """Return whether the database has retrievals of the export."""
     for old in manifest["tables"]["retrieval"].values():
         ids = _table(lake, old, ["retrieval_id"])["retrieval_id"].to_pylist()
         for retrieval_id in ids:
@@ -67,7 +67,7 @@ def _table(lake: Lake, part: Mapping[str, Any], columns: list[str] | None = None
 
 
 def _chunk_numbers(lake: Lake, manifest: Mapping[str, Any]) -> dict[int, int]:
-    """The number of each chunk version by the row number that format 1 had."""
+    """Return the number of each chunk version by its row number in format 1."""
     numbers = {}
     for old in manifest["tables"]["chunk"].values():
         columns = ["chunk_version", "source", "chunk_id", "content_hash"]
@@ -78,7 +78,7 @@ def _chunk_numbers(lake: Lake, manifest: Mapping[str, Any]) -> dict[int, int]:
 
 
 def _converted(batch: pa.RecordBatch, name: str, numbers: Mapping[int, int]) -> pa.RecordBatch:
-    """A batch with the numbers that are the same in every store, and nulls for what format 1 had not."""
+    """Return a batch with store-independent numbers, and nulls for columns that format 1 lacks."""
     rows = batch.to_pylist()
     for row in rows:
         if name == "retrieval":
@@ -86,7 +86,7 @@ def _converted(batch: pa.RecordBatch, name: str, numbers: Mapping[int, int]) -> 
             for item in row["items"]:
                 item["chunk_version"] = numbers.get(item["chunk_version"])
         elif name == "turn":
-            row["revision"] = -1  # a revision that another store has counts more
+            row["revision"] = -1  # a revision that another store has takes precedence
         elif name == "signal":
             row["sid"] = span_number(bytes.fromhex(row["signal_id"]))
             row["received_ns"] = row["at_ns"]

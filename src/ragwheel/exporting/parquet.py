@@ -1,8 +1,9 @@
-"""The traces of a store as Parquet partitions in a lake of many stores: for Spark, DuckDB, pandas, builds.
+"""Export of a store's traces as Parquet partitions into a lake of many stores, for Spark, DuckDB and pandas.
 
-What has not changed since the last export to the same place is left as it is (see
-:mod:`ragwheel.labels.traces.read_keys`). A file is named by its content, appears whole, and counts from when
-the store's manifest names it, which is written last. Nothing of another store is written or removed.
+Partitions that have not changed since the last export to the same lake are kept (see
+:mod:`ragwheel.labels.traces.read_keys`). A file is named by its content and written atomically. It becomes
+part of the lake when the store's manifest, which is written last, names it. Files of other stores are not
+touched.
 """
 
 from __future__ import annotations
@@ -45,13 +46,13 @@ Announce = Callable[[list[str]], None]
 
 @dataclass(frozen=True)
 class ParquetExport:
-    """What an export did.
+    """The result of an export to a lake.
 
-    ``store`` is the identity under which it wrote. ``rows`` counts the rows of each table that this store now
-    has there; ``written`` and ``kept`` the partitions (table and day) that were new or changed, and that were
-    not; ``removed`` files of this store that are no part of it any more. ``separated_from`` is the identity
-    that the database had before, where another database with the same one had exported in the meantime.
-    ``erased`` counts rows that were erased from the database because the lake has an erasure of that person.
+    ``store`` is the identity of the store in the lake. ``rows`` counts the rows of each table that the store
+    now has there. ``written`` counts the partitions (table and day) that were new or changed, ``kept`` those
+    that were not, and ``removed`` the files of this store that were obsolete. ``separated_from`` is the
+    former identity of the database, if another database with that identity had exported in the meantime.
+    ``erased`` counts rows that were erased from the database because of erasures in the lake.
     """
 
     dest: str
@@ -76,21 +77,21 @@ def export_parquet(
     """Write the traces of a store into its part of a lake, or bring an earlier export up to date.
 
     The tables ``retrieval``, ``turn``, ``signal``, ``chunk`` (with texts) and ``judgment`` have typed
-    columns: times are int64 nanoseconds, rankings lists of structs. What was erased from the
-    store goes from its part of the lake too; what was pruned stays there. Killed or stopped anywhere, the
-    export that was there is as it was.
+    columns: times are int64 nanoseconds, rankings are lists of structs. Rows that were erased from the store
+    are removed from its part of the lake; rows that were pruned stay there. If the export is interrupted, the
+    previous export stays valid.
 
     Args:
         db: the database.
-        dest: a folder, or a URL of a filesystem that fsspec knows; other stores may be exported there, too.
-        progress: called with a table's name and how many of its changed rows are written, of how many.
-        announce: called with the files of this store that will be removed, before they are.
-        timeout_s: how long to wait for another export of this database, or a merge.
+        dest: a folder, or a URL of a filesystem that fsspec knows; it may hold other stores, too.
+        progress: called with a table's name, the number of changed rows written so far, and their total.
+        announce: called with the files of this store that are about to be removed.
+        timeout_s: seconds to wait for another export of this database, or a merge.
 
     Raises:
         StoreError: the database cannot be read.
-        DatasetError: ``dest`` has other files in it, or an export that cannot be read; or it failed in the
-            middle, and what was there before counts.
+        DatasetError: ``dest`` has other files or an unreadable export in it, or the export failed and the
+            previous one stays valid.
         ConfigurationError: the URL cannot be reached.
     """
     begun, db = time.monotonic(), Path(db)
@@ -119,13 +120,13 @@ def export_parquet(
 
 
 def lake_name(lake: Lake) -> str:
-    """Return how a store remembers a lake."""
+    """Return the name by which a store remembers a lake."""
     return f"file://{lake.root}" if is_local(lake.filesystem) else lake.filesystem.unstrip_protocol(lake.root)
 
 
 @dataclass(frozen=True)
 class _Export:
-    """One export under an identity; ``marked``: the folder is marked as a lake already."""
+    """One export of a store; ``marked`` says whether the folder is marked as a lake already."""
 
     lake: Lake
     folder: LakeFolder
@@ -181,7 +182,7 @@ class _Export:
         return rows, written, sum(map(len, tables.values())) - written, removed
 
     def _clean(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]], announce: Announce | None) -> int:
-        """Remove this store's files that do not count any more; returns how many."""
+        """Remove this store's obsolete files; return how many."""
         try:
             with lake_errors(self.lake.root):
                 gone = self._unnamed(tables)
@@ -204,7 +205,7 @@ class _Export:
         earlier: Mapping[str, Mapping[str, Any]],
         erased: Mapping[str, set[str]],
     ) -> dict[str, dict[str, Any]]:
-        """Write the changed days; of a store that was pruned, together with what the lake has of them."""
+        """Write the changed days. If the store was pruned, rows of those days in the lake are kept."""
         identity = self.claimed.identity
         keys = _keys(connection, name) if earlier else set()
         others = {
@@ -227,7 +228,7 @@ class _Export:
         return {day: entry | {"erased": len(erased.get(day, ()))} for day, entry in fresh.items()}
 
     def _others(self, name: str, part: Mapping[str, Any], keys: set[str]) -> Iterator[pa.RecordBatch]:
-        """The rows of a file of this store whose keys are none of ``keys``."""
+        """Return the rows of a file of this store whose keys are not in ``keys``."""
         path = f"{self.lake.root}/{self.lake.current(part['file'])}"
         rows = ParquetRows(self.lake.filesystem, [path], WHOLE[name], part["rows"])
         for batch in rows.dataset().to_batches():
@@ -235,7 +236,7 @@ class _Export:
             yield batch.filter(pa.array([key not in keys for key in ids], pa.bool_()))
 
     def _check_ours(self) -> None:
-        """Raise :class:`DatasetError` where a database of the same identity exported in the meantime."""
+        """Raise :class:`DatasetError` if a database of the same identity exported in the meantime."""
         identity = self.claimed.identity
         path = f"{STORES}/{identity}.json"
         exported = self.lake.stores.get(identity)
@@ -250,7 +251,7 @@ class _Export:
             )
 
     def _unnamed(self, tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> list[str]:
-        """This store's files that its manifest does not name; rewritings of named ones stay."""
+        """Return this store's files that its manifest does not name, except rewritings of named files."""
         own = f"/store={self.claimed.identity}/"
         before_stores = tuple(
             f"{name}/day=" for name in SCHEMAS
@@ -265,7 +266,7 @@ class _Export:
 
 
 def _opened(db: Path) -> sqlite3.Connection:
-    """A database for reading: one with signals alone, of a collector, is enough, or one that was pruned."""
+    """Open a database for reading. It may hold signals only, as a collector's does, or have been pruned."""
     connection = open_store(db)
     filled = "SELECT " + " OR ".join(
         f"EXISTS (SELECT 1 FROM {table})" for table in ("spans", "judgments", "_export")
@@ -283,14 +284,14 @@ def _is(part: Mapping[str, Any], wanted: Partition | None) -> bool:
 def _rows(
     connection: sqlite3.Connection, name: str, changed: Mapping[str, Partition]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of the changed days, and of others between them."""
+    """Yield the rows of the changed days, and possibly of days between them."""
     if changed:
         span = min(part.first for part in changed.values()), max(part.last for part in changed.values())
         yield from read_whole(connection, name, span)
 
 
 def _totals(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Spans by kind, and the first and last time among them."""
+    """Return the number of spans by kind, and the first and last time."""
     parts = {name: list(tables[name].values()) for name in ("retrieval", "turn", "signal")}
     counts = {name: sum(part["rows"] for part in some) for name, some in parts.items()}
     counts["rerank"] = sum(part["reranks"] for part in parts["retrieval"])
@@ -304,7 +305,7 @@ def _totals(tables: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, 
 
 
 def _keys(connection: sqlite3.Connection, name: str) -> set[str]:
-    """What identifies the rows of a table in a lake."""
+    """Return the keys that identify the rows of a table in a lake."""
     if name == "chunk":
         return set(map(str, ChunkNumbers(connection).by_row().values()))
     if name == "judgment":
@@ -314,7 +315,7 @@ def _keys(connection: sqlite3.Connection, name: str) -> set[str]:
 
 
 def _erased(connection: sqlite3.Connection, name: str) -> dict[str, set[str]]:
-    """What was erased from the database since its first export: keys by day."""
+    """Return the keys, by day, of rows that were erased from the database since its first export."""
     erased: dict[str, set[str]] = {}
     for day, key in connection.execute("SELECT DISTINCT day, key FROM _erased WHERE name = ?", (name,)):
         erased.setdefault(day, set()).add(key)

@@ -1,4 +1,4 @@
-"""One day of one table into one Parquet file."""
+"""Writing one day of a table as one Parquet file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ragwheel.typing import Progress
 __all__ = ["KEYS", "Part", "date_of", "write_days"]
 
 _BUFFER: Final = 50_000  # rows of a row group
-#: What identifies a row of each table in a lake.
+#: The columns that identify a row of each table in a lake.
 KEYS: Final[Mapping[str, str]] = {
     "retrieval": "retrieval_id",
     "turn": "turn_id",
@@ -47,15 +47,15 @@ def write_days(
     """Write each changed day's rows into its file.
 
     Args:
-        folder: where to.
+        folder: the lake's folder.
         batches: the rows of the store.
-        table: its name, and the identity of the store.
+        table: the table's name, and the identity of the store.
         changed: the days to write.
-        earlier: for days of which rows were pruned: the rows that the lake has beside these.
-        progress: called with the table's name and how many of its changed rows are written, of how many.
+        earlier: for days with pruned rows, the rows that the lake has besides these.
+        progress: called with the table's name, the number of changed rows written so far, and their total.
 
     Returns:
-        What the manifest says of each day.
+        The manifest's entry for each day.
     """
     name, identity = table
     parts: dict[str, Part] = {}
@@ -92,7 +92,7 @@ def write_days(
 
 
 class Part:
-    """A partition being written; its manifest entry counts what is in it."""
+    """A partition that is being written, with the counts for its manifest entry."""
 
     def __init__(self, folder: LakeFolder, path: str, name: str) -> None:
         self.rows = self._citations = self._reranks = 0
@@ -104,7 +104,7 @@ class Part:
         self._writer = pq.ParquetWriter(self._sink, self._schema, compression="zstd")
 
     def add(self, batch: pa.RecordBatch) -> None:
-        """Take in some rows."""
+        """Add rows."""
         if not batch.num_rows:
             return
         self._buffer.append(batch)
@@ -124,7 +124,7 @@ class Part:
         self._buffer, self._buffered = [], 0
 
     def finish(self) -> dict[str, Any]:
-        """End the file; returns what a manifest says of it."""
+        """Finish the file; return its manifest entry."""
         self._flush()
         self.close()
         self._folder.finished(self._unfinished, self._path)
@@ -138,6 +138,6 @@ class Part:
         return entry
 
     def close(self) -> None:
-        """Close the file, complete or not."""
+        """Close the file, whether or not it is complete."""
         self._writer.close()
         self._sink.close()

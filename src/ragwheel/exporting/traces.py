@@ -1,4 +1,4 @@
-"""Traces of a store as other tools know them: TREC runs, and UBI queries and events.
+"""Export of traces in formats of other tools: TREC runs, and UBI queries and events.
 
 UBI is User Behavior Insights, version 1.3 (https://o19s.github.io/ubi/docs/html/1.3.0/, the schemas of
 OpenSearch's plugin): a query with the ids of its hits, and events about one of them at a position.
@@ -29,7 +29,7 @@ from ragwheel.store.connect import explain
 
 __all__ = ["TRACE_WRITERS", "export_traces"]
 
-#: What UBI calls our kinds of signals; its own words where it has one, ours for the rest.
+#: The UBI action name of each kind of signal: UBI's own name if it has one, else ours.
 _ACTIONS: Final = MappingProxyType({"convert": "purchase", "expand": "view", "dwell": "watch"})
 _ID_LENGTH: Final = 100
 _OBJECT_LENGTH: Final = 256
@@ -37,15 +37,15 @@ _FILE_NAME_LENGTH: Final = 200  # bytes; file systems allow 255, some of them le
 
 
 def export_traces(db: str | Path, format: str, out: str | Path) -> dict[str, int]:  # noqa: A002
-    """Write ``ubi`` or ``trec-run`` from a store; returns how many records went into each file.
+    """Write the traces of a store in another format; return the number of records in each file.
 
-    ``ubi``: ``ubi_queries.jsonl`` and ``ubi_events.jsonl``. ``trec-run``: ``{retriever}.run``, of every query
-    the latest ranking by that retriever, with all that was recorded of it.
+    ``ubi`` writes ``ubi_queries.jsonl`` and ``ubi_events.jsonl``. ``trec-run`` writes a file
+    ``{retriever}.run`` for each retriever, with its latest recorded ranking of every query.
 
     Args:
         db: the database.
         format: a key of :data:`TRACE_WRITERS`.
-        out: a new or empty folder; it appears whole or not at all.
+        out: a new or empty folder, which is written atomically.
 
     Raises:
         StoreError: the database cannot be read.
@@ -113,11 +113,11 @@ _SHOWN: Final = """
 
 
 def _events(connection: sqlite3.Connection) -> Iterator[dict[str, Any]]:
-    """Impressions of what was shown, then signals; both need a position only where they are about a chunk."""
+    """Yield impressions of shown chunks, then signals. Only events about a chunk have a position."""
     for row in connection.execute(_SHOWN):
         yield _event(row, "impression", None)
     for row in connection.execute(_SIGNALS):
-        if row["kind"] != "impression":  # stands among the shown ones
+        if row["kind"] != "impression":  # already among the shown chunks
             yield _event(row, _ACTIONS.get(row["kind"], row["kind"]), row["value"])
 
 
@@ -168,7 +168,7 @@ _RANKED: Final = "SELECT rank, source, chunk_id FROM impressions WHERE retrieval
 
 
 def _runs(connection: sqlite3.Connection, out: Path) -> dict[str, int]:
-    """Scores are n - rank + 1: a retriever's own may be better when lower."""
+    """Write the runs. Scores are n - rank + 1, since a retriever's own may be better when lower."""
     latest: dict[str, dict[str, str]] = {}
     sources = connection.execute("SELECT DISTINCT source FROM chunks")
     several = several_sources(row["source"] for row in sources)
@@ -184,7 +184,7 @@ def _runs(connection: sqlite3.Connection, out: Path) -> dict[str, int]:
 
 
 def _file_name(name: str) -> str:
-    """A name as part of a file's name: percent-encoded, and a long one cut and told apart by its hash."""
+    """Return a name as a file name: percent-encoded, and a long one shortened with its hash at the end."""
     quoted = quote(name, safe="")
     if len(quoted) <= _FILE_NAME_LENGTH:
         return quoted
@@ -200,12 +200,12 @@ def _run(
         seen: set[str] = set()
         for row in ranked:
             document = document_id(row["source"], row["chunk_id"], several=several)
-            if document not in seen:  # a run names a document once
+            if document not in seen:  # a run has a document only once
                 seen.add(document)
                 yield f"{key} Q0 {document} {len(seen)} {len(ranked) - len(seen) + 1} {name}"
 
 
-#: Formats that are written from a store rather than from a dataset folder.
+#: The writers of formats that are made from a store rather than from a dataset folder.
 TRACE_WRITERS: Final[Mapping[str, Callable[[sqlite3.Connection, Path], dict[str, int]]]] = MappingProxyType(
     {"ubi": _ubi, "trec-run": _runs}
 )

@@ -1,4 +1,4 @@
-"""A built dataset in another tool's format."""
+"""Export of a built dataset in another tool's format."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ def export_dataset(
     *,
     db: str | Path | None = None,
 ) -> dict[str, int]:
-    """Write a dataset folder in a format of :data:`DATASET_FORMATS`; returns the size of each file in bytes.
+    """Write a dataset folder in a format of :data:`DATASET_FORMATS`; return the size of each file in bytes.
 
-    The folder appears whole or not at all.
+    The folder is written atomically.
 
     Args:
         dataset: a folder that ``ragwheel build`` wrote.
-        format: see ``docs/exports.md``.
+        format: the name of the format; ``docs/exports.md`` lists them.
         out: a new or empty folder.
-        db: the database that the dataset was built from. A format with a corpus then holds every chunk of it
-            in its latest version; without, the graded chunks only.
+        db: the database that the dataset was built from. If given, formats with a corpus hold the latest
+            version of each of its chunks; otherwise they hold the graded chunks only.
 
     Raises:
         StoreError: the database cannot be read.
-        DatasetError: ``dataset`` is damaged or lacks what the format needs, or ``out`` is not empty.
+        DatasetError: ``dataset`` is damaged or lacks data that the format needs, or ``out`` is not empty.
         ConfigurationError: there is no such format.
     """
     source, out = open_dataset(dataset), Path(out)
@@ -56,6 +56,6 @@ def check_new(out: Path) -> None:
 
 
 def sizes(out: Path) -> dict[str, int]:
-    """Bytes of every file below a folder."""
+    """Return the size in bytes of every file below a folder."""
     paths = sorted(path for path in out.rglob("*") if path.is_file())
     return {path.relative_to(out).as_posix(): path.stat().st_size for path in paths}

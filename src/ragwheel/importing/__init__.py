@@ -1,8 +1,8 @@
-"""Traces that exist already: what other tools recorded becomes retrievals, turns, citations and feedback.
+"""Import of traces of other tools as retrievals, turns, citations and feedback.
 
-Flow: :mod:`containers` reads records out of a file, :mod:`tools` says what each record means, :mod:`staging`
-gathers them by trace, :mod:`traces` finds the retrievals and the turn in a trace, :mod:`rows` and
-:mod:`feedback` make rows of them, and :mod:`ragwheel.store.imported` writes those.
+:mod:`containers` reads records from a file, :mod:`tools` interprets them, :mod:`staging` groups them by
+trace, :mod:`traces` finds the retrievals and the turn in a trace, :mod:`rows` and :mod:`feedback` make rows
+of these, and :mod:`ragwheel.store.imported` writes the rows.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What files hold, counted while they are read: the plan that is printed before the first row is written."""
+"""Counts of what files contain, made while they are read and printed before the first row is written."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["Contents", "ContentsCounter", "plain"]
 
 @dataclass
 class Contents:
-    """What some files hold, before anything is written.
+    """What some files contain, counted before anything is written.
 
-    ``records`` of each tool are in ``tools``, and ``containers`` names what each file is. ``answered`` counts
-    the traces that have an answer, ``sessions`` and ``people`` the distinct ids. Of the passages,
-    ``passages_without_text``, ``…_id`` and ``…_score`` lack something. ``feedback_by`` counts feedback by
-    whose word it is, ``unknown_authors`` by the name of the score where nothing says whose it is.
-    ``unreadable`` and ``unknown`` count what cannot be used: broken records, and records of no tool that is
-    known, by the keys that they have. ``empty`` names the files without a record.
+    ``tools`` counts the records of each tool, and ``containers`` names the format of each file. ``answered``
+    counts the traces with an answer, ``sessions`` and ``people`` the distinct ids. ``passages_without_text``,
+    ``…_id`` and ``…_score`` count incomplete passages. ``feedback_by`` counts feedback by the kind of its
+    author, ``unknown_authors`` counts by the name of the score feedback without an author. ``unreadable``
+    counts broken records, and ``unknown`` counts the records of unknown tools by their keys. ``empty`` names
+    the files without records.
     """
 
     containers: dict[str, str] = field(default_factory=dict)
@@ -50,7 +50,7 @@ class ContentsCounter:
     """Counts neutral records into :class:`Contents`.
 
     Args:
-        people: names of scores that people gave, where the tool does not say who did.
+        people: names of scores that are by people, for tools that do not record the author.
     """
 
     def __init__(self, people: frozenset[str]) -> None:

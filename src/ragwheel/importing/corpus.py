@@ -1,4 +1,4 @@
-"""Texts for ids: ``--corpus FILE`` joins the chunks of retrievals that carry ids only."""
+"""Texts by id from a corpus (``--corpus FILE``), for traces whose passages have ids only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TEXTS: Final = (
 
 
 class CorpusFile:
-    """Texts by id; ``joined`` counts the passages that got theirs, ``missing`` the others."""
+    """Texts by id; ``joined`` counts the passages that got a text, ``missing`` those that did not."""
 
     def __init__(self, texts: dict[str, tuple[str, dict[str, Any] | None]]) -> None:
         self._texts = texts
@@ -38,7 +38,7 @@ class CorpusFile:
         return len(self._texts)
 
     def fill(self, passage: RetrievedPassage) -> None:
-        """Give a passage its text where it has none."""
+        """Set the text of a passage that has none."""
         if passage.text is not None or passage.id is None:
             return
         entry = self._texts.get(passage.id)
@@ -51,12 +51,12 @@ class CorpusFile:
 
 
 def read_corpus(path: Path) -> CorpusFile:
-    """Read JSON lines, CSV, Parquet or a BEIR folder with ``corpus.jsonl``.
+    """Read a corpus: JSON lines, CSV, Parquet or a BEIR folder with ``corpus.jsonl``.
 
-    A title stands before the text, as BEIR's evaluation joins them.
+    A title is put before the text, as in BEIR's evaluation.
 
     Raises:
-        ImportingError: the file has no column for ids or none for texts.
+        ImportingError: the file has no column of ids or no column of texts.
     """
     file = path / "corpus.jsonl" if path.is_dir() else path
     if not file.is_file():

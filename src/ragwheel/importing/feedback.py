@@ -1,8 +1,9 @@
-"""From feedback to signals and judgments, about what the store holds of its trace.
+"""Writing imported feedback as signals and judgments.
 
-On an answer it becomes a signal of the turn, on a document a judgment. What a model scored becomes a judgment
-of kind ``llm`` or nothing: it is never a person's signal. Feedback whose trace is not stored yet waits among
-the unmatched signals and joins it later; a judgment cannot wait and is counted.
+Feedback on an answer becomes a signal of the turn, feedback on a document becomes a judgment. A model's score
+becomes a judgment of kind ``llm`` or is dropped; it is never a person's signal. A signal whose trace is not
+stored yet is kept among the unmatched signals and joins the trace later. A judgment without its trace is
+counted and dropped.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ _NOWHERE: Final = bytes(16)
 
 @dataclass
 class FeedbackWriter:
-    """Writes feedback; ``counts`` says by kind what became of it and by reason what could not be used.
+    """Writes feedback. ``written`` counts rows by kind, ``counts`` counts by reason what could not be used.
 
     Args:
-        scales: of all scores of the import.
-        people: names of scores that people gave, where the tool does not say who did.
-        redaction: the hook that sees every comment.
+        scales: the scales of all scores of the import.
+        people: names of scores that are by people, for tools that do not record the author.
+        redaction: the hook that every comment goes through.
     """
 
     scales: Scales
@@ -58,7 +59,7 @@ class FeedbackWriter:
             self._verdict(record, writer)
 
     def _verdict(self, record: Feedback, writer: TraceWriter) -> None:
-        """Feedback on an answer (or on a retrieval as a whole)."""
+        """Write feedback on an answer (or on a whole retrieval)."""
         if record.score is None and record.label is None:
             self.counts["notes without a score or label"] += 1
             return
@@ -75,7 +76,7 @@ class FeedbackWriter:
         self._signal(record, writer, (kind, value), (target, target_id, trace), None, None)
 
     def _event(self, record: Feedback, writer: TraceWriter) -> None:
-        """Something a person did, already a signal by its kind."""
+        """Write an event that is a signal already, such as a click."""
         spec = kinds().get(record.kind or "")
         if spec is None:
             self.counts[f"event {record.name!r} is no kind of signal"] += 1
@@ -94,7 +95,7 @@ class FeedbackWriter:
         self._signal(record, writer, (spec.name, value), (target, target_id, trace), chunk, rank)
 
     def _target(self, record: Feedback, writer: TraceWriter) -> tuple[int, bytes, bytes]:
-        """Kind of target, its id, its trace: the named retrieval, else the turn, else a span to come."""
+        """Return kind, id and trace of the target: the named retrieval, else the turn, else a future span."""
         if record.span is not None:
             if record.kind is not None or writer.ranking(record.span) is not None:
                 return handles.RETRIEVAL, record.span, record.trace or _NOWHERE
@@ -142,7 +143,7 @@ class FeedbackWriter:
         self.written[f"signals {writer.signal(signal)}"] += 1
 
     def _judgment(self, record: Feedback, writer: TraceWriter) -> None:
-        """Feedback on one document of a retrieval."""
+        """Write feedback on one document of a retrieval."""
         value = grade(record, self.scales)
         if value is None:
             self.counts[f"{record.name!r} on a document: no verdict that is known"] += 1
@@ -177,7 +178,7 @@ class FeedbackWriter:
     def _document(
         self, record: Feedback, writer: TraceWriter
     ) -> tuple[StoredRanking | None, ImportedChunk | None]:
-        """The retrieval and the chunk of it that feedback is about."""
+        """Return the retrieval and the chunk that feedback is about."""
         ranking = writer.ranking(record.span) if record.span is not None else None
         rankings = [ranking] if ranking is not None else []
         if not rankings and record.trace is not None:
@@ -197,7 +198,7 @@ class FeedbackWriter:
 
 
 def _matching(ranking: StoredRanking, record: Feedback) -> list[ImportedChunk]:
-    """The chunks of a retrieval at a position, of an id, or with an address in their metadata."""
+    """Return the chunks of a retrieval that match by position, by id, or by an address in their metadata."""
     if record.position is not None:
         return [chunk for chunk in ranking.chunks if chunk.rank == record.position + 1]
     by_id = [chunk for chunk in ranking.chunks if chunk.chunk_id == record.document]

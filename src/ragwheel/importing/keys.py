@@ -1,8 +1,8 @@
-"""Ids of other tools as ids of ours: 8 bytes for a span, 16 for a trace.
+"""Span ids (8 bytes) and trace ids (16 bytes) from the ids of other tools.
 
-The same id is written in several ways: hex, hex with ``0x``, base64 (protobuf's JSON, MLflow), a decimal
-number (TruLens, Datadog), a UUID (LangSmith, Opik), or with a prefix (MLflow's ``tr-``). All spellings of one
-id give the same bytes, so that spans and feedback join across files. Any other id is hashed.
+Tools write the same id in several ways: as hex, hex with ``0x``, base64 (protobuf's JSON, MLflow), a decimal
+number (TruLens, Datadog), a UUID (LangSmith, Opik), or with a prefix (MLflow's ``tr-``). All spellings give
+the same bytes, so spans and feedback join across files. Any other id is hashed.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ _NOTHING: Final = frozenset({"", "0", "none", "null", "nan", "undefined"})
 
 
 def span_key(value: Any) -> bytes | None:
-    """Return the span id for a tool's id of a span, run or observation; None where there is none."""
+    """Return the span id for a tool's id of a span, run or observation; None if it has none."""
     return _key(value, 8)
 
 
 def trace_key(value: Any) -> bytes | None:
-    """Return the trace id for a tool's id of a trace; None where there is none."""
+    """Return the trace id for a tool's id of a trace; None if it has none."""
     return _key(value, 16)
 
 
 def turn_key(trace: bytes) -> bytes:
     """Return the id of the turn of a trace.
 
-    It follows from the trace id alone: spans, trace rows and feedback name the same turn in any order of
-    arrival, also where the tool has no root span.
+    It is derived from the trace id alone, so spans, trace rows and feedback name the same turn in any order
+    of arrival, even if the tool has no root span.
     """
     return blake2b(b"turn" + trace, digest_size=8).digest()
 
 
 def other_key(*parts: Any) -> bytes:
-    """Return 8 bytes that follow from the parts."""
+    """Return 8 bytes that are derived from the parts."""
     return blake2b("\0".join(map(str, parts)).encode("utf-8", "replace"), digest_size=8).digest()
 
 
@@ -75,7 +75,7 @@ def _spelled(text: str, size: int) -> bytes:
         try:
             return _sized(base64.b64decode(text, validate=True), size)
         except (binascii.Error, ValueError):
-            pass  # it only looked like base64: hashed below like any other text
+            pass  # it only looked like base64, so it is hashed below like any other text
     return blake2b(text.encode("utf-8", "replace"), digest_size=size).digest()
 
 
@@ -84,7 +84,7 @@ def _from_int(value: int, size: int) -> bytes:
 
 
 def _sized(raw: bytes, size: int) -> bytes:
-    """Exactly ``size`` bytes: a shorter id is padded on the left, as 64-bit trace ids are; others hashed."""
+    """Return exactly ``size`` bytes: a shorter id is padded on the left, as 64-bit trace ids; else hashed."""
     if len(raw) == size:
         return raw
     return raw.rjust(size, b"\0") if len(raw) < size else blake2b(raw, digest_size=size).digest()

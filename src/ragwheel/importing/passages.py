@@ -1,6 +1,6 @@
-"""From what a retriever returned, in any framework's way of writing it down, to ranked passages.
+"""Reading ranked passages from a retriever's recorded result, in the formats of many frameworks.
 
-Read are lists of documents (LangChain, LlamaIndex, Haystack, plain dictionaries), the answers of vector
+These are lists of documents (LangChain, LlamaIndex, Haystack, plain dictionaries), results of vector
 databases (Chroma's columns, Pinecone's matches, OpenSearch's hits), pairs of a document and a score, lists of
 texts, and the ``str()`` of documents (:mod:`ragwheel.importing.reprs`).
 """
@@ -119,18 +119,18 @@ _TALK: Final = frozenset({
     "human", "system", "user", "assistant", "tool", "function", "aimessage", "aimessagechunk", "humanmessage",
     "systemmessage", "toolmessage", "generation", "generationchunk", "chatgeneration", "chatgenerationchunk",
 })  # fmt: skip
-"""Types of messages and their parts, which have a text as documents have, but are none in a step's output."""
+"""Types of messages and their parts, which have a text as documents do but are not documents."""
 _NO_METADATA: Final = frozenset({*TEXT_KEYS, *ID_KEYS, *SCORE_KEYS, "type", "role", "rank", "index", "lc"})
 
 
 def passages(value: Any, *, texts: bool = False, depth: int = MAX_DEPTH) -> list[RetrievedPassage] | None:
-    """Return the passages in a value, in their order; None where it holds none.
+    """Return the passages in a value in order; None if it holds none.
 
     Args:
         value: a list, a mapping that holds one, or JSON or a Python repr of either.
-        texts: whether plain texts and bare ids count as passages; only what a retriever returned is read so,
-            since a list of texts may be anything elsewhere.
-        depth: how many wrappers are opened at most.
+        texts: whether plain texts and bare ids count as passages. Set this only for the result of a
+            retriever, since a list of texts may be anything elsewhere.
+        depth: the largest number of wrappers to open.
     """
     value = parse_loosely(value)
     if depth <= 0:
@@ -174,7 +174,7 @@ def _in_list(value: list[Any], texts: bool, depth: int) -> list[RetrievedPassage
 
 
 def _columns(value: Mapping[Any, Any]) -> list[RetrievedPassage] | None:
-    """Chroma's answer: a column each of ids, documents, distances and metadata, often one list per query."""
+    """Read Chroma's result: columns of ids, documents, distances and metadata, often one list per query."""
     ids, documents = value.get("ids"), value.get("documents")
     if not isinstance(ids, list) or not (isinstance(documents, list) or documents is None):
         return None
@@ -241,7 +241,7 @@ def _from_mapping(item: Mapping[Any, Any], texts: bool) -> RetrievedPassage | No
 
 
 def _beside(item: Mapping[Any, Any]) -> dict[str, Any] | None:
-    """The plain fields of a document without metadata of its own, such as a row of a table."""
+    """Return the plain fields of a document without metadata of its own, such as a row of a table."""
     rest = {
         str(key): value
         for key, value in item.items()
@@ -285,9 +285,9 @@ def _metadata(value: Any) -> dict[str, Any] | None:
 def complete(
     main: list[RetrievedPassage] | None, other: list[RetrievedPassage] | None
 ) -> list[RetrievedPassage] | None:
-    """Return the first list, with what its passages lack taken from the second where both rank the same.
+    """Return the first list, with missing fields taken from the second if both rank the same passages.
 
-    A tool often writes the same result twice: texts in one attribute, ids in another.
+    A tool often records the same result twice: texts in one attribute, ids in another.
     """
     if not main or not other:
         return main or other
@@ -309,13 +309,13 @@ def complete(
 
 
 def _begins(long: list[RetrievedPassage], short: list[RetrievedPassage]) -> bool:
-    """Whether the longer list holds the shorter one: attributes were dropped at a limit, from either end."""
+    """Return whether the shorter list is a part of the longer one, as after a limit dropped attributes."""
     texts = [passage.text for passage in long]
     return all(passage.text is None or passage.text in texts for passage in short)
 
 
 def _same_text(text: str | None, other: str | None) -> bool:
-    """Whether two texts are one, the other missing, or one of them only cut or wrapped in another way."""
+    """Return whether two texts are equal, one is missing, or one is only truncated or wrapped otherwise."""
     if text is None or other is None or text == other:
         return True
     head, longer = sorted(("".join(text.split()), "".join(other.split())), key=len)

@@ -1,4 +1,4 @@
-"""Reading every record of every source into the staging, and saying what is in none of them."""
+"""Reading the records of all sources into the staging area."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["read_all"]
 def read_all(
     sources: list[Path | str], staging: Staging, counter: ContentsCounter, progress: Progress
 ) -> None:
-    """Read every record of every file and address into the staging.
+    """Read every record of every file and address into the staging area.
 
     Raises:
-        ImportingError: a source cannot be read, or nothing of any known tool is in it.
+        ImportingError: a source cannot be read, or has no record of a known tool.
     """
     contents = counter.contents
     sizes = [
@@ -60,7 +60,7 @@ def _size(source: Path | str) -> int:
 def _records(
     source: Path | str, size: tuple[int, int], contents: Contents, progress: Progress
 ) -> Iterator[dict[str, Any]]:
-    """The records of one source; ``size`` is how many bytes come before it and how many there are."""
+    """Yield the records of a source; ``size`` is the number of bytes before it and the total number."""
     if isinstance(source, str):
         contents.containers[source] = "the API"
         yield from read_remote(source, lambda n: progress(f"reading {source}", n, 0))

@@ -1,7 +1,7 @@
-"""Neutral records: what every tool's module yields, whatever its export looks like.
+"""Tool-independent records, which the modules of all tools yield.
 
-A tool's module reads one record of a file and yields any number of these. They are small structs that encode
-to MessagePack, so that more of them than fit in memory can wait on disk until their trace is complete.
+A tool's module reads one record of a file and yields any number of these. They are structs that can be
+encoded as MessagePack, so they can be kept on disk until their trace is complete.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import msgspec
 __all__ = ["Author", "Feedback", "Neutral", "RetrievedPassage", "SpanKind", "ToolSpan", "TraceFacts"]
 
 SpanKind = Literal["retriever", "reranker", "vector_db", "llm", "other"]
-"""What a span did; ``vector_db`` is the client of a vector database, usually inside a retriever."""
+"""The kind of a span; ``vector_db`` is the client of a vector database, usually inside a retriever."""
 
 Author = Literal["person", "model", "code", "unknown"]
-"""Who made a score; ``unknown`` where the tool does not say."""
+"""The author of a score; ``unknown`` if the tool does not record it."""
 
 
 class RetrievedPassage(msgspec.Struct, array_like=True):
-    """A ranked chunk as a tool recorded it; what the tool left out is None."""
+    """A ranked chunk as a tool recorded it; missing fields are None."""
 
     id: str | None = None
     text: str | None = None
@@ -31,11 +31,12 @@ class RetrievedPassage(msgspec.Struct, array_like=True):
 class ToolSpan(msgspec.Struct, array_like=True):
     """A span of a tool: its place in the trace and what it says about retrieval.
 
-    ``question`` and ``answer`` are input and output as text, ``prompt`` is what a language model was sent.
-    ``documents_in`` are the passages in the span's input: what a re-ranker ranks, or the only trace that a
-    retriever left in the step after it; ``documents_out`` are those in the output of a step that the tool
-    does not call a retriever. ``part`` is the 0-based position of the only passage where a file has one row a
-    passage: the parts of a span are put together. Times are Unix nanoseconds, 0 where the tool gives none.
+    ``question`` and ``answer`` are input and output as text, ``prompt`` is the text sent to a language model.
+    ``documents_in`` are the passages in the span's input: those that a re-ranker ranks, or those that a step
+    got from a retriever whose own span has none. ``documents_out`` are the passages in the output of a step
+    that the tool does not call a retriever. ``part`` is set if a file has one row per passage: the 0-based
+    position of the row's passage, by which the rows of a span are joined. Times are Unix nanoseconds, 0 if
+    unknown.
     """
 
     tool: str
@@ -65,7 +66,7 @@ class ToolSpan(msgspec.Struct, array_like=True):
 
 
 class TraceFacts(msgspec.Struct, array_like=True):
-    """What a tool records about a trace as a whole, beside its spans."""
+    """What a tool records about a whole trace, besides its spans."""
 
     tool: str
     trace: bytes
@@ -82,10 +83,10 @@ class TraceFacts(msgspec.Struct, array_like=True):
 class Feedback(msgspec.Struct, array_like=True):
     """A score, label, annotation or event about a trace, a span or one document of a retrieval.
 
-    ``span`` and ``trace`` name what it is about, whichever the tool gives. ``position`` is the 0-based
+    ``span`` and ``trace`` name its target; a tool may give only one of them. ``position`` is the 0-based
     position of a document in its retrieval, ``document`` the document's id or address. ``boolean`` is set
-    where the tool declares the score to be yes or no. ``kind`` names a signal of ragwheel where the record
-    already is one (a click); otherwise it is derived from the score and label.
+    if the tool declares the score to be yes or no. ``kind`` names a signal of ragwheel if the record is one
+    already (a click); otherwise the kind is derived from the score and label.
     """
 
     tool: str

@@ -1,10 +1,10 @@
-"""Traces read from a running Phoenix or Langfuse, through the client that its vendor ships.
+"""Reading traces from a running Phoenix or Langfuse server through the vendor's own client.
 
-An address names the tool and the server: ``phoenix://localhost:6006/helpdesk`` (the project stands behind
-the host), ``langfuse://cloud.langfuse.com`` (the keys, from the environment, say which project). Without a
-host, the client takes the server from the environment variables of the tool. A server on this machine is
-spoken to by HTTP, any other by HTTPS; ``phoenix+http://`` and ``phoenix+https://`` choose.
-``?since=2026-01-31`` leaves out what is older.
+An address names the tool and the server: ``phoenix://localhost:6006/helpdesk`` (with the project after the
+host), ``langfuse://cloud.langfuse.com`` (the keys from the environment determine the project). Without a
+host, the client takes the server from the tool's environment variables. A server on this machine is reached
+by HTTP, any other by HTTPS, unless the scheme is ``phoenix+http://`` or ``phoenix+https://``.
+``?since=2026-01-31`` leaves out older traces.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["RemoteAddress", "is_address", "read_remote"]
 _SCHEME: Final = re.compile(r"([a-z]+)(?:\+(https?))?://")
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 FIRST: Final = datetime(2023, 1, 1, tzinfo=timezone.utc)
-"""Before that neither tool existed."""
+"""The start of the first window: neither tool existed before."""
 
 WINDOW_SPANS: Final = 2_000
 PAGE: Final = 100
@@ -35,12 +35,12 @@ SHORTEST: Final = timedelta(milliseconds=1)
 
 _LANGFUSE_KEYS: Final = ("LANGFUSE_PUBLIC_KEY", "LANGFUSE_SECRET_KEY")
 Counted = Callable[[int], None]
-"""Called with how many records were read so far."""
+"""Called with the number of records read so far."""
 
 
 @dataclass(frozen=True)
 class RemoteAddress:
-    """A server to read from: ``url`` is None where the tool's environment variables name it."""
+    """A server to read from; ``url`` is None if the tool's environment variables name it."""
 
     tool: str
     url: str | None
@@ -49,15 +49,15 @@ class RemoteAddress:
 
 
 def is_address(path: object) -> bool:
-    """Return whether something to import is an address and no file."""
+    """Return whether a source to import is an address rather than a file."""
     return isinstance(path, str) and _SCHEME.match(path) is not None
 
 
 def read_remote(text: str, progress: Counted) -> Iterator[dict[str, Any]]:
-    """Yield the spans, traces and scores of a server as its API gives them.
+    """Yield the spans, traces and scores of a server as its API returns them.
 
     Raises:
-        ImportingError: the address is none, or the server cannot be read.
+        ImportingError: the address is malformed, or the server cannot be read.
         MissingExtra: the vendor's client is not installed.
     """
     address = parse(text)
@@ -79,10 +79,10 @@ def read_remote(text: str, progress: Counted) -> Iterator[dict[str, Any]]:
 
 
 def parse(text: str) -> RemoteAddress:
-    """Return what an address says.
+    """Parse an address.
 
     Raises:
-        ImportingError: it names no tool that can be read, no project, or another parameter than ``since``.
+        ImportingError: it names an unknown tool, no project, or another parameter than ``since``.
     """
     match = _SCHEME.match(text)
     tool, protocol = match.groups() if match else ("", None)
@@ -122,7 +122,7 @@ def _since(text: str, value: str) -> datetime | None:
 
 
 def _read_phoenix(address: RemoteAddress) -> Iterator[dict[str, Any]]:
-    """Spans by windows of time, each small enough for memory, and the annotations on them."""
+    """Yield spans by time windows that fit in memory, and their annotations."""
     try:
         from phoenix.client import Client
     except ImportError:
@@ -149,7 +149,7 @@ def _read_phoenix(address: RemoteAddress) -> Iterator[dict[str, Any]]:
 def _windows(
     fetch: Callable[[datetime, datetime, int], list[dict[str, Any]]], start: datetime, end: datetime
 ) -> Iterator[list[dict[str, Any]]]:
-    """The spans of every window of time; a window with more spans than are asked for is cut in half."""
+    """Yield the spans of each time window; a window with more spans than the limit is split in half."""
     windows, limit = [(start, end)], WINDOW_SPANS
     while windows:
         start, end = windows.pop()
@@ -168,7 +168,7 @@ def _windows(
 
 
 def _read_langfuse(address: RemoteAddress) -> Iterator[dict[str, Any]]:
-    """Observations, traces where the API still has them, and scores, page by page."""
+    """Yield observations, scores and, if the API still has them, traces, page by page."""
     try:
         from langfuse import Langfuse
     except ImportError:
@@ -193,7 +193,7 @@ def _read_langfuse(address: RemoteAddress) -> Iterator[dict[str, Any]]:
 
 
 def _pages(method: Callable[..., Any], wishes: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """All records of a listing, by cursors or by page numbers, whichever this version of the client has."""
+    """Yield all records of a listing, by cursor or page number, depending on the client's version."""
     parameters = inspect.signature(method).parameters
     arguments = {k: v for k, v in wishes.items() if k in parameters and v is not None}
     by_cursor = "cursor" in parameters

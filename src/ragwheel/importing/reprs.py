@@ -1,4 +1,4 @@
-"""Documents that a tool recorded as their ``str()`` or ``repr()``: LangChain, LlamaIndex and Haystack."""
+"""Parsing documents of LangChain, LlamaIndex and Haystack that a tool recorded as ``str()`` or ``repr()``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _HAYSTACK: Final = re.compile(
 
 
 def document_of_repr(text: str) -> RetrievedPassage | None:
-    """Return the document that a text is the ``str()`` or ``repr()`` of; None where it is none."""
+    """Return the document of which a text is the ``str()`` or ``repr()``; None if it is neither."""
     text = text.strip()
     if text.startswith("Node ID: "):
         match = _LLAMAINDEX.match(text)
@@ -78,7 +78,7 @@ def _of_langchain(text: str) -> RetrievedPassage | None:
 
 
 def _unquoted(literal: str) -> str:
-    """The text of a Python literal; where it is a broken one, what stands between its quotes."""
+    """Return the text of a Python literal; of a broken literal, the text between its quotes."""
     value = parse_loosely(literal)
     return value if isinstance(value, str) and value != literal else literal[1:-1]
 

@@ -1,4 +1,4 @@
-"""From an assembled trace to the records that a live app would have journalled."""
+"""Making the records of an assembled trace, as a live app would have journalled them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MAX_ID_CHARS: Final = 1000
 
 @dataclass
 class StoredRetrieval:
-    """A retrieval ready for the store: the record, and id and text of each chunk in rank order."""
+    """A retrieval for the store: the record, and the id and text of each chunk in rank order."""
 
     record: RetrievalRecord
     ids: list[str]
@@ -38,12 +38,12 @@ class StoredRetrieval:
 
 @dataclass
 class RowBuilder:
-    """Makes records of traces; ``counts`` says what was missing, by reason.
+    """Makes records of traces; ``counts`` counts missing data by reason.
 
     Args:
-        corpus: texts for ids.
-        redaction: the hook that sees every text before it is written.
-        source: the source of all chunks; None: the retriever's own name.
+        corpus: texts by id.
+        redaction: the hook that every text goes through before it is written.
+        source: the source of all chunks; None: the name of each retriever.
         max_text_chars: longer texts are cut.
     """
 
@@ -57,9 +57,9 @@ class RowBuilder:
     def of(
         self, trace: Trace, citable_chunks: Sequence[CitableChunk] = ()
     ) -> tuple[list[StoredRetrieval], TurnRecord | None]:
-        """Return the retrievals of a trace and its turn, None where it has none.
+        """Return the retrievals of a trace, and its turn or None.
 
-        ``citable_chunks`` are those of retrievals that are stored already, for an answer that comes alone.
+        ``citable_chunks`` are the chunks of stored retrievals, for an answer that arrives without them.
         """
         retrievals: list[StoredRetrieval] = []
         for retrieved in trace.retrievals:
@@ -169,7 +169,10 @@ class RowBuilder:
         )
 
     def _times(self, start_ns: int, end_ns: int, flags: Flags) -> tuple[int, int]:
-        """Start and duration; a start that cannot be is replaced by now, an end before the start is it."""
+        """Return start and duration.
+
+        An impossible start is replaced by now, an end before the start by the start.
+        """
         if start_ns and not EARLIEST_NS <= start_ns <= self.now_ns + AHEAD_NS:
             self.counts["spans with an impossible time"] += 1
             flags.add("clock")
@@ -181,14 +184,14 @@ class RowBuilder:
 
 
 class Flags:
-    """Makes values storable and remembers what had to be changed."""
+    """Makes values storable and collects flags for the changes."""
 
     def __init__(self, max_chars: int) -> None:
         self._max_chars = max_chars
         self._words: dict[str, None] = {}
 
     def add(self, *words: str) -> None:
-        """Remember what could not be recorded as it was."""
+        """Add flags for what could not be recorded unchanged."""
         self._words.update(dict.fromkeys(words))
 
     def text(self, value: str) -> str:
@@ -214,19 +217,19 @@ class Flags:
         return plain if isinstance(plain, dict) else None
 
     def all(self) -> tuple[str, ...]:
-        """Return the words in the order in which they came."""
+        """Return the flags in the order in which they were added."""
         return tuple(self._words)
 
 
 def chunk_id(text: str) -> str:
-    """Return the id of a chunk that has none: the same that live capture gives it."""
+    """Return the id of a chunk that has none; it is the one that live capture would give it."""
     return "text:" + content_hash(text).hex()[:16]
 
 
 def _ranked_before(
     ids: list[str], earlier: list[StoredRetrieval]
 ) -> tuple[str | None, list[int | None] | None]:
-    """Source and ranks in the latest retrieval that had one of these chunks."""
+    """Return the source, and the ranks in the latest retrieval that had one of these chunks."""
     for stored in reversed(earlier):
         ranks = {app_id: rank for rank, app_id in reversed(list(enumerate(stored.ids, 1)))}
         if any(app_id in ranks for app_id in ids):
@@ -235,7 +238,7 @@ def _ranked_before(
 
 
 def prompted_chunks(trace: Trace, retrievals: list[StoredRetrieval]) -> list[tuple[str, int]] | None:
-    """Return the chunks that the last prompt with any of them held, in its order; None: not known."""
+    """Return the chunks in the last prompt that has any, in prompt order; None if that is unknown."""
     for prompt in reversed(trace.prompts):
         squeezed = _squeezed(prompt)
         places: dict[tuple[str, int], int] = {}
@@ -251,7 +254,7 @@ def prompted_chunks(trace: Trace, retrievals: list[StoredRetrieval]) -> list[tup
 
 
 def _answering(retrievals: list[StoredRetrieval]) -> list[StoredRetrieval]:
-    """What the app put before the model: the last re-ranking, else every outermost retrieval."""
+    """Return what the model was given: the last re-ranking, else every outermost retrieval."""
     reranked = [stored for stored in retrievals if stored.record.kind == 1]
     return reranked[-1:] or [stored for stored in retrievals if stored.record.outer_id is None]
 
@@ -274,7 +277,7 @@ def _candidates(
 
 
 def citable(rankings: Sequence[StoredRanking], prompted: Sequence[tuple[str, int]]) -> list[CitableChunk]:
-    """Return the chunks of stored retrievals in the order in which an answer's ``[n]`` counts them."""
+    """Return the chunks of stored retrievals in the order that an answer's ``[n]`` refers to."""
     reranked = [ranking for ranking in rankings if ranking.reranked]
     answering = reranked[-1:] or [ranking for ranking in rankings if not ranking.inner]
     chunks = {

@@ -1,4 +1,4 @@
-"""The import: files read record by record, gathered by trace, written batch by batch."""
+"""The import of traces: files are read record by record, grouped by trace and written in batches."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ class ImportOptions:
     """How traces are imported.
 
     Attributes:
-        corpus: a file or folder with texts for ids.
-        source: the source of all chunks; None: each retriever's name.
-        people: names of scores that people gave, where the tool does not say who did.
+        corpus: a file or folder with texts by id.
+        source: the source of all chunks; None: the name of each retriever.
+        people: names of scores that are by people, for tools that do not record the author.
         redact: a hook, or the names of built-in redactors.
     """
 
@@ -50,11 +50,11 @@ class ImportOptions:
 
 @dataclass
 class ImportReport:
-    """What became of an import.
+    """The result of an import.
 
-    ``new``, ``joined`` and ``same`` count rows of each table: written now, completed, or there already.
-    ``left_out`` counts by reason what could not be used or looked odd. ``waiting`` counts the imported
-    signals in the database whose trace is not in it yet.
+    ``new``, ``joined`` and ``same`` count the rows of each table that were written now, completed, or stored
+    already. ``left_out`` counts by reason what could not be used or looked odd. ``waiting`` counts the
+    imported signals in the database whose trace is not in it yet.
     """
 
     contents: Contents = field(default_factory=Contents)
@@ -80,22 +80,21 @@ def import_traces(
     announce: Callable[[Contents], None] = lambda _: None,
     progress: Progress = lambda *_: None,
 ) -> ImportReport:
-    """Import the traces and feedback of other tools; the database is made where there is none.
+    """Import the traces and feedback of other tools; the database is created if it does not exist.
 
-    The sources are read completely before anything is written. Each batch of traces is written whole: an
-    import that is stopped goes on when it is called again, and a second import of the same adds nothing.
+    The sources are read completely before anything is written. Each batch of traces is written in a
+    transaction, so an interrupted import can be repeated. A second import of the same files adds nothing.
 
     Args:
         db: the database.
-        paths: files of any of the tools, in any order and mixture, and addresses (see
-            :mod:`ragwheel.importing.remotes`).
+        paths: files of any of the tools in any order, and addresses (see :mod:`ragwheel.importing.remotes`).
         options: see :class:`ImportOptions`.
-        announce: called with what the files hold before the first row is written.
+        announce: called with the contents of the files before the first row is written.
         progress: see :data:`Progress`.
 
     Raises:
-        ImportingError: a file cannot be read, or nothing of any known tool is in it.
-        StoreError: the database cannot be written; what was written before stays.
+        ImportingError: a file cannot be read, or has no record of a known tool.
+        StoreError: the database cannot be written; batches that were written before stay.
     """
     options = options or ImportOptions()
     sources = [path if is_address(path) else Path(path) for path in paths]
@@ -139,7 +138,7 @@ def _write_traces(
         progress("writing", done, staging.traces)
     if staging.traces == 0:
         with writing_traces(db, report.left_out):
-            pass  # makes the database, for feedback alone
+            pass  # creates the database, in case there is only feedback
 
 
 def write_trace(
@@ -151,15 +150,15 @@ def write_trace(
     facts_only: bool = False,
     live: bool = False,
 ) -> None:
-    """Write one trace and count what became of it; one in which nothing was retrieved is left out.
+    """Write one trace and count its rows. A trace without a retrieval is left out.
 
     Args:
-        trace: what to write.
+        trace: the trace.
         rows: makes the rows.
-        writer: writes them.
-        report: counts them.
-        facts_only: no span of the trace is at hand, and its retrievals may be stored already.
-        live: the trace was written before, from fewer of its spans, which this one replaces.
+        writer: writes the rows.
+        report: counts the rows.
+        facts_only: no span of the trace is at hand; its retrievals may be stored already.
+        live: the trace may have been written before, with fewer spans; that version is replaced.
     """
     report.left_out.update(trace.counts)
     if not trace.retrievals and not facts_only:
@@ -170,7 +169,7 @@ def write_trace(
         rankings = writer.rankings_of_trace(trace.trace, trace.turn_id)
         report.left_out["answers whose retrieval is in no file so far"] += not rankings
     elif not live:
-        # an answer that came first in a file of its own: its citations are of these retrievals
+        # the answer was imported first, from a file of its own: its citations are of these retrievals
         trace.answer = writer.answer_of(trace.turn_id) or trace.answer
         trace.has_turn = trace.has_turn or trace.answer is not None
     stored_chunks = citable(rankings, writer.prompted_of(trace.turn_id)) if rankings else []

@@ -1,8 +1,8 @@
 """OpenTelemetry spans in any envelope as :class:`RawSpan`.
 
-Envelopes are OTLP in JSON or protobuf, ``ReadableSpan.to_json``, Phoenix's REST answers, data frame and
-database, MLflow's spans, and Jaeger's JSON. The envelope decides where ids, times and attributes stand; what
-the attributes mean is the business of the tools' modules.
+Envelopes are OTLP in JSON or protobuf, ``ReadableSpan.to_json``, Phoenix's REST responses, data frame and
+database, MLflow's spans, and Jaeger's JSON. Here ids, times and attributes are taken from the envelope; the
+tools' modules interpret the attributes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ATTRIBUTE_LIMIT: Final = 128
 class RawSpan:
     """A span: ids as bytes, times in Unix nanoseconds, attributes as one flat mapping with dotted keys.
 
-    ``truncated`` is set where attributes were dropped on the way.
+    ``truncated`` is set if attributes were dropped on the way.
     """
 
     name: str
@@ -42,13 +42,13 @@ class RawSpan:
 
     @property
     def service(self) -> str | None:
-        """The name of the app, where the resource has one that somebody chose."""
+        """The app's name, unless the resource has only a default name."""
         name = self.resource.get("service.name")
         return name if isinstance(name, str) and name and not name.startswith("unknown_service") else None
 
 
 def raw_span(record: Mapping[str, Any]) -> RawSpan | None:
-    """Return the span that a record is, or None where it is none."""
+    """Return the span in a record, or None if the record is no span."""
     if {"operationName", "spanID", "traceID"} <= record.keys():
         record = _of_jaeger(record)
     context = record.get("context")
@@ -64,7 +64,7 @@ def raw_span(record: Mapping[str, Any]) -> RawSpan | None:
     if trace is None or span is None:
         if not attributes or record.get(TABLE) is not None:
             return None
-        span = other_key(repr(sorted(record.items())))  # a span that was copied without its ids stands alone
+        span = other_key(repr(sorted(record.items())))  # a span without its ids is a trace of its own
         trace = trace or span.rjust(16, b"\1")
     kind = record.get("span_kind")
     if isinstance(kind, str) and kind and not kind.startswith("SPAN_KIND") and "." not in kind:
@@ -89,7 +89,7 @@ def raw_span(record: Mapping[str, Any]) -> RawSpan | None:
 
 
 def _of_jaeger(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A span as Jaeger's UI and API give it: tags are attributes, logs are events, times microseconds."""
+    """Read a span of Jaeger's UI or API: tags are attributes, logs are events, times are microseconds."""
     references = record.get("references") or ()
     parents = [
         r.get("spanID") for r in references if isinstance(r, Mapping) and r.get("refType") == "CHILD_OF"
@@ -112,7 +112,7 @@ def _of_jaeger(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tags(value: Any) -> dict[str, Any]:
-    """Jaeger's list of typed keys and values as a mapping."""
+    """Return Jaeger's list of typed keys and values as a mapping."""
     tags = value if isinstance(value, list) else ()
     return {str(tag["key"]): tag.get("value") for tag in tags if isinstance(tag, Mapping) and "key" in tag}
 
@@ -122,7 +122,7 @@ def _first(record: Mapping[str, Any], *names: str) -> Any:
 
 
 def _attributes_of(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The attributes as one flat mapping; None where the record has none."""
+    """Return the attributes as one flat mapping; None if the record has none."""
     if "attributes" in record:
         value = parse_loosely(record["attributes"])
         return flat(_pairs(value)) if isinstance(value, (Mapping, list)) else None
@@ -142,7 +142,7 @@ _STRUCTURED: Final = frozenset(
 
 
 def _pairs(value: Any) -> dict[str, Any]:
-    """OTLP's list of keys and values, or a plain mapping, as a mapping."""
+    """Return OTLP's list of keys and values, or a plain mapping, as a mapping."""
     if isinstance(value, Mapping):
         return dict(value)
     if not isinstance(value, list):
@@ -155,7 +155,7 @@ def _pairs(value: Any) -> dict[str, Any]:
 
 
 def _any_value(value: Any) -> Any:
-    """An OTLP ``AnyValue``, in either spelling; where all its kinds are present, the one that is not null."""
+    """Return the value of an OTLP ``AnyValue`` in either spelling; null fields are ignored."""
     if not isinstance(value, Mapping):
         return value
     for kind, inner in value.items():

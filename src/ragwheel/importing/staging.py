@@ -1,4 +1,4 @@
-"""Where neutral records wait until all of their trace was read: in memory, past a limit in a file on disk."""
+"""A staging area for records until their traces are complete: memory, and beyond a limit a file on disk."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _decode_feedback: Final = msgspec.msgpack.Decoder(Feedback).decode
 
 
 class Staging:
-    """Collects records by trace, in bounded memory.
+    """Groups records by trace in bounded memory.
 
-    Traces come back in the order in which they were first seen, each complete.
+    Complete traces are returned in the order in which they were first seen.
 
     Args:
-        folder: where the file on disk is made when it is needed; it is deleted at the end.
-        memory_bytes: how much is kept in memory before the file is used.
+        folder: the folder for the temporary file, which is created if needed and deleted at the end.
+        memory_bytes: how many bytes to keep in memory before the file is used.
     """
 
     def __init__(self, folder: Path, memory_bytes: int = MEMORY_BYTES) -> None:
@@ -56,11 +56,11 @@ class Staging:
 
     @property
     def traces(self) -> int:
-        """How many traces there are."""
+        """The number of traces."""
         return len(self._traces)
 
     def add(self, record: Neutral) -> None:
-        """Keep a record."""
+        """Add a record."""
         raw = _encode(record)
         if isinstance(record, Feedback):
             self._feedback.append(raw)
@@ -72,7 +72,7 @@ class Staging:
             self._spill()
 
     def feedback(self) -> Iterator[Feedback]:
-        """Yield all feedback in the order of the files."""
+        """Yield all feedback in the order in which it was read."""
         return map(_decode_feedback, self._feedback)
 
     def by_trace(self) -> Iterator[tuple[list[ToolSpan], list[TraceFacts]]]:
@@ -100,7 +100,7 @@ class Staging:
             yield _decoded(group)
 
     def _spill(self) -> None:
-        """Move what is held in memory to the file."""
+        """Move the records in memory to the file."""
         if self._file is None:
             self._directory = tempfile.TemporaryDirectory(prefix=".ragwheel-import-", dir=self._folder)
             self._file = sqlite3.connect(Path(self._directory.name) / "staging", isolation_level=None)

@@ -1,8 +1,8 @@
-"""From the spans of one trace to what the store keeps: the retrievals that the app saw, and the turn.
+"""Assembling the spans of a trace into the retrievals that the app saw, and the turn.
 
-One trace is one turn. A retriever inside a retriever is one retrieval seen by the app: a copy of the outer
-result is left out (its ids and scores are taken over), another result is kept as an inner one. Where no span
-is a retriever's, the documents that the next step was given stand for it.
+One trace is one turn. If a retriever ran inside another one with the same result, only the outer retrieval is
+kept, with ids and scores of both; an inner retrieval with another result is kept, too. If no span is a
+retriever's, a retrieval is made from the documents in the input of a later step.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _RETRIEVES: Final = re.compile(r"retriev|search|vector|lookup|knowledge|similar|
 
 @dataclass
 class Retrieved:
-    """A retrieval as the store will have it; ``outer`` is the id of the retrieval it ran inside."""
+    """A retrieval of a trace; ``outer`` is the id of the retrieval that it ran inside."""
 
     span: ToolSpan
     outer: bytes | None
@@ -35,7 +35,7 @@ class Retrieved:
 
     @property
     def rerank(self) -> bool:
-        """Whether a re-ranker ranked it."""
+        """Whether a re-ranker made the ranking."""
         return self.span.kind == "reranker"
 
 
@@ -44,9 +44,10 @@ class Trace:
     """A turn and its retrievals.
 
     ``aliases`` are the ids of its other spans, which feedback may name, and ``copies`` those of inner spans
-    that only repeat an outer result. ``stand_ins`` are ids that retrievals read from the documents of a step
-    would have, where there are others now. ``counts`` says what was left out or looked odd, by reason.
-    ``has_turn`` is False where nothing but retrievals is in the trace: a later file can still bring the turn.
+    that only repeat an outer result. ``stand_ins`` are the ids of retrievals that an earlier file's trace may
+    have got from the documents of a step, and that are obsolete now. ``counts`` counts by reason what was
+    left out or looked odd. ``has_turn`` is False if the trace has only retrievals: a later file may have the
+    turn.
     """
 
     trace: bytes
@@ -71,14 +72,14 @@ class Trace:
 
     @property
     def turn_id(self) -> bytes:
-        """The id of the turn."""
+        """The id of the turn, which is derived from the trace id."""
         return turn_key(self.trace)
 
 
 def assemble(spans: Iterable[ToolSpan], facts: Iterable[TraceFacts], *, whole: bool = True) -> Trace | None:
-    """Return what a trace holds; None where there is nothing to keep.
+    """Assemble a trace; None if it has nothing to keep.
 
-    ``whole`` is False while spans still arrive: without a root the question and answer are not known yet.
+    ``whole`` is False while spans still arrive: without a root, the question and answer are not known yet.
     """
     counts: Counter[str] = Counter()
     by_id = _distinct(spans, counts)
@@ -113,7 +114,7 @@ def _tool(spans: list[ToolSpan], facts: list[TraceFacts]) -> str:
 
 
 def _distinct(spans: Iterable[ToolSpan], counts: Counter[str]) -> dict[bytes, ToolSpan]:
-    """Each span once: parts put together, of two reports of a span the one that says more."""
+    """Return each span once: its parts are joined, and of two reports the one with more data is kept."""
     by_id: dict[bytes, ToolSpan] = {}
     parts: dict[bytes, list[ToolSpan]] = {}
     for span in spans:
@@ -143,7 +144,7 @@ def _weight(span: ToolSpan) -> tuple[int, int]:
 
 
 def _parents(span: ToolSpan, by_id: dict[bytes, ToolSpan]) -> list[ToolSpan]:
-    """The spans around a span, the nearest first; a circle ends where it began."""
+    """Yield the ancestors of a span, nearest first; a cycle is followed once."""
     above: list[ToolSpan] = []
     seen = {span.span}
     parent = by_id.get(span.parent or b"")
@@ -188,7 +189,7 @@ def _retrievals(
 
 
 def _copies(outer: Retrieved, inner: ToolSpan) -> bool:
-    """Whether an inner result is the outer one again; ids and scores that only it has are taken over."""
+    """Return whether an inner result repeats the outer one; ids and scores that only it has are copied."""
     if not inner.passages or not outer.passages:
         return not inner.passages or (not outer.passages and _take_over(outer, inner))
     if len(inner.passages) != len(outer.passages):
@@ -212,7 +213,7 @@ def _query_above(span: ToolSpan, by_id: dict[bytes, ToolSpan]) -> str | None:
 
 
 def _documents_follow(span: ToolSpan, spans: list[ToolSpan]) -> bool:
-    """Take the documents of the next step of the same parent, where the retriever's span kept none."""
+    """Return the documents in the input of the parent's next step, if the retriever's span has none."""
     following = (
         s for s in spans if s.parent == span.parent and s.start_ns >= span.start_ns and s.documents_in
     )
@@ -223,15 +224,15 @@ def _documents_follow(span: ToolSpan, spans: list[ToolSpan]) -> bool:
 
 
 def _promote(spans: list[ToolSpan]) -> None:
-    """Where the tool calls no span a retriever, take those that are one by their name and their output."""
+    """If the tool calls no span a retriever, make retrievers of spans with such a name and output."""
     for span in spans:
-        alone = span.documents_out and not span.answer  # a chain gives its documents beside an answer
+        alone = span.documents_out and not span.answer  # a chain returns its documents beside an answer
         if span.kind == "other" and alone and span.question and _RETRIEVES(span.name):
             span.kind, span.query, span.passages = "retriever", span.question, span.documents_out
 
 
 def _from_documents(result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan]) -> None:
-    """Where no span is a retriever's, make a retrieval of the first documents a step was given, or gave."""
+    """If no span is a retriever's, make a retrieval of the first documents in a step's input or output."""
     steps = [span for span in spans if span.kind != "reranker"]
     reader = next((span for span in steps if span.documents_in), None)
     span = reader or next((span for span in steps if span.documents_out), None)
@@ -269,7 +270,7 @@ def _stand_in_key(step: ToolSpan) -> bytes:
 def _fill_turn(
     result: Trace, spans: list[ToolSpan], by_id: dict[bytes, ToolSpan], facts: list[TraceFacts]
 ) -> None:
-    """Question, answer, session and the rest: from the trace's own facts, else the root, else any span."""
+    """Set the question, answer, session etc. from the trace's own facts, else the root, else any span."""
     roots = [span for span in spans if by_id.get(span.parent or b"") is None]
     steps = [span for span in roots if span.kind not in _RANKED and not span.passages]
     root = _root_of(steps)
@@ -298,17 +299,17 @@ def _fill_turn(
 
 
 def _root_of(steps: list[ToolSpan]) -> ToolSpan | None:
-    """The step that the whole trace ran in: of several, the one with an answer that ran longest."""
+    """Return the root step of the trace; of several, the one with an answer that ran longest."""
     return max(steps, key=lambda span: (bool(span.answer), span.end_ns - span.start_ns), default=None)
 
 
 def _is_forest(steps: list[ToolSpan]) -> bool:
-    """Whether several steps have no parent, so that the root itself is not in the file."""
+    """Return whether several steps have no parent, so that the root itself is not in the file."""
     return len(steps) > 1 and sum(span.parent is None for span in steps) != 1
 
 
 def _fullest(texts: list[str]) -> str | None:
-    """The first text, or the whole of it where it is only the preview of another one."""
+    """Return the first text, or the complete text of which it is only a preview."""
     if not texts:
         return None
     head = texts[0].removesuffix("...").removesuffix("…")

@@ -1,4 +1,4 @@
-"""Reading values liberally: JSON in JSON, Python reprs in CSV cells, times and numbers in any spelling."""
+"""Lenient reading of values: JSON within JSON, Python reprs in CSV cells, times and numbers of any form."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["all_text", "first", "flat", "number", "parse_loosely", "plain_text",
 
 
 def plain_text(value: Any, depth: int = 6, *, answer: bool = False) -> str | None:
-    """Return the text that a value carries: a text, a message, the last of several messages.
+    """Return the text in a value: a text, a message, or the last of several messages.
 
-    Follows what chat APIs and frameworks wrap a text into; None where nothing reads as a text. Of a
-    conversation it is what the person said, with ``answer`` what was answered.
+    Wrappers of chat APIs and frameworks are opened; None if there is no text. Of a conversation, the last
+    message of the person is returned, or with ``answer`` that of the assistant.
     """
     value = parse_loosely(value)
     if isinstance(value, str):
@@ -75,7 +75,7 @@ _TEXT_KEYS: Final = (
 
 _QUESTION_KEYS: Final = ("query", "question", "user_input", "user_query", "query_str", "query_text")
 _INPUT_KEYS: Final = ("input", "inputs", "prompt", "args", "input_value", "arguments")
-#: The same for an answer: what was asked is none, and what was put in comes last.
+#: The keys that hold an answer, without those of questions; inputs are tried last.
 _ANSWER_KEYS: Final = (
     *(key for key in _TEXT_KEYS if key not in _QUESTION_KEYS + _INPUT_KEYS),
     *_INPUT_KEYS,
@@ -121,7 +121,7 @@ _PROMPT_KEYS: Final = (
 
 
 def all_text(value: Any) -> str | None:
-    """Return every text in what a language model was sent, in order."""
+    """Return every text in a prompt of a language model, in order."""
     value = parse_loosely(value)
     if isinstance(value, str):
         return value or None
@@ -135,7 +135,7 @@ def all_text(value: Any) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """Return a finite number, also from a text that is one; None otherwise, and for booleans."""
+    """Return a finite number, also from its text; None for anything else, booleans included."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, str):
@@ -153,15 +153,16 @@ def number(value: Any) -> float | None:
 
 
 def whole(value: Any) -> int | None:
-    """Return a whole number, also from a text that is one."""
+    """Return a whole number, also from its text; None for anything else."""
     real = number(value)
     return int(real) if real is not None and real.is_integer() and abs(real) < 2**53 else None
 
 
 def time_ns(value: Any) -> int:
-    """Return Unix nanoseconds; 0 where the value is no time.
+    """Return a time as Unix nanoseconds; 0 if the value is no time.
 
-    Numbers are seconds, milliseconds, microseconds or nanoseconds by their size. Without a zone it is UTC.
+    The size of a number decides whether it is in seconds, milli-, micro- or nanoseconds. Times without a zone
+    are UTC.
     """
     if isinstance(value, datetime):
         aware = value if value.tzinfo else value.replace(tzinfo=timezone.utc)
@@ -199,7 +200,7 @@ def _from_text(text: str) -> int:
 
 
 def first(values: Mapping[str, Any], names: Iterable[str]) -> Any:
-    """Return the first of these that is there and neither None nor blank."""
+    """Return the value of the first of these names that is present and neither None nor blank."""
     for name in names:
         value = values.get(name)
         if value is not None and value != "":
@@ -208,7 +209,7 @@ def first(values: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested mappings as one, with dotted keys; lists stay as they are."""
+    """Flatten nested mappings to one with dotted keys; lists stay as they are."""
     result: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"

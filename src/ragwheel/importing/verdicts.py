@@ -1,8 +1,8 @@
-"""What scores, labels and reactions say: liked or not, a rating, a grade of relevance.
+"""The meaning of scores, labels and reactions: liked or not, a rating, or a grade of relevance.
 
-A tool stores whatever the app sent: 1 may be a thumb or one star of five. What a score means is told by all
-scores of its name: yes or no where there are only 0 and 1 (or -1 and 1), a scale up to 1, 5, 10 or 100
-otherwise. Labels are looked up; one that is no verdict is counted, never guessed.
+Tools store whatever the app sends: 1 may be a thumb or one star of five. The meaning is inferred from all
+scores of the same name: yes or no if there are only 0 and 1 (or -1 and 1), else a scale up to 1, 5, 10 or
+100. Labels are looked up; an unknown label is counted and never guessed.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Scales:
             self.learn(record)
 
     def learn(self, record: Feedback) -> None:
-        """Take a score into account."""
+        """Add a score to the observed range of its name."""
         if record.score is None:
             return
         low, high, whole = self._bounds.get((record.tool, record.name), (record.score, record.score, True))
@@ -71,12 +71,12 @@ class Scales:
         )
 
     def binary(self, record: Feedback) -> bool:
-        """Whether scores of this name are only yes and no."""
+        """Return whether scores of this name are only yes or no."""
         low, high, whole = self._bounds.get((record.tool, record.name), (0.0, 1.0, True))
         return record.boolean or (whole and low >= -1 and high <= 1)
 
     def of_five(self, record: Feedback) -> float | None:
-        """Return a score on the scale from 0 to 5; None where it is on none that is known."""
+        """Return a score on the scale from 0 to 5; None if its scale is unknown."""
         if record.score is None:
             return None
         low, high, _ = self._bounds.get((record.tool, record.name), (record.score, record.score, True))
@@ -87,7 +87,7 @@ class Scales:
 
 
 def verdict(record: Feedback, scales: Scales) -> tuple[str, float | None] | None:
-    """Return the kind of signal and its value for an answer's feedback; None where it is no verdict."""
+    """Return the kind of signal and its value for feedback on an answer; None if it is no verdict."""
     if record.score is not None:
         if scales.binary(record):
             return ("thumbs_up" if record.score > 0 else "thumbs_down"), None
@@ -100,7 +100,7 @@ def verdict(record: Feedback, scales: Scales) -> tuple[str, float | None] | None
 
 
 def grade(record: Feedback, scales: Scales) -> float | None:
-    """Return the grade of relevance, 0 to 5, that feedback on a document gives; None where it gives none."""
+    """Return the grade of relevance, 0 to 5, in feedback on a document; None if it has none."""
     if record.score is not None:
         return scales.of_five(record)
     word = _word(record.label)
@@ -108,7 +108,7 @@ def grade(record: Feedback, scales: Scales) -> float | None:
 
 
 def reason_code(record: Feedback) -> str | None:
-    """Return the label as a short code, where it says more than the verdict."""
+    """Return the label as a short code, if it says more than the verdict."""
     word = _word(record.label)
     if not word or len(word) > 64 or word in _YES | _NO | _PARTLY or not re.fullmatch(r"[\w.:-]+", word):
         return None
@@ -116,10 +116,10 @@ def reason_code(record: Feedback) -> str | None:
 
 
 def is_person(record: Feedback, names: frozenset[str]) -> bool:
-    """Whether a person made the feedback.
+    """Return whether a person gave the feedback.
 
-    Where the tool does not say, the name decides: ``user_feedback`` is a person's, ``faithfulness`` is not.
-    ``names`` are taken as people's on the caller's word.
+    If the tool does not record the author, the name decides: ``user_feedback`` is a person's,
+    ``faithfulness`` is not. Names in ``names`` are always a person's.
     """
     if record.author == "unknown":
         return record.name in names or (

@@ -1,4 +1,4 @@
-"""What an app may have taken out of every text before it is written anywhere.
+"""Removing personal data and secrets from every text before it is written.
 
 ::
 
@@ -9,8 +9,8 @@
     ragwheel.configure(redact=redaction.chain(redaction.standard(), my_own))
     ragwheel.configure(redact=redaction.presidio())                       # names and places, with Presidio
 
-or ``RAGWHEEL_REDACT=standard`` (``email,secret``) in the environment. A redactor takes a text and returns the
-text to write; any function of that kind will do.
+or ``RAGWHEEL_REDACT=standard`` (``email,secret``) in the environment. A redactor is any function that takes a
+text and returns the text to write.
 """
 
 from __future__ import annotations

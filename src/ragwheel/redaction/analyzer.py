@@ -1,4 +1,4 @@
-"""Redaction by Microsoft Presidio, for what has no form: names, places, organisations."""
+"""Redaction by Microsoft Presidio, which finds what has no fixed form: names, places, organisations."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def presidio(
     entities: Sequence[str] | None = None,
     min_score: float = 0.35,
 ) -> Redactor:
-    """A redactor that asks Presidio: ``Ada lives in London`` becomes ``[PERSON] lives in [LOCATION]``.
+    """Return a redactor that asks Presidio: ``Ada lives in London`` becomes ``[PERSON] lives in [LOCATION]``.
 
-    It runs in the caller's thread, before the call returns, and takes milliseconds a text: measure it first.
+    It runs in the caller's thread and takes milliseconds per text, so measure it before you use it.
 
     Args:
         analyzer: a ``presidio_analyzer.AnalyzerEngine`` or anything with its ``analyze``; None makes
             Presidio's default one, which loads a spaCy model of some 500 MB.
-        language: of the texts.
-        entities: only these of Presidio's entity types; None: all that the analyzer has.
-        min_score: findings that Presidio is less sure of are left.
+        language: the language of the texts.
+        entities: Presidio's entity types to look for; None: all that the analyzer has.
+        min_score: findings with a lower score are ignored.
 
     Raises:
-        MissingExtra: no analyzer was given and Presidio is not installed.
+        MissingExtra: ``analyzer`` is None and Presidio is not installed.
     """
     engine = _default() if analyzer is None else analyzer
     wanted = None if entities is None else list(entities)
@@ -55,7 +55,10 @@ def _default() -> Any:
 
 
 def _without_overlaps(results: list[Any]) -> list[tuple[tuple[int, int], str]]:
-    """Spans in rising order with their marks; of those that overlap one span, named after the surest."""
+    """Return spans in order with their marks.
+
+    Overlapping spans are merged and get the mark of the best score.
+    """
     spans: list[tuple[tuple[int, int], str]] = []
     surest = 0.0
     for result in sorted(results, key=lambda each: (each.start, -each.end)):

@@ -22,21 +22,20 @@ __all__ = ["FAILED", "Redaction"]
 _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_.:-]{0,63}").fullmatch
 FAILED: Final = "[not recorded: redaction failed]"
 TEXT_ID: Final = "text:"
-"""How ids that were made from a text begin."""
+"""The prefix of ids that were made from a text."""
 
 
 class Redaction:
-    """Applies the hook to records, in place.
+    """Apply the app's ``redact`` hook to every text of a record, in place.
 
-    Ids, ranks and scores are no texts, nor is a key of metadata that is a name such as ``author`` or
-    ``dc:title``; any other key is.
+    Ids, ranks, scores and metadata keys that look like names (``author``, ``dc:title``) are left as they are.
 
-    An id that was made from a chunk's text, because the app gave none, would give the text away to whoever
-    tries texts: it is made anew from the redacted text, with a key of the database.
+    An id that was made from a chunk's text, because the app gave none, would let others check guesses of that
+    text. It is replaced by an id made from the redacted text with a secret key.
 
     Args:
-        hook: takes a text and returns what to write instead.
-        db: the database whose secret is that key; None: a key of this process alone.
+        hook: takes a text and returns the text to write.
+        db: the database whose secret is that key; None: a random key of this process.
     """
 
     def __init__(self, hook: Callable[[str], str], db: Path | None = None) -> None:
@@ -44,7 +43,7 @@ class Redaction:
         self._redacted = threading.local()  # texts that `ids` redacted, until `retrieval` needs them
 
     def ids(self, ids: Sequence[str], texts: Sequence[str]) -> list[str]:
-        """The ids to record for chunks with these ids and texts."""
+        """Return the ids to record for chunks with these ids and texts."""
         recorded = list(ids)
         cleaned = self._redacted.texts = {}
         for at, (chunk, text) in enumerate(zip(ids, texts, strict=True)):
@@ -71,7 +70,7 @@ class Redaction:
             return os.urandom(32)
 
     def retrieval(self, record: RetrievalRecord, texts: list[str]) -> list[str]:
-        """Redact the query and the metadata, which must be plain values; the redacted texts of the chunks."""
+        """Redact the query and the metadata, which must be plain values; return the redacted chunk texts."""
         record.query = self.text(record.query)
         if record.metadata is not None:
             record.metadata = [self.value(value) for value in record.metadata]
@@ -79,7 +78,7 @@ class Redaction:
         return [cleaned[text] if text in cleaned else self.text(text) for text in texts]
 
     def turn(self, record: TurnRecord) -> None:
-        """Redact query, answer, reasoning and what the citations quote."""
+        """Redact the query, the answer, the reasoning and the quotes of citations."""
         record.query, record.answer = self._text_or_none(record.query), self._text_or_none(record.answer)
         record.reasoning = self._text_or_none(record.reasoning)
         for citation in record.citations or ():
@@ -92,7 +91,7 @@ class Redaction:
         record.reason = self._key(record.reason)
 
     def text(self, text: str) -> str:
-        """The hook's word, or :data:`FAILED` when it fails: an unredacted text is never written."""
+        """Return the text that the hook returns, or :data:`FAILED` if it fails."""
         try:
             cleaned_text = self._hook(text)
             if type(cleaned_text) is not str:
@@ -112,7 +111,7 @@ class Redaction:
         return self.text(key) if isinstance(key, str) and not _NAME(key) else key
 
     def value(self, value: Any) -> Any:
-        """Redact plain metadata: its texts, and keys that are no names."""
+        """Redact plain metadata: its texts, and keys that do not look like names."""
         if isinstance(value, str):
             return self.text(value)
         if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Numbers that belong to a person: phone, payment card (ISO/IEC 7812, Luhn), IBAN (ISO 13616, mod 97)."""
+"""Personal numbers: phone numbers, payment cards (ISO/IEC 7812, Luhn) and IBANs (ISO 13616, mod 97)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["cards", "ibans", "phones"]
 Span = tuple[int, int]
 
 _ENOUGH_DIGITS: Final = re.compile(r"\d(?:[ .()/-]{0,2}\d){6}")
-"""Seven digits with little between them: without these there is none of them."""
+"""Seven digits with little between them, which every such number has."""
 
 _CARD: Final = re.compile(r"(?<![\w.,+-])\d(?:[ -]?\d){12,18}(?![\w-])")
 _ISSUERS: Final = re.compile(
@@ -40,13 +40,13 @@ _SAID: Final = re.compile(
     r"(\(?0[\d ()/.-]{6,20}\d)(?!\d)"
 )
 _NUMBER: Final = re.compile(r"\+\d+\.\d+|\+\d{8}")
-"""A number with a sign, rather than one to call."""
+"""A signed quantity, which is no phone number."""
 
 _MAX_DIGITS: Final = 15  # ITU-T E.164
 
 
 def phones(text: str) -> Iterator[Span]:
-    """Phone numbers in a form that little else has, or named as such."""
+    """Find phone numbers, by an unambiguous form or by a word before them."""
     if not _ENOUGH_DIGITS.search(text):
         return
     at = 0
@@ -61,7 +61,7 @@ def phones(text: str) -> Iterator[Span]:
 
 
 def cards(text: str) -> Iterator[Span]:
-    """Payment card numbers: an issuer's prefix and length, its way of grouping, and the check digit."""
+    """Find payment card numbers by the issuer's prefix, length and grouping, and by the check digit."""
     if not _ENOUGH_DIGITS.search(text):
         return
     for match in _CARD.finditer(text):
@@ -79,7 +79,7 @@ def _luhn(digits: str) -> bool:
 
 
 def ibans(text: str) -> Iterator[Span]:
-    """Bank account numbers whose check digits are right; a word after one may look like a part of it."""
+    """Find IBANs with valid check digits; a word that follows one may look like a part of it."""
     if not _ENOUGH_DIGITS.search(text):
         return
     for match in _IBAN.finditer(text):

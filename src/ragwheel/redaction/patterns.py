@@ -1,8 +1,8 @@
-"""Redactors that look for what has a form: e-mail, phone, payment card, IBAN, keys and tokens.
+"""Redaction by patterns: e-mail addresses, phone numbers, payment cards, IBANs, keys and tokens.
 
-Each finds few things rather than wrong ones: dates, versions, ISBNs, IP addresses and measurements stay.
-All run in time linear in the text, whatever it holds, and need nothing but :mod:`re`. What has no form
-(names, addresses) needs a model: see :func:`ragwheel.redaction.presidio`.
+The patterns prefer precision to recall: dates, versions, ISBNs, IP addresses and measurements are kept. All
+run in linear time for any text and need only :mod:`re`. Names and postal addresses have no fixed form and
+need a model: see :func:`ragwheel.redaction.presidio`.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from ragwheel.errors import ConfigurationError
 __all__ = ["NAMES", "Redactor", "Span", "chain", "named", "patterns", "replaced", "standard"]
 
 Redactor = Callable[[str], str]
-Span = tuple[int, int]  # where something begins and ends in a text
+Span = tuple[int, int]  # start and end of a match in a text
 
 _EMAIL: Final = re.compile(
     r"(?<![\w.%+-])[\w.%+-]{1,256}@(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}(?![^\W_])"  # IDN too
 )
 _REMEMBERED: Final = 2048
 _REMEMBERED_CHARS: Final = 4096
-"""Chunks come back often: results for texts up to this length are remembered."""
+"""Results for texts of up to this length are cached, since the same chunks are retrieved often."""
 
 
 def _emails(text: str) -> Iterator[Span]:
@@ -33,12 +33,12 @@ def _emails(text: str) -> Iterator[Span]:
 
 
 NAMES: Final = ("secret", "email", "iban", "card", "phone")
-"""What :func:`patterns` can look for, in the order in which it does (a token may hold a card number)."""
+"""The names that :func:`patterns` takes, in the order of search (a token may contain a card number)."""
 
 
 @lru_cache
 def _finders() -> dict[str, Callable[[str], Iterator[Span]]]:
-    """By name. Their expressions are compiled when an app redacts, not when it imports ragwheel."""
+    """Return the finders by name. Expressions are compiled when an app redacts, not at import."""
     from ragwheel.redaction import numbers, secrets
 
     return {
@@ -51,12 +51,12 @@ def _finders() -> dict[str, Callable[[str], Iterator[Span]]]:
 
 
 def standard() -> Redactor:
-    """A redactor for all of :data:`NAMES`: ``write to ada@example.org`` becomes ``write to [email]``."""
+    """Return a redactor for all :data:`NAMES`: ``write to ada@example.org`` becomes ``write to [email]``."""
     return patterns(*NAMES)
 
 
 def patterns(*names: str) -> Redactor:
-    """A redactor for some of :data:`NAMES`; what it finds becomes ``[name]``.
+    """Return a redactor for some of :data:`NAMES`, which replaces each match by ``[name]``.
 
     Raises:
         ConfigurationError: a name is none of them.
@@ -79,7 +79,7 @@ def patterns(*names: str) -> Redactor:
 
 
 def chain(*redactors: Redactor) -> Redactor:
-    """A redactor that applies several, each to what the one before it left."""
+    """Return a redactor that applies several redactors one after the other."""
 
     def redact(text: str) -> str:
         for each in redactors:
@@ -90,7 +90,7 @@ def chain(*redactors: Redactor) -> Redactor:
 
 
 def named(names: str) -> Redactor:
-    """The redactor of ``"standard"``, or of some :data:`NAMES` separated by commas: ``"email,secret"``.
+    """Return the redactor for ``"standard"``, or for some :data:`NAMES` with commas: ``"email,secret"``.
 
     Raises:
         ConfigurationError: a name is none of them.
@@ -101,7 +101,7 @@ def named(names: str) -> Redactor:
 
 
 def replaced(text: str, spans: Iterable[tuple[Span, str]]) -> str:
-    """The text with each span replaced by its mark; spans in rising order, none within another."""
+    """Return the text with each span replaced by its mark; the spans are in order and do not overlap."""
     parts, at = [], 0
     for (start, end), mark in spans:
         parts += [text[at:start], mark]

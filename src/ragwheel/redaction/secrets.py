@@ -1,4 +1,4 @@
-"""Keys and tokens that let somebody in, by the prefixes that their issuers gave them for being found."""
+"""Keys and access tokens, recognised by the prefixes that their issuers use."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["find"]
 
 Span = tuple[int, int]
 
-_TOKENS: Final[tuple[tuple[str, str], ...]] = (  # what must stand in the text, and the whole form
+_TOKENS: Final[tuple[tuple[str, str], ...]] = (  # a substring to look for first, and the whole pattern
     ("AKIA", r"AKIA[A-Z2-7]{16}"),  # AWS access keys
     ("ASIA", r"ASIA[A-Z2-7]{16}"),
     ("ghp_", r"ghp_[A-Za-z0-9]{36,251}"),  # GitHub
@@ -48,7 +48,7 @@ _KEY_BODY: Final = re.compile(r"[A-Za-z0-9+/=\s\\]*")
 
 
 def find(text: str) -> Iterator[Span]:
-    """Keys, tokens, passwords in URLs; where two overlap, they are one."""
+    """Find keys, tokens and passwords in URLs; overlapping matches are merged."""
     spans = sorted(_found(text))
     at = 0
     while at < len(spans):
@@ -73,7 +73,7 @@ def _found(text: str) -> Iterator[Span]:
 
 
 def _private_keys(text: str) -> Iterator[Span]:
-    """From BEGIN to END; where the end is cut off, as far as it looks like a key."""
+    """Find private keys from BEGIN to END, or up to the last line that looks like a key if END is missing."""
     at, has_end = 0, True
     while begins := _KEY_BEGINS.search(text, at):
         ends = _KEY_ENDS.search(text, begins.end()) if has_end else None

@@ -1,7 +1,7 @@
-"""The containers that exports come in, told by their first bytes: JSON, CSV, Parquet, SQLite, OTLP protobuf.
+"""File formats of exports, recognised by their first bytes: JSON, CSV, Parquet, SQLite, OTLP protobuf.
 
-:func:`read_records` gives the records of a file one by one, whatever it is; a record that cannot be read is
-counted and the next one follows. Nothing here knows a tool.
+:func:`read_records` yields the records of a file in any of these formats. Records that cannot be read are
+counted and skipped. This package knows nothing about individual tools.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ HEAD_BYTES: Final = 4096
 class RecordSource:
     """A file that is being read.
 
-    ``container`` is what it turned out to be, ``unreadable`` counts what could not be read by reason, and
-    ``progress`` is called with the number of bytes read so far.
+    ``container`` is the detected format, ``unreadable`` counts by reason the records that could not be read,
+    and ``progress`` is called with the number of bytes read so far.
     """
 
     path: Path
@@ -43,7 +43,7 @@ def read_records(source: RecordSource) -> Iterator[dict[str, Any]]:
     """Yield the records of a file, each a mapping.
 
     Raises:
-        ImportingError: the file cannot be opened, or is no container that is known.
+        ImportingError: the file cannot be opened, or its format is unknown.
     """
     path = source.path
     try:
@@ -91,7 +91,7 @@ def _records(source: RecordSource, head: bytes, file: Any, *, packed: bool) -> I
 
 
 def _protobuf(source: RecordSource, file: Any, *, packed: bool, framed: bool) -> Iterator[dict[str, Any]]:
-    """The spans of a protobuf file, which is mapped into memory where it can be, whatever its size."""
+    """Yield the spans of a protobuf file, which is memory-mapped where possible."""
     # the map is closed when the last view of it is gone: closing it by hand would fail while there is one
     body = file.read() if packed else mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     yield from read_protobuf(body, source.unreadable, source.progress, framed=framed)
@@ -103,7 +103,7 @@ def _is_json(head: bytes) -> bool:
 
 
 def _is_text(head: bytes) -> bool:
-    """Whether the bytes are UTF-8 text, apart from a character that the end cuts."""
+    """Return whether the bytes are UTF-8 text; a character may be cut off at the end."""
     if not head.strip() or b"\0" in head or sum(byte < 9 or 13 < byte < 32 for byte in head) > 0:
         return False
     try:
@@ -114,7 +114,7 @@ def _is_text(head: bytes) -> bool:
 
 
 def _is_protobuf(head: bytes) -> bool:
-    """Whether it begins with field 1 as a message whose own first field is 1 or 2, as OTLP requests do."""
+    """Return whether bytes begin as an OTLP request: field 1, a message whose first field is 1 or 2."""
     if head[:1] != b"\x0a":
         return False
     at = 1

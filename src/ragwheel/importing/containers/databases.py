@@ -1,4 +1,4 @@
-"""SQLite files that tools keep their traces in, opened for reading only."""
+"""SQLite databases in which tools keep their traces, opened read-only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ragwheel.errors import ImportingError
 __all__ = ["TABLE", "read_sqlite"]
 
 TABLE: Final = "@table"
-"""Key under which a row carries what it is a row of: ``phoenix.spans``, ``mlflow.spans``, …"""
+"""The key under which a row carries the name of its table: ``phoenix.spans``, ``mlflow.spans``, …"""
 
-#: What is read of each tool's database, in this order, where its tables are there.
+#: The queries for each tool's database, in this order; those for missing tables are skipped.
 _QUERIES: Final = {
     "phoenix.spans": (
         {"spans", "traces", "projects"},
@@ -70,7 +70,7 @@ def read_sqlite(path: Path) -> Iterator[dict[str, Any]]:
     """Yield the rows of a tool's SQLite file, each with the name of its table.
 
     Raises:
-        ImportingError: it is damaged, locked, or has none of the tables that are known.
+        ImportingError: the file is damaged or locked, or has none of the known tables.
     """
     try:
         with closing(_opened(path)) as connection:
@@ -120,7 +120,7 @@ def _known_queries(tables: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    """A reading connection; a file in a folder that cannot be written to is taken as it lies."""
+    """Return a read-only connection; a file in a folder without write permission is opened as immutable."""
     address = path.absolute().as_uri()
     log = path.with_name(path.name + "-wal")
     at_rest = not log.exists() or log.stat().st_size == 0

@@ -1,9 +1,9 @@
-"""JSON documents, JSON lines and several documents in a row, read record by record in bounded memory.
+"""JSON documents, JSON lines and concatenated documents, read record by record in bounded memory.
 
-A document is opened as far as its envelope goes (``data``, ``spans``, ``resourceSpans`` …) and the records in
-it come one by one. What stands beside them in the envelope (``info`` of an MLflow trace, ``resource`` of an
-OTLP request) is a record of its own or rides along. A broken line is counted and skipped; a file that ends in
-the middle gives what was complete.
+The envelopes around records (``data``, ``spans``, ``resourceSpans`` …) are opened, and the records in them
+are yielded one by one. Other values in an envelope (``info`` of an MLflow trace, ``resource`` of an OTLP
+request) become a record of their own or are added to each record. A broken line is counted and skipped. Of a
+truncated file the complete records are read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["ENVELOPES", "RESOURCE", "read_json", "unwrapped"]
 READ_BYTES: Final = 4 * 1024 * 1024
 MAX_RECORD_CHARS: Final = 64 * 1024 * 1024
 RESOURCE: Final = "@resource"
-"""Key under which a span's record carries the resource (and scope) that it was reported in."""
+"""The key under which a span's record carries its resource and scope."""
 
 ENVELOPES: Final = frozenset(
     {
@@ -71,7 +71,7 @@ _AROUND: Final = frozenset({
     "resource", "scope", RESOURCE, "trace_id", "meta", "links", "page", "pagination", "_shards",
     "errors", "extensions", "processes", "traceID", "warnings",
 })  # fmt: skip
-"""What stands beside records in an envelope and says nothing about them."""
+"""Keys of an envelope that say nothing about the records in it."""
 _LEAF_MARKS: Final = frozenset(
     {
         "span_id",
@@ -94,17 +94,17 @@ _LEAF_MARKS: Final = frozenset(
     }
 )
 _OF_SPANS: Final = frozenset({"events", "content", "items", "results", "records", "rows", "hits"})
-"""Envelopes that a span has as parts of its own, and which therefore hold no records there."""
+"""Names of envelopes that are also fields of a span, where they hold no records."""
 _SPACE: Final = re.compile(r"[\s,\ufeff]*")
 _NEXT_START: Final = re.compile(r"\n\s*(?=[{\[])")
 
 
 class _Truncated(Exception):
-    """The file ends inside a value."""
+    """The file ends within a value."""
 
 
 class _Text:
-    """A window of the decoded file that grows to the right and is dropped on the left."""
+    """A sliding window over the decoded file: more text is read at its end and dropped at its start."""
 
     def __init__(self, file: IO[bytes], progress: Callable[[int], None]) -> None:
         import codecs
@@ -115,7 +115,7 @@ class _Text:
         self.buffer, self.at, self.ended = "", 0, False
 
     def more(self) -> bool:
-        """Read on; False at the end of the file."""
+        """Read more text; False at the end of the file."""
         if self.ended:
             return False
         raw = self._file.read(max(READ_BYTES, len(self.buffer) - self.at))
@@ -127,7 +127,7 @@ class _Text:
         return True
 
     def skip(self) -> str:
-        """Return the next character that is neither blank nor comma, without taking it; "" at the end."""
+        """Return the next character that is neither blank nor comma without consuming it; "" at the end."""
         while True:
             match = _SPACE.match(self.buffer, self.at)
             self.at = match.end() if match else self.at
@@ -137,11 +137,11 @@ class _Text:
                 return ""
 
     def value(self) -> Any:
-        """Take the next JSON value whole.
+        """Consume the next JSON value.
 
         Raises:
-            _Truncated: the file ends before it does, or it is longer than a record may be.
-            ValueError: it is no JSON.
+            _Truncated: the file ends within the value, or the value is longer than a record may be.
+            ValueError: it is not JSON.
         """
         self.skip()
         while True:
@@ -158,11 +158,11 @@ class _Text:
                     raise _Truncated from exc
             else:
                 if self.at >= len(self.buffer) and not self.ended and isinstance(value, (int, float)):
-                    continue  # a number may go on in what was not read yet
+                    continue  # a number may continue in text that was not read yet
                 return value
 
     def next_line(self) -> bool:
-        """Go to the next line that begins a value; False when there is none."""
+        """Skip to the next line that begins a value; False if there is none."""
         while True:
             match = _NEXT_START.search(self.buffer, self.at + 1)
             if match:
@@ -208,7 +208,10 @@ def read_json(
 
 
 def _document(text: _Text, unreadable: Counter[str]) -> Iterator[dict[str, Any]]:
-    """One object: decoded whole where it is short, opened as far as its envelope goes where it is not."""
+    """Yield the records in an object.
+
+    A short object is decoded at once; of a long one the envelope is opened.
+    """
     if text.buffer[text.at] != "{":
         if not isinstance(text.value(), (list, dict)):
             unreadable["value that is no object"] += 1
@@ -222,7 +225,7 @@ def _document(text: _Text, unreadable: Counter[str]) -> Iterator[dict[str, Any]]
         try:
             record = msgspec.json.decode(line)
         except (msgspec.MsgspecError, UnicodeEncodeError):
-            record = None  # the object goes over several lines, or is broken: the slow way finds out
+            record = None  # the object spans several lines, or is broken: the slow path finds out
         if isinstance(record, dict):
             text.at = line_end
             yield from unwrapped(record)
@@ -232,7 +235,7 @@ def _document(text: _Text, unreadable: Counter[str]) -> Iterator[dict[str, Any]]
 
 
 def _object(text: _Text, context: dict[str, Any], unreadable: Counter[str]) -> Iterator[dict[str, Any]]:
-    """The records in an object whose brace was taken; what is no envelope is a record of its own."""
+    """Yield the records in an object whose brace was consumed; fields outside envelopes form a record."""
     rest: dict[str, Any] = {}
     opened = False
     cut: Exception | None = None
@@ -260,7 +263,7 @@ def _object(text: _Text, context: dict[str, Any], unreadable: Counter[str]) -> I
 
 
 def _key(text: _Text) -> str:
-    """Take a key and its colon."""
+    """Consume a key and its colon."""
     if text.skip() == "":
         raise _Truncated
     key = text.value()
@@ -274,7 +277,7 @@ def _key(text: _Text) -> str:
 def _array(
     text: _Text, *, nested: bool, context: dict[str, Any], unreadable: Counter[str]
 ) -> Iterator[dict[str, Any]]:
-    """The records in an array whose bracket was taken."""
+    """Yield the records in an array whose opening bracket was consumed."""
     while (sign := text.skip()) != "]":
         if sign == "":
             raise _Truncated
@@ -301,7 +304,7 @@ def _context(context: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_envelope_rest(rest: dict[str, Any]) -> bool:
-    """Whether what stands beside an envelope says nothing: cursors, schema addresses, the resource."""
+    """Return whether the fields beside an envelope say nothing: cursors, schema addresses, the resource."""
     beside = {key: rest[key] for key in rest if key not in _AROUND}
     structured = any(isinstance(value, (dict, list)) for value in beside.values())
     return not structured and not _LEAF_MARKS & beside.keys()
@@ -312,7 +315,7 @@ def _is_leaf(record: dict[str, Any]) -> bool:
 
 
 def unwrapped(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the records inside a record that is an envelope itself, and the record where it is none."""
+    """Yield the records in a record that is an envelope itself, else the record."""
     if is_frame(record):
         yield from frame_rows(record)
         return
@@ -325,7 +328,9 @@ def unwrapped(record: dict[str, Any]) -> Iterator[dict[str, Any]]:
         and value
         and _holds_records(key, value)
     }
-    if not inner or isinstance(record.get("trace"), str):  # MLflow's table has each trace whole as well
+    if not inner or isinstance(
+        record.get("trace"), str
+    ):  # MLflow's table also has each complete trace as JSON
         yield record
         return
     rest = {key: value for key, value in record.items() if key not in inner}
@@ -351,7 +356,7 @@ def _is_span(record: dict[str, Any]) -> bool:
 
 
 def _holds_records(key: str, value: Any) -> bool:
-    """Whether an envelope's key holds records here, rather than a span's own data or events."""
+    """Return whether an envelope's key holds records here, rather than a span's own data or events."""
     items = value if isinstance(value, list) else [value]
     if not all(isinstance(item, dict) for item in items):
         return False

@@ -1,4 +1,4 @@
-"""Data frames that pandas wrote as JSON by columns, which is what ``DataFrame.to_json()`` does by default."""
+"""Data frames that pandas wrote as JSON by columns, which is the default of ``DataFrame.to_json()``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["frame_rows", "is_frame"]
 
 
 def is_frame(record: dict[str, Any]) -> bool:
-    """Return whether an object is a whole data frame, with a mapping for each column or split into lists."""
+    """Return whether an object is a data frame: a mapping for each column, or split into lists."""
     return _is_split(record) or _is_table(record) or _is_columnar(record)
 
 
@@ -47,7 +47,7 @@ def _is_table(record: dict[str, Any]) -> bool:
 
 
 def _is_columnar(record: dict[str, Any]) -> bool:
-    """Whether all columns are mappings of the same row labels; two columns at least."""
+    """Return whether there are at least two columns, all of them mappings with the same row labels."""
     columns = list(record.values())
     if len(columns) < 2 or not all(isinstance(column, dict) and column for column in columns):
         return False

@@ -1,4 +1,4 @@
-"""OTLP requests in protobuf: spans one by one, without decoding the whole request at once."""
+"""OTLP requests in protobuf, decoded span by span rather than all at once."""
 
 from __future__ import annotations
 
@@ -34,18 +34,18 @@ def read_protobuf(
     *,
     framed: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Yield the spans of an ``ExportTraceServiceRequest`` as OTLP's JSON has them, ids as bytes.
+    """Yield the spans of an ``ExportTraceServiceRequest`` in the form of OTLP's JSON, with ids as bytes.
 
-    A request that ends in the middle gives the spans that are whole, and is counted.
+    Of a truncated request the complete spans are yielded, and the request is counted.
 
     Args:
-        body: the request, or several one after the other.
-        unreadable: counts what cannot be read, by reason.
-        progress: called with the number of bytes that are done.
-        framed: four bytes of length stand before each request.
+        body: one or more requests, concatenated.
+        unreadable: counts by reason what cannot be read.
+        progress: called with the number of bytes read so far.
+        framed: whether each request is preceded by its length in four bytes.
 
     Raises:
-        MissingExtra: the messages are not installed.
+        MissingExtra: the protobuf messages of OTLP are not installed.
     """
     try:
         from google.protobuf.message import DecodeError
@@ -60,7 +60,7 @@ def read_protobuf(
 
 
 def _frames(view: memoryview, unreadable: Counter[str]) -> Iterator[tuple[int, memoryview]]:
-    """Each request of a file with the place where it begins."""
+    """Yield each request of a file with its offset."""
     at = 0
     while at + LENGTH_BYTES <= len(view):
         length = int.from_bytes(view[at : at + LENGTH_BYTES], "big")
@@ -84,14 +84,14 @@ def _spans(
                 try:
                     span = span_type.FromString(bytes(raw))
                 except error:
-                    if CUT not in unreadable:  # what is cut is broken, too
+                    if CUT not in unreadable:  # a truncated request is counted already
                         unreadable[BROKEN] += 1
                     continue
                 yield _record(span, resource)
 
 
 def _fields(message: memoryview, wanted: int, unreadable: Counter[str]) -> Iterator[memoryview]:
-    """The values of one length-delimited field, in order."""
+    """Yield the values of one length-delimited field in order."""
     at = 0
     while at < len(message):
         tag, at = _varint(message, at)
@@ -105,7 +105,7 @@ def _fields(message: memoryview, wanted: int, unreadable: Counter[str]) -> Itera
         if length is None or at + length > len(message) or tag == 0:
             unreadable[CUT if length is not None else BROKEN] = 1
             if length is not None and kind == 2 and tag >> 3 == wanted:
-                yield message[at:]  # the part that is there may hold whole messages
+                yield message[at:]  # the remaining part may hold complete messages
             return
         if kind == 2 and tag >> 3 == wanted:
             yield message[at : at + length]

@@ -19,7 +19,7 @@ BATCH_ROWS: Final = 256
 def read_csv(
     file: IO[bytes], unreadable: Counter[str], progress: Callable[[int], None]
 ) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a CSV file as mappings from its header; rows of another width are counted."""
+    """Yield the rows of a CSV file as mappings; rows of another width than the header are counted."""
     with io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="") as text:
         for number, row in enumerate(csv_rows(text, unreadable)):
             if number % BATCH_ROWS == 0:

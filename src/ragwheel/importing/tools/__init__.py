@@ -1,8 +1,7 @@
 """The tools whose exports can be imported, one module each.
 
-A record is told by its content, span by span, so that files in which two tools are mixed, or spans of one
-tool that passed through another, are read as what they are. The order below is the order of asking: the more
-particular conventions come first.
+The tool is recognised by the content of each record, so a file may mix tools, and spans of one tool may have
+passed through another. Tools are asked in the order below, the more specific conventions first.
 """
 
 from __future__ import annotations
@@ -43,13 +42,13 @@ TOOLS: Final[tuple[Tool, ...]] = (
     Opik(),
 )
 OTHER: Final = "otel"
-"""Name for OpenTelemetry spans that say nothing about retrieval; they still connect those that do."""
+"""The name for OpenTelemetry spans of no known tool, which may still connect other spans of a trace."""
 
 _SPAN_TOOLS: Final = tuple(tool for tool in TOOLS if isinstance(tool, SpanTool))
 
 
 def read(record: Mapping[str, Any]) -> tuple[str | None, Iterator[Neutral]]:
-    """Return the name of the tool that a record is from and what it holds; None where no tool knows it."""
+    """Return the name of a record's tool and its neutral records; None if no tool recognises it."""
     for tool in TOOLS:
         if tool.recognises(record):
             return tool.name, tool.read(record)

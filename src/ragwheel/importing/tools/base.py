@@ -1,7 +1,7 @@
-"""What a tool's module is: a class that describes itself, recognises records and reads them.
+"""The base classes of tools: a tool describes itself, recognises records and reads them.
 
-Registering is listing the class in :mod:`ragwheel.importing.tools`; help, messages and documentation derive
-from what it says about itself.
+To register a tool, list its class in :mod:`ragwheel.importing.tools`. Help, messages and documentation are
+derived from its attributes.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ USER_KEYS: Final = ("user_id", "userId", "user.id", "user", "enduser.id", "custo
 class Tool:
     """A tool whose exports can be imported.
 
-    ``name`` is the word in reports and ids, ``title`` the tool's own name, ``looks_for`` what its records are
-    recognised by.
+    ``name`` is the name in reports and ids, ``title`` the tool's own name, and ``looks_for`` says by what its
+    records are recognised.
     """
 
     name: ClassVar[str]
@@ -41,31 +41,31 @@ class Tool:
     looks_for: ClassVar[str]
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Whether a record that is no OpenTelemetry span is one of this tool."""
+        """Return whether a record that is no OpenTelemetry span is one of this tool."""
         raise NotImplementedError
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """Yield what a recognised record holds; nothing where it holds nothing of use."""
+        """Yield the neutral records of a recognised record, if there are any."""
         raise NotImplementedError
 
 
 class SpanTool(Tool):
-    """A tool that records OpenTelemetry spans, told by their attributes."""
+    """A tool that records OpenTelemetry spans, recognised by their attributes."""
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Whether the attributes of a span follow this tool's conventions."""
+        """Return whether the attributes of a span follow this tool's conventions."""
         raise NotImplementedError
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """Yield what a recognised span holds."""
+        """Yield the neutral records of a recognised span."""
         raise NotImplementedError
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """No record but spans, unless a subclass knows some."""
+        """Return False; a subclass may recognise records that are no spans."""
         return False
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """Nothing: see :meth:`recognises`."""
+        """Yield nothing; see :meth:`recognises`."""
         return iter(())
 
     def span(self, raw: RawSpan, kind: SpanKind, name: str | None = None, **values: Any) -> ToolSpan:
@@ -102,7 +102,7 @@ def fill(result: ToolSpan, inputs: Any, outputs: Any) -> None:
 
 
 def answer_of_output(value: Any) -> str | None:
-    """Return the answer in what a step gave back; the documents beside it are none, nor are they alone."""
+    """Return the answer in the output of a step; documents in it are not part of the answer."""
     value = parse_loosely(value)
     if isinstance(value, Mapping):
         return plain_text({key: item for key, item in value.items() if not passages(item)}, answer=True)
@@ -110,7 +110,7 @@ def answer_of_output(value: Any) -> str | None:
 
 
 def identity_of(*holders: Any) -> tuple[str | None, str | None]:
-    """Return (session, user) from the first of some metadata mappings that has each."""
+    """Return (session, user), each from the first of the metadata mappings that has it."""
     session = user = None
     for holder in holders:
         values = parse_loosely(holder)
@@ -124,7 +124,7 @@ def identity_of(*holders: Any) -> tuple[str | None, str | None]:
 
 
 def question_of(value: Any) -> str | None:
-    """Return the question in what a retriever or chain was given; a text that is no JSON is one itself."""
+    """Return the question in the input of a retriever or chain; a text that is not JSON is the question."""
     value = parse_loosely(value)
     if isinstance(value, Mapping):
         value = {

@@ -1,4 +1,4 @@
-"""Datadog LLM Observability: spans as sent, and as its Export API gives them back."""
+"""Datadog LLM Observability: spans as they are sent, and as its Export API returns them."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _KINDS: Final[dict[str, SpanKind]] = {"retrieval": "retriever", "llm": "llm"}
 
 
 class Datadog(Tool):
-    """Datadog. Tags carry app and user; the Export API moves input and output into ``attributes``."""
+    """Datadog. Tags hold the app and the user; the Export API moves input and output into ``attributes``."""
 
     name: ClassVar[str] = "datadog"
     title: ClassVar[str] = "Datadog LLM Observability"
     looks_for: ClassVar[str] = "spans with meta.span.kind, or attributes with span_kind and ml_app"
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Spans, and evaluation metrics with a join to a span."""
+        """Recognise spans, and evaluation metrics that are joined to a span."""
         values = _values(record)
         meta = values.get("meta")
         return (
@@ -38,7 +38,7 @@ class Datadog(Tool):
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A span with the evaluations in it, or an evaluation metric."""
+        """Read a span with its evaluations, or an evaluation metric."""
         values = _values(record)
         if "metric_type" in values:
             yield self._metric(values)

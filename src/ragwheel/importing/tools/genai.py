@@ -1,4 +1,4 @@
-"""OpenTelemetry's semantic conventions for generative AI, by whichever instrumentation."""
+"""OpenTelemetry's semantic conventions for generative AI, of any instrumentation."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ _CHAT: Final = frozenset({"chat", "text_completion", "generate_content"})
 
 
 class GenAI(SpanTool):
-    """OTel GenAI. Retrievals carry ids and scores; ``--corpus`` joins texts where the span has none."""
+    """OTel GenAI. Retrievals have ids and scores; ``--corpus`` adds missing texts."""
 
     name: ClassVar[str] = "otel-genai"
     title: ClassVar[str] = "OpenTelemetry GenAI"
     looks_for: ClassVar[str] = "spans with gen_ai.operation.name"
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Any attribute of the conventions."""
+        """Recognise a span by any attribute of the conventions."""
         return any(key.startswith("gen_ai.") for key in span.attributes)
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """A retrieval, a model's call or a step."""
+        """Read a retrieval, a model's call or a step."""
         values = _with_events(span)
         kind = _kind(str(values.get("gen_ai.operation.name")), values)
         result = self.span(
@@ -55,7 +55,7 @@ class GenAI(SpanTool):
 
 
 def _with_events(span: RawSpan) -> dict[str, Any]:
-    """The attributes, and those of the events that carry content."""
+    """Return the attributes of the span, and those of its events that carry content."""
     values = dict(span.attributes)
     for event in span.events:
         for key, value in event["attributes"].items():
@@ -71,7 +71,7 @@ def _kind(operation: str, values: dict[str, Any]) -> SpanKind:
 
 
 def _name(name: str, kind: SpanKind, values: dict[str, Any]) -> str:
-    """The retriever's name: the data source, or what stands behind the operation in the span's name."""
+    """Return the retriever's name: the data source, or the part of the span's name after the operation."""
     if kind != "retriever":
         return name
     source = values.get("gen_ai.data_source.id")

@@ -20,20 +20,20 @@ _ENDINGS: Final[tuple[tuple[str, SpanKind], ...]] = (
 
 
 class Haystack(SpanTool):
-    """Haystack. The type of a component says what it does; the pipeline around it is the turn."""
+    """Haystack. A component's type determines the kind of its span; its pipeline is the turn."""
 
     name: ClassVar[str] = "haystack"
     title: ClassVar[str] = "Haystack"
     looks_for: ClassVar[str] = "spans with haystack.component.type or haystack.pipeline.input_data"
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Spans of components and pipelines."""
+        """Recognise spans of components and pipelines."""
         return span.name.startswith("haystack.") and any(
             key.startswith("haystack.") for key in span.attributes
         )
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """A component by its type, a pipeline as a step."""
+        """Read a component by its type, or a pipeline as a step."""
         values = span.attributes
         kind = _kind(str(values.get("haystack.component.type")))
         result = self.span(span, kind, name=str(first(values, ("haystack.component.name",)) or span.name))
@@ -48,5 +48,5 @@ def _kind(component: str) -> SpanKind:
 
 
 def _content(values: Mapping[str, Any], names: tuple[str, ...]) -> Any:
-    """The first attribute that is there and no empty mapping."""
+    """Return the first attribute that is present and not an empty mapping."""
     return next((values[name] for name in names if values.get(name) not in {None, "", "{}"}), None)

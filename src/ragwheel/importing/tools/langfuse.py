@@ -27,14 +27,14 @@ class Langfuse(SpanTool):
     )
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Spans that Langfuse's SDKs send."""
+        """Recognise the spans of Langfuse's SDKs."""
         return any(
             key.startswith(("langfuse.observation.", "langfuse.trace.", "langfuse.internal."))
             for key in span.attributes
         )
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """An observation, and what its span says about the trace."""
+        """Read an observation, and what its span says about the trace."""
         values = span.attributes
         metadata = {
             k.rpartition(".")[2]: v
@@ -66,11 +66,11 @@ class Langfuse(SpanTool):
             )
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Observations, traces and scores, in the API's spelling or that of the blob export."""
+        """Recognise observations, traces and scores of the API or the blob export."""
         return _is_observation(record) or _is_score(record) or _is_trace(record)
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """An observation as a span, a trace as facts, a score as feedback."""
+        """Read an observation as a span, a trace as facts, a score as feedback."""
         if _is_score(record):
             yield self._score(record)
         elif _is_observation(record):
@@ -143,7 +143,7 @@ class Langfuse(SpanTool):
 
 
 def _subject_of(record: Mapping[str, Any]) -> tuple[bytes | None, bytes | None]:
-    """The trace and observation that a score is about, in its own fields or in ``subject`` (the API's v3)."""
+    """Return the trace and observation of a score, from its own fields or from ``subject`` (the API's v3)."""
     subject = parse_loosely(record.get("subject"))
     if isinstance(subject, Mapping):
         if subject.get("kind") == "trace":

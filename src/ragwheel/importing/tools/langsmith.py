@@ -1,4 +1,4 @@
-"""LangSmith: runs and feedback from its client, its bulk export or its wire."""
+"""LangSmith: runs and feedback from its client, its bulk export or its ingestion API."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _AUTHORS: Final[dict[str, Author]] = {"app": "person", "model": "model", "auto_e
 
 
 class LangSmith(Tool):
-    """LangSmith. A run's ``session_id`` is its project; the session of a person stands in the metadata."""
+    """LangSmith. A run's ``session_id`` is its project; a person's session is in the metadata."""
 
     name: ClassVar[str] = "langsmith"
     title: ClassVar[str] = "LangSmith"
     looks_for: ClassVar[str] = "runs with run_type, feedback with run_id and key"
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Runs and feedback."""
+        """Recognise runs and feedback."""
         return ("run_type" in record and "id" in record) or _is_feedback(record)
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A run with its child runs as spans, feedback as feedback."""
+        """Read a run and its child runs as spans, or feedback."""
         if _is_feedback(record):
             yield self._feedback(record)
             return
@@ -113,7 +113,7 @@ def _is_feedback(record: Mapping[str, Any]) -> bool:
 
 
 def _is_reranker(record: Mapping[str, Any], inputs: Any, outputs: Any) -> bool:
-    """A step that is called one, takes documents and gives documents."""
+    """Return whether a step has the name of a re-ranker and takes and returns documents."""
     named = any(word in str(record.get("name")).lower() for word in ("rerank", "compress_documents"))
     return named and bool(passages(inputs)) and bool(passages(outputs))
 

@@ -37,11 +37,11 @@ class MLflow(SpanTool):
     looks_for: ClassVar[str] = "spans with mlflow.spanType, traces with trace_metadata or assessments"
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """MLflow's own attributes."""
+        """Recognise a span by MLflow's own attributes."""
         return "mlflow.spanType" in span.attributes or "mlflow.traceRequestId" in span.attributes
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """Inputs and outputs, decoded as often as they were encoded."""
+        """Read a span, whose inputs and outputs may be encoded several times."""
         values = span.attributes
         kind = _KINDS.get(str(parse_loosely(values.get("mlflow.spanType"))).upper(), "other")
         request = parse_loosely(values.get("mlflow.traceRequestId"))
@@ -59,7 +59,7 @@ class MLflow(SpanTool):
         yield result
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Trace infos, rows of ``search_traces`` and rows of the store."""
+        """Recognise trace infos, rows of ``search_traces`` and rows of the store."""
         return (
             str(record.get(TABLE, "")).startswith("mlflow.")
             or isinstance(record.get("info"), Mapping)
@@ -70,7 +70,7 @@ class MLflow(SpanTool):
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A trace with its spans and assessments, or one row of the store."""
+        """Read a trace with its spans and assessments, or a row of the store."""
         table = record.get(TABLE)
         if table == "mlflow.spans":
             yield from self._stored_span(record)
@@ -162,7 +162,7 @@ class MLflow(SpanTool):
     def _expectation(
         self, item: Mapping[str, Any], expectation: Mapping[str, Any], trace_id: Any
     ) -> Iterator[Neutral]:
-        """Documents that a person expects to be retrieved, each as a full score of that document."""
+        """Read the documents that a person expects to be retrieved, as feedback with the highest score."""
         serialized = parse_loosely(expectation.get("serialized_value"))
         value = parse_loosely(
             serialized.get("value") if isinstance(serialized, Mapping) else expectation.get("value")

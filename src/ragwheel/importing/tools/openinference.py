@@ -21,18 +21,18 @@ _AUTHORS: Final[dict[str, Author]] = {"HUMAN": "person", "LLM": "model", "CODE":
 
 
 class OpenInference(SpanTool):
-    """Arize Phoenix: its REST answers, data frame, database, annotations; OpenInference spans of others."""
+    """Arize Phoenix: REST responses, data frame, database, annotations; and OpenInference spans of others."""
 
     name: ClassVar[str] = "phoenix"
     title: ClassVar[str] = "Phoenix / OpenInference"
     looks_for: ClassVar[str] = "spans with openinference.span.kind, or annotations with annotator_kind"
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """OpenInference spans say what they are."""
+        """Recognise a span by its OpenInference span kind."""
         return "openinference.span.kind" in span.attributes
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """A retriever's documents from ``retrieval.documents``, completed from ``output.value``."""
+        """Read a span; a retriever's documents are in ``retrieval.documents`` and ``output.value``."""
         values = span.attributes
         kind = _KINDS.get(str(values["openinference.span.kind"]).upper(), "other")
         session, user = values.get("session.id"), values.get("user.id")
@@ -64,7 +64,7 @@ class OpenInference(SpanTool):
         yield result
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Annotations, from REST, GraphQL or the database, and the spans of the database."""
+        """Recognise annotations from REST, GraphQL or the database, and the spans of the database."""
         return (
             str(record.get(TABLE, "")).startswith("phoenix.")
             or "annotator_kind" in record
@@ -73,7 +73,7 @@ class OpenInference(SpanTool):
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """An annotation as feedback; a row of the database as what it is."""
+        """Read an annotation as feedback, or a row of the database."""
         if record.get(TABLE) == "phoenix.spans":
             span = raw_span({**record, "attributes": parse_loosely(record.get("attributes"))})
             if span is not None:
@@ -89,7 +89,7 @@ class OpenInference(SpanTool):
             yield self._annotation(record)
 
     def _document_row(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A row of ``get_retrieved_documents``: one passage of a retriever's span."""
+        """Read a row of ``get_retrieved_documents``, which is one passage of a retriever's span."""
         span, trace = span_key(record["context.span_id"]), trace_key(record.get("context.trace_id"))
         position = whole(record["document_position"])
         if span is None or trace is None or position is None:
@@ -161,7 +161,7 @@ def _read_retriever(values: dict[str, Any], result: ToolSpan) -> None:
 
 
 def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassage] | None:
-    """Return the documents under a prefix, flattened by index or as one list; None where there are none."""
+    """Return the documents under a prefix, flattened by index or as one list; None if there are none."""
     listed = indexed(values, prefix)
     if listed is None:
         return None
@@ -178,7 +178,7 @@ def document_list(values: Mapping[str, Any], prefix: str) -> list[RetrievedPassa
 
 
 def indexed(values: Mapping[str, Any], prefix: str) -> list[Any] | None:
-    """Return the list under a prefix: ``prefix`` itself, or ``prefix.0.key`` and so on put together."""
+    """Return the list under a prefix: the value of ``prefix``, or one assembled from ``prefix.0.key`` etc."""
     if prefix in values:
         value = parse_loosely(values[prefix])
         return list(value) if isinstance(value, (list, tuple)) else None
@@ -191,7 +191,7 @@ def indexed(values: Mapping[str, Any], prefix: str) -> list[Any] | None:
                 rows.setdefault(int(match[1]), {})[match[2]] = value
     if not rows:
         return None
-    # what a limit dropped in front or between leaves its place empty, so that ranks stay right
+    # an item that a limit dropped leaves its position empty, so that the ranks stay right
     return [_unprefixed(rows.get(index, {})) for index in range(max(rows) + 1)]
 
 

@@ -25,11 +25,11 @@ class OpenLLMetry(SpanTool):
     looks_for: ClassVar[str] = "spans with traceloop.* attributes, or db.system with query results as events"
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Traceloop's attributes, or a vector database client's."""
+        """Recognise a span by attributes of Traceloop or of a vector database client."""
         return any(key.startswith("traceloop.") for key in span.attributes) or _is_vector_db(span)
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """A retriever is one by its operation, its name, or because it returns documents for a query."""
+        """Read a span; a retriever is recognised by its operation, its name, or documents that it returns."""
         values = span.attributes
         inputs = parse_loosely(first(values, ("traceloop.entity.input", "gen_ai.task.input")))
         outputs = parse_loosely(first(values, ("traceloop.entity.output", "gen_ai.task.output")))
@@ -129,7 +129,7 @@ def _is_vector_db(span: RawSpan) -> bool:
 
 
 def _hits(events: list[dict[str, Any]]) -> list[RetrievedPassage] | None:
-    """The hits of a vector database, one event each; None where one call searched for several queries."""
+    """Return the hits of a vector database, one per event; None if a call searched for several queries."""
     hits, queries = [], set()
     for event in events:
         if event["name"] not in _HIT_EVENTS:
@@ -139,7 +139,7 @@ def _hits(events: list[dict[str, Any]]) -> list[RetrievedPassage] | None:
             for k, v in event["attributes"].items()
         }
         queries.add(values.pop("db.search.query.id", None))
-        entity = parse_loosely(values.pop("entity", None))  # Milvus: the fields that were asked for
+        entity = parse_loosely(values.pop("entity", None))  # Milvus: the requested fields
         values = {**(entity if isinstance(entity, Mapping) else {}), **values}
         hits += passages([values], texts=True) or [RetrievedPassage()]
     return hits if hits and len(queries) == 1 else None

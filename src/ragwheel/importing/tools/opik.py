@@ -32,7 +32,7 @@ _MARKS: Final = frozenset(
 
 
 class Opik(Tool):
-    """Opik. Its LangChain tracer puts the documents into the input of the step after the retriever."""
+    """Opik. Its LangChain tracer records documents as the input of the step after the retriever."""
 
     name: ClassVar[str] = "opik"
     title: ClassVar[str] = "Opik"
@@ -41,7 +41,7 @@ class Opik(Tool):
     )
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Spans, traces and the envelope of its export command."""
+        """Recognise spans, traces and the envelope of its export command."""
         if isinstance(record.get("trace"), Mapping) and (
             "id" in record["trace"] or "input" in record["trace"]
         ):
@@ -56,7 +56,7 @@ class Opik(Tool):
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A span, or a trace with its scores."""
+        """Read a span, or a trace with its scores."""
         inner = record.get("trace")
         if isinstance(inner, Mapping):
             yield from self._trace(inner)

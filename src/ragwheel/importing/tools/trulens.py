@@ -29,11 +29,11 @@ class TruLens(SpanTool):
     )
 
     def recognises_span(self, span: RawSpan) -> bool:
-        """Spans of TruLens's own scope."""
+        """Recognise spans of TruLens's own scope."""
         return f"{SCOPE}span_type" in span.attributes or f"{SCOPE}record_id" in span.attributes
 
     def read_span(self, span: RawSpan) -> Iterator[Neutral]:
-        """A span by its type; evaluations become feedback on the record."""
+        """Read a span by its type; evaluations become feedback on the record."""
         values = span.attributes
         span.trace = trace_key(values.get(f"{SCOPE}record_id")) or span.trace
         kind_name = str(values.get(f"{SCOPE}span_type"))
@@ -65,7 +65,7 @@ class TruLens(SpanTool):
             )
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Rows of the events table and records of old."""
+        """Recognise rows of the events table, and records of older versions."""
         return (
             str(record.get(TABLE, "")).startswith("trulens.")
             or "record_attributes" in record
@@ -74,7 +74,7 @@ class TruLens(SpanTool):
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """An event as its span; a record of old as the calls that it holds."""
+        """Read an event as a span; a record of an older version as the spans of its calls."""
         if "record_json" in record:
             yield from self._legacy_record(record)
         elif record.get(TABLE) == "trulens.feedbacks":
@@ -155,7 +155,7 @@ class TruLens(SpanTool):
 
 
 def _stack(call: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
-    """The path, method and class of each call around a call of old, the outermost first, and its own."""
+    """Return path, method and class of each call in the stack of an old record's call, outermost first."""
     stack = parse_loosely(call.get("stack"))
     frames = []
     for frame in stack if isinstance(stack, list) else ():
@@ -169,13 +169,13 @@ def _stack(call: Mapping[str, Any]) -> tuple[tuple[str, str, str], ...]:
 
 
 def _caller(stack: tuple[Any, ...], stacks: list[tuple[Any, ...]], record_id: Any) -> bytes | None:
-    """The id of the innermost recorded call around a call."""
+    """Return the id of the innermost recorded call around a call."""
     outer = [other for other in stacks if len(other) < len(stack) and stack[: len(other)] == other]
     return other_key(record_id, *max(outer, key=len)) if outer else None
 
 
 def _event_span(record: Mapping[str, Any]) -> RawSpan | None:
-    """The span in a row of the events table, whose columns are JSON or Python dictionaries."""
+    """Return the span in a row of the events table, whose columns are JSON or Python dictionaries."""
     values = parse_loosely(record.get("record_attributes"))
     if not isinstance(values, Mapping):
         values = {k: v for k, v in record.items() if "." in k}
@@ -231,7 +231,7 @@ def _fill(values: Mapping[str, Any], result: ToolSpan) -> None:
 
 
 def _short(name: str) -> str:
-    """The class and method at the end of a dotted path, or the class alone where it retrieves."""
+    """Return the class and method at the end of a dotted path, or only the class if it is a retriever."""
     parts = name.split(".")
     return parts[-2] if len(parts) > 1 and parts[-2][:1].isupper() else parts[-1]
 

@@ -1,4 +1,4 @@
-"""User Behavior Insights (OpenSearch, Solr): queries with their hits, and what people did with them."""
+"""User Behavior Insights (OpenSearch, Solr): queries with their hits, and events of people."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ __all__ = ["UBI"]
 
 
 class UBI(Tool):
-    """UBI. Queries name their hits by id: texts are joined with ``--corpus``."""
+    """UBI. Queries name their hits by id; ``--corpus`` adds the texts."""
 
     name: ClassVar[str] = "ubi"
     title: ClassVar[str] = "User Behavior Insights"
     looks_for: ClassVar[str] = "queries with query_id and user_query, events with query_id and action_name"
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Queries and events, bare or as hits of the index that they are kept in."""
+        """Recognise queries and events, bare or as hits of the index that stores them."""
         record = _source(record)
         return "query_id" in record and bool(
             {"user_query", "action_name", "query_response_hit_ids"} & record.keys()
         )
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A query as a retrieval, an event as a signal."""
+        """Read a query as a retrieval, an event as a signal."""
         record = _source(record)
         trace = trace_key(record["query_id"])
         if trace is None:

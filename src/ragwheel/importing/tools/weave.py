@@ -15,18 +15,18 @@ __all__ = ["Weave"]
 
 
 class Weave(Tool):
-    """Weave. The operation's name tells a retriever; reactions are feedback of people."""
+    """Weave. A retriever is recognised by its operation's name; reactions are feedback of people."""
 
     name: ClassVar[str] = "weave"
     title: ClassVar[str] = "W&B Weave"
     looks_for: ClassVar[str] = "calls with op_name"
 
     def recognises(self, record: Mapping[str, Any]) -> bool:
-        """Calls."""
+        """Recognise calls."""
         return "op_name" in record and "trace_id" in record
 
     def read(self, record: Mapping[str, Any]) -> Iterator[Neutral]:
-        """A call, and the feedback in its summary."""
+        """Read a call, and the feedback in its summary."""
         trace, span = trace_key(record["trace_id"]), span_key(record.get("id"))
         if trace is None or span is None:
             return
