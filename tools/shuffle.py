@@ -1,7 +1,7 @@
 """A plugin of pytest that runs the tests in another order: ``make test ARGS="-p tools.shuffle"``.
 
-Files are shuffled, and the tests in each file, so that fixtures of a file are still made once. The header names the
-seed; ``SHUFFLE_SEED=…`` gives its order again.
+Files are shuffled, and the tests in each file, so that fixtures of a file are still made once. The header
+names the seed; ``SHUFFLE_SEED=…`` gives its order again.
 """
 
 from __future__ import annotations
