@@ -162,14 +162,15 @@ def test_a_dict_with_one_list_is_cut_like_a_list(store, kind):
     assert (row["n_chunks"], row["n_returned"], row["flags"]) == (40, 5, [])
 
 
-def test_type_and_items_stay(store):
-    class Ranked(list):
-        pass
+class Ranked(list):
+    pass
 
-    for kind in (list, tuple, Ranked):
-        got = unchecked(of_kind("sync", Store(kind=kind)))("q")
-        assert type(got) is kind
-        assert list(got) == CORPUS[:5]
+
+@pytest.mark.parametrize("kind", [list, tuple, Ranked])
+def test_type_and_items_stay(store, kind):
+    got = unchecked(of_kind("sync", Store(kind=kind)))("q")
+    assert type(got) is kind
+    assert list(got) == CORPUS[:5]
 
 
 @pytest.mark.parametrize("kind", KINDS)

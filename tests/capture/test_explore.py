@@ -148,10 +148,10 @@ def test_it_works_while_ragwheel_is_not_configured():
     assert sorted(ragwheel.explore(ranking)) == ranking
 
 
-def test_a_wrong_probability_never_reaches_the_app_while_it_serves():
+@pytest.mark.parametrize("probability", [0, 0.6, "often", None])
+def test_a_wrong_probability_never_reaches_the_app_while_it_serves(probability):
     ranking = ["a", "b"]
-    for probability in (0, 0.6, "often", None):
-        assert ragwheel.explore(ranking, probability=probability) is ranking
+    assert ragwheel.explore(ranking, probability=probability) is ranking
 
 
 @pytest.mark.parametrize(

@@ -222,10 +222,17 @@ def test_a_url_that_is_none(url):
         SignalClient(url)
 
 
-def test_the_address():
-    for url in ("http://x", "http://x/", "http://x/v1/signals"):
-        assert SignalClient(url).url == "http://x/v1/signals"
-    assert SignalClient("https://x/ragwheel").url == "https://x/ragwheel/v1/signals"
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("http://x", "http://x/v1/signals"),
+        ("http://x/", "http://x/v1/signals"),
+        ("http://x/v1/signals", "http://x/v1/signals"),
+        ("https://x/ragwheel", "https://x/ragwheel/v1/signals"),
+    ],
+)
+def test_the_address(given, url):
+    assert SignalClient(given).url == url
 
 
 # outages, kills, forks

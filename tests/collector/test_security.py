@@ -272,12 +272,14 @@ def test_a_bomb_is_refused_in_bounded_memory():
     assert refused.value.status == 413
 
 
-def test_depth_is_checked_in_linear_time():
-    for body in (b'"\\' * 60_000, b'"' + b'\\"' * 60_000, b"[]" * 60_000, b'"' * 119_999, b'"[' * 60_000):
-        started_s = time.process_time()
-        with contextlib.suppress(BadBody):
-            check_depth(body, 8)
-        assert time.process_time() - started_s < 1.0  # 20 ms; quadratic, minutes
+@pytest.mark.parametrize("repeated", [b'"\\', b'\\"', b"[]", b'"', b'"[', b'["'], ids=repr)
+@pytest.mark.parametrize("before", [b"", b'"'], ids=repr)
+def test_depth_is_checked_in_linear_time(before, repeated):
+    body = before + repeated * (120_000 // len(repeated) - 1)
+    started_s = time.process_time()
+    with contextlib.suppress(BadBody):
+        check_depth(body, 8)
+    assert time.process_time() - started_s < 1.0  # 20 ms; quadratic, minutes
 
 
 @contextlib.contextmanager

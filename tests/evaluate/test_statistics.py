@@ -71,6 +71,15 @@ def test_equal_systems_and_single_clusters_prove_nothing():
     assert "too few" in judge(one, "evalset", one.p).why
 
 
+def test_two_clusters_tell_how_many_queries_are_needed_and_one_does_not():
+    gaps = [0.2, 0.1, 0.3, -0.1]
+    two = paired_difference(gaps, [0.0] * 4, ["s", "s", "t", "t"], QUICK)
+    sums, mean = np.array([0.3, 0.2]), 0.125
+    error = math.sqrt(2 * float(((sums - 2 * mean) ** 2).sum())) / 4
+    assert two.needed + 4 == max(math.ceil(((1.959964 + 0.841621) * error / mean) ** 2 * 4), 10)
+    assert paired_difference(gaps, [0.0] * 4, ["s"] * 4, QUICK).needed is None
+
+
 @pytest.mark.parametrize(
     ("queries", "words"), [(1, "1 query is too few"), (3, "3 queries are too few"), (9, "9 ")]
 )

@@ -38,11 +38,11 @@ class LoudStr(str):
     __hash__ = str.__hash__
 
 
-def test_a_clean_text_is_the_very_same_object():
-    for value in ("plain", "naïve – 検索 🛞", ""):
-        out, flags = safe.text(value)
-        assert out is value
-        assert flags == ()
+@pytest.mark.parametrize("value", ["plain", "naïve – 検索 🛞", ""])
+def test_a_clean_text_is_the_very_same_object(value):
+    out, flags = safe.text(value)
+    assert out is value
+    assert flags == ()
 
 
 def test_what_cannot_be_stored_is_replaced_and_named():

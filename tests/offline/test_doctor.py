@@ -82,13 +82,15 @@ def test_live_segments_are_no_orphans(tmp_path):
     assert "0 of them left by ended processes" in journal.text
 
 
-def test_sqlite_with_and_without_the_wal_reset_defect(db, monkeypatch):
+@pytest.mark.parametrize(
+    ("version", "severity"), [((3, 40, 1), "note"), ((3, 51, 2), "note"), ((3, 51, 3), "ok")]
+)
+def test_sqlite_with_and_without_the_wal_reset_defect(db, monkeypatch, version, severity):
     module = sys.modules[doctor_function.__module__]
-    for version, severity in (((3, 40, 1), "note"), ((3, 51, 2), "note"), ((3, 51, 3), "ok")):
-        monkeypatch.setattr(module.sqlite3, "sqlite_version_info", version)
-        found = next(finding for finding in offline.doctor(db) if finding.check == "sqlite")
-        assert found.severity == severity
-        assert "WAL-reset defect" in found.text
+    monkeypatch.setattr(module.sqlite3, "sqlite_version_info", version)
+    found = next(finding for finding in offline.doctor(db) if finding.check == "sqlite")
+    assert found.severity == severity
+    assert "WAL-reset defect" in found.text
 
 
 def test_readable_by_others(db):
