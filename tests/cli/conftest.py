@@ -30,7 +30,7 @@ def ragwheel(tmp_path) -> Ragwheel:
             env={**os.environ, "COLUMNS": "80", "TERM": "xterm"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,
             check=False,
         )
 

@@ -159,7 +159,7 @@ def test_ctrl_c_leaves_nothing_half_written(traces, tmp_path):
     )
     ended = subprocess.run(
         [sys.executable, "-c", code, "build", "--db", str(traces), "--out", str(out)],
-        capture_output=True, text=True, timeout=120, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ended.returncode == 130
     assert ended.stderr.strip() == "ragwheel: stopped by Ctrl-C; nothing is left half-written"

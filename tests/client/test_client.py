@@ -260,7 +260,7 @@ def fill(outbox: Path, n: int) -> tuple[subprocess.Popen[str], list[str]]:
 
 def end(process: subprocess.Popen[str], how: int = signal.SIGKILL) -> None:
     process.send_signal(how)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
 
 
 def test_what_was_accepted_survives_a_kill(tmp_path):

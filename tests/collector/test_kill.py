@@ -54,7 +54,10 @@ def test_killed_after_the_answer_nothing_is_lost(tmp_path):
 
     acknowledged = set()
     for life in range(3):
-        with serve(db, "--subject-rate", "0") as (process, url), httpx.Client(base_url=url) as http:
+        with (
+            serve(db, "--subject-rate", "0") as (process, url),
+            httpx.Client(base_url=url, timeout=120) as http,
+        ):
             for n in range(40):
                 event_id = f"{life}-{n}"
                 item = {

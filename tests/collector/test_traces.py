@@ -65,7 +65,7 @@ def test_a_store_is_the_same_on_the_other_side(tmp_path):
     there = tmp_path / "there.db"
     ragwheel.configure(there)
     runtime_here = collector.traces_app(there, token=TOKEN)
-    with served(runtime_here) as url, httpx.Client(base_url=url, headers=AUTHORIZED) as http:
+    with served(runtime_here) as url, httpx.Client(base_url=url, headers=AUTHORIZED, timeout=120) as http:
         kept = []
         a_service(tmp_path / "here.db", url)
         for view, columns in VIEWS.items():
@@ -110,7 +110,7 @@ def traces(tmp_path):
     ragwheel.configure(tmp_path / "app.db")
     with (
         served(collector.traces_app(token=TOKEN)) as url,
-        httpx.Client(base_url=url, verify=False, headers=AUTHORIZED) as http,
+        httpx.Client(base_url=url, verify=False, headers=AUTHORIZED, timeout=120) as http,
     ):
         yield http
 

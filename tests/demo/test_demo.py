@@ -234,7 +234,7 @@ def test_ctrl_c_leaves_a_usable_database(tiny, tmp_path):
         wait_for_the_journal(out)
         running.send_signal(signal.SIGINT)
         try:
-            _, complaint = running.communicate(timeout=60)
+            _, complaint = running.communicate(timeout=600)
         finally:
             running.kill()
     assert running.returncode == 130

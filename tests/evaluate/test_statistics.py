@@ -80,6 +80,19 @@ def test_two_clusters_tell_how_many_queries_are_needed_and_one_does_not():
     assert paired_difference(gaps, [0.0] * 4, ["s"] * 4, QUICK).needed is None
 
 
+def test_two_clusters_have_an_interval_and_a_p_value():
+    two = paired_difference([0.2, 0.1, 0.3, 0.4], [0.0] * 4, ["s", "s", "t", "t"], QUICK)
+    assert (two.low, two.high) == pytest.approx((0.15, 0.35))
+    assert two.p == 0.5  # of four signs, ++ and -- are as far from zero
+
+
+def test_two_queries_have_an_effect_and_one_has_none():
+    two = paired_difference([0.3, 0.1], [0.0, 0.0], each_alone(2), QUICK)
+    assert two.effect == pytest.approx(0.2 / np.std([0.3, 0.1], ddof=1))
+    assert math.isnan(paired_difference([0.3], [0.0], ["s"], QUICK).effect)
+    assert paired_difference([0.3], [0.3], ["s"], QUICK).effect == 0
+
+
 @pytest.mark.parametrize(
     ("queries", "words"), [(1, "1 query is too few"), (3, "3 queries are too few"), (9, "9 ")]
 )

@@ -159,7 +159,7 @@ def push(hub, dataset, repo):
     }
     return subprocess.run(
         [sys.executable, "-c", PUSH, str(dataset), repo],
-        capture_output=True, text=True, timeout=120, check=False, env=environment,
+        capture_output=True, text=True, timeout=600, check=False, env=environment,
     )  # fmt: skip
 
 

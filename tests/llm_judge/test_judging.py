@@ -249,7 +249,7 @@ def test_a_run_that_is_stopped_pays_nothing_twice(store, run, judgments, how):
         )  # fmt: skip
         assert process.stdout.readline() == "nine\n"
         process.send_signal(how)
-        process.communicate(timeout=60)
+        process.communicate(timeout=600)
     paid = set(stub.answered)
     run()
     assert len(judgments()) == 24

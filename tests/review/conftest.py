@@ -50,7 +50,10 @@ class RunningPage:
 
     @contextmanager
     def client(self, *, signed_in=True):
-        with httpx.Client(base_url=self.url, headers={"origin": self.url}, timeout=WAIT_S) as client:
+        # a connection for each request: on a busy machine the server ends an idle one while it is used again
+        each = httpx.Limits(max_keepalive_connections=0)
+        origin = {"origin": self.url}
+        with httpx.Client(base_url=self.url, headers=origin, timeout=WAIT_S, limits=each) as client:
             if signed_in:
                 client.get(self.address.removeprefix(self.url))
             yield client

@@ -31,7 +31,7 @@ class Load:
 
     def ask(self, name):
         for n in range(STEPS):
-            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)
             try:
                 connection.request("GET", f"/?name={name}&n={n}")
                 answer = connection.getresponse()
@@ -52,7 +52,8 @@ class Load:
         """Wait until so many calls were acknowledged, or nobody asks any more."""
         with self.changed:
             self.changed.wait_for(
-                lambda: len(self.acknowledged) >= n or not any(t.is_alive() for t in self.threads), timeout=60
+                lambda: len(self.acknowledged) >= n or not any(t.is_alive() for t in self.threads),
+                timeout=300,
             )
 
     def end(self):
@@ -87,7 +88,7 @@ def test_four_workers_under_load_some_killed(tmp_path, preload):
             count("SIGKILLs of gunicorn workers")
     load.end()
     os.kill(server.pid, signal.SIGTERM)
-    assert server.wait(timeout=60) == 0
+    assert server.wait(timeout=300) == 0
     count("requests through gunicorn", len(load.acknowledged) // 3)
     assert load.refused == []
     if preload or FULL:  # where workers start slowly, the load of a small run may be over before they serve

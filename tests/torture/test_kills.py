@@ -103,7 +103,7 @@ def test_a_real_interpreter_that_shuts_down(db, tmp_path, before, after):
     heard = workload.Acknowledged()
     with os.fdopen(reader, "rb") as pipe:
         heard.take(pipe.read())
-    process.wait(timeout=30)
+    process.wait(timeout=300)
     said = {call for call in heard.calls if call[0] == "main" or call[2] == workload.SIGNALLED}
     assert len([call for call in said if call[0] == "main"]) == 30
     verify(db, said)
