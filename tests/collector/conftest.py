@@ -73,9 +73,7 @@ def a_shop(
     target = handles.Target(handles.TURN, turn.span_id, turn.trace_id, "u1", app)
     with (
         served(collector.app(**settings), http=PatientProtocol) as url,
-        httpx.Client(
-            base_url=url, verify=False, timeout=120
-        ) as http,  # a certificate store takes 50 ms to load
+        httpx.Client(base_url=url, verify=False, timeout=120) as http,  # certificates take 50 ms to load
     ):
         yield Shop(db, url, turn.handle, turn.retrievals[0].handle, target, http)
 
