@@ -8,6 +8,7 @@ rest of it. ``expertqa``: experts' questions over the web passages that support 
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -73,9 +74,13 @@ def read_setting(name: str, data: Path, app: str) -> Setting:
     texts = list(whole.texts.values())
     asked = [wording for query in whole.queries for wording in whole.wordings_of(query)]
     encode = embedding(BASE)
-    documents = unit(encode(texts, "document"))
+
+    def tell(_stage: str, done: int, total: int) -> None:
+        print(f"{name}: {done:,} of {total:,} texts embedded", file=sys.stderr, flush=True)
+
+    documents = unit(encode(texts, "document", progress=tell))
     every = [*dict.fromkeys([*asked, *test])]
-    vectors = dict(zip(every, unit(encode(every, "query")), strict=True))
+    vectors = dict(zip(every, unit(encode(every, "query", progress=tell)), strict=True))
     numbers = {chunk: number for number, chunk in enumerate(whole.texts)}
     words = _bm25_scores(texts)
     queries = np.stack([vectors[text] for text in asked])
@@ -146,6 +151,12 @@ def _read_expertqa(data: Path) -> World:
     return World("expertqa", False, texts, {}, grades, {})
 
 
+def _read_paraphrased(data: Path) -> World:
+    """As :func:`_read_scifact` writes the abstracts, so that they are embedded once for both collections."""
+    world, own = read_paraphrased(data), _read_scifact(data).texts
+    return replace(world, texts={chunk: own.get(chunk, text) for chunk, text in world.texts.items()})
+
+
 def _bm25_scores(texts: Sequence[str]) -> Callable[[Sequence[str]], Floats]:
     """Scores (questions, texts) of BM25 for any questions."""
     import bm25s
@@ -168,5 +179,5 @@ COLLECTIONS: Final[Mapping[str, Callable[[Path], World]]] = {
     "python": _read_python,
     "expertqa": _read_expertqa,
     "mtrag": lambda data: read_mtrag(data / "mtrag_human_sub"),
-    "paraphrases": read_paraphrased,
+    "paraphrases": _read_paraphrased,
 }

@@ -23,9 +23,9 @@ __all__ = [
     "DEPTH",
     "FEWEST",
     "HeldOutQuestions",
+    "JointQuestions",
     "Novelty",
     "SlicedGain",
-    "joint_moves",
     "rise_by_slice",
     "sliced",
 ]
@@ -149,7 +149,7 @@ class HeldOutQuestions:
     @cached_property
     def before(self) -> Ints:
         """(chunks,) ranks by the base model."""
-        return self.ranks(self.base)
+        return self.ranks(self.rank_table(self.base))
 
     @cached_property
     def exposed(self) -> Flags:
@@ -167,48 +167,82 @@ class HeldOutQuestions:
         answer[self.query[order]] = self.document[order]  # the last of a question stays
         return answer
 
-    def ranks(self, ranked: Ints) -> Ints:
-        """(chunks,) ranks of the exposed chunks, from 1, in rankings (n, k); 101 where they are deeper."""
-        hits = ranked[self.query] == self.document[:, None]
-        return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, DEPTH + 1)
+    def rank_table(self, ranked: Ints) -> NDArray[np.int16]:
+        """(n, m) the rank of every document, from 1, in rankings (n, k); 101 where they are deeper."""
+        table = np.full((len(self), len(self.documents)), DEPTH + 1, dtype=np.int16)
+        np.put_along_axis(table, ranked, np.arange(1, ranked.shape[1] + 1, dtype=np.int16)[None], axis=1)
+        return table
 
-    def drift(self, ranked: Ints) -> Ints:
-        """(n, 100) where rankings (n, k) have the document at each rank of the base model."""
-        ranks = np.full((len(self), len(self.documents)), DEPTH + 1, dtype=np.int16)
-        np.put_along_axis(ranks, ranked, np.arange(1, ranked.shape[1] + 1, dtype=np.int16)[None], axis=1)
-        drift = np.full((len(self), DEPTH), DEPTH + 1)
-        drift[:, : self.base.shape[1]] = np.take_along_axis(ranks, self.base, axis=1)
+    def ranks(self, table: NDArray[np.int16]) -> Ints:
+        """(chunks,) ranks of the exposed chunks."""
+        return table[self.query, self.document].astype(np.int64)
+
+    def drift(self, table: NDArray[np.int16]) -> NDArray[np.int16]:
+        """(n, 100) the ranks of the documents that the base model has at each of its own."""
+        drift = np.full((len(self), DEPTH), DEPTH + 1, dtype=np.int16)
+        drift[:, : self.base.shape[1]] = np.take_along_axis(table, self.base, axis=1)
         return drift
 
 
-def joint_moves(parts: Sequence[HeldOutQuestions], rankings: Sequence[Ints], kept: Sequence[Flags]) -> Moves:
-    """What rankings do to the exposed chunks of several sets of held-out questions.
+@dataclass(frozen=True, eq=False)
+class JointQuestions:
+    """Several sets of held-out questions as one.
 
     Questions with the same answer are one cluster: what is won for one of them is mostly won for all.
 
-    Args:
+    Attributes:
         parts: the sets of questions; all of them number the same documents.
-        rankings: (n, k) of each, by a model that was not trained on its questions.
-        kept: (n,) of each: the questions that count.
     """
-    columns: dict[str, list[NDArray[np.generic]]] = {}
-    exposed, drift, answers, start = [], [], [], 0
-    for part, ranked, counts in zip(parts, rankings, kept, strict=True):
-        number = np.cumsum(counts) - 1 + start
-        rows = counts[part.query]
-        for name, values in (
-            ("query", number[part.query]), ("belief", part.belief),
-            ("before", part.before), ("after", part.ranks(ranked)),
-        ):  # fmt: skip
-            columns.setdefault(name, []).append(values[rows])
-        exposed.append(part.exposed[counts])
-        drift.append(part.drift(ranked)[counts])
-        answers.append(part.answer[counts])
-        start += int(counts.sum())
-    query, belief, before, after = (np.concatenate(values) for values in columns.values())
-    share = np.concatenate(exposed).mean(axis=0) if start else np.zeros(DEPTH)
-    answer = np.concatenate(answers)
-    alone = answer < 0
-    answer[alone] = -1 - np.arange(alone.sum())
-    cluster = np.unique(answer, return_inverse=True)[1]
-    return Moves(query, belief, before, after, share, np.concatenate(drift), cluster)
+
+    parts: tuple[HeldOutQuestions, ...]
+
+    @cached_property
+    def query(self) -> Ints:
+        """(chunks,) the question of each exposed chunk, numbered through all sets."""
+        starts = np.cumsum([0, *(len(part) for part in self.parts)])
+        return np.concatenate([part.query + start for part, start in zip(self.parts, starts)])
+
+    @cached_property
+    def belief(self) -> NDArray[np.float64]:
+        """(chunks,) P(relevant) of each exposed chunk."""
+        return np.concatenate([part.belief for part in self.parts])
+
+    @cached_property
+    def before(self) -> Ints:
+        """(chunks,) ranks by the base model."""
+        return np.concatenate([part.before for part in self.parts])
+
+    @cached_property
+    def exposed(self) -> Flags:
+        """(n, 100) whether the document at each rank of the base model was exposed."""
+        return np.concatenate([part.exposed for part in self.parts])
+
+    @cached_property
+    def cluster(self) -> Ints:
+        """(n,) the number of each question's cluster."""
+        answer = np.concatenate([part.answer for part in self.parts])
+        alone = answer < 0
+        answer[alone] = -1 - np.arange(alone.sum())
+        cluster: Ints = np.unique(answer, return_inverse=True)[1]
+        return cluster
+
+    def moves(self, rankings: Sequence[Ints]) -> Callable[[Flags], Moves]:
+        """What rankings do to the exposed chunks of the questions that are marked.
+
+        Args:
+            rankings: (n, k) of each set, by a model that was not trained on its questions.
+        """
+        tables = [part.rank_table(ranked) for part, ranked in zip(self.parts, rankings, strict=True)]
+        after = np.concatenate([part.ranks(table) for part, table in zip(self.parts, tables)])
+        drift = np.concatenate([part.drift(table) for part, table in zip(self.parts, tables)])
+
+        def of(kept: Flags) -> Moves:
+            number, rows = np.cumsum(kept) - 1, kept[self.query]
+            share = self.exposed[kept].mean(axis=0) if kept.any() else np.zeros(DEPTH)
+            cluster = np.unique(self.cluster[kept], return_inverse=True)[1]
+            return Moves(
+                number[self.query[rows]], self.belief[rows], self.before[rows], after[rows], share,
+                drift[kept].astype(np.int64), cluster,
+            )  # fmt: skip
+
+        return of

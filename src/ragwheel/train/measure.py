@@ -11,7 +11,7 @@ from ragwheel.evaluate.criterion import CriterionOptions, Moves, gain_of
 from ragwheel.evaluate.dcg import discount, ideal_dcg
 from ragwheel.train.adapter.ranking import top
 from ragwheel.train.dev import compare
-from ragwheel.train.held_out import DEPTH, Novelty, SlicedGain, joint_moves, rise_by_slice, sliced
+from ragwheel.train.held_out import DEPTH, JointQuestions, Novelty, SlicedGain, rise_by_slice, sliced
 from ragwheel.train.options import DevFigures
 
 if TYPE_CHECKING:
@@ -80,6 +80,7 @@ class GainMeasure:
         seed: int,
     ) -> None:
         self._held, self._novelty, self._queries = held, novelty, queries
+        self._questions = JointQuestions((held,))
         self._options = CriterionOptions(seed=seed)
 
     def value(self) -> float:
@@ -98,7 +99,7 @@ class GainMeasure:
 
     def _moves(self) -> Callable[[NDArray[np.bool_]], Moves]:
         ranked = top(self._queries(), self._held.documents, DEPTH)
-        return lambda kept: joint_moves([self._held], [ranked], [kept])
+        return self._questions.moves([ranked])
 
 
 def _ndcg_of_base(moves: Moves) -> float:

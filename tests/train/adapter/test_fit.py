@@ -8,10 +8,10 @@ import pytest
 from ragwheel.errors import ConfigurationError, ModelError
 from ragwheel.train.adapter import AdapterOptions, fit_adapter
 from ragwheel.train.adapter.closed_form import ClosedForm, procrustes, ridge
-from ragwheel.train.adapter.examples import collect, unit
+from ragwheel.train.adapter.examples import AdapterExamples, collect, unit
 from ragwheel.train.adapter.fit import _Judge, _Trial
 from ragwheel.train.adapter.ranking import per_query, top
-from ragwheel.train.adapter.refine import refined
+from ragwheel.train.adapter.refine import _Relevant, refined
 
 D = 24
 METHODS = ["ridge", "procrustes", "contrastive"]
@@ -342,3 +342,16 @@ def test_where_relevant_chunks_would_sink_the_base_stays():
 def test_exposures_that_cannot_be_used_are_refused(belief, message):
     with pytest.raises(ModelError, match=message):
         fit_adapter(Q, P, exposures=(Q, P, belief), options=quick(method="ridge"))
+
+
+def test_a_document_that_answers_a_question_is_no_negative_of_its_other_rows():
+    import torch
+
+    vectors = np.eye(4, dtype=np.float32)
+    none = np.full((4, 0), -1)
+    rows = AdapterExamples(
+        vectors[:2], vectors, np.array([0, 0, 1, 1]), np.array([0, 2, 2, 3]), none, np.ones(4, np.float32)
+    )
+    pool = torch.tensor([0, 1, 2])  # 3 is not in the pool
+    others = _Relevant(rows).others(torch.tensor([0, 1]), pool, torch.tensor([0, 2]))
+    assert others.tolist() == [[False, False, True], [False, False, False]]

@@ -22,9 +22,9 @@ from ragwheel.train.adapter.refine import refined
 from ragwheel.train.held_out import (
     DEPTH,
     HeldOutQuestions,
+    JointQuestions,
     Novelty,
     SlicedGain,
-    joint_moves,
     rise_by_slice,
     sliced,
 )
@@ -129,6 +129,11 @@ class CrossFit:
         return sum(len(part.held) for part in self.parts)
 
     @cached_property
+    def questions(self) -> JointQuestions:
+        """The held-out questions of all parts."""
+        return JointQuestions(tuple(part.held for part in self.parts))
+
+    @cached_property
     def novelty(self) -> Novelty:
         """Of the questions of all parts."""
         parts = [part.novelty for part in self.parts]
@@ -139,10 +144,9 @@ class CrossFit:
     def moves(self, changes: Sequence[Floats]) -> Callable[[Flags], Moves]:
         """What one map per part does to the held-out questions that are marked."""
         both = self.options.side == "both"
-        held = [part.held for part in self.parts]
-        starts = np.cumsum([len(questions) for questions in held])[:-1]
-        ranked = [part.ranked(change, both=both) for part, change in zip(self.parts, changes, strict=True)]
-        return lambda kept: joint_moves(held, ranked, np.split(kept, starts))
+        return self.questions.moves(
+            [part.ranked(change, both=both) for part, change in zip(self.parts, changes, strict=True)]
+        )
 
     def gain(self, changes: Sequence[Floats]) -> SlicedGain:
         """The expected gain of one map per part."""

@@ -34,7 +34,7 @@ def refined(examples: AdapterExamples, start: Floats, options: AdapterOptions) -
 
     draw = torch.Generator().manual_seed(options.seed)
     queries, documents = torch.from_numpy(examples.queries), torch.from_numpy(examples.documents)
-    known = _known(examples)
+    relevant = _Relevant(examples)
     rows = [torch.from_numpy(np.ascontiguousarray(column)) for column in
             (examples.query, examples.positive, examples.negatives, examples.weight)]  # fmt: skip
     base = torch.from_numpy(start)
@@ -50,7 +50,7 @@ def refined(examples: AdapterExamples, start: Floats, options: AdapterOptions) -
             against = documents[pool] if options.side == "query" else _moved(documents[pool], change())
             scores = moved @ against.T / options.temperature
             target = torch.searchsorted(pool, positive)
-            scores = scores.masked_fill(_others(known, query, pool, target), float("-inf"))
+            scores = scores.masked_fill(relevant.others(query, pool, target), float("-inf"))
             loss = torch.nn.functional.cross_entropy(scores, target, reduction="none")
             total = (loss * weight).mean() + options.pull * change().square().sum() / len(start)
             if not torch.isfinite(total):
@@ -82,21 +82,28 @@ def _moved(vectors: Any, change: Any) -> Any:
     return torch.nn.functional.normalize(vectors + vectors @ change, dim=1)
 
 
-def _known(examples: AdapterExamples) -> Any:
-    """Sorted codes of all (query, relevant document) pairs."""
-    import torch
+class _Relevant:
+    """The documents that are relevant to each query, as ranges of one array."""
 
-    codes = examples.query * len(examples.documents) + examples.positive
-    return torch.from_numpy(np.unique(codes)), len(examples.documents)
+    def __init__(self, examples: AdapterExamples) -> None:
+        import torch
 
+        pairs = np.unique(np.stack([examples.query, examples.positive], axis=1), axis=0)
+        self._starts = torch.from_numpy(np.searchsorted(pairs[:, 0], np.arange(len(examples.queries) + 1)))
+        self._documents = torch.from_numpy(np.ascontiguousarray(pairs[:, 1]))
 
-def _others(known: Any, query: Any, pool: Any, target: Any) -> Any:
-    """Where a document of the pool is relevant to the query, but is not this row's positive."""
-    import torch
+    def others(self, query: Any, pool: Any, target: Any) -> Any:
+        """Where a document of the sorted pool is relevant to a query, but is not its positive here."""
+        import torch
 
-    codes, width = known
-    wanted = query[:, None] * width + pool[None, :]
-    found = torch.searchsorted(codes, wanted).clamp(max=len(codes) - 1)
-    hits = codes[found] == wanted
-    hits[torch.arange(len(query)), target] = False
-    return hits
+        starts, ends = self._starts[query], self._starts[query + 1]
+        lengths = ends - starts
+        row = torch.repeat_interleave(torch.arange(len(query)), lengths)
+        first = torch.repeat_interleave(starts - torch.cumsum(lengths, 0) + lengths, lengths)
+        documents = self._documents[first + torch.arange(len(row))]
+        place = torch.searchsorted(pool, documents).clamp(max=len(pool) - 1)
+        hit = pool[place] == documents
+        others = torch.zeros(len(query), len(pool), dtype=torch.bool)
+        others[row[hit], place[hit]] = True
+        others[torch.arange(len(query)), target] = False
+        return others
