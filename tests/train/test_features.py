@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,13 +13,15 @@ import pytest
 import ragwheel
 from ragwheel.datasets import BuildOptions, build, open_dataset
 from ragwheel.deploy.features import NAMES, CandidateChunk, FeatureReranker
+from ragwheel.deploy.features.scoring import LinearScorer
 from ragwheel.deploy.features.words import hashed, words_in
 from ragwheel.errors import ConfigurationError, DatasetError, ModelError, TrainingError
 from ragwheel.evaluate import evaluate, read_traces, reranked
 from ragwheel.evaluate.systems import captured
 from ragwheel.train import FeatureOptions, choose_kind, read_model_card, train_feature_reranker
 from ragwheel.train.beliefs import beliefs
-from ragwheel.train.features.choose import cross_fitted, gain_on, recipes
+from ragwheel.train.features.choose import FeatureRecipe, choose, cross_fitted, gain_on, recipes
+from ragwheel.train.features.linear import fit_linear
 from ragwheel.train.features.lists import read_traffic
 from ragwheel.train.features.matrix import fill_by_rank, matrix_of
 from ragwheel.train.features.remember import remember
@@ -164,6 +167,22 @@ def test_of_labels_that_say_nothing_no_gain_is_expected(answered, store):
     real = gain_on(matrix, cross_fitted(matrix, recipes("linear", 0)[1], columns))
     assert all(gain.low <= 0 for gain in gains)
     assert max(gain.mean for gain in gains) < real.low
+
+
+def test_trees_are_taken_only_where_they_are_better_than_the_simpler_model_by_more_than_chance(
+    answered, store
+):
+    matrix, *_ = matrix_without_gaps(answered, store)
+    columns = np.flatnonzero(matrix.rows.std(axis=0) > 1e-9)
+    able = partial(fit_linear, l2=1e-2)
+    blind = LinearScorer(np.zeros(len(columns)), np.zeros(len(columns)), np.ones(len(columns)))
+
+    def choice(linear, trees):
+        entries = [FeatureRecipe("simple", "linear", linear), FeatureRecipe("deep", "trees", trees)]
+        return choose(matrix, entries, columns, lambda *_: None).recipe.name
+
+    assert choice(able, partial(fit_linear, l2=1e-3)) == "simple"  # hardly another order
+    assert choice(lambda _lesson: blind, able) == "deep"
 
 
 def test_too_few_questions_are_refused_with_what_to_do(answered, store, tmp_path):

@@ -110,9 +110,10 @@ def finish(done: FeatureTraining, columns: NDArray[np.int64]) -> TrainedModel:
 
 
 def is_recommended(done: FeatureTraining) -> bool:
-    """Whether a gain is expected, and dev does not speak against it."""
-    gain = done.chosen.gain
-    return gain.mean > 0 and gain.high > 0 and (done.dev is None or done.dev.high >= 0)
+    """Whether a gain is expected, and neither new answers nor dev speak against it."""
+    gain, new = done.chosen.gain, done.chosen.slices.unseen
+    harmless = (new is None or new.high >= 0) and (done.dev is None or done.dev.high >= 0)
+    return gain.mean > 0 and gain.high > 0 and harmless
 
 
 def _reasons(done: FeatureTraining) -> tuple[str, ...]:
