@@ -20,6 +20,7 @@ from ragwheel.demo import read_beir, retrievers
 from ragwheel.demo.run import DemoOptions, prepare, require_demo
 from ragwheel.demo.truth import agreement
 from ragwheel.deploy import Adapter
+from ragwheel.deploy.features import FeatureReranker
 from ragwheel.errors import DatasetError, MissingExtra, ModelError
 from ragwheel.evaluate import read_beir as read_beir_collection
 
@@ -88,6 +89,7 @@ def test_leaves_a_database_and_a_data_set(finished):
         "evalset",
         "ragwheel.db",
         "ragwheel.db.segments",
+        "reranker",
     ]
     assert offline.status(out / "ragwheel.db").turns >= 400
     assert pq.read_table(out / "dataset" / "triplets" / "train.parquet").num_rows > 0
@@ -108,6 +110,32 @@ def test_nobody_trains_on_the_questions_of_the_test(finished, tiny):
     }  # fmt: skip
     assert trained
     assert trained.isdisjoint(test.queries.values())
+
+
+def test_ends_with_what_a_reranker_wins_on_the_questions_that_nobody_asked(finished):
+    out, printed = finished
+    last = printed[printed.index("a better order") :]
+    assert "on 12 questions that nobody asked" in " ".join(last.split())
+    plain, better, difference = (
+        [float(figure) for figure in re.findall(r"[-+]?[01]?\.\d{3}", line)]
+        for line in last.splitlines()
+        if re.match(r"  (bm25|difference) ", line)
+    )
+    assert len(plain) == len(better) == 2  # nDCG@10 and recall@10
+    low, high = difference[1::3], difference[2::3]
+    gained = [round(after - before, 3) for before, after in zip(plain, better)]
+    assert all(a - 0.002 <= gain <= b + 0.002 for a, gain, b in zip(low, gained, high))
+    assert FeatureReranker.load(out / "reranker").columns.size
+    asked = {line.query for line in offline.latest(out / "ragwheel.db", 1_000)}
+    test = read_beir_collection(out / "evalset", split="test").queries.values()
+    assert asked.isdisjoint(test)  # the test itself was not recorded
+
+
+def test_too_few_visits_teach_nothing_and_it_says_so(tiny, tmp_path):
+    ended = demo("--data", tiny, "--turns", "5", "--out", tmp_path / "out")
+    assert ended.returncode == 0, ended.stderr
+    assert "a better order  not yet" in ended.stdout
+    assert not (tmp_path / "out" / "reranker").exists()
 
 
 def test_the_line_about_the_truth_is_the_truth(finished, tiny):

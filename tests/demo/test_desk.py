@@ -8,7 +8,7 @@ import ragwheel
 from ragwheel import offline
 from ragwheel.demo import Corpus, Passage, Query
 from ragwheel.demo.desk import Desk, DeskError, VisitorCommand, parse_command
-from ragwheel.demo.run import DemoOptions, wrapped_retriever
+from ragwheel.demo.run import DemoOptions, app_retriever, wrapped_retriever
 
 CORPUS = Corpus(
     "drinks",
@@ -60,7 +60,8 @@ def db(tmp_path):
 
 
 def desk(*, timed: bool, clock=lambda: 0.0) -> Desk:
-    return Desk(wrapped_retriever(DemoOptions(k=3), CORPUS), "visit-1", timed, clock)
+    options = DemoOptions(k=3)
+    return Desk(wrapped_retriever(options, app_retriever(options, CORPUS)), "visit-1", timed, clock)
 
 
 def test_a_visit_is_recorded_as_what_it_means(db):

@@ -7,7 +7,7 @@ import pytest
 import ragwheel
 from ragwheel import offline
 from ragwheel.demo import Corpus, Passage, Query, read_beir
-from ragwheel.demo.run import DemoOptions, wrapped_retriever
+from ragwheel.demo.run import DemoOptions, app_retriever, wrapped_retriever
 from ragwheel.demo.visitors import ClickModel, Visitors
 
 FAITHFUL = ClickModel(
@@ -31,7 +31,9 @@ def corpus(tiny):
 
 def visit(corpus, db, *, turns=60, seed=0, model=None) -> Visitors:
     ragwheel.configure(db=db)
-    visitors = Visitors(corpus, wrapped_retriever(DemoOptions(), corpus), seed=seed, model=model)
+    visitors = Visitors(
+        corpus, wrapped_retriever(DemoOptions(), app_retriever(DemoOptions(), corpus)), seed=seed, model=model
+    )
     for _ in visitors.visits(turns):
         pass
     ragwheel.shutdown()

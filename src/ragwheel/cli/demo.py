@@ -43,21 +43,21 @@ def demo(
     interactive: Annotated[bool, typer.Option("--interactive", help="You are the visitor.")] = False,
 ) -> None:
     """The whole wheel once: a real retriever over real text, visitors, triplets."""
-    from ragwheel.demo.run import DemoOptions, prepare, require_demo
+    from ragwheel.demo.run import DemoOptions, prepare, require_demo, wrapped_retriever
 
     require_demo()
     options = DemoOptions(out, data, turns, retriever, seed)
     console = screen.stdout()
     corpus = _corpus(options)
-    wrapped = _retriever(options, corpus)
+    retriever = _retriever(options, corpus)
     folder = prepare(options, interactive=interactive)
     _print_setting(console, options, corpus)
     if interactive:
         from ragwheel.cli.visit import visit
 
-        visit(console, folder, wrapped)
+        visit(console, folder, wrapped_retriever(options, retriever))
     else:
-        _simulate(console, options, corpus, folder, wrapped)
+        _simulate(console, options, corpus, folder, retriever)
 
 
 def _corpus(options: DemoOptions) -> Corpus:
@@ -68,10 +68,10 @@ def _corpus(options: DemoOptions) -> Corpus:
 
 
 def _retriever(options: DemoOptions, corpus: Corpus) -> BaseRetriever:
-    from ragwheel.demo.run import wrapped_retriever
+    from ragwheel.demo.run import app_retriever
 
     with screen.reporting("indexing the passages") as report:
-        return wrapped_retriever(options, corpus, lambda done, total: report("", done, total))
+        return app_retriever(options, corpus, lambda done, total: report("", done, total))
 
 
 def _print_setting(console: Console, options: DemoOptions, corpus: Corpus) -> None:
@@ -95,10 +95,11 @@ def _simulate(
     from ragwheel import offline
     from ragwheel.cli.build import build_and_print, print_triplets
     from ragwheel.cli.status import print_status
+    from ragwheel.demo.run import wrapped_retriever
     from ragwheel.demo.truth import agreement
     from ragwheel.demo.visitors import Visitors
 
-    visitors = Visitors(corpus, retriever, seed=options.seed)
+    visitors = Visitors(corpus, wrapped_retriever(options, retriever), seed=options.seed)
     screen.heading(console, "the visitors are simulated", "this model stands in for people")
     console.print(screen.facts([*visitors.model.describe(), ("seed", str(options.seed))]))
     ragwheel.configure(db=folder.db, app="demo")
@@ -116,6 +117,7 @@ def _simulate(
     _print_agreement(console, visitors, agreement(folder.dataset, corpus, visitors.truth))
     print_triplets(console, folder.dataset, truth=visitors.truth)
     _print_files(console, folder, _write_evalset(folder, visitors))
+    _prove(console, options, folder, retriever)
     _print_next(console, options, folder)
 
 
@@ -187,6 +189,34 @@ def _print_files(console: Console, folder: DemoFolder, held_out: int) -> None:
         ("test", f"{folder.evalset}: {held_out:,} questions that nobody asked, with their true answers"),
     ]
     console.print(screen.facts(lines))
+
+
+def _prove(console: Console, options: DemoOptions, folder: DemoFolder, retriever: BaseRetriever) -> None:
+    """Train a re-ranker on the visits and show what it wins on questions that no visitor asked."""
+    from ragwheel.demo.proof import PROVED_BY, prove
+    from ragwheel.errors import TrainingError
+    from ragwheel.evaluate.table import figure, gap
+
+    started = time.perf_counter()
+    try:
+        with screen.reporting("learning a better order") as report:
+            proof = prove(folder, retriever, seed=options.seed, progress=report)
+    except TrainingError:
+        screen.heading(
+            console, "a better order", "not yet: too few questions have a passage that answers them"
+        )
+        return
+    seconds = time.perf_counter() - started
+    beside = f"learned from the visits in {seconds:.0f} s; on {proof.questions:,} questions that nobody asked"
+    screen.heading(console, "a better order", beside)
+    table = screen.columns("pipeline", *PROVED_BY, right=PROVED_BY)
+    rows = [proof.compared[measure] for measure in PROVED_BY]
+    table.add_row(options.retriever, *(figure(row.b) for row in rows))
+    table.add_row(f"{options.retriever} + re-ranker", *(figure(row.a) for row in rows))
+    differences = [row.difference for row in rows]
+    table.add_row("difference", *(gap(each.low, each.mean, each.high) for each in differences))
+    table.add_row("", *(row.verdict.word for row in rows))
+    console.print(screen.indented(table))
 
 
 def _print_next(console: Console, options: DemoOptions, folder: DemoFolder) -> None:

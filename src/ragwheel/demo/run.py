@@ -7,6 +7,7 @@
     ├── ragwheel.db          the simulated visitors' traces
     ├── dataset/             what `ragwheel build` made of them
     ├── evalset/             questions for a test of what is trained on it, with their true answers
+    ├── reranker/            what the demo trained on the dataset, and proved on the evaluation set
     ├── yours.db             your own traces (--interactive); later visits add to them
     └── yours/               the dataset of those
 """
@@ -18,7 +19,7 @@ import json
 import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ragwheel.demo.corpus import Corpus, read_beir
 from ragwheel.demo.pydocs import read_python_docs
@@ -28,9 +29,20 @@ from ragwheel.typing import CountProgress
 if TYPE_CHECKING:
     from langchain_core.retrievers import BaseRetriever
 
-__all__ = ["DemoFolder", "DemoOptions", "load_corpus", "prepare", "require_demo", "wrapped_retriever"]
+__all__ = [
+    "DemoFolder",
+    "DemoOptions",
+    "app_retriever",
+    "load_corpus",
+    "prepare",
+    "require_demo",
+    "wrapped_retriever",
+]
 
-NEEDED = ("langchain_core", "bm25s", "ragwheel_langchain", "ibis", "duckdb", "pyarrow")
+NEEDED = (
+    "langchain_core", "ragwheel_langchain", "bm25s", "ibis", "duckdb", "pyarrow", "ir_measures", "scipy",
+    "safetensors",
+)  # fmt: skip
 MARKER = "demo.json"
 
 
@@ -67,6 +79,11 @@ class DemoFolder:
         """Where the demo proposes to put an adapter of MiniLM's query vectors."""
         return self.db.with_name("adapter")
 
+    @property
+    def reranker(self) -> Path:
+        """The re-ranker that the demo trains."""
+        return self.db.with_name("reranker")
+
 
 def require_demo() -> None:
     """Raise :class:`MissingExtra` with the pip command when a package of the demo is not installed."""
@@ -100,7 +117,12 @@ def prepare(options: DemoOptions, *, interactive: bool) -> DemoFolder:
     folder = DemoFolder(out / "ragwheel.db", out / "dataset")
     for suffix in ("", "-wal", "-shm"):
         folder.db.with_name(folder.db.name + suffix).unlink(missing_ok=True)
-    for path in (folder.db.with_name(folder.db.name + ".segments"), folder.dataset, folder.evalset):
+    for path in (
+        folder.db.with_name(folder.db.name + ".segments"),
+        folder.dataset,
+        folder.evalset,
+        folder.reranker,
+    ):
         shutil.rmtree(path, ignore_errors=True)
     return folder
 
@@ -110,14 +132,19 @@ def load_corpus(data: Path | None, on_progress: CountProgress | None = None) -> 
     return read_python_docs(on_progress) if data is None else read_beir(data)
 
 
-def wrapped_retriever(
+def app_retriever(
     options: DemoOptions, corpus: Corpus, on_progress: CountProgress | None = None
 ) -> BaseRetriever:
-    """What an app would write: its own retriever, and one line that lets the wheel see ``capture_k``."""
-    import ragwheel_langchain
+    """The demo's app: what an app has before ragwheel comes."""
     from ragwheel.demo.retrievers import build_retriever
 
-    retriever: Any = build_retriever(options.retriever, corpus, options.k, on_progress)
+    return build_retriever(options.retriever, corpus, options.k, on_progress)
+
+
+def wrapped_retriever(options: DemoOptions, retriever: BaseRetriever) -> BaseRetriever:
+    """What an app would write: one line that lets the wheel see ``capture_k``."""
+    import ragwheel_langchain
+
     wrapped: BaseRetriever = ragwheel_langchain.wrap_retriever(
         retriever, capture_k=options.capture_k, version=Path(options.retriever).name
     )
