@@ -20,6 +20,7 @@ from ragwheel.evaluate import (
 from ragwheel.evaluate.criterion import (
     CriterionOptions,
     Gain,
+    _stretch,
     expected_gain,
     judgments_needed,
     moves_of,
@@ -215,3 +216,24 @@ def test_judgments_needed_fall_with_the_square_of_the_gain() -> None:
     assert needed(0.02) == pytest.approx(4 * needed(0.04), rel=0.05)
     assert needed(0.0001) == needed(0.01)  # a smaller gain is not worth proving
     assert needed(5.0) == 10
+
+
+def test_the_interval_is_wider_where_the_gain_hangs_on_chunks_in_doubt():
+    options = CriterionOptions(answerable=0.0, unseen=0.0)
+
+    def width(belief):
+        questions = [f"q{number}" for number in range(40)]
+        beliefs = {question: {"a": 0.0, "b": belief} for question in questions}
+        base, candidate = (dict.fromkeys(questions, order) for order in (("a", "b"), ("b", "a")))
+        gain = expected_gain(beliefs, base, candidate, options=options)
+        assert gain.low <= gain.mean <= gain.high
+        return gain.high - gain.low
+
+    assert width(1.0) < 1e-6  # every question says the same, for certain
+    assert width(0.5) > 0.02
+
+
+def test_the_interval_of_few_questions_is_stretched_by_students_t():
+    assert _stretch(10, 0.95) == pytest.approx(2.262 / 1.960 * (10 / 9) ** 0.5, rel=1e-3)
+    assert _stretch(100_000, 0.95) == pytest.approx(1.0, rel=1e-4)
+    assert _stretch(1, 0.95) == 1.0

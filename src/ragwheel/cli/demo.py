@@ -49,15 +49,15 @@ def demo(
     options = DemoOptions(out, data, turns, retriever, seed)
     console = screen.stdout()
     corpus = _corpus(options)
-    retriever = _retriever(options, corpus)
+    app = _retriever(options, corpus)
     folder = prepare(options, interactive=interactive)
     _print_setting(console, options, corpus)
     if interactive:
         from ragwheel.cli.visit import visit
 
-        visit(console, folder, wrapped_retriever(options, retriever))
+        visit(console, folder, wrapped_retriever(options, app))
     else:
-        _simulate(console, options, corpus, folder, retriever)
+        _simulate(console, options, corpus, folder, app)
 
 
 def _corpus(options: DemoOptions) -> Corpus:

@@ -54,7 +54,8 @@ _RESAMPLES: Final = 1000
 _ADVANTAGES: Final = np.linspace(-3.0, 3.0, 61)
 _RIDGE: Final = 1e-6
 _SMOOTH: Final = 5.0  # a step at the top of a ranking is worth about what one is at rank 5
-_SHARPNESS: Final = 2
+_SHARPNESS: Final = 2.0
+_SHARPNESSES: Final = (1.5, _SHARPNESS, 3.0)
 _CERTAIN: Final = 0.999
 
 
@@ -83,7 +84,9 @@ class Gain:
 
     Attributes:
         mean: the estimate.
-        low, high: its interval, by bootstrap over clusters of queries.
+        low, high: its interval, by bootstrap over clusters of queries. How far chunks in doubt count is not
+            known either: the samples take the powers 1.5, 2 and 3 of the belief in turn. Of few clusters the
+            interval is stretched by Student's t.
         p: the share of bootstrap samples in which there is no gain.
         known: what the exposed chunks alone contribute, without those that nobody has seen.
         rise: what to choose by: how much higher relevant chunks come per query, as the log of rank + 5.
@@ -152,7 +155,7 @@ def expected_gain(
 def judgments_needed(gain: Gain, statistics: StatisticsOptions) -> int:
     """How many questions people would have to judge to prove a gain of this size, four times in five.
 
-    Taken from the spread of the estimate over queries, to two digits; people's grades spread about as much.
+    Taken from the interval of the estimate, to two digits; people's grades spread a little less.
     """
     normal = NormalDist()
     error = (gain.high - gain.low) / (2 * normal.inv_cdf((1 + statistics.level) / 2))
@@ -201,20 +204,42 @@ def gain_of(moves: Moves, options: CriterionOptions) -> Gain:
     n = moves.queries
     if not n or not len(moves.query):
         return Gain(0.0, 0.0, 0.0, 1.0, 0.0, 0.0, n)
-    weight = moves.belief**_SHARPNESS
-    unseen = unseen_relevant(moves, options)
-    sums, of_unseen = _sums_by_query(moves, weight, unseen), _gained_by_unseen(moves, unseen)
-    clusters = np.zeros((int(moves.cluster.max()) + 1, sums.shape[1] + of_unseen.shape[1]))
-    np.add.at(clusters, moves.cluster, np.concatenate([sums, of_unseen], axis=1))
-    m = len(clusters)
+    m = int(moves.cluster.max()) + 1
+    total = _sums_by_cluster(moves, options, _SHARPNESS).sum(axis=0)[None]
+    mean, known = float(_estimates(total)[0]), float(total[0, 1] / total[0, 0])
     draws = np.random.default_rng(options.seed).multinomial(m, np.full(m, 1 / m), size=_RESAMPLES)
-    samples = _estimates(draws.astype(np.float64) @ clusters)
+    samples = np.concatenate(
+        [
+            _estimates(part.astype(np.float64) @ _sums_by_cluster(moves, options, sharpness))
+            for sharpness, part in zip(_SHARPNESSES, np.array_split(draws, len(_SHARPNESSES)))
+        ]
+    )
+    samples = mean + (samples - mean) * _stretch(m, options.level)
     tail = (1 - options.level) / 2
     low, high = np.quantile(samples, [tail, 1 - tail])
-    total = clusters.sum(axis=0)[None]
-    mean, known = _estimates(total)[0], total[0, 1] / total[0, 0]
     rise = float(rises_of(moves, options).mean())
-    return Gain(float(mean), float(low), float(high), float((samples <= 0).mean()), float(known), rise, n)
+    return Gain(mean, float(low), float(high), float((samples <= 0).mean()), known, rise, n)
+
+
+def _sums_by_cluster(moves: Moves, options: CriterionOptions, sharpness: float) -> Floats:
+    """(clusters, columns) what :func:`_estimates` reads, where chunks count by a power of their belief."""
+    weight, unseen = moves.belief**sharpness, unseen_relevant(moves, options, sharpness)
+    parts = _sums_by_query(moves, weight, unseen), _gained_by_unseen(moves, weight, unseen)
+    columns = np.concatenate(parts, axis=1)
+    clusters = np.zeros((int(moves.cluster.max()) + 1, columns.shape[1]))
+    np.add.at(clusters, moves.cluster, columns)
+    return clusters
+
+
+def _stretch(clusters: int, level: float) -> float:
+    """How much wider the interval of a few clusters is than a bootstrap makes it, by Student's t."""
+    from scipy.stats import t
+
+    if clusters < 2:
+        return 1.0
+    tail = (1 + level) / 2
+    freedom = clusters - 1
+    return float(t.ppf(tail, freedom) / NormalDist().inv_cdf(tail) * math.sqrt(clusters / freedom))
 
 
 def rise_of(moves: Moves, options: CriterionOptions) -> float:
@@ -231,13 +256,13 @@ def rises_of(moves: Moves, options: CriterionOptions) -> Floats:
     return _rises(moves, weight, unseen, advantage)
 
 
-def unseen_relevant(moves: Moves, options: CriterionOptions) -> Floats:
+def unseen_relevant(moves: Moves, options: CriterionOptions, sharpness: float = _SHARPNESS) -> Floats:
     """(queries, depth) the expected number of relevant chunks at each rank of the base that were not exposed.
 
     Where no relevant chunk is known there is probably one that was not exposed, and a few stand beside those
     that are known. They are spread over what was not exposed, thinner as one over the rank.
     """
-    weight = np.minimum(moves.belief**_SHARPNESS, _CERTAIN)
+    weight = np.minimum(moves.belief**sharpness, _CERTAIN)
     none = np.exp(np.bincount(moves.query, np.log1p(-weight), moves.queries))
     known = np.bincount(moves.query, weight, moves.queries)
     spread = (1 - np.minimum(moves.exposed, 1.0)) / np.arange(1, len(moves.exposed) + 1)
@@ -270,13 +295,13 @@ def _ideal(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
     return ideal_dcg(np.maximum(relevant, 1.0))
 
 
-def _gained_by_unseen(moves: Moves, unseen: Floats) -> Floats:
+def _gained_by_unseen(moves: Moves, weight: Floats, unseen: Floats) -> Floats:
     """(queries, advantages) the nDCG@10 that relevant chunks gain that were not exposed.
 
     Their advantage: how much higher they end up than others of the same old rank, in logs.
     """
     before = discount(np.arange(1, unseen.shape[1] + 1))
-    per_chunk = unseen / _ideal(moves, moves.belief**_SHARPNESS, unseen)[:, None]
+    per_chunk = unseen / _ideal(moves, weight, unseen)[:, None]
     columns = []
     for advantage in _ADVANTAGES:
         ranks = np.maximum(moves.drift * np.exp(-advantage), 1.0)
