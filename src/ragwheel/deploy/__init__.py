@@ -19,7 +19,7 @@ from ragwheel.deploy.embedding import adapted, stamp
 from ragwheel.deploy.fusing import FusedSearch, Fusion, fuse_results, fusion_of
 from ragwheel.deploy.query_side import load_query_model, query_embedder
 from ragwheel.deploy.questions import QueryEncoder
-from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, fell_back, rerank
+from ragwheel.deploy.reranking import Reranked, Scorer, checked_scorer, recorded_best, rerank
 
 __all__ = [
     "Adapter",
@@ -31,11 +31,11 @@ __all__ = [
     "Scorer",
     "adapted",
     "checked_scorer",
-    "fell_back",
     "fuse_results",
     "fusion_of",
     "load_query_model",
     "query_embedder",
+    "recorded_best",
     "rerank",
     "stamp",
 ]

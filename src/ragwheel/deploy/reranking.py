@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ragwheel.capture.context import last_retrieval
@@ -12,9 +13,9 @@ from ragwheel.guard import guard, let_interrupts_through
 from ragwheel.host.columns import read, row
 
 if TYPE_CHECKING:
-    from ragwheel.capture.recorder import Retrieval
+    from ragwheel.capture.recorder import NotRecorded, Retrieval
 
-__all__ = ["Reranked", "Scorer", "checked_scorer", "fell_back", "rerank"]
+__all__ = ["Reranked", "Scorer", "checked_scorer", "recorded_best", "rerank"]
 
 T = TypeVar("T")
 Scorer = Callable[[str, list[str]], Sequence[float]]
@@ -81,6 +82,40 @@ def rerank(
     return sorted(zip(chunks, scores, strict=True), key=lambda scored: -scored[1])
 
 
+def recorded_best(
+    span: Retrieval | NotRecorded,
+    chunks: list[T],
+    ranking: Callable[[], list[tuple[T, float]]],
+    k: int,
+    *,
+    with_score: Callable[[T, float], T] | None = None,
+) -> list[T]:
+    """Re-rank chunks, record the new ranking, and return the best `k` chunks.
+
+    If the re-ranker raises, the first `k` chunks are returned in the retriever's order, the span is flagged
+    ``rerank_failed`` and the failure is counted.
+
+    Args:
+        span: the re-ranking, as ``ragwheel.start_retrieval(..., source="", kind="rerank")`` began it.
+        chunks: the chunks in the retriever's order.
+        ranking: calls :func:`rerank` with them.
+        k: how many chunks to return.
+        with_score: returns a chunk with its new score, for frameworks that keep scores in their chunks.
+    """
+    try:
+        scored = ranking()
+    except Exception as error:  # noqa: BLE001 - the app's own re-ranker; the retriever's order stands
+        span.flag(fell_back(error))
+        span.finish(chunks, returned=k)
+        return chunks[:k]
+    if with_score is None:
+        span.finish(scored, returned=k)
+        return [chunk for chunk, _ in scored[:k]]
+    best = [with_score(chunk, score) for chunk, score in scored]
+    span.finish(best, returned=k)
+    return best[:k]
+
+
 class Reranked:
     """``search(query)`` that fetches `fetch_k` chunks, re-ranks them and gives the best `k`.
 
@@ -128,16 +163,9 @@ class Reranked:
         span = start_retrieval(
             query, source="", name=self.name, version=self.version, top_k=self.k, kind="rerank"
         )
-        try:
-            scored = rerank(query, chunks, self.scorer, version=version)
-        except Exception as error:  # noqa: BLE001 - the app's own re-ranker; the retriever's order stands
-            span.flag(fell_back(error))
-            best = chunks
-            span.finish(chunks, returned=self.k)
-        else:
-            best = [chunk for chunk, _ in scored]
-            span.finish(scored, returned=self.k)
-        return best[: self.k]
+        return recorded_best(
+            span, chunks, partial(rerank, query, chunks, self.scorer, version=version), self.k
+        )
 
 
 def fell_back(error: Exception) -> str:

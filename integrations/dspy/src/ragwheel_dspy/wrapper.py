@@ -9,7 +9,7 @@ import dspy
 
 import ragwheel
 from ragwheel import ConfigurationError, overfetch
-from ragwheel.integration import check_whole
+from ragwheel.integration import Wrapping
 
 __all__ = ["RecordedEmbeddings", "wrap_retriever"]
 
@@ -23,16 +23,16 @@ class RecordedEmbeddings:
         retriever: the app's own.
     """
 
-    def __init__(self, retriever: Any, labels: dict[str, Any], options: dict[str, Any]) -> None:
+    def __init__(self, retriever: Any, wrapping: Wrapping) -> None:
         self.retriever = retriever
 
-        @ragwheel.retriever(**labels, **options, k="k", query="query")
+        @wrapping.overfetching("k")
         def search(query: str, k: int) -> list[dict[str, Any]]:
             return _hits(
                 retriever if k == retriever.k else _asking_for(retriever, k), query, own=k == retriever.k
             )
 
-        @ragwheel.retriever(**labels)
+        @ragwheel.retriever(**wrapping.labels)
         def plain_search(query: str) -> Any:
             return retriever(query)
 
@@ -110,11 +110,8 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a callable of a query, such as "
             "dspy.retrievers.Embeddings(corpus, embedder)"
         )
-    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
-    own_name = getattr(retriever, "__name__", None) or type(retriever).__name__
-    labels = {"source": source or name or own_name, "name": name or own_name, "version": version}
+    label = name or getattr(retriever, "__name__", None) or type(retriever).__name__
+    wrapping = Wrapping(source or label, label, version, capture_k, check_overfetch)
     if isinstance(retriever, dspy.retrievers.Embeddings):
-        return RecordedEmbeddings(
-            retriever, labels, {"capture_k": capture_k, "check_overfetch": check_overfetch}
-        )
-    return ragwheel.retriever(retriever, **labels)
+        return RecordedEmbeddings(retriever, wrapping)
+    return ragwheel.retriever(retriever, **wrapping.labels)

@@ -1,6 +1,7 @@
 """Components for what was trained: a ranker, and a text embedder whose vectors are adapted."""
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ from haystack import Document, component
 
 import ragwheel
 from ragwheel import ConfigurationError
-from ragwheel.deploy import Adapter, QueryEncoder, checked_scorer, fell_back, load_query_model, query_embedder
+from ragwheel.deploy import (
+    Adapter,
+    QueryEncoder,
+    checked_scorer,
+    load_query_model,
+    query_embedder,
+    recorded_best,
+)
 from ragwheel.deploy import rerank as ranked
 from ragwheel.integration import check_whole
 
@@ -45,15 +53,9 @@ class RagwheelRanker:
         span = ragwheel.start_retrieval(
             query, source="", name=self.name, version=self.version, top_k=k, kind="rerank"
         )
-        try:
-            scored = ranked(query, documents, self.scorer)
-        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the order as it came stands
-            span.flag(fell_back(error))
-            span.finish(documents, returned=k)
-            return {"documents": documents[:k]}
-        best = [dataclasses.replace(document, score=score) for document, score in scored]
-        span.finish(best, returned=k)
-        return {"documents": best[:k]}
+        ranking = partial(ranked, query, documents, self.scorer)
+        best = recorded_best(span, documents, ranking, k, with_score=_with_score)
+        return {"documents": best}
 
 
 @component
@@ -90,6 +92,10 @@ class RagwheelTextEmbedder:
     def run(self, text: str) -> dict[str, Any]:
         """Return the vector of a question."""
         return {"embedding": list(self._embed(text))}
+
+
+def _with_score(document: Document, score: float) -> Document:
+    return dataclasses.replace(document, score=score)
 
 
 def _checked(top_k: int) -> int:

@@ -7,9 +7,8 @@ from typing import Any, Final
 
 from haystack import component
 
-import ragwheel
 from ragwheel import ConfigurationError, overfetch
-from ragwheel.integration import check_whole
+from ragwheel.integration import Wrapping
 from ragwheel_haystack.calls import embedded_text
 
 __all__ = ["RecordedComponent", "wrap_retriever"]
@@ -27,10 +26,9 @@ _PLAIN: Final = frozenset(
 class RecordedComponent:
     """Made by :func:`wrap_retriever`, with the sockets of the app's ``retriever``; set that one's fields."""
 
-    def __init__(self, retriever: Any, labels: dict[str, Any], options: dict[str, Any]) -> None:
+    def __init__(self, retriever: Any, wrapping: Wrapping) -> None:
         self.retriever = retriever
-        self._labels = labels
-        self._capture_k: int = options["capture_k"]
+        self._wrapping = wrapping
         for name, socket in retriever.__haystack_input__._sockets_dict.items():
             if socket.is_mandatory:
                 component.set_input_type(self, name, socket.type)
@@ -39,11 +37,11 @@ class RecordedComponent:
         outputs = retriever.__haystack_output__._sockets_dict
         component.set_output_types(self, **{name: socket.type for name, socket in outputs.items()})
 
-        @ragwheel.retriever(**labels, **options, k="top_k", query="query")
+        @wrapping.overfetching("top_k")
         def search(query: object, top_k: int, *, inputs: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - recorded
             return retriever.run(**{**inputs, "top_k": top_k})
 
-        @ragwheel.retriever(**labels, **options, k="top_k", query="query")
+        @wrapping.overfetching("top_k")
         async def asearch(query: object, top_k: int, *, inputs: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG001 - recorded
             return await retriever.run_async(**{**inputs, "top_k": top_k})
 
@@ -62,7 +60,7 @@ class RecordedComponent:
         if refused is None:
             result: dict[str, Any] = self._search(query, k, inputs=kwargs)
             return result
-        retrieval = self._begin(query, k, refused)
+        retrieval = self._wrapping.begin_refused(query, k, refused)
         try:
             result = self.retriever.run(**kwargs)
         except BaseException as error:
@@ -80,7 +78,7 @@ class RecordedComponent:
         if refused is None:
             result: dict[str, Any] = await self._asearch(query, k, inputs=kwargs)
             return result
-        retrieval = self._begin(query, k, refused)
+        retrieval = self._wrapping.begin_refused(query, k, refused)
         try:
             result = await self.retriever.run_async(**kwargs)
         except BaseException as error:
@@ -90,17 +88,7 @@ class RecordedComponent:
         return result
 
     def _plan(self, inputs: dict[str, Any]) -> tuple[int, str | None]:
-        try:
-            return _plan_search(self.retriever, inputs, self._capture_k)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign component's attributes do
-            overfetch.let_interrupts_through(error)
-            return 0, f"planning it raised {type(error).__name__}"
-
-    def _begin(self, query: object, k: int, refused: str) -> Any:
-        retrieval = ragwheel.start_retrieval(query, top_k=k or None, **self._labels)
-        retrieval.flag(f"overfetch_refused: {refused}")
-        retrieval.enter()
-        return retrieval
+        return self._wrapping.planned(lambda: _plan_search(self.retriever, inputs, self._wrapping.capture_k))
 
 
 def _query(inputs: dict[str, Any]) -> object:
@@ -157,7 +145,5 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a Haystack component with the "
             "output documents, such as InMemoryBM25Retriever(document_store)"
         )
-    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
-    class_name = type(retriever).__name__
-    labels = {"source": source or name or class_name, "name": name or class_name, "version": version}
-    return RecordedComponent(retriever, labels, {"capture_k": capture_k, "check_overfetch": check_overfetch})
+    label = name or type(retriever).__name__
+    return RecordedComponent(retriever, Wrapping(source or label, label, version, capture_k, check_overfetch))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.documents import BaseDocumentCompressor, Document
@@ -11,7 +12,7 @@ from typing_extensions import override
 
 import ragwheel
 from ragwheel import ConfigurationError
-from ragwheel.deploy import Scorer, checked_scorer, fell_back, rerank
+from ragwheel.deploy import Scorer, checked_scorer, recorded_best, rerank
 from ragwheel_langchain.calls import enclosing
 
 if TYPE_CHECKING:
@@ -69,11 +70,4 @@ class RerankingCompressor(BaseDocumentCompressor):
             outer=enclosing(),
             kind="rerank",
         )
-        try:
-            scored = rerank(query, before, self._scorer)
-        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the retriever's own order stands
-            span.flag(fell_back(error))
-            span.finish(before, returned=count)
-            return before[:count]
-        span.finish(scored, returned=count)
-        return [document for document, _ in scored[:count]]
+        return recorded_best(span, before, partial(rerank, query, before, self._scorer), count)

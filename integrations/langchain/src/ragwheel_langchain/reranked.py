@@ -6,6 +6,7 @@ retriever; the re-ranking stands in the store as a ``rerank`` of what that run f
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from langchain_core.retrievers import BaseRetriever
@@ -15,7 +16,7 @@ from typing_extensions import override
 
 import ragwheel
 from ragwheel import ConfigurationError, overfetch
-from ragwheel.deploy import Scorer, checked_scorer, fell_back, rerank
+from ragwheel.deploy import Scorer, checked_scorer, recorded_best, rerank
 from ragwheel_langchain.calls import enclosing
 from ragwheel_langchain.larger import with_attributes
 from ragwheel_langchain.searches import plan_search
@@ -124,14 +125,7 @@ class RerankedRetriever(BaseRetriever):
             outer=enclosing(),
             kind="rerank",
         )
-        try:
-            scored = rerank(query, documents, self._scorer)
-        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the retriever's own order stands
-            span.flag(fell_back(error))
-            span.finish(documents, returned=k)
-            return documents[:k]
-        span.finish(scored, returned=k)
-        return [document for document, _ in scored[:k]]
+        return recorded_best(span, documents, partial(rerank, query, documents, self._scorer), k)
 
 
 def _checked_k(k: int, fetch_k: int) -> int:

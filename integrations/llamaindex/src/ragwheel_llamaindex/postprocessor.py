@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from llama_index.core.bridge.pydantic import PrivateAttr
@@ -10,7 +11,7 @@ from llama_index.core.schema import NodeWithScore, QueryBundle
 
 import ragwheel
 from ragwheel import ConfigurationError
-from ragwheel.deploy import checked_scorer, fell_back, rerank
+from ragwheel.deploy import checked_scorer, recorded_best, rerank
 from ragwheel.integration import check_whole
 
 __all__ = ["RagwheelRerank"]
@@ -62,12 +63,9 @@ class RagwheelRerank(BaseNodePostprocessor):
         span = ragwheel.start_retrieval(
             query, source="", name=self.name, version=self.version, top_k=self.top_n, kind="rerank"
         )
-        try:
-            scored = rerank(query, nodes, self._scorer)
-        except Exception as error:  # noqa: BLE001 - the app's re-ranker; the order as it came stands
-            span.flag(fell_back(error))
-            span.finish(nodes, returned=self.top_n)
-            return nodes[: self.top_n]
-        ranked = [NodeWithScore(node=node.node, score=score) for node, score in scored]
-        span.finish(ranked, returned=self.top_n)
-        return ranked[: self.top_n]
+        ranking = partial(rerank, query, nodes, self._scorer)
+        return recorded_best(span, nodes, ranking, self.top_n, with_score=_with_score)
+
+
+def _with_score(node: NodeWithScore, score: float) -> NodeWithScore:
+    return NodeWithScore(node=node.node, score=score)

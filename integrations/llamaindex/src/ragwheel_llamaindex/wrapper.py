@@ -15,9 +15,8 @@ from llama_index.core.instrumentation.dispatcher import DISPATCHER_SPAN_DECORATE
 from llama_index.core.retrievers import VectorIndexRetriever
 from llama_index.core.schema import NodeWithScore, QueryType
 
-import ragwheel
 from ragwheel import ConfigurationError, overfetch
-from ragwheel.integration import check_whole
+from ragwheel.integration import Wrapping
 from ragwheel_llamaindex.instrumentation import RECORDED
 
 __all__ = ["RecordedRetriever", "wrap_retriever"]
@@ -35,16 +34,15 @@ _PLAIN_OPTIONS: Final = frozenset({"where", "namespace", "ef", "nprobe"})
 class RecordedRetriever(BaseRetriever):
     """Made by :func:`wrap_retriever`. The app's retriever is ``retriever``; change its settings there."""
 
-    def __init__(self, retriever: BaseRetriever, labels: dict[str, Any], options: dict[str, Any]) -> None:
+    def __init__(self, retriever: BaseRetriever, wrapping: Wrapping) -> None:
         self.retriever = retriever
-        self._labels = labels
-        self._capture_k = options["capture_k"]
+        self._wrapping = wrapping
 
-        @ragwheel.retriever(**labels, **options, k="k", query="query")
+        @wrapping.overfetching("k")
         def search(query: Any, k: int, *, searches: Searches) -> list[NodeWithScore]:
             return list(searches.next("_retrieve", k)(query))
 
-        @ragwheel.retriever(**labels, **options, k="k", query="query")
+        @wrapping.overfetching("k")
         async def asearch(query: Any, k: int, *, searches: Searches) -> list[NodeWithScore]:
             return list(await searches.next("_aretrieve", k)(query))
 
@@ -66,7 +64,7 @@ class RecordedRetriever(BaseRetriever):
             twin._retrieve = lambda query_bundle: self._search(query_bundle, k, searches=searches)
             nodes: list[NodeWithScore] = twin.retrieve(str_or_query_bundle)
             return nodes
-        retrieval = self._begin(str_or_query_bundle, k, refused)
+        retrieval = self._wrapping.begin_refused(str_or_query_bundle, k, refused)
         try:
             nodes = twin.retrieve(str_or_query_bundle)
         except BaseException as error:
@@ -84,7 +82,7 @@ class RecordedRetriever(BaseRetriever):
             twin._aretrieve = lambda query_bundle: self._asearch(query_bundle, k, searches=searches)
             nodes: list[NodeWithScore] = await twin.aretrieve(str_or_query_bundle)
             return nodes
-        retrieval = self._begin(str_or_query_bundle, k, refused)
+        retrieval = self._wrapping.begin_refused(str_or_query_bundle, k, refused)
         try:
             nodes = await twin.aretrieve(str_or_query_bundle)
         except BaseException as error:
@@ -102,17 +100,7 @@ class RecordedRetriever(BaseRetriever):
         return nodes
 
     def _plan(self) -> tuple[int, str | None]:
-        try:
-            return plan_search(self.retriever, self._capture_k)
-        except Exception as error:  # noqa: BLE001 - whatever a foreign retriever's attributes do
-            overfetch.let_interrupts_through(error)
-            return 0, f"planning it raised {type(error).__name__}"
-
-    def _begin(self, query: object, k: int, refused: str) -> Any:
-        retrieval = ragwheel.start_retrieval(query, top_k=k or None, **self._labels)
-        retrieval.flag(f"overfetch_refused: {refused}")
-        retrieval.enter()
-        return retrieval
+        return self._wrapping.planned(lambda: plan_search(self.retriever, self._wrapping.capture_k))
 
 
 def plan_search(retriever: BaseRetriever, capture_k: int) -> tuple[int, str | None]:
@@ -207,7 +195,5 @@ def wrap_retriever(
             f"wrap_retriever: got a {type(retriever).__name__}; allowed is a LlamaIndex BaseRetriever, "
             "such as index.as_retriever()"
         )
-    check_whole("wrap_retriever", "capture_k", capture_k, advice="Try capture_k=40.")
-    class_name = type(retriever).__name__
-    labels = {"source": source or name or class_name, "name": name or class_name, "version": version}
-    return RecordedRetriever(retriever, labels, {"capture_k": capture_k, "check_overfetch": check_overfetch})
+    label = name or type(retriever).__name__
+    return RecordedRetriever(retriever, Wrapping(source or label, label, version, capture_k, check_overfetch))
