@@ -65,7 +65,7 @@ class ExperimentStep:
 class Steps:
     """Every step that is known, with the figures that speak for or against it."""
 
-    found: Headroom
+    headroom: Headroom
     dataset: str
     db: str
 
@@ -102,7 +102,7 @@ class Steps:
         )
 
     def _embedder(self) -> ExperimentStep:
-        missed = max(1 - self.found.ceiling, 0.0)
+        missed = max(1 - self.headroom.ceiling, 0.0)
         return ExperimentStep(
             name="tune the embedding model",
             measured=f"{self._order()}; {missed:.1%} of the positives were not captured",
@@ -115,17 +115,19 @@ class Steps:
         )
 
     def _order(self) -> str:
-        return f"nDCG@10 {self.found.ndcg:.3f} as captured, {self.found.ndcg_oracle:.3f} in perfect order"
+        return (
+            f"nDCG@10 {self.headroom.ndcg:.3f} as captured, {self.headroom.ndcg_oracle:.3f} in perfect order"
+        )
 
     def _gain(self) -> float:
-        return max(self.found.ndcg_oracle - self.found.ndcg, 0.0)
+        return max(self.headroom.ndcg_oracle - self.headroom.ndcg, 0.0)
 
     def _hybrid(self) -> ExperimentStep:
         return ExperimentStep(
             name="search words and vectors together",
-            measured=f"{self.found.by_words:.1%} of the positives below the first five are in BM25's "
+            measured=f"{self.headroom.by_words:.1%} of the positives below the first five are in BM25's "
             f"first five",
-            headroom=self.found.by_words * max(1 - self.found.recall, 0.0),
+            headroom=self.headroom.by_words * max(1 - self.headroom.recall, 0.0),
             effort="low",
             cost="a word index beside the vectors",
             needs="",
@@ -137,9 +139,9 @@ class Steps:
     def _capture(self) -> ExperimentStep:
         return ExperimentStep(
             name="look deeper before choosing",
-            measured=f"{self.found.depth:g} chunks captured per retrieval; {self.found.tail:.1%} of the "
-            f"captured positives are in their last quarter",
-            headroom=self.found.tail,
+            measured=f"{self.headroom.depth:g} chunks captured per retrieval; {self.headroom.tail:.1%} of "
+            f"the captured positives are in their last quarter",
+            headroom=self.headroom.tail,
             effort="low",
             cost="one argument in the app; the user waits no longer for the first k",
             needs="",
@@ -148,10 +150,10 @@ class Steps:
         )
 
     def _ask(self) -> ExperimentStep:
-        share = self.found.unanswered / self.found.asked if self.found.asked else 0.0
+        share = self.headroom.unanswered / self.headroom.asked if self.headroom.asked else 0.0
         return ExperimentStep(
             name="find out why questions stay without a positive",
-            measured=f"{self.found.unanswered:,} of {self.found.asked:,} distinct questions have none",
+            measured=f"{self.headroom.unanswered:,} of {self.headroom.asked:,} distinct questions have none",
             headroom=share,
             effort="high",
             cost="reading some of them; then texts that answer them, or more citations and signals",
@@ -162,9 +164,9 @@ class Steps:
 
     def _signals(self) -> ExperimentStep:
         return ExperimentStep(
-            name="hear from more retrievals",
-            measured=f"{self.found.signals:.1%} of the retrievals have a citation or a signal",
-            headroom=1 - self.found.signals,
+            name="collect signals for more retrievals",
+            measured=f"{self.headroom.signals:.1%} of the retrievals have a citation or a signal",
+            headroom=1 - self.headroom.signals,
             effort="low",
             cost="a line in the prompt (cite as [1]) and a line in the page (the beacon)",
             needs="",
@@ -173,11 +175,11 @@ class Steps:
         )
 
     def _judge(self) -> ExperimentStep:
-        missing = max(_PROOF - self.found.explicit, 0)
+        missing = max(_PROOF - self.headroom.explicit, 0)
         return ExperimentStep(
             name="judge some queries",
-            measured=f"{self.found.explicit:,} queries have explicit judgments; about {_PROOF} are the least "
-            f"that can prove a gain",
+            measured=f"{self.headroom.explicit:,} queries have explicit judgments; about {_PROOF} are the "
+            f"least that can prove a gain",
             headroom=missing / _PROOF * 0.5,
             effort="low",
             cost=f"about {max(missing, 1) * 2} minutes of somebody who knows the answers",
@@ -189,9 +191,9 @@ class Steps:
     def _chunks(self) -> ExperimentStep:
         return ExperimentStep(
             name="cut the documents differently",
-            measured=f"{self.found.long:.1%} of the positives have more than the 190 words that common "
+            measured=f"{self.headroom.long:.1%} of the positives have more than the 190 words that common "
             f"embedders read",
-            headroom=self.found.long * max(1 - self.found.recall, 0.0),
+            headroom=self.headroom.long * max(1 - self.headroom.recall, 0.0),
             effort="high",
             cost="the source documents; the whole index made again",
             needs="",
@@ -203,17 +205,17 @@ class Steps:
     def _fewshot(self) -> ExperimentStep:
         return ExperimentStep(
             name="show an LLM examples from the traces",
-            measured=f"{self._order()}; {self.found.liked:,} examples with a liked answer",
+            measured=f"{self._order()}; {self.headroom.liked:,} examples with a liked answer",
             headroom=self._gain(),
             effort="low",
             cost="a call of an LLM per query, nothing to train",
-            needs=_missing(_PROMPTABLE, self.found.liked, " with a liked answer"),
+            needs=_missing(_PROMPTABLE, self.headroom.liked, " with a liked answer"),
             risk="latency and price of the calls; texts of other people's questions stand in prompts",
             command=f"ragwheel fewshot build --out examples.json --db {self.db}",
         )
 
     def _examples(self, need: int) -> str:
-        return _missing(need, self.found.examples)
+        return _missing(need, self.headroom.examples)
 
 
 def _missing(need: int, have: int, which: str = "") -> str:

@@ -11,7 +11,17 @@ from typing import Any, Final
 
 from ragwheel.lenient import parse_loosely
 
-__all__ = ["all_text", "first", "flat", "number", "parse_loosely", "plain_text", "time_ns", "whole"]
+__all__ = [
+    "all_text",
+    "first",
+    "flat",
+    "number",
+    "parse_loosely",
+    "plain_text",
+    "scalar_text",
+    "time_ns",
+    "whole",
+]
 
 
 def plain_text(value: Any, depth: int = 6, *, answer: bool = False) -> str | None:
@@ -132,6 +142,11 @@ def all_text(value: Any) -> str | None:
     else:
         return None
     return "\n".join(filter(None, parts)) or None
+
+
+def scalar_text(value: Any) -> str | None:
+    """Return a text or a number as stripped text; None if it is blank, a boolean, or holds other values."""
+    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None
 
 
 def number(value: Any) -> float | None:

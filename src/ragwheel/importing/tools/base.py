@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.values import all_text, first, flat, parse_loosely, plain_text
+from ragwheel.importing.values import all_text, first, flat, parse_loosely, plain_text, scalar_text, whole
 
 __all__ = [
     "SESSION_KEYS",
@@ -22,6 +22,7 @@ __all__ = [
     "answer_of_output",
     "fill",
     "identity_of",
+    "position_of",
     "question_of",
 ]
 
@@ -116,11 +117,16 @@ def identity_of(*holders: Any) -> tuple[str | None, str | None]:
         values = parse_loosely(holder)
         if not isinstance(values, Mapping):
             continue
-        session = session or _text(first(values, SESSION_KEYS))
-        user = user or _text(first(values, (*USER_KEYS, "langfuse_user_id")))
+        session = session or scalar_text(first(values, SESSION_KEYS))
+        user = user or scalar_text(first(values, (*USER_KEYS, "langfuse_user_id")))
         if session is None:
-            session = _text(values.get("langfuse_session_id"))
+            session = scalar_text(values.get("langfuse_session_id"))
     return session, user
+
+
+def position_of(metadata: Any) -> int | None:
+    """Return the 0-based position of the document that feedback is about, from the feedback's metadata."""
+    return whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None
 
 
 def question_of(value: Any) -> str | None:
@@ -138,9 +144,3 @@ def question_of(value: Any) -> str | None:
             if isinstance(text, str):
                 return text
     return plain_text(value)
-
-
-def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, (bool, dict, list)):
-        return None
-    return str(value).strip() or None

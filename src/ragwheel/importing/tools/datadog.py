@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
 from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns
 
 __all__ = ["Datadog"]
 
@@ -86,7 +86,7 @@ class Datadog(Tool):
             start + int(duration),
             session=session,
             user=user,
-            app=_text(values.get("ml_app")) or tags.get("ml_app"),
+            app=scalar_text(values.get("ml_app")) or tags.get("ml_app"),
             version=tags.get("version"),
             error="error" if str(first(values, ("status",))) == "error" else None,
         )
@@ -109,8 +109,8 @@ class Datadog(Tool):
             trace_key(target.get("trace_id")),
             span_key(target.get("span_id")),
             score=score,
-            label=_text(values.get("categorical_value")),
-            comment=_text(values.get("reasoning")),
+            label=scalar_text(values.get("categorical_value")),
+            comment=scalar_text(values.get("reasoning")),
             subject=tags.get("user_id"),
             at_ns=time_ns(values.get("timestamp_ms")),
             boolean=values["metric_type"] == "boolean",
@@ -133,7 +133,3 @@ def _tags(value: Any) -> dict[str, str]:
         return {str(k): str(v) for k, v in value.items()}
     pairs = (str(tag).partition(":") for tag in value) if isinstance(value, list) else ()
     return {key: text for key, separator, text in pairs if separator}
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

@@ -9,7 +9,7 @@ from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Neutral, SpanKind
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, fill, question_of
-from ragwheel.importing.values import all_text, first, plain_text, whole
+from ragwheel.importing.values import all_text, first, plain_text, scalar_text, whole
 
 __all__ = ["GenAI", "answer_of", "prompt_of"]
 
@@ -35,9 +35,9 @@ class GenAI(SpanTool):
             span,
             kind,
             name=_name(span.name, kind, values),
-            session=_text(first(values, ("gen_ai.conversation.id", "session.id"))),
-            user=_text(first(values, ("user.id", "enduser.id"))),
-            source=_text(values.get("gen_ai.data_source.id")),
+            session=scalar_text(first(values, ("gen_ai.conversation.id", "session.id"))),
+            user=scalar_text(first(values, ("user.id", "enduser.id"))),
+            source=scalar_text(values.get("gen_ai.data_source.id")),
             top_k=whole(first(values, ("gen_ai.retrieval.top_k", "gen_ai.request.top_k"))),
         )
         if kind == "retriever":
@@ -98,7 +98,3 @@ def answer_of(span: RawSpan) -> str | None:
         ),
         answer=True,
     )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

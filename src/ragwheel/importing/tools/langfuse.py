@@ -8,8 +8,15 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
-from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
+from ragwheel.importing.tools.base import (
+    SpanTool,
+    answer_of_output,
+    fill,
+    identity_of,
+    position_of,
+    question_of,
+)
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns
 
 __all__ = ["Langfuse"]
 
@@ -45,9 +52,9 @@ class Langfuse(SpanTool):
         result = self.span(
             span,
             _kind(values.get("langfuse.observation.type", values.get("openinference.span.kind"))),
-            session=_text(first(values, ("session.id", "langfuse.session.id"))) or session,
-            user=_text(first(values, ("user.id", "langfuse.user.id"))) or user,
-            version=_text(first(values, ("langfuse.version", "langfuse.release"))),
+            session=scalar_text(first(values, ("session.id", "langfuse.session.id"))) or session,
+            user=scalar_text(first(values, ("user.id", "langfuse.user.id"))) or user,
+            version=scalar_text(first(values, ("langfuse.version", "langfuse.release"))),
         )
         fill(
             result,
@@ -88,7 +95,7 @@ class Langfuse(SpanTool):
                     answer_of_output(record.get("output")),
                     session,
                     user,
-                    version=_text(first(record, ("version", "release"))),
+                    version=scalar_text(first(record, ("version", "release"))),
                     start_ns=time_ns(record.get("timestamp")),
                 )
 
@@ -102,13 +109,13 @@ class Langfuse(SpanTool):
             trace,
             span,
             span_key(first(record, ("parent_observation_id", "parentObservationId"))),
-            _text(record.get("name")) or "observation",
+            scalar_text(record.get("name")) or "observation",
             _kind(record.get("type")),
             time_ns(first(record, ("start_time", "startTime"))),
             time_ns(first(record, ("end_time", "endTime"))),
             session=session,
             user=user,
-            version=_text(record.get("version")),
+            version=scalar_text(record.get("version")),
             error="error" if record.get("level") == "ERROR" else None,
         )
         fill(result, record.get("input"), record.get("output"))
@@ -117,7 +124,7 @@ class Langfuse(SpanTool):
     def _score(self, record: Mapping[str, Any]) -> Feedback:
         kind = str(first(record, ("data_type", "dataType")) or "").upper()
         value = record.get("value")
-        label = _text(first(record, ("string_value", "stringValue"))) or (
+        label = scalar_text(first(record, ("string_value", "stringValue"))) or (
             value if isinstance(value, str) else None
         )
         author = _AUTHORS.get(str(record.get("source")).upper(), "unknown")
@@ -131,12 +138,12 @@ class Langfuse(SpanTool):
             str(record.get("name") or ""),
             trace=trace,
             span=span,
-            position=whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None,
+            position=position_of(metadata),
             score=score,
             label=label if number(label) is None else None,
-            comment=_text(record.get("comment")),
+            comment=scalar_text(record.get("comment")),
             author=author,
-            subject=subject or _text(first(record, ("author_user_id", "authorUserId"))),
+            subject=subject or scalar_text(first(record, ("author_user_id", "authorUserId"))),
             at_ns=time_ns(first(record, ("timestamp", "updated_at", "created_at"))),
             boolean=kind == "BOOLEAN",
         )
@@ -191,7 +198,3 @@ def _is_trace(record: Mapping[str, Any]) -> bool:
         )
         and not {"action_name", "query_id", "run_type"} & record.keys()
     )
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

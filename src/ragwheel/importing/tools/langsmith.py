@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan
-from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
+from ragwheel.importing.tools.base import Tool, fill, identity_of, position_of
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns
 
 __all__ = ["LangSmith"]
 
@@ -69,8 +69,8 @@ class LangSmith(Tool):
             time_ns(record.get("end_time")),
             session=session,
             user=user,
-            app=_text(record.get("session_name")),
-            version=_text(first(metadata, ("revision_id", "version")))
+            app=scalar_text(record.get("session_name")),
+            version=scalar_text(first(metadata, ("revision_id", "version")))
             if isinstance(metadata, Mapping)
             else None,
             error="error" if record.get("error") else None,
@@ -85,8 +85,7 @@ class LangSmith(Tool):
         source = source if isinstance(source, Mapping) else {}
         _, subject = identity_of(source.get("metadata"), record.get("extra"))
         value = record.get("value")
-        metadata = source.get("metadata")
-        position = whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None
+        position = position_of(source.get("metadata"))
         return Feedback(
             self.name,
             str(first(record, ("id",)) or f"{record['run_id']}:{record['key']}"),
@@ -96,9 +95,9 @@ class LangSmith(Tool):
             position=position,
             score=_score(record.get("score")),
             label=value if isinstance(value, str) else None,
-            comment=_text(record.get("comment")),
+            comment=scalar_text(record.get("comment")),
             author=_AUTHORS.get(str(source.get("type")), "unknown"),
-            subject=subject or _text(first(source, ("user_id", "ls_user_id"))),
+            subject=subject or scalar_text(first(source, ("user_id", "ls_user_id"))),
             at_ns=time_ns(first(record, ("modified_at", "created_at"))),
             boolean=isinstance(record.get("score"), bool),
         )
@@ -116,7 +115,3 @@ def _is_reranker(record: Mapping[str, Any], inputs: Any, outputs: Any) -> bool:
     """Return whether a step has the name of a re-ranker and takes and returns documents."""
     named = any(word in str(record.get("name")).lower() for word in ("rerank", "compress_documents"))
     return named and bool(passages(inputs)) and bool(passages(outputs))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

@@ -10,7 +10,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, TraceFacts
 from ragwheel.importing.spans import RawSpan, raw_span
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns, whole
 
 __all__ = ["MLflow"]
 
@@ -117,9 +117,9 @@ class MLflow(SpanTool):
             answer_of_output(
                 first(metadata, ("mlflow.traceOutputs",)) or first(info, ("response", "response_preview"))
             ),
-            _text(metadata.get("mlflow.trace.session")) or _text(info.get("session_id")),
-            _text(metadata.get("mlflow.trace.user")) or user,
-            version=_text(first(metadata, ("mlflow.modelId", "mlflow.source.git.commit"))),
+            scalar_text(metadata.get("mlflow.trace.session")) or scalar_text(info.get("session_id")),
+            scalar_text(metadata.get("mlflow.trace.user")) or user,
+            version=scalar_text(first(metadata, ("mlflow.modelId", "mlflow.source.git.commit"))),
             start_ns=time_ns(first(info, ("request_time", "timestamp_ms"))),
         )
 
@@ -152,9 +152,9 @@ class MLflow(SpanTool):
             position=position,
             score=float(value) if isinstance(value, bool) else number(value),
             label=value if isinstance(value, str) and number(value) is None else None,
-            comment=_text(item.get("rationale")),
+            comment=scalar_text(item.get("rationale")),
             author=author,
-            subject=_text(source.get("source_id")),
+            subject=scalar_text(source.get("source_id")),
             at_ns=time_ns(first(item, ("last_update_time", "create_time", "last_updated_timestamp"))),
             boolean=isinstance(value, bool),
         )
@@ -215,7 +215,3 @@ class MLflow(SpanTool):
             yield from self._expectation(item, {"value": value}, record.get("trace_id"))
         else:
             yield self._feedback(item, value, record.get("trace_id"))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

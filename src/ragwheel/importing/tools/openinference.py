@@ -12,7 +12,7 @@ from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Author, Feedback, Neutral, RetrievedPassage, SpanKind, ToolSpan
 from ragwheel.importing.spans import RawSpan, raw_span
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, identity_of, question_of
-from ragwheel.importing.values import first, number, parse_loosely, plain_text, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, plain_text, scalar_text, time_ns, whole
 
 __all__ = ["OpenInference", "document_list", "indexed"]
 
@@ -46,15 +46,15 @@ class OpenInference(SpanTool):
             answer=_answer(values),
             session=None if session is None else str(session),
             user=None if user is None else str(user),
-            version=_text(first(values, ("metadata.version", "service.version"))),
-            source=_text(first(values, ("gen_ai.data_source.id", "metadata.data_source"))),
+            version=scalar_text(first(values, ("metadata.version", "service.version"))),
+            source=scalar_text(first(values, ("gen_ai.data_source.id", "metadata.data_source"))),
         )
         if kind == "retriever":
             _read_retriever(values, result)
         elif kind == "reranker":
             result.documents_in = document_list(values, "reranker.input_documents")
             result.passages = document_list(values, "reranker.output_documents")
-            result.query = _text(values.get("reranker.query")) or result.question
+            result.query = scalar_text(values.get("reranker.query")) or result.question
         elif kind == "llm":
             result.prompt = _prompt(values)
             result.answer = plain_text(indexed(values, "llm.output_messages"), answer=True) or result.answer
@@ -107,7 +107,7 @@ class OpenInference(SpanTool):
             None,
             "retriever",
             "retriever",
-            query=_text(record.get("input")),
+            query=scalar_text(record.get("input")),
             passages=listed,
             part=position,
         )
@@ -141,10 +141,10 @@ class OpenInference(SpanTool):
             span=span,
             position=position,
             score=number(values.get("score")),
-            label=_text(values.get("label")),
-            comment=_text(values.get("explanation")),
+            label=scalar_text(values.get("label")),
+            comment=scalar_text(values.get("explanation")),
             author=author,
-            subject=subject or _text(values.get("user_id")),
+            subject=subject or scalar_text(values.get("user_id")),
             at_ns=time_ns(first(values, ("updated_at", "created_at"))),
         )
 
@@ -155,7 +155,7 @@ def _read_retriever(values: dict[str, Any], result: ToolSpan) -> None:
     if listed is None and "gen_ai.retrieval.documents" in values:
         listed = passages(values["gen_ai.retrieval.documents"], texts=True)
     result.passages = complete(listed, whole_output)
-    result.query = _text(values.get("gen_ai.retrieval.query.text")) or result.question
+    result.query = scalar_text(values.get("gen_ai.retrieval.query.text")) or result.question
     result.top_k = whole(first(values, ("gen_ai.retrieval.top_k", "gen_ai.request.top_k", "retrieval.top_k")))
     result.answer = None
 
@@ -221,7 +221,3 @@ def _prompt(values: Mapping[str, Any]) -> str | None:
 
 def _answer(values: Mapping[str, Any]) -> str | None:
     return answer_of_output(values.get("output.value"))
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

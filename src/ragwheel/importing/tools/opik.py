@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Final
 from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Author, Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
-from ragwheel.importing.tools.base import Tool, answer_of_output, fill, identity_of, question_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
+from ragwheel.importing.tools.base import Tool, answer_of_output, fill, identity_of, position_of, question_of
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns
 
 __all__ = ["Opik"]
 
@@ -81,7 +81,7 @@ class Opik(Tool):
             answer_of_output(record.get("output")),
             session,
             user,
-            app=_text(record.get("project_name")),
+            app=scalar_text(record.get("project_name")),
             start_ns=time_ns(record.get("start_time")),
             end_ns=time_ns(record.get("end_time")),
         )
@@ -108,7 +108,7 @@ class Opik(Tool):
             time_ns(record.get("end_time")),
             session=session,
             user=user,
-            app=_text(record.get("project_name")),
+            app=scalar_text(record.get("project_name")),
             error="error" if record.get("error_info") else None,
         )
         fill(result, inputs, outputs)
@@ -127,12 +127,12 @@ class Opik(Tool):
                 str(item["name"]),
                 trace,
                 span,
-                position=whole(metadata.get("document_position")) if isinstance(metadata, Mapping) else None,
+                position=position_of(metadata),
                 score=number(item.get("value")),
-                label=_text(item.get("category_name")),
-                comment=_text(item.get("reason")),
+                label=scalar_text(item.get("category_name")),
+                comment=scalar_text(item.get("reason")),
                 author=_AUTHORS.get(str(item.get("source")), "unknown"),
-                subject=_text(item.get("created_by")),
+                subject=scalar_text(item.get("created_by")),
                 at_ns=time_ns(first(item, ("last_updated_at", "created_at"))),
             )
 
@@ -151,7 +151,3 @@ def _kind(record: Mapping[str, Any], inputs: Any, outputs: Any) -> SpanKind:
             else "other"
         )
     return "other"
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

@@ -11,7 +11,16 @@ from ragwheel.importing.passages import complete, passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan, TraceFacts
 from ragwheel.importing.spans import RawSpan
 from ragwheel.importing.tools.base import SpanTool, answer_of_output, question_of
-from ragwheel.importing.values import first, flat, number, parse_loosely, plain_text, time_ns, whole
+from ragwheel.importing.values import (
+    first,
+    flat,
+    number,
+    parse_loosely,
+    plain_text,
+    scalar_text,
+    time_ns,
+    whole,
+)
 
 __all__ = ["TruLens"]
 
@@ -46,9 +55,9 @@ class TruLens(SpanTool):
             span,
             _KINDS.get(kind_name, "other"),
             name=_short(span.name),
-            app=_text(values.get(f"{SCOPE}app_name")) or span.service,
-            version=_text(values.get(f"{SCOPE}app_version")),
-            session=_text(
+            app=scalar_text(values.get(f"{SCOPE}app_name")) or span.service,
+            version=scalar_text(values.get(f"{SCOPE}app_version")),
+            session=scalar_text(
                 first(values, ("gen_ai.conversation.id", f"{SCOPE}session_id", f"{SCOPE}conversation_id"))
             ),
         )
@@ -97,7 +106,7 @@ class TruLens(SpanTool):
             str(first(values, (f"{SCOPE}eval.metric_name", f"{SCOPE}eval_root.metric_name")) or "evaluation"),
             trace=span.trace,
             score=score,
-            comment=_text(first(values, (f"{SCOPE}eval.explanation", f"{SCOPE}eval_root.explanation"))),
+            comment=scalar_text(first(values, (f"{SCOPE}eval.explanation", f"{SCOPE}eval_root.explanation"))),
             author="model",
             at_ns=span.end_ns,
         )
@@ -223,7 +232,7 @@ def _fill(values: Mapping[str, Any], result: ToolSpan) -> None:
                 passage.score = number(score)
         result.passages = ranked
     elif result.kind == "llm":
-        result.prompt, result.answer = _text(question), plain_text(returned)
+        result.prompt, result.answer = scalar_text(question), plain_text(returned)
     else:
         result.question = question_of(question)
         result.documents_out = passages(returned)
@@ -234,7 +243,3 @@ def _short(name: str) -> str:
     """Return the class and method at the end of a dotted path, or only the class if it is a retriever."""
     parts = name.split(".")
     return parts[-2] if len(parts) > 1 and parts[-2][:1].isupper() else parts[-1]
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

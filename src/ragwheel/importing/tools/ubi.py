@@ -9,7 +9,7 @@ from ragwheel.importing.keys import other_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, RetrievedPassage, ToolSpan
 from ragwheel.importing.tools.base import Tool
-from ragwheel.importing.values import first, number, parse_loosely, time_ns, whole
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns, whole
 from ragwheel.kinds import UBI_ACTIONS
 
 __all__ = ["UBI"]
@@ -46,24 +46,28 @@ class UBI(Tool):
             trace,
             other_key("ubi", record["query_id"]),
             None,
-            _text(record.get("application")) or "search",
+            scalar_text(record.get("application")) or "search",
             "retriever",
             start,
             start,
-            query=_text(record.get("user_query")),
+            query=scalar_text(record.get("user_query")),
             passages=listed or [RetrievedPassage(id=str(hit)) for hit in hits]
             if isinstance(hits, list)
             else listed or [],
-            session=_text(record.get("session_id")),
-            user=_text(first(record, ("user_id", "client_id"))),
-            app=_text(record.get("application")),
+            session=scalar_text(record.get("session_id")),
+            user=scalar_text(first(record, ("user_id", "client_id"))),
+            app=scalar_text(record.get("application")),
         )
 
     def _event(self, record: Mapping[str, Any], trace: bytes) -> Feedback:
         attributes = parse_loosely(record.get("event_attributes"))
         attributes = attributes if isinstance(attributes, Mapping) else {}
         subject, position = attributes.get("object"), attributes.get("position")
-        chunk = _text(first(subject, ("object_id", "internal_id"))) if isinstance(subject, Mapping) else None
+        chunk = (
+            scalar_text(first(subject, ("object_id", "internal_id")))
+            if isinstance(subject, Mapping)
+            else None
+        )
         ordinal = whole(position.get("ordinal")) if isinstance(position, Mapping) else None
         action = str(record["action_name"])
         kind = UBI_ACTIONS.get(action, action)
@@ -77,9 +81,9 @@ class UBI(Tool):
             other_key("ubi", record["query_id"]),
             position=ordinal - 1 if ordinal is not None and ordinal > 0 and chunk is None else None,
             document=chunk,
-            comment=_text(record.get("message")) if kind.startswith("thumbs") else None,
+            comment=scalar_text(record.get("message")) if kind.startswith("thumbs") else None,
             author="person",
-            subject=_text(first(record, ("user_id", "client_id"))),
+            subject=scalar_text(first(record, ("user_id", "client_id"))),
             at_ns=at_ns,
             kind=kind,
             value=number(first(attributes, ("dwell_time", "value"))),
@@ -89,7 +93,3 @@ class UBI(Tool):
 def _source(record: Mapping[str, Any]) -> Mapping[str, Any]:
     inner = record.get("_source")
     return inner if isinstance(inner, Mapping) else record
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None

@@ -9,7 +9,7 @@ from ragwheel.importing.keys import span_key, trace_key
 from ragwheel.importing.passages import passages
 from ragwheel.importing.records import Feedback, Neutral, SpanKind, ToolSpan
 from ragwheel.importing.tools.base import Tool, fill, identity_of
-from ragwheel.importing.values import first, number, parse_loosely, time_ns
+from ragwheel.importing.values import first, number, parse_loosely, scalar_text, time_ns
 
 __all__ = ["Weave"]
 
@@ -46,7 +46,7 @@ class Weave(Tool):
             time_ns(record.get("started_at")),
             time_ns(record.get("ended_at")),
             session=session,
-            user=user or _text(record.get("wb_user_id")),
+            user=user or scalar_text(record.get("wb_user_id")),
             error="error" if record.get("exception") else None,
         )
         fill(result, inputs, output)
@@ -62,7 +62,7 @@ class Weave(Tool):
         payload = parse_loosely(item.get("payload"))
         payload = payload if isinstance(payload, Mapping) else {}
         kind = str(item.get("feedback_type") or "feedback")
-        label = _text(first(payload, ("emoji", "alias", "label")))
+        label = scalar_text(first(payload, ("emoji", "alias", "label")))
         person = kind.startswith(("wandb.reaction", "wandb.annotation"))
         key = str(item.get("id") or f"{span.hex()}:{kind}:{label}")
         return Feedback(
@@ -73,9 +73,9 @@ class Weave(Tool):
             span,
             score=number(first(payload, ("value", "score", "output"))),
             label=label,
-            comment=_text(first(payload, ("note", "comment"))),
+            comment=scalar_text(first(payload, ("note", "comment"))),
             author="person" if person else "model",
-            subject=_text(first(item, ("wb_user_id", "creator"))),
+            subject=scalar_text(first(item, ("wb_user_id", "creator"))),
             at_ns=time_ns(item.get("created_at")),
         )
 
@@ -88,7 +88,3 @@ def _kind(name: str, attributes: Any, inputs: Any, output: Any) -> SpanKind:
     if declared == "search" or "retriev" in name.lower():
         return "retriever"
     return "retriever" if "search" in name.lower() and passages(output) and not passages(inputs) else "other"
-
-
-def _text(value: Any) -> str | None:
-    return None if value is None or isinstance(value, (dict, list, bool)) else str(value).strip() or None
