@@ -1,4 +1,4 @@
-"""Examples for prompts, from the answers that people liked.
+"""Few-shot examples for prompts, from answers that people liked.
 
 ::
 
@@ -13,7 +13,7 @@
         prompt = fewshot.render(examples, question).text
         turn.examples(examples)                            # so that their effect can be counted
 
-Whether they help: :func:`measure`; which have had their time: :func:`rotate`. For LangChain:
+:func:`measure` tests whether the examples help; :func:`rotate` replaces outdated ones. For LangChain there is
 ``ragwheel_langchain.FewShotSelector``.
 """
 

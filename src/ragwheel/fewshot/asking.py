@@ -1,4 +1,4 @@
-"""Who answers in a test: the app's own function, or a model behind an endpoint; nothing is asked twice."""
+"""Pipelines that answer the questions of a test: the app's own function, or a model behind an endpoint."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from ragwheel.fewshot.rendering import RenderOptions, render
 __all__ = ["Answers", "Pipeline", "load_pipeline", "through_endpoint"]
 
 Pipeline = Callable[[str, list[dict[str, Any]]], str]
-"""The app, called as ``answer(question, examples)``; an example is a dict: question, answer, reasoning."""
+"""The app as ``answer(question, examples)``; an example is a dict with question, answer and reasoning."""
 
 
 def load_pipeline(named: str) -> Pipeline:
-    """A function of the app's by ``module:function``; modules in the present folder are found.
+    """Import the app's function ``module:function``, also from the working directory.
 
     Raises:
-        ConfigurationError: there is none.
+        ConfigurationError: there is no such function.
     """
     module, colon, name = named.partition(":")
     if not (colon and module and name):
@@ -51,7 +51,7 @@ def load_pipeline(named: str) -> Pipeline:
 
 
 def through_endpoint(endpoint: ChatEndpoint, options: RenderOptions | None = None) -> Pipeline:
-    """A pipeline that puts examples and question into chat messages and asks the endpoint."""
+    """Return a pipeline that sends the examples and the question to an endpoint as chat messages."""
     from dataclasses import replace
 
     chat = replace(options or RenderOptions(), chat=True)
@@ -67,12 +67,12 @@ def through_endpoint(endpoint: ChatEndpoint, options: RenderOptions | None = Non
 
 
 class Answers:
-    """Answers of a pipeline, kept in a file as they come: what was answered is not asked again.
+    """Answers of a pipeline, cached in a file so that no question is asked twice.
 
     Args:
         pipeline: see :data:`Pipeline`.
-        name: of what answers; another one's answers do not count.
-        kept: JSON lines; None keeps them in memory alone.
+        name: the name of the pipeline; cached answers of other names are ignored.
+        kept: a file of JSON lines; None caches in memory only.
     """
 
     def __init__(self, pipeline: Pipeline, name: str, kept: Path | None) -> None:
@@ -85,10 +85,10 @@ class Answers:
                     row = json.loads(line)
                     self._known[row["key"]] = row["answer"]
                 except (ValueError, KeyError, TypeError):
-                    continue  # a line cut off by a kill: that question is asked again
+                    continue  # the process was killed while writing: the question is asked again
 
     def __call__(self, question: str, examples: Sequence[Example]) -> str:
-        """One answer; raises whatever the pipeline raises, and DatasetError for what is no text."""
+        """Return the answer. The pipeline's exceptions propagate; DatasetError if the answer is no text."""
         request = json.dumps([self._name, question, [example.id for example in examples]])
         key = hashlib.sha256(request.encode()).hexdigest()[:24]
         if key not in self._known:

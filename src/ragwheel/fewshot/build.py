@@ -1,4 +1,4 @@
-"""From the traces to a library of examples."""
+"""Building a library of examples from the traces."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _KEPT = ("n", "per_group", "groups", "label_key", "max_answer_chars", "seed")
 
 @dataclass(frozen=True)
 class Pool:
-    """What there is to pick from.
+    """The candidates for examples.
 
     Attributes:
-        turns: good turns, scrubbed, oldest first.
-        vectors: of their questions.
-        population: vectors of what people ask.
-        sim: similarities, shape (population, turns).
+        turns: good turns without personal data, oldest first.
+        vectors: the vectors of their questions.
+        population: the vectors of the questions that people ask.
+        sim: similarities of shape (population, turns).
         encoder: see :class:`~ragwheel.fewshot.examples.Library`.
-        counts: turns read, and those left out by rule.
+        counts: the number of turns read, and of those left out by each rule.
     """
 
     turns: list[AnsweredTurn]
@@ -66,13 +66,14 @@ def build(
     Args:
         db: the database.
         options: see :class:`~ragwheel.fewshot.options.FewshotOptions`.
-        kept: examples that are in already: the rest is picked to stand for what they do not.
-        without: ids of examples and of turns that are not picked.
+        kept: examples of the library so far; new ones are picked for the questions that these do not
+            represent.
+        without: ids of examples and turns that must not be picked.
         progress: called as ``(stage, done, total)``.
 
     Raises:
         StoreError: the database cannot be read.
-        DatasetError: no answer qualifies; the text counts why and says what to log.
+        DatasetError: no answer qualifies; the message counts the reasons and says what to log.
         ModelError, MissingExtra, ConfigurationError: from the embedding and the options.
     """
     options, tell = options or FewshotOptions(), progress or _no_progress
@@ -92,7 +93,7 @@ def build(
 
 
 def save(library: Library, path: str | Path, *, db: str | Path | None = None) -> Path:
-    """Write the library; with ``db`` the database remembers it, so that ``ragwheel erase`` finds it."""
+    """Write the library. If ``db`` is given, the file is registered there for ``ragwheel erase``."""
     file = library.save(path)
     if db is not None:
         register_artifact(db, "fewshot", file, subjects=library.people)
@@ -100,10 +101,10 @@ def save(library: Library, path: str | Path, *, db: str | Path | None = None) ->
 
 
 def as_built(library: Library) -> FewshotOptions:
-    """The options that a library was built with, for building on.
+    """Return the options that a library was built with.
 
     Raises:
-        ConfigurationError: it was built with a function of the caller's.
+        ConfigurationError: the library was built with a function of the caller, which a file cannot store.
     """
     name = library.encoder.get("name", "lexical")
     if name == "function":
@@ -115,7 +116,7 @@ def as_built(library: Library) -> FewshotOptions:
 
 
 def example_of(turn: AnsweredTurn, group: str = "", represents: int = 0) -> Example:
-    """The example that a turn makes."""
+    """Make an example of a turn."""
     return Example(
         id=example_id(turn.question, turn.answer),
         question=turn.question,
@@ -136,7 +137,7 @@ def pool_of(
     without: Collection[str] = (),
     progress: Callable[[str, int, int], None],
 ) -> Pool:
-    """Read, filter and scrub; raises as :func:`build`."""
+    """Read the turns, filter them and remove personal data; raises the same errors as :func:`build`."""
     progress("reading", 0, _STEPS)
     turns = read_turns(db, label_key=options.label_key, label_of=options.label_of)
     turns_kept, left_out = filtering.good(turns, options)
@@ -189,7 +190,7 @@ def _left(
 def _pick(
     pool: Pool, options: FewshotOptions, kept: Sequence[Example]
 ) -> tuple[list[QuestionType], list[Example]]:
-    """The groups, the largest share first, and their examples."""
+    """Return the groups, largest share first, and the examples picked for each."""
     in_already = {example.turn_id for example in kept}
     turns = pool.turns
     if not turns:
@@ -224,7 +225,7 @@ def _pick(
 
 
 def _stands_for(sim: Floats, chosen: Sequence[int]) -> list[int]:
-    """How many rows are nearest to each chosen column."""
+    """Return the number of rows that are nearest to each chosen column."""
     if not len(sim) or not chosen:
         return [0] * len(chosen)
     nearest = np.argmax(sim[:, list(chosen)], axis=1)
@@ -248,4 +249,4 @@ def _nothing(db: str | Path, turns: Sequence[AnsweredTurn], left_out: Counter[st
 
 
 def _no_progress(_stage: str, _done: int, _total: int) -> None:
-    """Progress that nobody asked for."""
+    """Ignore progress."""

@@ -1,4 +1,4 @@
-"""Do the examples help? Held-out questions without examples, with random ones, and with the picked ones."""
+"""A test of whether examples help: held-out questions with no, with random and with selected examples."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def held_out(
     options: EffectOptions | None = None,
     build: FewshotOptions | None = None,
 ) -> HeldOut:
-    """Liked answers outside the library: some to ask about, and at least as many for random examples.
+    """Return liked answers outside the library: some to ask about, and at least as many as random examples.
 
     Raises:
         DatasetError: there are too few.
@@ -93,19 +93,19 @@ def measure(
     *,
     progress: Progress | None = None,
 ) -> Trial:
-    """Ask every question three times and compare, question by question.
+    """Ask every question in the three ways and compare the answers question by question.
 
     Args:
-        library: whose examples are tried.
+        library: the library to test.
         questions: see :func:`held_out`.
         pipeline: called as ``answer(question, examples)``.
         options: see :class:`EffectOptions`.
         progress: called as ``("asking", done, total)``.
 
     Raises:
-        ModelError: the endpoint cannot be used; what was answered is kept.
+        ModelError: the endpoint cannot be used; the answers so far are kept.
         DatasetError: the pipeline failed on more than a fifth of the questions.
-        ExperimentError: the record cannot be kept, or ``expect`` is no expectation.
+        ExperimentError: the record cannot be written, or ``expect`` is malformed.
     """
     options = options or EffectOptions()
     plan = _plan(library, options)
@@ -141,7 +141,7 @@ def measure(
 
 
 def _sealed(folder: str | Path, plan: Plan) -> Experiment:
-    """The plan written down; the record of the same plan that a stopped run left, where there is one."""
+    """Write the plan, or return the record of the same plan that an interrupted run left."""
     for experiment in list_experiments(folder):
         if experiment.status == "planned" and all(
             getattr(experiment, name) == getattr(plan, name) for name in _DECIDED
@@ -151,7 +151,7 @@ def _sealed(folder: str | Path, plan: Plan) -> Experiment:
 
 
 def _kept(questions: HeldOut, options: EffectOptions) -> Path | None:
-    """The file of the answers, which the database knows; begun anew when something was erased since."""
+    """Return the file of cached answers, registered in the database; it is emptied after an erasure."""
     if options.keep is None:
         return None
     path = Path(options.keep)
@@ -184,7 +184,7 @@ def _asked(
     options: EffectOptions,
     progress: Progress | None,
 ) -> tuple[list[int], dict[str, list[float]]]:
-    """The questions that were answered in every arm, and their values by arm."""
+    """Return the questions that were answered in every arm, and their metric by arm."""
     metric = METRICS[options.metric] if isinstance(options.metric, str) else options.metric
     scores: dict[str, list[float]] = {arm: [] for arm in prompts}
     used: list[int] = []
@@ -213,7 +213,7 @@ def _asked(
 
 
 def _prompts(library: Library, questions: HeldOut, options: EffectOptions) -> dict[str, list[list[Example]]]:
-    """For every arm, the examples of every question."""
+    """Return the examples of every question, by arm."""
     draw = np.random.default_rng(options.seed)
     k = min(options.k, len(questions.pool))
     selector = Selector(library, k=options.k, fetch_k=max(20, options.k))

@@ -1,4 +1,4 @@
-"""Vectors of questions: by words, by a model, or by a function of the app's."""
+"""Embedding of questions: by words, by a model, or by a function of the app."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["checked", "encoder_of", "fitted", "model"]
 
 
 def fitted(embed: str | Embed, questions: Sequence[str]) -> tuple[Embed, dict[str, Any]]:
-    """What embeds, and how the library remembers it.
+    """Return the embedding function, and its description for the library.
 
     Args:
         embed: see :class:`~ragwheel.fewshot.options.FewshotOptions`.
-        questions: what people ask; ``lexical`` learns from them which words tell most.
+        questions: questions of people, from which ``lexical`` learns word weights.
 
     Raises:
-        ConfigurationError, ModelError: it is none of these, or there is no such model.
+        ConfigurationError, ModelError: ``embed`` is none of these, or there is no such model.
     """
     if embed == "lexical":
         lexical = Lexical.fit(questions)
@@ -44,10 +44,10 @@ def fitted(embed: str | Embed, questions: Sequence[str]) -> tuple[Embed, dict[st
 
 
 def encoder_of(library: Library) -> Embed:
-    """What embeds questions for a library, from what it remembers; by words where it remembers nothing.
+    """Return the embedding function that a library's description names; by default the lexical one.
 
     Raises:
-        ConfigurationError: it was built with a function, which has to be given again.
+        ConfigurationError: the library was built with a function, which must be passed again.
     """
     name = library.encoder.get("name", "")
     if not name:
@@ -63,10 +63,10 @@ def encoder_of(library: Library) -> Embed:
 
 
 def checked(embed: Embed, texts: Sequence[str]) -> Floats:
-    """Unit vectors, shape (texts, dimension).
+    """Return unit vectors of shape (texts, dimension).
 
     Raises:
-        ModelError: ``embed`` gave something else than one vector of finite numbers per text.
+        ModelError: ``embed`` did not return one vector of finite numbers per text.
     """
     if not texts:
         return np.zeros((0, 0), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Examples and the library of them: one JSON file that people can read, and that the app loads."""
+"""Examples, and the library that holds them: a readable JSON file that the app loads."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ FORMAT_VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """A question and an answer that somebody liked.
+    """A question and its answer, which a person liked.
 
     Attributes:
         id: twelve hex digits of the question and answer; what ``turn.examples`` takes.
-        question, answer: as asked and answered, personal data replaced.
-        reasoning: the thinking between them, where there is any.
-        reasoning_by: ``app`` when the app recorded it, ``llm`` when it was written for this library.
+        question, answer: the original texts, with personal data replaced.
+        reasoning: the reasoning that leads to the answer, if there is any.
+        reasoning_by: ``app`` if the app recorded the reasoning, ``llm`` if it was written for this library.
         group: the type of question.
-        turn_id: the turn it comes from; None for one that was written by hand.
-        asked_ns: when it was asked (Unix nanoseconds).
-        represents: how many of the questions looked at are nearest to this example.
+        turn_id: the turn that the example is from; None for a hand-written one.
+        asked_ns: when the question was asked (Unix nanoseconds).
+        represents: the number of questions that are nearest to this example.
     """
 
     id: str
@@ -49,7 +49,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True)
 class QuestionType:
-    """A type of question: name, share of all questions, and how many answers there were to pick from."""
+    """A type of question: its name, its share of all questions, and its number of candidates."""
 
     name: str
     share: float
@@ -58,7 +58,7 @@ class QuestionType:
 
 @dataclass(frozen=True, slots=True)
 class Retired:
-    """An example that was taken out: why, and when (Unix nanoseconds)."""
+    """An example that was removed, with the reason and the time (Unix nanoseconds)."""
 
     example: Example
     reason: str
@@ -67,17 +67,17 @@ class Retired:
 
 @dataclass(frozen=True)
 class Library:
-    """Examples in the order in which they were picked, and where they come from.
+    """A library of examples in the order of selection, with its provenance.
 
     Attributes:
         examples: most representative first within each group, groups by size.
         groups: the types of question.
-        encoder: what gave the vectors: ``{"name": "lexical", "idf": […]}``, or a model's name.
-        counts: turns read, and how many were left out by which rule.
-        people: how many people's questions and answers are in it.
-        options: what it was built with.
-        retired: what was taken out, oldest first.
-        made_ns: when it was built (Unix nanoseconds).
+        encoder: the embedding: ``{"name": "lexical", "idf": […]}``, or a model's name.
+        counts: the number of turns read, and of those left out by each rule.
+        people: the number of people whose questions and answers are in the library.
+        options: the options of the build.
+        retired: the removed examples, oldest first.
+        made_ns: when the library was built (Unix nanoseconds).
     """
 
     examples: tuple[Example, ...]
@@ -91,11 +91,11 @@ class Library:
 
     @property
     def id(self) -> str:
-        """Twelve hex digits of its examples: the same examples in the same order have the same id."""
+        """Twelve hex digits, derived from the examples and their order."""
         return hashlib.sha256(" ".join(example.id for example in self.examples).encode()).hexdigest()[:12]
 
     def with_examples(self, examples: tuple[Example, ...]) -> Library:
-        """The same library with other examples."""
+        """Return the library with other examples."""
         return replace(self, examples=examples)
 
     @classmethod
@@ -103,7 +103,7 @@ class Library:
         """Read a library from its file or folder.
 
         Raises:
-            DatasetError: there is none, it is something else, damaged, or of a newer ragwheel.
+            DatasetError: the file is missing or damaged, is no library, or is of a newer ragwheel.
         """
         file = _file(Path(path))
         try:
@@ -131,12 +131,12 @@ class Library:
             raise DatasetError(f"{file} is damaged: {error}. Build it again, or mend that entry.") from error
 
     def save(self, path: str | Path) -> Path:
-        """Write the file whole or not at all, readable by its owner only; returns its place.
+        """Write the file atomically, readable by its owner only; return its path.
 
-        ``path`` ending in ``.json`` is the file, anything else a folder that holds it.
+        ``path`` is the file if it ends in ``.json``, else a folder for it.
 
         Raises:
-            DatasetError: it cannot be written.
+            DatasetError: the file cannot be written.
         """
         file = _file(Path(path))
         document = {"format": FORMAT, "format_version": FORMAT_VERSION, **msgspec.to_builtins(self)}
@@ -150,7 +150,7 @@ class Library:
 
 
 def example_id(question: str, answer: str) -> str:
-    """The id of an example: twelve hex digits of SHA-256 over its texts."""
+    """Return the id of an example: twelve hex digits of the SHA-256 of its texts."""
     return hashlib.sha256(f"{question}\0{answer}".encode("utf-8", "replace")).hexdigest()[:12]
 
 

@@ -1,4 +1,4 @@
-"""What is no good example although it was liked: too long, too specific, too unusual, said twice."""
+"""Filters for liked answers that are no good examples: too long, too specific, too unusual, or repeated."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["good", "near_copies", "scrubbed", "unusual"]
 _LEAST_WORDS: Final = 2
 _NEIGHBOURS: Final = 10
 _ENOUGH: Final = 20
-"""With fewer candidates nothing can be said to be unusual."""
+"""The least number of candidates for the filter of unusual questions."""
 _RARE: Final = 0.001
-"""A name is rare when it is in at most one question, or in this share of them."""
+"""A name is rare if it occurs in at most one question, or in at most this share of them."""
 
 
 def good(turns: Sequence[AnsweredTurn], options: FewshotOptions) -> tuple[list[AnsweredTurn], Counter[str]]:
-    """The turns that may become examples, and why the others may not (a count per first reason)."""
+    """Return the turns that may become examples, and counts of the others by their first reason."""
     left_out: Counter[str] = Counter()
     counts = Counter(name for turn in {key(t.question): t for t in turns}.values() for name in _names(turn))
     rare_up_to = max(1, int(_RARE * len(turns)))
@@ -66,12 +66,12 @@ def _unfit(
 
 
 def _received(turn: AnsweredTurn) -> tuple[int, int, int]:
-    """How well an answer was received; the later wins where nothing else tells."""
+    """Return a sort key for how well an answer was received; ties go to the later turn."""
     return turn.liked, turn.cited, turn.asked_ns
 
 
 def scrubbed(turns: Iterable[AnsweredTurn], redact: Callable[[str], str]) -> tuple[list[AnsweredTurn], int]:
-    """The turns with personal data replaced, and in how many there was some."""
+    """Return the turns with personal data replaced, and the number of turns that had some."""
     kept, changed = [], 0
     for turn in turns:
         clean = replace(
@@ -86,11 +86,11 @@ def scrubbed(turns: Iterable[AnsweredTurn], redact: Callable[[str], str]) -> tup
 
 
 def unusual(sim: Floats, share: float) -> NDArray[np.bool_]:
-    """The candidates farthest from what people ask: the mean similarity to the ten nearest questions.
+    """Return the candidates with the lowest mean similarity to their ten nearest questions.
 
     Args:
-        sim: shape (population, candidates).
-        share: of the candidates to call unusual.
+        sim: similarities of shape (population, candidates).
+        share: the share of the candidates to return.
     """
     population, candidates = sim.shape
     if candidates < _ENOUGH or share <= 0:
@@ -103,7 +103,7 @@ def unusual(sim: Floats, share: float) -> NDArray[np.bool_]:
 
 
 def near_copies(vectors: Floats, order: Sequence[int], near: float) -> NDArray[np.bool_]:
-    """The rows that are near-copies of one earlier in ``order``."""
+    """Return the rows that are near-copies of an earlier one in ``order``."""
     is_odd = np.zeros(len(vectors), dtype=bool)
     group = np.empty(len(vectors), dtype=np.int64)
     group[list(order)] = np.arange(len(vectors))

@@ -1,4 +1,4 @@
-"""Types of question: the app's own labels, or clusters named by their own words."""
+"""Types of question: the app's own labels, or clusters with names made of their words."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ITERATIONS: Final = 30
 
 
 def by_labels(vectors: Floats, labels: Sequence[str | None]) -> tuple[list[str], Ints, Floats]:
-    """Names, each row's group, and the groups' centres, from labels that the app gave; None is *other*."""
+    """Group by the app's labels (None is *other*); return names, each row's group, and the centres."""
     named = [label or OTHER for label in labels]
     names = sorted(set(named))
     column = {name: number for number, name in enumerate(names)}
@@ -44,13 +44,13 @@ def by_labels(vectors: Floats, labels: Sequence[str | None]) -> tuple[list[str],
 def by_clusters(
     vectors: Floats, texts: Sequence[str], *, groups: int | None, seed: int
 ) -> tuple[list[str], Ints, Floats]:
-    """The same from k-means on the vectors' main directions (latent semantic analysis).
+    """Group by k-means on the vectors' main directions (latent semantic analysis), as :func:`by_labels`.
 
     Args:
         vectors: unit vectors of the questions.
         texts: the questions, for the names.
-        groups: how many; None: the number between 2 and 12 whose clusters are most apart (silhouette).
-        seed: of the sample that they are found on.
+        groups: the number of groups; None: the number from 2 to 12 with the best silhouette.
+        seed: the seed of the sample for clustering.
     """
     n = len(vectors)
     most = min(n // 5, max(_TRIED))
@@ -64,12 +64,12 @@ def by_clusters(
 
 
 def nearest(vectors: Floats, centres: Floats) -> Ints:
-    """The group whose centre is nearest to each row."""
+    """Return for each row the group with the nearest centre."""
     return np.asarray(np.argmax(vectors @ centres.T, axis=1), dtype=np.int64)
 
 
 def _topics(vectors: Floats) -> Floats:
-    """Coordinates along the 32 main directions, each row of length 1."""
+    """Return the coordinates along the 32 main directions, with rows of length 1."""
     if min(vectors.shape) <= _TOPICS:
         return vectors
     _, directions = np.linalg.eigh(vectors.T @ vectors)  # rising eigenvalues
@@ -77,9 +77,9 @@ def _topics(vectors: Floats) -> Floats:
 
 
 def _clusters(topics: Floats, tried: Sequence[int], seed: int) -> Ints:
-    """Rows to clusters, the largest first; as many as separate best among those tried.
+    """Return each row's cluster, largest first, for the number of clusters with the best silhouette.
 
-    k-means begins with the questions that stand best for all of a sample, so it ends the same each time.
+    k-means starts from the most representative questions of a sample, so the result is reproducible.
     """
     draw = np.random.default_rng(seed)
     sample = topics[np.sort(draw.permutation(len(topics))[:_SAMPLE])]
@@ -106,19 +106,19 @@ def _k_means(rows: Floats, starts: Floats) -> Floats:
             "Next: pip install 'ragwheel[fewshot]'"
         ) from error
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a cluster that runs empty keeps its centre
+        warnings.simplefilter("ignore", UserWarning)  # a cluster that becomes empty keeps its centre
         centres, _ = kmeans2(rows, starts, iter=_ITERATIONS, minit="matrix")
     return np.asarray(centres, dtype=np.float32)
 
 
 def _closest(rows: Floats, centres: Floats) -> Ints:
-    """The number of the centre at the least Euclidean distance."""
+    """Return for each row the index of the nearest centre by Euclidean distance."""
     far = (centres**2).sum(axis=1) - 2 * rows @ centres.T
     return np.asarray(np.argmin(far, axis=1), dtype=np.int64)
 
 
 def _silhouette(rows: Floats, of: Ints) -> float:
-    """How much nearer rows are to their own cluster than to the next (Rousseeuw 1987): -1 to 1."""
+    """Return the mean silhouette of a clustering (Rousseeuw 1987), from -1 to 1."""
     present, of = np.unique(of, return_inverse=True)
     if not 1 < len(present) < len(rows):
         return -1.0
@@ -134,10 +134,10 @@ def _silhouette(rows: Floats, of: Ints) -> float:
 
 
 def _names(texts: Sequence[str], of: Ints) -> list[str]:
-    """Each group by the words that set it apart.
+    """Name each group by its most distinctive words.
 
-    A word counts by its part of the divergence between the group's words and everybody's, p log(p / q): what
-    all groups say counts nothing, whatever the language. Stop words of several languages are left out.
+    A word is scored by its part of the divergence of the group's words from all words, p log(p / q), so words
+    that are common to all groups score 0 in any language. Stop words of several languages are left out.
     """
     stop = _stop_words()
     counts = [Counter[str]() for _ in range(int(of.max()) + 1)]
@@ -158,7 +158,7 @@ def _names(texts: Sequence[str], of: Ints) -> list[str]:
 def _stop_words() -> frozenset[str]:
     try:
         from bm25s import stopwords
-    except ImportError:  # names are less pretty without
+    except ImportError:  # without the list, names may contain stop words
         return frozenset()
     lists = [getattr(stopwords, name) for name in dir(stopwords) if name.startswith("STOPWORDS_")]
     return frozenset(word for words in lists for word in words)

@@ -1,8 +1,8 @@
-"""Vectors of questions without a model: hashed words weighted by how rare they are (TF-IDF).
+"""Vectors of questions without a model: hashed words with TF-IDF weights.
 
-One implementation for building and for the app's own process: numpy only, the same on every machine. Words
-longer than five letters also count by their first five, so that *rotate* and *rotating* meet. Hashing of
-features: Weinberger et al., ICML 2009.
+The build and the app use the same implementation, which needs numpy only and is the same on every machine.
+Words of more than five letters also count by their first five, so that *rotate* and *rotating* match. Feature
+hashing is by Weinberger et al., ICML 2009.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _STEM_WEIGHT: Final = 0.5
 
 
 class Lexical:
-    """Texts to vectors of length 1, shape (texts, 512), float32; a text without words is all zeros.
+    """Turns texts into unit vectors of shape (texts, 512), float32; a text without words is all zeros.
 
     Args:
-        idf: the weight of each of the 512 places, as :meth:`fit` learns them.
+        idf: the weights of the 512 dimensions, as :meth:`fit` learns them.
     """
 
     def __init__(self, idf: Sequence[float]) -> None:
@@ -39,14 +39,14 @@ class Lexical:
 
     @classmethod
     def fit(cls, texts: Sequence[str]) -> Lexical:
-        """Learn from the questions that people ask which words tell most (smoothed inverse frequency)."""
+        """Learn smoothed inverse document frequencies from the questions that people ask."""
         seen = np.zeros(DIMENSION)
         for text in texts:
             seen[[*_counts(text)]] += 1
         return cls(np.round(np.log((1 + len(texts)) / (1 + seen)) + 1, 4).tolist())
 
     def __call__(self, texts: Sequence[str]) -> Floats:
-        """Vectors, shape (texts, 512)."""
+        """Return vectors of shape (texts, 512)."""
         vectors = np.zeros((len(texts), DIMENSION), dtype=np.float32)
         for row, text in enumerate(texts):
             counted = _counts(text)
@@ -56,7 +56,7 @@ class Lexical:
 
 
 def unit(vectors: Floats) -> Floats:
-    """Rows of length 1; zero rows stay zero."""
+    """Scale rows to length 1; zero rows stay zero."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     return (vectors / np.where(lengths > 0, lengths, 1)).astype(np.float32, copy=False)
 

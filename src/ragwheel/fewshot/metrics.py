@@ -1,4 +1,4 @@
-"""How close an answer comes to the one that people liked: 0 to 1."""
+"""Metrics of an answer's similarity to the answer that people liked, from 0 to 1."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ragwheel.offline.words import key, words
 __all__ = ["METRICS", "Metric", "exact_match", "rouge_l", "token_f1"]
 
 Metric = Callable[[str, str], float]
-"""Called as ``metric(answer, liked_answer)``; larger is better."""
+"""A function called as ``metric(answer, liked_answer)``; larger is better."""
 
 
 def token_f1(answer: str, liked: str) -> float:
-    """F1 over words, as SQuAD scores answers (Rajpurkar et al., EMNLP 2016)."""
+    """Return the F1 over words, as in SQuAD (Rajpurkar et al., EMNLP 2016)."""
     a, b = Counter(words(answer)), Counter(words(liked))
     shared = sum((a & b).values())
     return 2 * shared / (sum(a.values()) + sum(b.values())) if shared else float(not a and not b)
 
 
 def rouge_l(answer: str, liked: str) -> float:
-    """F1 over the longest common subsequence of words (Lin 2004)."""
+    """Return the F1 over the longest common subsequence of words (Lin 2004)."""
     a, b = words(answer), words(liked)
     if not a or not b:
         return float(a == b)
@@ -36,7 +36,7 @@ def rouge_l(answer: str, liked: str) -> float:
 
 
 def exact_match(answer: str, liked: str) -> float:
-    """1 when both say the same words in the same order."""
+    """Return 1 if both have the same words in the same order, else 0."""
     return float(key(answer) == key(liked))
 
 

@@ -1,4 +1,4 @@
-"""How a library is built."""
+"""The options of building a library."""
 
 from __future__ import annotations
 
@@ -16,23 +16,24 @@ __all__ = ["FewshotOptions"]
 
 @dataclass(frozen=True)
 class FewshotOptions:
-    """What becomes an example, and how many.
+    """The options of selecting examples.
 
     Args:
-        n: examples in all; with ``per_group`` for each type of question.
+        n: the number of examples; with ``per_group`` the number for each type of question.
         per_group: see ``n``.
-        groups: types of question where the app gives none; None: as many as separate best, up to 12.
-        label_key: metadata key of chunks that names the type of question (of the first cited chunk).
-        label_of: the app's own type of a question; wins over ``label_key``.
+        groups: the number of types of question without labels of the app; None: the best number up to 12.
+        label_key: the metadata key of chunks that holds the type of question (of the first cited chunk).
+        label_of: a function of the app that returns the type of a question; it overrides ``label_key``.
         embed: ``lexical`` (no model), ``minilm``, a model's folder or hub id, or a function.
         max_answer_chars: longer answers are left out, never cut.
-        max_rare_share: share of a question's words that may name one thing hardly anybody else asks about.
-        unusual_share: share of the candidates, the farthest from what people ask, that is left out.
-        near_copy: similarity of questions from which only the better received is kept.
-        since_ns: what was asked before (Unix nanoseconds) is no example any more; None: all may be.
-        redact: takes personal data out of every text; None: :func:`ragwheel.redaction.standard`.
-        population: questions that the examples stand for are drawn down to this many.
-        seed: of that draw and of the clustering. The same store, options and seed give the same examples.
+        max_rare_share: the largest share of a question's words that may be rare names.
+        unusual_share: the share of the most unusual candidates to leave out.
+        near_copy: of questions with at least this similarity only the best received is kept.
+        since_ns: earlier questions (Unix nanoseconds) are left out; None: none is too old.
+        redact: removes personal data from a text; None: :func:`ragwheel.redaction.standard`.
+        population: the largest number of questions, drawn at random, that the examples should represent.
+        seed: the seed of that draw and of the clustering. The same store, options and seed give the same
+            examples.
     """
 
     n: int = 30
@@ -51,7 +52,7 @@ class FewshotOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        """Raise ConfigurationError for what cannot be."""
+        """Raise ConfigurationError if a value cannot be used."""
         checks = (
             ("n", self.n, self.n >= 1, "1 or more"),
             ("groups", self.groups, self.groups is None or self.groups >= 1, "1 or more, or None"),

@@ -1,4 +1,4 @@
-"""Reasoning for examples whose app recorded none, written by a language model and marked as such."""
+"""Reasoning for examples without any, written by a language model and marked as such."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ASKED: Final = (
 
 
 def carried(library: Library, earlier: Library) -> Library:
-    """The library with what an LLM wrote for the same examples of an earlier one: it is not asked again."""
+    """Return the library with the LLM's reasoning for the same examples of an earlier library."""
     written = {example.id: example.reasoning for example in earlier.examples if example.reasoning_by == "llm"}
     return library.with_examples(
         tuple(
@@ -43,17 +43,17 @@ def with_reasoning(
     progress: Progress | None = None,
     keep: Callable[[Library], object] | None = None,
 ) -> Library:
-    """The library with reasoning where there was none; ``reasoning_by`` says ``llm``.
+    """Return the library with reasoning for examples without any; their ``reasoning_by`` is ``llm``.
 
     Args:
-        library: examples that have reasoning keep it.
+        library: the library; existing reasoning is kept.
         ask: a :class:`~ragwheel.fewshot.endpoint.ChatEndpoint`, or any function from messages to a text.
-        redact: takes personal data out of what was written.
+        redact: removes personal data from the reasoning.
         progress: called as ``("reasoning", done, total)``.
-        keep: called with the library after every text, so that nothing paid for is lost.
+        keep: called with the library after every text, so that no paid text is lost.
 
     Raises:
-        ModelError: from the endpoint; what was written before was given to ``keep``.
+        ModelError: the endpoint failed; earlier texts were passed to ``keep``.
     """
     clean = redact or redaction.standard()
     examples = list(library.examples)

@@ -1,4 +1,4 @@
-"""Examples as a prompt: chat messages or one text, within a budget, the same every time."""
+"""Rendering examples as a prompt: chat messages or a text, within a token budget."""
 
 from __future__ import annotations
 
@@ -61,20 +61,20 @@ Thinking:
 {% endif %}
 """,
 }
-"""The templates that come with it: Jinja2, given ``examples`` and ``question`` (may be None)."""
+"""The built-in templates (Jinja2), with the variables ``examples`` and ``question`` (may be None)."""
 
 
 @dataclass(frozen=True)
 class RenderOptions:
-    """How a prompt is made.
+    """The options of rendering a prompt.
 
     Args:
         template: a name of :data:`TEMPLATES`, or the path of a Jinja2 file.
-        chat: messages in turn instead of one text; the template does not matter then.
-        thinking: put the reasoning of an example before its answer, between ``<think>`` tags, in messages.
-        system: first message.
-        budget_tokens: for all of it; an example that does not fit is left out whole, a later one may fit.
-        tokenizer: counts the tokens of a text; default: tiktoken if installed, else one for four characters.
+        chat: make chat messages instead of a text; then the template is not used.
+        thinking: put an example's reasoning, between ``<think>`` tags, before its answer in messages.
+        system: the text of the first, system message.
+        budget_tokens: the budget of the prompt. An example that does not fit is left out; later ones may fit.
+        tokenizer: counts the tokens of a text; default: tiktoken if installed, else one per four characters.
     """
 
     template: str | Path = "plain"
@@ -90,11 +90,11 @@ class Rendered:
     """A prompt.
 
     Attributes:
-        text: the prompt, where one text was asked for.
-        messages: the same as chat messages, where those were.
-        examples: what is in it, in order.
-        left_out: what did not fit the budget.
-        tokens: of all of it, as counted.
+        text: the prompt, unless chat messages were asked for.
+        messages: the chat messages, if they were asked for.
+        examples: the examples in the prompt, in order.
+        left_out: the examples that did not fit the budget.
+        tokens: the number of tokens of the prompt.
     """
 
     text: str | None
@@ -107,11 +107,11 @@ class Rendered:
 def render(
     examples: Iterable[Example], question: str | None = None, options: RenderOptions | None = None
 ) -> Rendered:
-    """Make a prompt of examples, in the order in which they come.
+    """Render examples as a prompt, in the given order.
 
     Args:
-        examples: of a library, or as a selector picked them.
-        question: what is asked now; None: the examples alone.
+        examples: the examples of a library, or those that a selector picked.
+        question: the current question; None: the examples alone.
         options: see :class:`RenderOptions`.
 
     Raises:
@@ -140,7 +140,7 @@ def render(
 
 
 def count_tokens(text: str) -> int:
-    """Tokens by tiktoken's ``o200k_base`` if it is installed, else one for every four characters."""
+    """Count tokens by tiktoken's ``o200k_base`` if it is installed, else one per four characters."""
     encoding = _tiktoken()
     if encoding is None:
         return -(-len(text) // _CHARS_A_TOKEN)
@@ -148,10 +148,10 @@ def count_tokens(text: str) -> int:
 
 
 def dump(value: Rendered | Sequence[Example], form: Format) -> str:
-    """A prompt, or examples, as JSON, YAML, Python source or plain text, always ending in a line end.
+    """Serialise a prompt or examples as JSON, YAML, Python source or plain text, with a final newline.
 
     Raises:
-        ConfigurationError: ``text`` of messages or of bare examples.
+        ConfigurationError: ``text`` is asked for messages or bare examples.
         MissingExtra: PyYAML is not installed.
     """
     if form == "text":

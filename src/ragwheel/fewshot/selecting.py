@@ -1,9 +1,9 @@
-"""Picking few that stand for many: facility location, and maximal marginal relevance.
+"""Selection of representative examples: facility location, and maximal marginal relevance.
 
-Facility location: the value of a set S is, summed over all questions, the similarity to its nearest member.
-Where similarities are not negative it is monotone and submodular, so the greedy choice reaches at least
-(1 - 1/e) of the best value (Nemhauser, Wolsey & Fisher 1978). A gain can only shrink as S grows: looking
-again only at the candidate whose old gain is highest makes the same choice (lazy evaluation, Minoux 1978).
+Facility location: the value of a set S is the sum, over all questions, of the similarity to its nearest
+member. For similarities of at least 0 this is monotone and submodular, so the greedy selection reaches at
+least (1 - 1/e) of the best value (Nemhauser, Wolsey & Fisher 1978). Gains can only shrink as S grows, so it
+is enough to update the candidate with the highest old gain (lazy evaluation, Minoux 1978).
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ __all__ = ["facility_location", "mmr", "products", "quotas", "similarities"]
 
 
 def similarities(population: Floats, candidates: Floats) -> Floats:
-    """Cosines of unit vectors, negative ones 0; shape (population, candidates)."""
+    """Return the cosines of unit vectors, at least 0, of shape (population, candidates)."""
     similarities: Floats = population @ candidates.T
     np.maximum(similarities, 0, out=similarities)
     return similarities
 
 
 def facility_location(sim: Floats, n: int, *, kept: Sequence[int] = ()) -> list[int]:
-    """Columns that stand for the rows, best first; equal gains by the lower number.
+    """Select the columns that represent the rows best, best first; ties go to the lower index.
 
     Args:
-        sim: similarities from 0, shape (population, candidates).
-        n: how many to pick.
-        kept: columns that are in already: what they stand for needs nobody else.
+        sim: similarities of at least 0, of shape (population, candidates).
+        n: the number of columns to select.
+        kept: columns that are selected already, whose rows need no other representative.
 
     Returns:
-        Up to ``n`` columns, ``kept`` not among them.
+        Up to ``n`` columns, without ``kept``.
     """
     covered = sim[:, list(kept)].max(axis=1) if len(kept) else np.zeros(len(sim), dtype=np.float32)
     gains = np.maximum(sim - covered[:, None], 0).sum(axis=0, dtype=np.float64)
@@ -58,23 +58,23 @@ def facility_location(sim: Floats, n: int, *, kept: Sequence[int] = ()) -> list[
 
 
 def products(vectors: Floats, vector: Floats) -> Floats:
-    """The dot product of each row with ``vector``, computed in the calling thread.
+    """Return the dot product of each row with ``vector``, computed in the calling thread.
 
-    BLAS would start its threads for this: with busy cores, waiting for them takes milliseconds, many times as
-    long as the products of a few hundred examples.
+    BLAS would use its thread pool; on busy cores, waiting for it takes milliseconds, far longer than the
+    products of a few hundred examples.
     """
     result: Floats = np.einsum("ij,j->i", vectors, vector)
     return result
 
 
 def mmr(relevance: Floats, vectors: Floats, k: int, weight: float) -> list[int]:
-    """Rows that are relevant and unlike each other (Carbonell & Goldstein, SIGIR 1998), best first.
+    """Select rows by maximal marginal relevance (Carbonell & Goldstein, SIGIR 1998), best first.
 
     Args:
-        relevance: of each row to the query.
-        vectors: unit vectors, shape (rows, dimension).
-        k: how many.
-        weight: 1 looks at relevance alone, 0 at difference alone. Equal scores go to the lower row.
+        relevance: the relevance of each row to the query.
+        vectors: unit vectors of shape (rows, dimension).
+        k: the number of rows to select.
+        weight: 1 uses relevance only, 0 diversity only. Ties go to the lower row.
     """
     open_ = np.ones(len(relevance), dtype=bool)
     nearest = np.full(len(relevance), -np.inf, dtype=np.float32)
@@ -89,9 +89,9 @@ def mmr(relevance: Floats, vectors: Floats, k: int, weight: float) -> list[int]:
 
 
 def quotas(shares: Sequence[float], available: Sequence[int], n: int, *, each: bool = False) -> list[int]:
-    """How many each group gets of ``n``: by its share, one at least, never more than it has.
+    """Divide ``n`` among groups by their shares: at least one each, and never more than a group has.
 
-    Largest remainders; what a group cannot give goes to the others. With ``each``, ``n`` for every group.
+    By largest remainders; what a group lacks goes to the others. With ``each``, every group gets ``n``.
     """
     if each:
         return [min(n, has) for has in available]

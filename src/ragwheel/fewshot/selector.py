@@ -1,4 +1,4 @@
-"""Examples for one question, picked while the app runs: the nearest, unlike each other. numpy only."""
+"""Selection of examples for a question in the running app; needs numpy only."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _LEAST_ROOM = 64
 
 
 class Selector:
-    """The k examples for a question: its ``fetch_k`` nearest, thinned out by maximal marginal relevance.
+    """Selects k examples for a question from its ``fetch_k`` nearest, by maximal marginal relevance.
 
     ::
 
@@ -36,18 +36,19 @@ class Selector:
             examples = selector.select(question)
             turn.examples(examples)                # so that their effect can be counted
 
-    Safe to use and to add to from any number of threads: a selection sees the examples of one moment.
+    It is thread-safe, also while examples are added: a selection sees a consistent set of examples.
 
     Args:
         library: a library, its path, or examples.
-        k: how many.
-        fetch_k: how many nearest ones to choose from; at least k.
-        weight: 1: the nearest alone; 0: difference alone.
-        embed: texts to vectors; default: what the library was built with.
+        k: the number of examples to select.
+        fetch_k: the number of nearest examples to choose from; at least k.
+        weight: 1 uses similarity only, 0 diversity only.
+        embed: returns vectors for texts; default: the embedding that the library was built with.
 
     Raises:
-        ConfigurationError: a value that cannot be; or the library was built with a function of yours.
-        DatasetError: there is no library in that place.
+        ConfigurationError: a value cannot be used; or the library was built with a function, which must be
+            given.
+        DatasetError: there is no library at that path.
     """
 
     def __init__(
@@ -70,9 +71,7 @@ class Selector:
         self.k, self.fetch_k, self.weight = k, fetch_k, weight
         self._embed = _embed(library, embed, [example.question for example in examples])
         self._lock = threading.Lock()
-        self._examples: list[
-            Example
-        ] = []  # only ever appended to; what a reader sees is bounded by the count
+        self._examples: list[Example] = []  # append-only; readers use the first `count` entries
         self._vectors: Floats = np.zeros((0, 0), dtype=np.float32)
         self._now: tuple[Floats, int] = (self._vectors, 0)
         if examples:
@@ -85,12 +84,12 @@ class Selector:
         """The examples for a question, most relevant first; fewer than k where there are no more.
 
         Raises:
-            ModelError: the embedding gave something else than one vector of the right length.
+            ModelError: the embedding did not return one vector of the right length.
         """
         return self.select_vector(checked(self._embed, [question])[0], k)
 
     def select_vector(self, vector: Sequence[float] | Floats, k: int | None = None) -> list[Example]:
-        """The same for a question's vector, of any length."""
+        """Return the examples for a question's vector, which need not have length 1."""
         vectors, n = self._now
         k = self.k if k is None else k
         if not n or k < 1:
@@ -106,7 +105,7 @@ class Selector:
         return [self._examples[i] for i in near[mmr(relevance[near], vectors[near], k, self.weight)].tolist()]
 
     def add(self, example: Example | tuple[str, str]) -> Example:
-        """Add an example, or a question and its answer; from the next selection on it is among them."""
+        """Add an example, or a question and its answer, for all later selections."""
         if not isinstance(example, Example):
             question, answer = example
             example = Example(example_id(question, answer), question, answer)
@@ -122,7 +121,9 @@ class Selector:
                 f"an example's vector: got {vectors.shape[1]} numbers, allowed: {self._vectors.shape[1]}"
             )
         total = n + len(examples)
-        if total > len(self._vectors):  # a new array: whoever reads the old one goes on undisturbed
+        if total > len(
+            self._vectors
+        ):  # a new array, so that concurrent readers of the old one are not affected
             room = np.zeros((max(2 * total, _LEAST_ROOM), vectors.shape[1]), dtype=np.float32)
             if n:
                 room[:n] = self._vectors[:n]

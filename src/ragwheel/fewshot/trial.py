@@ -1,4 +1,4 @@
-"""What a test of examples takes and gives: options, held-out questions, outcomes."""
+"""The options, the held-out questions and the outcomes of a test of examples."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from ragwheel.fewshot.metrics import METRICS, Metric
 
 __all__ = ["LEAST_QUESTIONS", "RISK", "EffectOptions", "HeldOut", "Outcome", "Trial"]
 
-#: Fewest held-out questions of a test.
+#: Least number of held-out questions in a test.
 LEAST_QUESTIONS: Final = 5
-#: Largest p value that counts as shown.
+#: The significance level of a test.
 RISK: Final = 0.05
 
 
 @dataclass(frozen=True)
 class EffectOptions:
-    """How to test.
+    """The options of a test.
 
     Args:
-        k: examples in a prompt.
-        questions: at most so many held-out ones.
+        k: the number of examples in a prompt.
+        questions: the largest number of held-out questions.
         metric: ``f1``, ``rouge-l``, ``exact``, or a function ``metric(answer, liked_answer)``.
-        fixed: the first k examples of the library for every question, instead of those nearest to it.
-        expect: the least gain over no examples that is worth it: ``+0`` any sure one, ``+5%``, ``+.02``.
-        near_copy: questions this similar to an example's are not asked: it would be memory.
-        seed: of the draws.
-        name: of what answers, for the record and for ``keep``.
-        experiments: a folder of experiments: hypothesis and criterion are sealed there before anything is
-            asked, and ``ragwheel experiment`` lists it.
-        keep: a file for the answers as they come; the same call again goes on from there. The database
-            remembers it: ``ragwheel erase`` names it, and the next call begins it anew.
+        fixed: use the library's first k examples for every question, instead of the nearest ones.
+        expect: the least worthwhile gain over no examples: ``+0`` for any significant one, ``+5%``, ``+.02``.
+        near_copy: questions with this similarity to an example's are not asked, since they test memory only.
+        seed: the seed of random draws.
+        name: the name of the pipeline, for the record and for ``keep``.
+        experiments: a folder of experiments, where hypothesis and criterion are sealed before the test;
+            ``ragwheel experiment`` lists it.
+        keep: a file that caches answers, so that an interrupted test can be resumed. It is registered in the
+            database: ``ragwheel erase`` names it, and the next test empties it.
     """
 
     k: int = 4
@@ -65,13 +65,13 @@ class EffectOptions:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Questions that no example has, and the pool that random examples are drawn from.
+    """Held-out questions, and the pool from which random examples are drawn.
 
     Attributes:
-        asked: question and liked answer, as examples.
-        people: who asked each: questions of one person are not independent.
+        asked: the questions with their liked answers, as examples.
+        people: the person who asked each question; questions of one person are not independent.
         pool: liked answers that are neither asked about nor in the library.
-        db: the database that they are from; it remembers the file of the answers for ``ragwheel erase``.
+        db: the database that they are from, where the file of cached answers is registered.
     """
 
     asked: tuple[Example, ...]
@@ -94,16 +94,16 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came out.
+    """The result of a test.
 
     Attributes:
-        verdict: whether selected examples bring what was expected over none.
-        outcomes: selected against none (it decides), selected against random (does the selection matter).
-        means: of the metric, by arm.
-        questions: those that were asked in every arm.
-        scores: every single value: ``scores[arm][i]`` belongs to ``questions[i]``.
-        failed: questions left out because the pipeline raised.
-        experiment: the record that was kept; None where no folder was given.
+        verdict: whether selected examples bring the expected gain over none.
+        outcomes: selected against none, which decides, and selected against random.
+        means: the mean of the metric by arm.
+        questions: the questions that were answered in every arm.
+        scores: the metric: ``scores[arm][i]`` belongs to ``questions[i]``.
+        failed: the number of questions left out because the pipeline raised.
+        experiment: the record of the experiment; None without a folder.
     """
 
     verdict: ExperimentVerdict
@@ -116,13 +116,13 @@ class Trial:
 
     @property
     def selection_matters(self) -> bool:
-        """True when selected examples were shown to be better than random ones."""
+        """Whether selected examples are significantly better than random ones."""
         against_random = self.outcomes[1]
         return against_random.low > 0 and against_random.p <= RISK
 
     @property
     def caveat(self) -> str:
-        """What limits the decision; empty when nothing does."""
+        """A limitation of the decision; empty if there is none."""
         if self.decision != "adopt" or self.selection_matters:
             return ""
         return (
@@ -132,7 +132,7 @@ class Trial:
 
     @property
     def decision(self) -> Literal["adopt", "reject", "undecided"]:
-        """What the verdict means for the prompt."""
+        """The consequence of the verdict for the prompt."""
         return _DECISIONS[self.verdict.word]
 
 

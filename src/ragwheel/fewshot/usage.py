@@ -1,4 +1,4 @@
-"""Which example was in which turn, how those turns were received, and which examples have had their time."""
+"""The use of examples in turns, how those turns were received, and the rotation of examples."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ SELECT DISTINCT c.turn_id
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What became of an example in prompts.
+    """The use of an example in prompts.
 
     Attributes:
-        used: turns whose prompt held it.
-        liked, disliked: of those, how many answers were.
+        used: the number of turns with the example in the prompt.
+        liked, disliked: the numbers of those turns with liked and with disliked answers.
         last_ns: when it was last used (Unix nanoseconds); None: never.
     """
 
@@ -50,15 +50,16 @@ class Usage:
 
 @dataclass(frozen=True)
 class RotationOptions:
-    """When an example has had its time.
+    """The options of rotation: when an example is retired.
 
     Args:
-        max_age_days: since it was asked; None: age alone is no reason.
-        max_share: of all turns with examples, from ``least_turns`` of them: the prompts become the same.
-        least_turns: see ``max_share``.
-        least_outcomes: liked and disliked answers before its outcomes count.
-        refill: pick others for what was retired.
-        now_ns: the present; None: the clock.
+        max_age_days: the largest age of the question; None: age does not matter.
+        max_share: the largest share of all turns with examples that may use the same example, since prompts
+            would become uniform.
+        least_turns: the least number of turns for ``max_share`` to apply.
+        least_outcomes: the least number of liked and disliked answers for outcomes to count.
+        refill: whether to pick new examples for retired ones.
+        now_ns: the present time; None: that of the clock.
     """
 
     max_age_days: float | None = 365
@@ -79,7 +80,7 @@ class RotationOptions:
 
 @dataclass(frozen=True)
 class Rotation:
-    """The library afterwards, what was retired now, and what came in."""
+    """The library after rotation, the examples that were retired, and the new ones."""
 
     library: Library
     retired: tuple[Retired, ...]
@@ -87,7 +88,7 @@ class Rotation:
 
 
 def usage(db: str | Path, library: Library) -> dict[str, Usage]:
-    """By id, how often every example of the library was used and how those turns were received.
+    """Return the usage of every example of the library, by id.
 
     Raises:
         StoreError: the database cannot be read.
@@ -117,14 +118,14 @@ def rotate(
     *,
     progress: Progress | None = None,
 ) -> Rotation:
-    """Retire what is stale, overused or badly received, and pick others in its place; history is kept.
+    """Retire stale, overused or badly received examples and pick new ones; retired ones stay in the history.
 
     Args:
         db: the database.
-        library: as it is; it is not changed, and not saved.
+        library: the library, which is neither changed nor saved.
         options: see :class:`RotationOptions`.
-        build_options: for picking others; default: those that the library was built with, as far as a file
-            can remember them (functions it cannot).
+        build_options: options for picking new examples; default: those that the library was built with,
+            except functions, which a file cannot store.
         progress: called as ``(stage, done, total)``.
 
     Raises:
@@ -152,17 +153,19 @@ def rotate(
     try:
         fresh = build(db, wanted, kept=stays, without=without | _renewed(db), progress=progress)
     except DatasetError:
-        return Rotation(left, gone, ())  # nothing to pick from; what stays is still good
+        return Rotation(left, gone, ())  # there are no candidates; the remaining examples are still good
     have = {stay.id for stay in stays}
     added = tuple(example for example in fresh.examples if example.id not in have)[: len(gone)]
-    renamed = {example.id: example for example in fresh.examples}  # their groups may have other names now
+    renamed = {
+        example.id: example for example in fresh.examples
+    }  # the names of their groups may have changed
     examples = (*(renamed.get(stay.id, stay) for stay in stays), *added)
     people = library.people + len(added)
     return Rotation(replace(fresh, examples=examples, retired=left.retired, people=people), gone, added)
 
 
 def _reasons(db: str | Path, library: Library, options: RotationOptions, now_ns: int) -> dict[str, str]:
-    """By id, why an example has had its time."""
+    """Return the reason for retiring an example, by id."""
     usages = usage(db, library)
     turns = len(_used(db))
     renewed = _renewed(db)
@@ -186,20 +189,20 @@ def _reasons(db: str | Path, library: Library, options: RotationOptions, now_ns:
 
 
 def _renewed(db: str | Path) -> set[str]:
-    """Turns whose answer cites a chunk that has a newer text since."""
+    """Return the turns whose answer cites a chunk that has a newer version."""
     with reading(db) as connection:
         return {row["turn_id"] for row in rows(connection, RENEWED)}
 
 
 def _used(db: str | Path) -> list[tuple[str, int, set[str]]]:
-    """Turns with examples: id, time, and the examples' ids."""
+    """Yield the turns with examples: id, time, and the examples' ids."""
     with reading(db) as connection:
         uses = rows(connection, USED, EXAMPLES_PREFIX)
     return [(row["turn_id"], row["start_ns"], set(row["examples"].split())) for row in uses]
 
 
 def _upper(liked: int, n: int) -> float:
-    """The upper end of Wilson's 95 % interval of a share; exactly 1 where all outcomes were good."""
+    """Return the upper end of Wilson's 95 % interval of a share; exactly 1 if all outcomes were good."""
     if liked == n:
         return 1.0
     z, share = 1.96, liked / n

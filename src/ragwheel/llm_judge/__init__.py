@@ -1,4 +1,4 @@
-"""Have an LLM, or a model on this machine, grade what no person has: chosen, bounded, compared with people.
+"""Judging of passages by an LLM or a local model, within a budget and compared with people's grades.
 
 ::
 
@@ -8,7 +8,7 @@
     report = judge("ragwheel.db", endpoint=endpoint, options=JudgeOptions(limit=500, budget_tokens=200_000))
     print(report.agreement, report.flip_rate)
 
-``docs/judge.md`` says what is written where, and what a grade of a judge is worth.
+``docs/judge.md`` describes what is stored and how far a judge's grades can be trusted.
 """
 
 from __future__ import annotations

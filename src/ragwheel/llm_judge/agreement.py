@@ -1,9 +1,9 @@
-"""How a judge agrees with people, and what its grades are worth in theirs.
+"""The agreement of a judge with people, and the mapping of its grades to people's grades.
 
-Cohen's kappa counts agreement beyond chance (A coefficient of agreement for nominal scales, 1960); the
-quadratic one also how far apart the two are (Cohen, Weighted kappa, 1968). The mapping takes each grade of
-the judge to the mean grade that people gave there, shrunk to the grade itself and never falling (isotonic
-regression).
+Cohen's kappa measures agreement beyond chance (A coefficient of agreement for nominal scales, 1960); the
+quadratic kappa also weights by the distance of the grades (Cohen, Weighted kappa, 1968). The mapping takes
+each grade of the judge to the mean grade of people for the same pairs, shrunk towards the grade itself and
+made monotone (isotonic regression).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy.typing as npt
 __all__ = ["GRADES", "MIN_PEOPLE", "Agreement", "GradeMapping", "agreement", "fit_mapping", "kappa"]
 
 GRADES: Final = 6
-#: Pairs that a person and the judge both graded from which grades are mapped.
+#: Least number of pairs, graded by a person and the judge, for grades to be mapped.
 MIN_PEOPLE: Final = 30
 USEFUL: Final = 3
 _SHRINK: Final = 5.0
@@ -26,13 +26,13 @@ _SHRINK: Final = 5.0
 
 @dataclass(frozen=True)
 class Agreement:
-    """A judge beside people.
+    """The agreement of a judge with people.
 
     Args:
-        pairs: (query, chunk) that both graded.
-        kappa, kappa_quadratic: over the six grades, rounded; None where one side gave a single grade only.
-        kappa_useful: of two classes, 3 and more against less.
-        confusion: ``confusion[person][judge]`` pairs.
+        pairs: number of (query, chunk) pairs that both graded.
+        kappa, kappa_quadratic: over the six grades, rounded; None if one side gave only a single grade.
+        kappa_useful: over two classes, grades of 3 or more against lower ones.
+        confusion: ``confusion[person][judge]`` is the number of pairs with these grades.
     """
 
     pairs: int
@@ -44,18 +44,18 @@ class Agreement:
 
 @dataclass(frozen=True)
 class GradeMapping:
-    """What a grade of the judge is worth: ``values[grade]``; between grades it is interpolated."""
+    """The mapping of a judge's grades to people's: ``values[grade]``, interpolated between grades."""
 
     values: tuple[float, ...] = tuple(map(float, range(GRADES)))
     pairs: int = 0
 
     def __call__(self, grade: float) -> float:
-        """The grade in people's terms, 0-5."""
+        """Return the grade that people would give, 0-5."""
         return round(float(np.interp(grade, range(GRADES), self.values)), 3)
 
 
 def agreement(people: Sequence[float], judge: Sequence[float]) -> Agreement:
-    """Compare two sides' grades 0-5 of the same pairs, in the same order."""
+    """Compare the grades, 0-5, of people and a judge for the same pairs, in the same order."""
     first, second = _levels(people), _levels(judge)
     table = np.zeros((GRADES, GRADES), dtype=np.int64)
     np.add.at(table, (first, second), 1)
@@ -66,7 +66,7 @@ def agreement(people: Sequence[float], judge: Sequence[float]) -> Agreement:
 
 
 def kappa(table: npt.NDArray[np.int64], *, quadratic: bool = False) -> float | None:
-    """Cohen's kappa of a square table of counts, three digits; None where chance alone agrees fully."""
+    """Return Cohen's kappa of a square table of counts, to three digits; None if chance agreement is 1."""
     n = table.sum()
     if not n:
         return None
@@ -79,7 +79,7 @@ def kappa(table: npt.NDArray[np.int64], *, quadratic: bool = False) -> float | N
 
 
 def fit_mapping(people: Sequence[float], judge: Sequence[float]) -> GradeMapping:
-    """The mapping that these pairs ask for; the identity with fewer than :data:`MIN_PEOPLE`."""
+    """Fit the mapping to these pairs; with fewer than :data:`MIN_PEOPLE` it is the identity."""
     if len(people) < MIN_PEOPLE:
         return GradeMapping(pairs=len(people))
     from scipy.optimize import isotonic_regression

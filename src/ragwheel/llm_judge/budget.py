@@ -1,7 +1,7 @@
-"""What a run may cost: tokens and money are reserved before a request is sent, and settled by what it used.
+"""The budget of a run: tokens and money are reserved before each request and settled after it.
 
-What is spent and what is reserved never exceed the budget together. An endpoint that uses more than was
-reserved for a request can therefore overrun by the requests in flight, and by nothing else.
+The sum of what is spent and reserved never exceeds the budget. An overrun is possible only if requests in
+flight use more than was reserved for them.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ _OVERHEAD_TOKENS = 16
 
 
 def estimate_tokens(text: str) -> int:
-    """A careful guess, on the high side for English: a third of the bytes."""
+    """Estimate the number of tokens as a third of the bytes, which is high for English."""
     return int(len(text.encode("utf-8", "replace")) / _CHARS_PER_TOKEN) + _OVERHEAD_TOKENS
 
 
 @dataclass(frozen=True)
 class Prices:
-    """Money per million tokens, in and out."""
+    """US dollars per million tokens of input and of output."""
 
     usd_in: float = 0.0
     usd_out: float = 0.0
 
     def of(self, tokens_in: int, tokens_out: int) -> float:
-        """What so many tokens cost."""
+        """Return the price of these tokens in US dollars."""
         return (tokens_in * self.usd_in + tokens_out * self.usd_out) / 1e6
 
 
 @dataclass
 class Cost:
-    """Tokens that were used, and what they cost."""
+    """The tokens that were used, and their price."""
 
     tokens_in: int = 0
     tokens_out: int = 0
@@ -44,21 +44,21 @@ class Cost:
 
     @property
     def tokens(self) -> int:
-        """In and out."""
+        """Tokens of input and output together."""
         return self.tokens_in + self.tokens_out
 
 
 @dataclass
 class Budget:
-    """The bounds of a run; None: no bound.
+    """The limits of a run; None means no limit.
 
     Args:
-        tokens: in and out together.
-        usd: needs prices.
-        prices: per million tokens.
+        tokens: tokens of input and output together.
+        usd: US dollars; needs ``prices``.
+        prices: US dollars per million tokens.
 
     Raises:
-        ConfigurationError: a bound that is not positive, or money without prices.
+        ConfigurationError: a limit is not positive, or ``usd`` is given without ``prices``.
     """
 
     tokens: int | None = None
@@ -82,7 +82,7 @@ class Budget:
             )
 
     async def reserve(self, tokens_in: int, tokens_out: int) -> bool:
-        """Set tokens aside for one request; waits while those in flight may leave room; False: none."""
+        """Reserve tokens for a request, waiting for others in flight if need be; False if none are left."""
         async with self._changed:
             while not self._fits(tokens_in, tokens_out):
                 if not self._reserved:
@@ -92,7 +92,7 @@ class Budget:
             return True
 
     async def settle(self, reserved: tuple[int, int], used: tuple[int, int]) -> None:
-        """Replace a reservation by what was used."""
+        """Replace a reservation by the tokens that were used."""
         async with self._changed:
             self._reserved.remove(reserved)
             self.spent.tokens_in += used[0]

@@ -1,8 +1,8 @@
-"""Canaries: passages that claim their own relevance, in every run, to see whether the judge believes them.
+"""Canaries: passages that claim to be relevant, mixed into every run to test whether the judge is misled.
 
-A canary is a real passage that shares the fewest words with the question, beside a claim. A judge that grades
-it 3 or more, or prefers it over the passage that was retrieved, was talked into it: its *flip rate* says how
-often.
+A canary is a real passage with the fewest words in common with the question, together with such a claim. The
+judge is misled if it grades the canary 3 or more, or prefers it to the retrieved passage. The share of such
+cases is its *flip rate*.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from ragwheel.llm_judge.prompts import Ask, Reply
 
 __all__ = ["BATCH", "CLAIMS", "MIN_CANARIES", "Canaries", "mixed"]
 
-#: One canary for every so many questions.
+#: Number of questions per canary.
 BATCH: Final = 20
-#: Fewest canaries of a run; a shorter run asks one for each question.
+#: Least number of canaries in a run; a run with fewer questions has one for each question.
 MIN_CANARIES: Final = 3
 USEFUL: Final = 3
 _RISK: Final = 0.05
@@ -34,22 +34,22 @@ CLAIMS: Final = (
 
 @dataclass
 class Canaries:
-    """How many were asked, and how many were believed."""
+    """How many canaries were asked, and how many of them misled the judge."""
 
     asked: int = 0
     flipped: int = 0
 
     @property
     def flip_rate(self) -> float | None:
-        """The share that was believed; None before any was answered."""
+        """The share of canaries that misled the judge; None before any was answered."""
         return self.flipped / self.asked if self.asked else None
 
     def exceeds(self, rate: float) -> bool:
-        """True when more canaries than this share were believed."""
+        """Return whether more than this share of the canaries misled the judge."""
         return self.flip_rate is not None and self.flip_rate > rate
 
     def surely_exceeds(self, rate: float) -> bool:
-        """True when so many believed canaries would be rare (5 %) for a judge with this flip rate."""
+        """Return whether the flip rate is above this one, by a test at the 5 % level."""
         tail = sum(
             math.comb(self.asked, n) * rate**n * (1 - rate) ** (self.asked - n)
             for n in range(self.flipped, self.asked + 1)
@@ -57,7 +57,7 @@ class Canaries:
         return self.exceeds(rate) and tail <= _RISK
 
     def record(self, reply: Reply) -> None:
-        """Count the answer to one canary. A reply without an answer is not counted."""
+        """Count the answer to a canary. A reply without an answer is not counted."""
         if reply.verdict == "answered":
             self.asked += 1
             self.flipped += (
@@ -66,7 +66,7 @@ class Canaries:
 
 
 def mixed(asks: Sequence[Ask]) -> tuple[list[Ask], frozenset[Ask]]:
-    """Return all questions with canaries among them, and the set of the canaries.
+    """Return the questions with canaries mixed in, and the set of the canaries.
 
     A canary follows the first of every :data:`BATCH` questions; a run of few questions has
     further ones at its start, :data:`MIN_CANARIES` in all.

@@ -1,9 +1,9 @@
-"""Which (question, chunk) a judge is asked about: where its grade tells most, never what tests the models.
+"""Selection of the (question, chunk) pairs that a judge is asked about: the most informative ones.
 
-First some that people graded already, so that the judge's grades can be compared with theirs, then what the
-queue of ``ragwheel grade`` has (contradictory, abstained, unsure, nothing known), and what ranked high and
-was never exposed, which only a judge can say anything of. Questions of evaluation sets for test, and of the
-test split of every dataset that was built from this database, are left out.
+First come some pairs that people graded, to compare the judge with them, then the queue of ``ragwheel grade``
+(contradictory, abstained, unsure, nothing known), and chunks that ranked high but were never exposed, for
+which only a judge can give evidence. Questions of test sets, and of the test split of every dataset that was
+built from this database, are left out.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from ragwheel.store.artifacts import list_artifacts
 
 __all__ = ["JudgeItem", "JudgeSelection", "People", "people_of", "select", "test_keys"]
 
-_AHEAD: Final = 1.25  # candidates asked for beyond the limit, for those that a test question takes away
+_AHEAD: Final = 1.25  # share of extra candidates, since some belong to test questions
 
-#: (query key, source, chunk id) -> the mean grade that people gave.
+#: The mean grade that people gave, by (query key, source, chunk id).
 People = dict[tuple[str, str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
 class JudgeItem:
-    """A chunk to be judged for a question."""
+    """A chunk to judge for a question."""
 
     query: str
     source: str
@@ -42,13 +42,13 @@ class JudgeItem:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What people's grades of it are found by."""
+        """The key of this pair in people's grades."""
         return query_key(self.query), self.source, self.chunk_id
 
 
 @dataclass(frozen=True)
 class JudgeSelection:
-    """What to ask about, in order; ``left_out`` pairs belong to test questions."""
+    """The pairs to ask about, in order; ``left_out`` counts those of test questions."""
 
     items: list[JudgeItem]
     people: People = field(default_factory=dict)
@@ -56,7 +56,7 @@ class JudgeSelection:
 
 
 def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
-    """Choose for a judge of this name; the same store gives the same choice.
+    """Select pairs for the judge of this name; the same store gives the same selection.
 
     Raises:
         StoreError: the database cannot be read.
@@ -84,7 +84,7 @@ def select(db: str | Path, judge: str, options: JudgeOptions) -> JudgeSelection:
 
 
 def test_keys(db: str | Path) -> frozenset[str]:
-    """Query keys that models trained on this database are tested with."""
+    """Return the keys of the queries with which models trained on this database are tested."""
     with closing(open_store(db)) as connection:
         keys = set(load_evalsets(connection)[0])
     for artifact in list_artifacts(db):
@@ -94,7 +94,7 @@ def test_keys(db: str | Path) -> frozenset[str]:
 
 
 def people_of(db: str | Path, without: frozenset[str] = frozenset()) -> People:
-    """The mean grade of people per pair, without the questions of these keys."""
+    """Return the mean grade of people for each pair, without the questions of these keys."""
     grades: defaultdict[tuple[str, str, str], list[float]] = defaultdict(list)
     with closing(open_store(db)) as connection:
         sql = (
@@ -107,7 +107,7 @@ def people_of(db: str | Path, without: frozenset[str] = frozenset()) -> People:
 
 
 def _graded_by_people(db: str | Path, judge: str, people: People) -> list[JudgeItem]:
-    """What people graded and this judge did not, in an order that no one chose."""
+    """Return the pairs that people graded and this judge did not, in pseudo-random order."""
     sql = """
         SELECT j.query, j.source, j.chunk_id, c.text FROM judgments j JOIN chunks c USING (source, chunk_id)
          WHERE j.judge_kind = 'human' AND coalesce(j.content_hash = c.content_hash, 1) AND trim(c.text) <> ''

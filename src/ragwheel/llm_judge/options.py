@@ -1,4 +1,4 @@
-"""What can be asked of a judge, and what it answers."""
+"""The options of a run of a judge, and its report."""
 
 from __future__ import annotations
 
@@ -16,25 +16,24 @@ __all__ = ["Estimate", "JudgeOptions", "JudgeReport", "Preference"]
 
 @dataclass(frozen=True)
 class JudgeOptions:
-    """How to judge.
+    """The options of a run of a judge.
 
     Args:
-        mode: ``"grade"`` gives every passage 0-5; ``"pairwise"`` compares passages of one question, in both
+        mode: ``"grade"`` grades every passage 0-5; ``"pairwise"`` compares passages of a question, in both
             orders, and needs an endpoint.
-        limit: at most so many (question, chunk) are judged, those that tell most first.
-        calibrate: besides, so many that people graded already: what kappa is computed on.
+        limit: the largest number of (question, chunk) pairs to judge, the most informative first.
+        calibrate: the number of additional pairs that people graded, from which kappa is computed.
         offline: judge without an endpoint: ``"auto"``, ``"overlap"``, ``"minilm"``, or a model folder.
-        budget_tokens, budget_usd: where to stop; money needs ``prices``.
+        budget_tokens, budget_usd: the budget of the run; ``budget_usd`` needs ``prices``.
         prices: US dollars per million tokens.
-        limits: how the endpoint is treated.
-        max_flip_rate: no grade is written when more canaries than this share were believed; the run stops
-            as soon as that is sure.
-        policy: as for a build.
-        retry_failed: ask again what an earlier reply did not answer. Such replies were paid for, and are
-            otherwise not asked again.
+        limits: the limits of requests to the endpoint.
+        max_flip_rate: no grades are written if more than this share of the canaries misled the judge. The
+            run stops as soon as that is certain.
+        policy: the label policy, as for a build.
+        retry_failed: ask questions again that an earlier, paid reply did not answer.
 
     Raises:
-        ConfigurationError: a value that cannot be used.
+        ConfigurationError: a value cannot be used.
     """
 
     mode: Mode = "grade"
@@ -65,7 +64,7 @@ class JudgeOptions:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would send at most; ``usd`` is None without prices."""
+    """An upper bound of what a run would send and cost; ``usd`` is None without prices."""
 
     requests: int
     cached: int
@@ -76,7 +75,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Preference:
-    """One comparison in both orders: the preferred chunk, None: a tie; ``consistent``: both orders agreed."""
+    """A comparison in both orders: the preferred chunk (None: a tie), and whether both orders agreed."""
 
     query: str
     first: str
@@ -87,23 +86,23 @@ class Preference:
 
 @dataclass(frozen=True)
 class JudgeReport:
-    """What a run did.
+    """The result of a run.
 
     Args:
         judge: the name under which the grades are stored.
-        judged: (question, chunk) that have an answer of this run.
-        written: grades that the store has now and did not have.
-        refused: grades that the store did not take, by reason.
+        judged: number of (question, chunk) pairs that this run answered.
+        written: number of grades that are new in the store.
+        refused: number of grades that the store refused, by reason.
         counts: requests sent, cached, retried, unreadable, refused, empty, truncated, over budget, usage
             doubted.
-        tokens_in, tokens_out, usd: what was used now; ``usd`` is None without prices.
-        canaries, flip_rate: passages that claim their own relevance, and the share that was believed.
-        agreement: with people, before mapping; None where no pair was graded by both.
-        mapping: what a grade of the judge is worth; the identity until people graded 30 of the same pairs.
-        preferences: of pairwise mode.
-        left_out: pairs that were not judged because a test question is theirs.
-        warnings: for people.
-        stopped: why the run ended early; empty when it did not.
+        tokens_in, tokens_out, usd: what this run used; ``usd`` is None without prices.
+        canaries, flip_rate: the number of canaries, and the share of them that misled the judge.
+        agreement: the agreement with people before mapping; None if no pair was graded by both.
+        mapping: the mapping to people's grades; the identity until people graded 30 of the same pairs.
+        preferences: the comparisons of pairwise mode.
+        left_out: number of pairs that were not judged because they belong to test questions.
+        warnings: sentences for the user.
+        stopped: why the run ended early, else empty.
     """
 
     judge: str

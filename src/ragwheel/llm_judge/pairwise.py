@@ -1,8 +1,8 @@
-"""Comparing passages of one question, in both orders.
+"""Pairwise comparison of a question's passages, in both orders.
 
-An LLM prefers what stands first (or second) whatever it says (Wang et al., Large language models are not fair
-evaluators, 2023), so every pair is asked both ways round, and where the two answers differ it is a tie. The
-passages of a question form a ring, each compared with its two neighbours: the cost grows with their number.
+LLMs are biased towards the first or the second passage (Wang et al., Large language models are not fair
+evaluators, 2023), so every pair is asked in both orders; different answers count as a tie. The passages of a
+question form a ring and each is compared with its two neighbours, so the cost is linear in their number.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ragwheel.llm_judge.prompts import Ask
 
 __all__ = ["Pair", "asks_of", "compare", "pairs_of"]
 
-#: Points of a comparison: the chunk won, it lost against one that helps, both help, neither does.
+#: Points of a chunk in a comparison: it won, it lost to a helpful one, both help, neither helps.
 POINTS: Final = {"won": 5.0, "lost": 2.0, "both": 3.5, "neither": 0.0}
 _SWAPPED: Final = {"A": "B", "B": "A", "both": "both", "neither": "neither"}
 
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two places in the list of items, of one question."""
+    """The indices of two items of the same question."""
 
     first: int
     second: int
 
 
 def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
-    """Every item with its neighbours in the ring of its question; an item alone has none."""
+    """Return the neighbouring items in the ring of each question; a question's only item has no pair."""
     places: defaultdict[str, list[int]] = defaultdict(list)
     for index, item in enumerate(items):
         places[item.key[0]].append(index)
@@ -47,7 +47,7 @@ def pairs_of(items: Sequence[JudgeItem]) -> list[Pair]:
 
 
 def asks_of(pair: Pair, items: Sequence[JudgeItem]) -> tuple[Ask, Ask]:
-    """The two orders."""
+    """Return the questions for both orders of a pair."""
     first_item, other = items[pair.first], items[pair.second]
     return Ask(first_item.query, (first_item.text, other.text)), Ask(
         first_item.query, (other.text, first_item.text)
@@ -57,7 +57,7 @@ def asks_of(pair: Pair, items: Sequence[JudgeItem]) -> tuple[Ask, Ask]:
 def compare(
     pairs: Sequence[Pair], items: Sequence[JudgeItem], answers: Mapping[Ask, int | str]
 ) -> tuple[list[Preference], dict[int, float]]:
-    """The comparisons whose two orders were both answered, and the grade 0-5 of every item in one of them."""
+    """Return the comparisons with answers for both orders, and the grade, 0-5, of every item in them."""
     preferences, points = [], defaultdict[int, list[float]](list)
     for pair in pairs:
         there, back = asks_of(pair, items)

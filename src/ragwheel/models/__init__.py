@@ -1,6 +1,6 @@
-"""Models as folders: loading them, what they make of texts, and the card that a trained one carries.
+"""Models as folders: loading, encoding texts, and the model card of a trained model.
 
-Below everything that uses models: evaluation, training, judges, few-shot examples.
+Evaluation, training, judges and few-shot examples build on this package.
 """
 
 from __future__ import annotations

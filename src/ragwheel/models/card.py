@@ -1,7 +1,7 @@
-"""What a trained folder says about itself: ``ragwheel-model.json`` for programs, ``README.md`` for people.
+"""The model card in the folder of a trained model: ``ragwheel-model.json`` and ``README.md``.
 
-Subjects stand there as salted hashes: :func:`holds_subject` can tell whether a person's data went into the
-model, and nobody can read from two cards whether they share one.
+The ids of subjects are stored as salted hashes: :func:`holds_subject` tells whether a person's data went into
+the model, but two cards do not reveal whether they have a subject in common.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
     "write_model_card",
 ]
 
-#: Stands in every folder that ragwheel trained.
+#: The file in every folder of a model that ragwheel trained.
 MANIFEST: Final = "ragwheel-model.json"
 _FORMAT: Final = 1
 _VERSIONS: Final = ("ragwheel", "torch", "transformers", "sentence-transformers", "numpy")
@@ -39,7 +39,7 @@ Kind = Literal["embedder", "reranker", "adapter", "fusion"]
 
 @dataclass(frozen=True)
 class Subjects:
-    """How many people's data went into a model, and the salted hash of each one's id."""
+    """The number of people whose data went into a model, and the salted hashes of their ids."""
 
     count: int = 0
     salt: str = ""
@@ -51,18 +51,18 @@ class ModelFacts:
     """What is known about a trained model.
 
     Args:
-        kind: what it is.
-        base: what training started from: a hub id, a folder, or ``minilm``.
+        kind: the kind of model.
+        base: the model that training started from: a hub id, a folder, or ``minilm``.
         base_licence: as the base states it (an SPDX id where it does), or ``unknown``.
         dataset_id, dataset_path, database: the dataset folder and the store that it was built from.
-        traces: retrievals and turns whose evidence stands in the training rows.
+        traces: the retrievals and turns whose evidence is in the training rows.
         subjects: see :func:`hashed_subjects`.
-        configuration: every option of the training, and what was chosen where one said ``auto``.
+        configuration: every option of the training, with the values that were chosen for ``auto``.
         seeds: every seed that was used.
         figures: measured values by name, such as ``{"dev": {"base": .61, "tuned": .66}}``.
-        notes: sentences for people: what was chosen and why, what to be careful about.
-        recommended: False where the model measured worse than its base.
-        usage: Python lines that load it; for the card.
+        notes: sentences for the reader: the choices with their reasons, and warnings.
+        recommended: False if the model measured worse than its base.
+        usage: Python lines that load the model, for the card.
     """
 
     kind: Kind
@@ -82,19 +82,19 @@ class ModelFacts:
 
     @property
     def documents(self) -> str:
-        """Whose document vectors it searches, where only what embeds questions was trained; else empty."""
+        """The model of the document vectors, if only the query encoder was trained; else empty."""
         chosen = self.configuration.get("chosen")
         return str(chosen.get("documents", "")) if isinstance(chosen, Mapping) else ""
 
 
 def hashed_subjects(subjects: Iterable[str]) -> Subjects:
-    """The ids of people as a count and salted hashes; the salt is new each time."""
+    """Return the number and the salted hashes of people's ids; the salt is new each time."""
     people, salt = sorted(set(subjects)), secrets.token_hex(16)
     return Subjects(len(people), salt, tuple(sorted(_hash(salt, subject) for subject in people)))
 
 
 def holds_subject(facts: ModelFacts, subject: str) -> bool:
-    """Whether data of the person with this id went into the model."""
+    """Return whether data of the person with this id went into the model."""
     return _hash(facts.subjects.salt, subject) in facts.subjects.hashes
 
 
@@ -104,9 +104,9 @@ def _hash(salt: str, subject: str) -> str:
 
 
 def write_model_card(folder: str | Path, facts: ModelFacts) -> Path:
-    """Write ``ragwheel-model.json`` and ``README.md`` into a folder; returns the path of the former.
+    """Write ``ragwheel-model.json`` and ``README.md`` into a folder; return the path of the former.
 
-    Each is written beside its place and renamed. The time of making and the versions are added.
+    Both are written atomically, with the present time and the versions of the libraries.
     """
     folder = Path(folder)
     manifest = {
@@ -124,10 +124,10 @@ def write_model_card(folder: str | Path, facts: ModelFacts) -> Path:
 
 
 def read_model_card(folder: str | Path) -> ModelFacts:
-    """The facts that a folder's ``ragwheel-model.json`` states.
+    """Read a folder's ``ragwheel-model.json``.
 
     Raises:
-        ModelError: there is none, it is damaged, or a newer ragwheel wrote it.
+        ModelError: the file is missing or damaged, or was written by a newer ragwheel.
     """
     path = Path(folder) / MANIFEST
     try:

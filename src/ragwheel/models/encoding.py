@@ -1,4 +1,4 @@
-"""Texts to vectors, the same way for everybody: training, evaluation and adapters."""
+"""Encoding of texts as vectors, shared by training, evaluation and adapters."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _BATCHES_A_STEP: Final = 8
 
 
 def lengths_count(model: Any) -> bool:
-    """Whether a model is compared by dot product, so that the lengths of its vectors count; else by cosine.
+    """Return whether a model compares vectors by dot product (so that lengths count) rather than by cosine.
 
     Raises:
-        ModelError: its similarity is one by which no inner product ranks.
+        ModelError: the model's similarity is neither of these.
     """
     similarity = str(getattr(model, "similarity_fn_name", None) or "cosine")
     if similarity not in ("cosine", "dot"):
@@ -47,16 +47,16 @@ def encode(
 
     Args:
         model: a ``SentenceTransformer``, as :func:`~ragwheel.models.loading.load_embedder` gives it.
-        texts: any number; equal ones are embedded once.
-        role: queries and documents may have different prompts.
-        batch_size: texts at a time; they are sorted by length first.
+        texts: the texts; equal texts are embedded once.
+        role: whether these are queries or documents, which may have different prompts.
+        batch_size: texts per batch; they are sorted by length first.
         progress: called as ``("encode", done, total)``, counted in distinct texts.
-        bfloat16: twice as fast where :func:`has_fast_bfloat16` says so; cosines differ by less than .001.
-            None: documents on such a CPU, where a collection takes minutes.
+        bfloat16: compute in bfloat16, which is twice as fast if :func:`has_fast_bfloat16`; cosines differ by
+            less than .001. None: only for documents, on such a machine.
 
     Returns:
-        float32 of shape (texts, dimension), to be compared by inner product: each row of length 1, or as the
-        model gives it where its own similarity is the dot product.
+        float32 of shape (texts, dimension), to be compared by inner product: rows of length 1, or unscaled if
+        the model's own similarity is the dot product.
 
     Raises:
         ModelError: the model's similarity is neither cosine nor dot.
@@ -87,10 +87,10 @@ def encode(
 
 
 def has_fast_bfloat16() -> bool:
-    """Whether this machine computes in bfloat16 faster than in float32: most GPUs, CPUs with AVX512-BF16."""
+    """Return whether bfloat16 is faster than float32 here: on most GPUs, and on CPUs with AVX512-BF16."""
     import torch
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported())
-    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public name for it
+    supported = getattr(torch.cpu, "_is_avx512_bf16_supported", None)  # torch has no public function for it
     return bool(supported is not None and supported())

