@@ -1,6 +1,6 @@
-"""Clients for services: send signals to a collector, in batches, with nothing lost while it is away.
+"""Clients for services: they send signals to a collector in batches, and keep them while it is unreachable.
 
-See ``docs/client.md``. Browsers have the beacon; the process that holds the database has
+See ``docs/client.md``. Browsers use the beacon; a process with access to the database uses
 :func:`ragwheel.signal`.
 """
 

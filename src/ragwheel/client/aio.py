@@ -27,8 +27,8 @@ class AsyncSignalClient(Base):
             await client.signal(handle, "click", chunk="doc-7")
 
     Args:
-        url, outbox, options: as there.
-        transport: for httpx, in tests.
+        url, outbox, options, redact: as for :class:`~ragwheel.client.SignalClient`.
+        transport: a transport of httpx, for tests.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class AsyncSignalClient(Base):
         self._idle = asyncio.Event()
 
     def start(self) -> None:
-        """Start the worker in the running loop; the first signal does so by itself."""
+        """Start the worker in the running loop; otherwise the first signal starts it."""
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="ragwheel-signals")
 
@@ -70,7 +70,7 @@ class AsyncSignalClient(Base):
         comment: str | None = None,
         reason: str | None = None,
     ) -> str | None:
-        """As :meth:`SignalClient.signal`; does not wait for the network."""
+        """Send a signal as :meth:`SignalClient.signal` does, without waiting for the network."""
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
         fields |= {"comment": comment, "reason": reason}
         accepted_id = self._submit(handle, kind, event_id, fields)
@@ -82,7 +82,7 @@ class AsyncSignalClient(Base):
         return accepted_id
 
     async def flush(self, timeout_s: float = 5.0) -> bool:
-        """Send all that is pending, also what dead processes left. True: the collector has answered."""
+        """Send all pending signals, also those of dead processes. True if the collector answered for all."""
         self.start()
         self._delivery.outbox.adopt_orphans()
         self._rush.set()
@@ -95,7 +95,7 @@ class AsyncSignalClient(Base):
         return not self._delivery.outbox.pending
 
     async def close(self, timeout_s: float = 5.0) -> bool:
-        """Flush and end the worker. What could not be sent stays in an outbox on disk."""
+        """Flush and end the worker. Unsent signals stay in an outbox on disk."""
         done = await self.flush(timeout_s) if self._delivery.outbox.pending else True
         task, self._task = self._task, None
         if task is not None:
@@ -134,7 +134,7 @@ class AsyncSignalClient(Base):
                 await asyncio.sleep(wait_s)
 
     async def _wait_for_work(self) -> None:
-        """Until something is to be sent, and a moment more for company to arrive."""
+        """Wait until there are signals to send, and a little longer for more to fill the batch."""
         self._idle.set()
         self._work.clear()
         self._rush.clear()

@@ -1,4 +1,4 @@
-"""What both clients have in common: the address, the outbox, taking signals in, forks."""
+"""What both clients share: the address, the outbox, accepting signals, and forks."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from ragwheel.redaction import Redaction, named
 __all__ = ["Base"]
 
 PATH: Final = "/v1/signals"
-_TEXTS: Final = frozenset({"query", "comment"})  # what a person wrote
+_TEXTS: Final = frozenset({"query", "comment"})  # fields with texts of people
 ADOPT_INTERVAL_S: Final = 30.0
-"""How often files of dead processes are looked for."""
+"""Seconds between two searches for files of dead processes."""
 
 
 class Base:
-    """See :class:`ragwheel.client.SignalClient`."""
+    """The base of :class:`ragwheel.client.SignalClient` and the client for asyncio."""
 
     def __init__(
         self,
@@ -45,11 +45,11 @@ class Base:
         _clients.add(self)
 
     def stats(self) -> ClientStats:
-        """Counts of this process so far."""
+        """Return the counts of this process so far."""
         return self._delivery.stats()
 
     def _submit(self, handle: str, kind: str, event_id: str | None, fields: dict[str, Any]) -> str | None:
-        """Put a signal into the outbox; its event id, or None when it was dropped (and counted)."""
+        """Put a signal into the outbox; return its event id, or None if it was dropped (and counted)."""
         event_id = event_id or uuid.uuid4().hex
         at: datetime | float | None = fields.pop("at")
         signal = {name: value for name, value in fields.items() if value is not None}
@@ -73,7 +73,7 @@ class Base:
         self._start_over()
 
     def _start_over(self) -> None:
-        """Fresh locks and no worker (at construction, and in a forked child)."""
+        """Make new locks and no worker (at construction, and in a forked child)."""
         raise NotImplementedError
 
 

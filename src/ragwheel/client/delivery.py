@@ -1,8 +1,8 @@
-"""What to send next and what an answer means, without any input or output of its own.
+"""The delivery protocol without input or output: what to send next, and what a response means.
 
-The worker of either client asks :meth:`Delivery.next_body`, sends it, and tells :meth:`Delivery.answered` or
-:meth:`Delivery.failed`, which say how long to wait. A signal is sent until the collector says what became of
-it: what it stored or refused is done, what it could not take now goes back into the outbox.
+The worker of either client sends :meth:`Delivery.next_body` and then calls :meth:`Delivery.answered` or
+:meth:`Delivery.failed`, which return how long to wait. A signal is sent until the collector has reported its
+status: a stored or refused signal is done, one that is to be sent later goes back into the outbox.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ __all__ = ["ClientOptions", "ClientStats", "Delivery", "unix_seconds"]
 
 STORED: Final = frozenset({"kept", "pending", "duplicate"})
 OURS: Final = frozenset({400, 413, 415, 422})
-"""A request that the collector cannot read: sent in halves until the one signal that is to blame is left."""
+"""Statuses of an unreadable request, which is split in halves until the bad signal is found."""
 MAX_RETRY_AFTER_S: Final = 300.0
 
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """How a client sends.
+    """The options of sending.
 
-    ``linger_s``: how long the first signal waits for company. ``backoff_s`` doubles with each failure up to
-    ``max_backoff_s``; what is waited is drawn at random below that. ``max_outbox_bytes``: beyond, signals are
-    dropped and counted.
+    ``linger_s`` is how long the first signal of a batch waits for more. ``backoff_s`` doubles with each
+    failure up to ``max_backoff_s``; the wait is drawn at random below that. Beyond ``max_outbox_bytes``
+    signals are dropped and counted.
     """
 
     batch_items: int = 50
@@ -49,12 +49,13 @@ class ClientOptions:
 
 @dataclass(frozen=True)
 class ClientStats:
-    """Counts of this process.
+    """The counts of this process.
 
-    ``accepted``: signals that ``signal()`` gave an event id for. ``sent``: stored by the collector.
-    ``pending``: not answered yet, with those taken over from processes that died. ``refused``: by the
-    collector for good, by reason. ``dropped``: not accepted, by reason; ``closed``: lost with a client that
-    had no outbox on disk. ``failures``: requests that brought no answer about their signals.
+    ``accepted``: signals for which ``signal()`` returned an event id. ``sent``: signals that the collector
+    stored. ``pending``: signals without a response, including those of dead processes. ``refused``: signals
+    that the collector refused, by reason. ``dropped``: signals that were not accepted, by reason; the reason
+    ``closed`` means lost with a client without an outbox on disk. ``failures``: requests without a usable
+    response.
     """
 
     accepted: int = 0
@@ -66,7 +67,7 @@ class ClientStats:
 
 
 class Delivery:
-    """The state between an outbox and a collector. One batch is under way at a time."""
+    """The state of delivery from an outbox to a collector, one batch at a time."""
 
     def __init__(
         self, outbox: Outbox, options: ClientOptions, *, now_s: Callable[[], float] = time.time
@@ -76,7 +77,7 @@ class Delivery:
         self.reset()
 
     def reset(self) -> None:
-        """Start counting anew (in a forked child)."""
+        """Reset the counts (in a forked child)."""
         self._lock = threading.Lock()
         self.accepted = self.sent = self.failures = 0
         self.refused: dict[str, int] = {}
@@ -86,7 +87,7 @@ class Delivery:
         self._items = self.options.batch_items
 
     def submit(self, signal: Mapping[str, Any]) -> bool:
-        """Take one signal in; False (and counted) when it cannot be kept."""
+        """Accept a signal; False (and counted) if it cannot be kept."""
         try:
             body = msgspec.json.encode(signal)
         except (TypeError, ValueError, OverflowError, RecursionError):
@@ -105,24 +106,24 @@ class Delivery:
         return False
 
     def close(self) -> None:
-        """Let go of the outbox, and count what is lost with it."""
+        """Close the outbox, and count the signals that are lost with it."""
         lost = self.outbox.close()
         if lost:
             with self._lock:
                 _count(self.dropped, "closed", lost)
 
     def next_body(self) -> bytes | None:
-        """The next request's body, or None when there is nothing to send."""
+        """Return the body of the next request, or None if there is nothing to send."""
         self._batch = self.outbox.take(self._items, self.options.batch_bytes)
         return b'{"signals":[' + b",".join(self._batch) + b"]}" if self._batch else None
 
     def failed(self) -> float:
-        """The collector was not reached; returns the seconds to wait."""
+        """Handle an unreachable collector; return the seconds to wait."""
         self.failures += 1
         return self._backoff()
 
     def answered(self, status: int, retry_after: str | None, content: bytes) -> float:
-        """The collector's response; returns the seconds to wait before the next request."""
+        """Handle a response of the collector; return the seconds to wait before the next request."""
         statuses = _results(content, len(self._batch))
         if statuses is None:
             return self._unread(status, retry_after)
@@ -145,7 +146,7 @@ class Delivery:
         return max(self._wait_s(retry_after), self._backoff())
 
     def _unread(self, status: int, retry_after: str | None) -> float:
-        """A response that says nothing about the signals: a proxy's, or to a request that was unreadable."""
+        """Handle a response without results: from a proxy, or to an unreadable request."""
         if status not in OURS:
             self.failures += 1
             return max(self._wait_s(retry_after), self._backoff())
@@ -157,13 +158,16 @@ class Delivery:
         return 0.0
 
     def _backoff(self) -> float:
-        """Exponential with full jitter (M. Brooker, "Exponential backoff and jitter", AWS 2015)."""
+        """Return an exponential wait with full jitter (M.
+
+        Brooker, "Exponential backoff and jitter", AWS 2015).
+        """
         most = min(self.options.max_backoff_s, self.options.backoff_s * 2 ** min(self._attempts, 30))
         self._attempts += 1
         return random.uniform(most / 10, most)
 
     def _wait_s(self, retry_after: str | None) -> float:
-        """``Retry-After`` in seconds, given as such or as a date; 0 when there is none."""
+        """Return ``Retry-After``, a number or a date, in seconds; 0 if there is none."""
         if not retry_after:
             return 0.0
         try:
@@ -177,7 +181,7 @@ class Delivery:
         return min(max(seconds, 0.0), MAX_RETRY_AFTER_S)
 
     def stats(self) -> ClientStats:
-        """Counts so far."""
+        """Return the counts so far."""
         return ClientStats(
             self.accepted,
             self.sent,
@@ -193,7 +197,7 @@ def _count(counts: dict[str, int], reason: str, n: int = 1) -> None:
 
 
 def _results(content: bytes, expected: int) -> list[tuple[str, str]] | None:
-    """(status, reason) of each signal, or None when this is no collector's answer to them."""
+    """Return (status, reason) of each signal, or None if this is not a collector's response to them."""
     try:
         results = msgspec.json.decode(content)["results"]
         statuses = [(str(result["status"]), str(result["reason"])) for result in results]
@@ -203,7 +207,7 @@ def _results(content: bytes, expected: int) -> list[tuple[str, str]] | None:
 
 
 def unix_seconds(at: datetime | float | None) -> float:
-    """A time as Unix seconds; now when there is none. A naive datetime is taken for UTC."""
+    """Return a time as Unix seconds, by default the present. A naive datetime is taken as UTC."""
     if at is None:
         return time.time()
     if isinstance(at, datetime):

@@ -1,9 +1,9 @@
-"""Outboxes: what was taken from the app and not yet by the collector.
+"""Outboxes: queues of signals that the app has given and the collector has not acknowledged.
 
-:class:`FileOutbox` appends to a file that belongs to this process alone, in frames like the journal's, in
-the folder ``<path>.outbox.segments``: what :meth:`put` returned True for survives ``kill -9``. The file of
-a process that died is known by its free lock, and the next process with the same outbox sends it. What
-was on its way when the process died is sent again: the collector knows it by its event id.
+:class:`FileOutbox` appends to a file of this process, in frames like the journal's, in the folder
+``<path>.outbox.segments``. A signal for which :meth:`put` returned True survives ``kill -9``. The file of a
+dead process is recognised by its free lock, and the next process with the same outbox sends it. Signals that
+were in flight when the process died are sent again; the collector recognises them by their event ids.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ragwheel.journal import files, frames
 __all__ = ["FileOutbox", "MemoryOutbox", "Outbox", "erase_from_outbox"]
 
 SIGNAL: Final = 1
-ERASED: Final = 2  # a signal that was taken out: as long as it was, with nothing in it
+ERASED: Final = 2  # an erased signal: a frame of the same length without content
 SEGMENT_BYTES: Final = 1024 * 1024
 
 
@@ -31,25 +31,25 @@ class Outbox(Protocol):
 
     @property
     def pending(self) -> int:
-        """Signals that are not done."""
+        """The number of signals that are not done."""
 
     def put(self, body: bytes) -> bool:
-        """Add one; False when there is no room, or the disk does not take it."""
+        """Add a signal; False if there is no room, or it cannot be written."""
 
     def take(self, items: int, size: int) -> list[bytes]:
-        """The oldest signals, at most ``items`` and ``size`` bytes of them (but one at least)."""
+        """Return the oldest signals: at most ``items`` and ``size`` bytes, but at least one."""
 
     def done(self, again: Sequence[bytes]) -> None:
-        """What was taken is done, except ``again``, which goes to the end of the queue."""
+        """Remove the signals that were taken, except ``again``, which go to the end of the queue."""
 
     def adopt_orphans(self) -> None:
-        """Take over what other processes left behind."""
+        """Take over signals of dead processes."""
 
     def reset(self) -> None:
-        """Start anew in a forked child: what is pending is the parent's to send."""
+        """Start empty in a forked child: the parent sends its pending signals."""
 
     def close(self) -> int:
-        """Let go; returns how many signals are lost with it (none where there is a file)."""
+        """Close the outbox; return the number of signals that are lost with it (0 for files)."""
 
 
 class MemoryOutbox:
@@ -68,11 +68,11 @@ class MemoryOutbox:
 
     @property
     def pending(self) -> int:
-        """Signals that are not done."""
+        """The number of signals that are not done."""
         return len(self._queue)
 
     def put(self, body: bytes) -> bool:
-        """Add one; False when there is no room."""
+        """Add a signal; False if there is no room."""
         with self._lock:
             if self._bytes + len(body) > self._max_bytes:
                 return False
@@ -81,7 +81,7 @@ class MemoryOutbox:
             return True
 
     def take(self, items: int, size: int) -> list[bytes]:
-        """The oldest ones; they stay in the queue until they are done."""
+        """Return the oldest signals; they stay in the queue until :meth:`done`."""
         bodies: list[bytes] = []
         with self._lock:
             for body in self._queue:
@@ -93,7 +93,7 @@ class MemoryOutbox:
         return bodies
 
     def done(self, again: Sequence[bytes]) -> None:
-        """Drop what was taken, and queue ``again`` anew."""
+        """Remove the signals that were taken, and queue ``again`` at the end."""
         with self._lock:
             for _ in range(min(self._taken, len(self._queue))):
                 self._bytes -= len(self._queue.popleft())
@@ -102,10 +102,10 @@ class MemoryOutbox:
             self._bytes += sum(map(len, again))
 
     def adopt_orphans(self) -> None:
-        """Memory has no neighbours."""
+        """Do nothing: signals in memory are lost with their process."""
 
     def close(self) -> int:
-        """Forget what is pending, take nothing more."""
+        """Drop the pending signals and accept no more."""
         with self._lock:
             lost = len(self._queue)
             self._queue.clear()
@@ -115,7 +115,7 @@ class MemoryOutbox:
 
 @dataclass
 class _Segment:
-    """A file whose lock is ours: done up to ``position``, written up to ``size``."""
+    """A file that this process has locked: done up to ``position``, written up to ``size``."""
 
     path: Path
     fd: int
@@ -128,8 +128,9 @@ class FileOutbox:
     """Pending signals on disk.
 
     Args:
-        path: names the outbox; processes that give the same one share it.
-        max_bytes: of all of its files together, nearly: other processes' are counted now and then.
+        path: the path of the outbox; processes with the same path share it.
+        max_bytes: an approximate limit of all of its files, since those of other processes are measured only
+            at intervals.
     """
 
     def __init__(self, path: str | os.PathLike[str], max_bytes: int) -> None:
@@ -139,9 +140,9 @@ class FileOutbox:
         self.reset()
 
     def reset(self) -> None:
-        """Start with no file of our own (those that a forked child inherits are closed by the journal)."""
+        """Start without a file of this process (the journal closes those that a forked child inherits)."""
         self._lock = threading.Lock()
-        self._segments: deque[_Segment] = deque()  # the oldest first; the last may be the one written to
+        self._segments: deque[_Segment] = deque()  # oldest first; the last one may be the live one
         self._live: _Segment | None = None
         self._taken: tuple[_Segment, int, int] | None = None
         self._others_bytes = 0
@@ -149,11 +150,11 @@ class FileOutbox:
 
     @property
     def pending(self) -> int:
-        """Signals of this process, and of those whose files it took over, that are not done."""
+        """The number of signals that are not done, including those in files that this process took over."""
         return self._pending
 
     def put(self, body: bytes) -> bool:
-        """Append one; once this has returned True, a killed process loses nothing of it."""
+        """Append a signal; after this has returned True, it survives a killed process."""
         with self._lock:
             held = self._others_bytes + sum(segment.size - segment.position for segment in self._segments)
             return held + len(body) <= self._max_bytes and self._append(body)
@@ -163,7 +164,7 @@ class FileOutbox:
         try:
             live = self._writable()
             written = os.write(live.fd, frame)
-            if written < len(frame):  # no room for all of it: leave no half
+            if written < len(frame):  # no room for the whole frame: leave no part of it
                 os.ftruncate(live.fd, live.size)
                 return False
         except OSError:
@@ -180,13 +181,13 @@ class FileOutbox:
         return live
 
     def take(self, items: int, size: int) -> list[bytes]:
-        """The oldest ones of one file; they are done only when :meth:`done` says so."""
+        """Return the oldest signals of one file; they stay until :meth:`done`."""
         with self._lock:
             self._forget_finished()
             while self._segments:
                 segment = self._segments[0]
                 bodies, end, count = _oldest(segment, items, size)
-                if count > len(bodies):  # some were erased; they are done
+                if count > len(bodies):  # some were erased, which are done
                     self._pending -= count - len(bodies)
                 if not bodies and end > segment.position:
                     segment.position = end
@@ -195,15 +196,16 @@ class FileOutbox:
                 if bodies or segment is self._live:
                     self._taken = segment, end, len(bodies)
                     return bodies
-                segment.position = segment.size  # it cannot be read any more
+                segment.position = segment.size  # the rest cannot be read
                 self._forget_finished()
             self._pending = 0
             return []
 
     def done(self, again: Sequence[bytes]) -> None:
-        """Step over what was taken, and append ``again`` (even beyond ``max_bytes``).
+        """Advance past the signals that were taken, and append ``again`` (even beyond ``max_bytes``).
 
-        When the disk does not take all of ``again``, the batch stays: the collector knows its event ids.
+        If ``again`` cannot be written completely, the batch stays and is sent again; the collector recognises
+        its event ids.
         """
         with self._lock:
             taken, self._taken = self._taken, None
@@ -229,7 +231,7 @@ class FileOutbox:
             files.release_segment(segment.fd)
 
     def adopt_orphans(self) -> None:
-        """Take over the files of processes that are gone, and see how much the living ones hold."""
+        """Take over the files of dead processes, and measure those of live ones."""
         with self._lock:
             ours = {segment.path for segment in self._segments}
             others_bytes = 0
@@ -239,7 +241,7 @@ class FileOutbox:
                 try:
                     fd = files.try_adopt(path)
                     size = path.stat().st_size if fd is None else os.fstat(fd).st_size
-                except OSError:  # sent and deleted by its owner in this moment
+                except OSError:  # its owner has just sent and deleted it
                     continue
                 if fd is None:
                     others_bytes += size
@@ -249,14 +251,14 @@ class FileOutbox:
                     continue
                 segment = _Segment(path, fd, size, orphan=True)
                 ends = [frame.end for frame in _frames(segment)]
-                segment.size = ends[-1] if ends else 0  # without the torn end of a call that never returned
+                segment.size = ends[-1] if ends else 0  # without the incomplete frame of an interrupted call
                 self._pending += len(ends)
                 self._segments.appendleft(segment)
             self._others_bytes = others_bytes
             self._forget_finished()
 
     def close(self) -> int:
-        """Let go of the files: empty ones go, the others wait for the next process."""
+        """Close the files: empty ones are deleted, others are left for the next process."""
         with self._lock:
             for segment in self._segments:
                 if segment.position >= segment.size:
@@ -269,24 +271,24 @@ class FileOutbox:
 
 
 def erase_from_outbox(path: str | os.PathLike[str], condemned: Callable[[bytes], bool]) -> int:
-    """Take signals out of the files of an outbox, also of processes that run; how many there were.
+    """Erase signals from the files of an outbox, also of running processes; return how many there were.
 
-    Each is overwritten where it stands, by a frame as long that holds nothing.
+    Each signal is overwritten in place by an empty frame of the same length.
 
     Args:
-        path: as of :class:`FileOutbox`.
-        condemned: whether a signal, as encoded JSON, goes.
+        path: as for :class:`FileOutbox`.
+        condemned: returns whether to erase a signal, given as encoded JSON.
     """
     erased = 0
     base = Path(path).absolute()
     for segment in files.segments(base.with_name(f"{base.name}.outbox")):
-        with contextlib.suppress(FileNotFoundError):  # sent and deleted by its owner in this moment
+        with contextlib.suppress(FileNotFoundError):  # its owner has just sent and deleted it
             fd = os.open(segment, os.O_RDWR | os.O_CLOEXEC)
             try:
                 for frame in frames.read(fd, 0, os.fstat(fd).st_size, resync=True):
                     if frame.kind == SIGNAL and condemned(bytes(frame.payload)):
                         blank = frames.encode(ERASED, bytes(len(frame.payload)))
-                        if os.fstat(fd).st_size >= frame.end:  # its owner empties a file that is all sent
+                        if os.fstat(fd).st_size >= frame.end:  # its owner may have emptied the file
                             os.pwrite(fd, blank, frame.end - len(blank))
                             erased += 1
                 os.fsync(fd)
@@ -296,7 +298,7 @@ def erase_from_outbox(path: str | os.PathLike[str], condemned: Callable[[bytes],
 
 
 def _frames(segment: _Segment) -> Generator[frames.Frame, None, None]:
-    """The signals of a file that are not done, and those that were erased."""
+    """Yield the frames of a file that are not done, including erased ones."""
     fd = os.open(segment.path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         for frame in frames.read(fd, segment.position, segment.size, resync=segment.orphan):
@@ -307,9 +309,9 @@ def _frames(segment: _Segment) -> Generator[frames.Frame, None, None]:
 
 
 def _oldest(segment: _Segment, items: int, size: int) -> tuple[list[bytes], int, int]:
-    """At most ``items`` signals of ``size`` bytes together (one at least), and the offset behind them.
+    """Return at most ``items`` signals of ``size`` bytes together (at least one), and the offset after them.
 
-    Also how many frames that is, with the erased ones.
+    The third value is the number of frames, including erased ones.
     """
     bodies: list[bytes] = []
     end = segment.position

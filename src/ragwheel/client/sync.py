@@ -28,15 +28,15 @@ class SignalClient(Base):
             client.signal(handle, "click", chunk="doc-7")
 
     Args:
-        url: the collector's.
-        outbox: a path: signals are on disk before :meth:`signal` returns, survive a kill, and are sent by
-            whichever process uses the same path next. None: they wait in memory.
-        options: batches, timeouts, back-off, bounds.
-        redact: as of :func:`ragwheel.configure`; sees queries and comments before they are kept or sent.
-        transport: for httpx, in tests.
+        url: the URL of the collector.
+        outbox: a path: signals are on disk before :meth:`signal` returns, survive a killed process, and are
+            sent by the next process with the same path. None: they are kept in memory.
+        options: batches, timeouts, back-off and limits.
+        redact: as for :func:`ragwheel.configure`; applied to queries and comments before they are stored.
+        transport: a transport of httpx, for tests.
 
     Raises:
-        ConfigurationError: the URL is none.
+        ConfigurationError: the URL cannot be used.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class SignalClient(Base):
         self._flushing = 0
 
     def start(self) -> None:
-        """Start the worker; the first signal does so by itself."""
+        """Start the worker; otherwise the first signal starts it."""
         with self._changed:
             if self._thread is None and not self._stopping:
                 self._thread = threading.Thread(target=self._run, name="ragwheel-signals", daemon=True)
@@ -81,10 +81,10 @@ class SignalClient(Base):
         comment: str | None = None,
         reason: str | None = None,
     ) -> str | None:
-        """Send a signal, soon. Arguments as in :func:`ragwheel.signal`; never raises for what they hold.
+        """Queue a signal. The arguments are those of :func:`ragwheel.signal`; invalid values never raise.
 
         Returns:
-            The event id, yours or a fresh one; None when the signal was dropped (see :meth:`stats`).
+            The event id, yours or a new one; None if the signal was dropped (see :meth:`stats`).
         """
         fields = {"chunk": chunk, "rank": rank, "value": value, "query": query, "other": other, "at": at}
         fields |= {"comment": comment, "reason": reason}
@@ -96,7 +96,7 @@ class SignalClient(Base):
         return accepted_id
 
     def flush(self, timeout_s: float = 5.0) -> bool:
-        """Send all that is pending, also what dead processes left. True: the collector has answered."""
+        """Send all pending signals, also those of dead processes. True if the collector answered for all."""
         self.start()
         deadline = time.monotonic() + timeout_s
         self._delivery.outbox.adopt_orphans()
@@ -115,7 +115,7 @@ class SignalClient(Base):
                 self._flushing -= 1
 
     def close(self, timeout_s: float = 5.0) -> bool:
-        """Flush and end the worker. What could not be sent stays in an outbox on disk."""
+        """Flush and end the worker. Unsent signals stay in an outbox on disk."""
         deadline = time.monotonic() + timeout_s
         done = self.flush(timeout_s) if self._delivery.outbox.pending else True
         with self._changed:
@@ -158,7 +158,7 @@ class SignalClient(Base):
                     self._changed.wait_for(lambda: self._stopping, wait_s)
 
     def _wait_for_work(self) -> bool:
-        """True when something is to be sent, after a moment for company to arrive."""
+        """Return whether there are signals to send, after a little time for more to fill the batch."""
         pending = self._delivery.outbox
         with self._changed:
             if not self._changed.wait_for(lambda: pending.pending or self._stopping, ADOPT_INTERVAL_S):

@@ -1,4 +1,4 @@
-"""One change, one number to expect from it, written down before the run; kept whatever comes out.
+"""Pre-registered experiments: one change and its expected effect, written down before the run.
 
 ::
 
@@ -15,8 +15,8 @@
         ),
     )
 
-Importing this is light: what measures is in :mod:`ragwheel.experiments.run`, what ranks the next steps in
-:mod:`ragwheel.experiments.roadmap`. ``docs/experiments.md`` is the guide.
+Importing this package is light. :mod:`ragwheel.experiments.run` runs experiments, and
+:mod:`ragwheel.experiments.roadmap` ranks the next steps. ``docs/experiments.md`` is the guide.
 """
 
 from __future__ import annotations

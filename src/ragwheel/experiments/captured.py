@@ -1,4 +1,4 @@
-"""The queries of a built dataset beside the rankings that the app itself got for them."""
+"""The queries of a built dataset with the rankings that the app itself got for them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ragwheel.offline.reading import reading
 
 __all__ = ["POSITIVE", "CapturedQuery", "ndcg", "oracle", "read_captured", "recall"]
 
-#: From this grade on a chunk counts as relevant.
+#: The least grade of a relevant chunk.
 POSITIVE: Final = 3.0
 
 
@@ -28,12 +28,12 @@ class CapturedQuery:
     """A query with its grades and its latest ranking.
 
     Attributes:
-        key: its id in the dataset.
-        text: as asked.
-        grades: 0-5, by document id.
-        ranking: document ids, best first; empty where the store has none.
-        returned: how many of them the app got; the rest was only logged.
-        asked: how many times it was asked.
+        key: the id of the query in the dataset.
+        text: the text of the query.
+        grades: grades, 0-5, by document id.
+        ranking: document ids, best first; empty if the store has no ranking.
+        returned: the number of documents that the app got; the others were only logged.
+        asked: how many times the query was asked.
     """
 
     key: str
@@ -45,19 +45,19 @@ class CapturedQuery:
 
     @property
     def positives(self) -> frozenset[str]:
-        """Ids of the chunks that answer it."""
+        """The ids of the relevant chunks."""
         return frozenset(document for document, grade in self.grades.items() if grade >= POSITIVE)
 
 
 def read_captured(
     data: BuiltDataset, db: str | Path, splits: Sequence[str] = ("train", "dev")
 ) -> list[CapturedQuery]:
-    """All queries with a grade, in the order of their keys.
+    """Return all queries with a grade, ordered by key.
 
     Args:
         data: a built dataset.
         db: the store that it was built from.
-        splits: not ``test`` by default: what is looked at to decide what to try is not what proves it.
+        splits: the splits to read. The default leaves out ``test``, which must not influence what is tried.
 
     Raises:
         StoreError: the database cannot be read.
@@ -88,7 +88,7 @@ def read_captured(
 
 
 def _rankings(connection: sqlite3.Connection, ids: list[str]) -> dict[str, tuple[tuple[str, ...], int]]:
-    """Document ids and how many of them the app got, by retrieval; one pass over the view."""
+    """Return the document ids, and how many of them the app got, by retrieval; one pass over the view."""
     ranked: defaultdict[str, dict[str, None]] = defaultdict(dict)
     returned: Counter[str] = Counter()
     for row in connection.execute(
@@ -102,14 +102,14 @@ def _rankings(connection: sqlite3.Connection, ids: list[str]) -> dict[str, tuple
 
 
 def oracle(query: CapturedQuery, depth: int = 40) -> tuple[str, ...]:
-    """The same chunks in the order that a perfect re-ranker would give the first ``depth``."""
+    """Return the ranking with its first ``depth`` chunks in perfect order."""
     first = query.ranking[:depth]
     best = sorted(first, key=lambda document: (-query.grades.get(document, 0.0), first.index(document)))
     return (*best, *query.ranking[depth:])
 
 
 def recall(ranking: Sequence[str], query: CapturedQuery, k: int) -> float:
-    """The share of the positives within the first ``k``; NaN without positives."""
+    """Return the share of the positives within the first ``k``; NaN without positives."""
     hits = len(query.positives & set(ranking[:k]))
     return hits / len(query.positives) if query.positives else float("nan")
 

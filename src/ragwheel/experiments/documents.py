@@ -1,9 +1,9 @@
-"""Source documents cut anew, and what was judged found again in the new chunks.
+"""Re-chunking of source documents, with the judgments mapped to the new chunks.
 
-Judgments name the chunks of today's index. Cut differently, those chunks are gone, so each judged chunk is
-located in the documents by its words; a new chunk *stands for* it when at least half of the shorter of the
-two lies in the other. Rankings of new chunks are told in the old chunks' ids, so that every chunking is
-measured by the same judgments over the same queries.
+Judgments refer to the chunks of the present index. To use them for other chunks, each judged chunk is located
+in the documents by its words. A new chunk *stands for* a judged one if at least half of the shorter of the
+two lies in the other. Rankings of new chunks are translated to ids of judged chunks, so that every chunking
+is measured by the same judgments over the same queries.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["Cut", "Place", "Sources", "cut", "read_documents"]
 
 _SUFFIXES: Final = (".txt", ".md")
 _SHINGLE: Final = 5
-_FOUND: Final = 0.6  # of a judged chunk's shingles must be at its place
+_FOUND: Final = 0.6  # share of a judged chunk's shingles that must match at its location
 _WORD: Final = re.compile(r"\w+", re.UNICODE)
 
 
 @dataclass(frozen=True)
 class Place:
-    """Words ``start`` to ``end`` (exclusive, counted from 0) of a document."""
+    """A location in a document: words ``start`` to ``end`` (exclusive, counted from 0)."""
 
     document: str
     start: int
@@ -39,13 +39,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Sources:
-    """Documents by path, with the places of their words."""
+    """Documents by path, with the positions of their words."""
 
     texts: Mapping[str, str]
     words: Mapping[str, Sequence[tuple[str, int, int]]]
 
     def locate(self, texts: Mapping[str, str]) -> dict[str, Place]:
-        """Where chunks stand, by their id; those that no document holds are missing."""
+        """Return the location of each chunk by id; chunks that no document contains are left out."""
         index: defaultdict[tuple[str, ...], list[tuple[str, int]]] = defaultdict(list)
         wanted = {
             chunk_id: _shingles([word for word, _, _ in _words(text)]) for chunk_id, text in texts.items()
@@ -62,21 +62,21 @@ class Sources:
 
 @dataclass(frozen=True)
 class Cut:
-    """A collection over new chunks, and which judged chunks each one stands for."""
+    """A collection of new chunks, with the judged chunks that each one stands for."""
 
     collection: Collection
     stands_for: Mapping[str, tuple[str, ...]]
 
     def translate(self, ranking: Sequence[str]) -> tuple[str, ...]:
-        """A ranking of new chunks in the ids of the judged ones, each where it first appears."""
+        """Translate a ranking of new chunks to ids of judged chunks, each at its first occurrence."""
         return tuple(dict.fromkeys(old for new in ranking for old in self.stands_for.get(new, (new,))))
 
 
 def read_documents(folder: str | Path) -> Sources:
-    """All ``.txt`` and ``.md`` files of a folder and those below it, as UTF-8.
+    """Read all ``.txt`` and ``.md`` files in and below a folder as UTF-8.
 
     Raises:
-        ExperimentError: there are none, or one cannot be read.
+        ExperimentError: there are no such files, or one cannot be read.
     """
     folder = Path(folder)
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
@@ -94,7 +94,7 @@ def read_documents(folder: str | Path) -> Sources:
 def cut(
     collection: Collection, sources: Sources, places: Mapping[str, Place], size: int, overlap: int
 ) -> Cut:
-    """The collection over chunks of ``size`` words, each sharing ``overlap`` with the one before."""
+    """Return the collection re-chunked to ``size`` words with ``overlap`` words between neighbours."""
     corpus: dict[str, str] = {}
     stands_for: dict[str, tuple[str, ...]] = {}
     judged: defaultdict[str, list[tuple[str, Place]]] = defaultdict(list)
@@ -115,7 +115,7 @@ def cut(
 def _searched(
     collection: Collection, corpus: Mapping[str, str], stands_for: Mapping[str, tuple[str, ...]]
 ) -> Collection:
-    """The collection with new chunks, each judged as well as the best of what it stands for."""
+    """Return the collection of new chunks, each with the best grade of the chunks that it stands for."""
     news: defaultdict[str, list[str]] = defaultdict(list)
     for new, olds in stands_for.items():
         for old in olds:
@@ -146,7 +146,7 @@ def _words(text: str) -> list[tuple[str, int, int]]:
 
 
 def _shingles(words: Sequence[str], size: int = _SHINGLE) -> list[tuple[str, ...]]:
-    """Every ``size`` words in a row; of a shorter text all of them."""
+    """Return all runs of ``size`` words; of a shorter text, all of its words."""
     size = min(size, len(words))
     return [tuple(words[i : i + size]) for i in range(len(words) - size + 1)] if size else []
 
@@ -154,7 +154,7 @@ def _shingles(words: Sequence[str], size: int = _SHINGLE) -> list[tuple[str, ...
 def _best(
     shingles: Sequence[tuple[str, ...]], index: Mapping[tuple[str, ...], Sequence[tuple[str, int]]]
 ) -> Place | None:
-    """The place where most of the shingles stand at their distance from each other."""
+    """Return the location at which most of the shingles match in their order."""
     votes: Counter[tuple[str, int]] = Counter()
     for offset, shingle in enumerate(shingles):
         votes.update((document, position - offset) for document, position in index.get(shingle, ()))

@@ -1,4 +1,4 @@
-"""What a change is expected to bring, and whether it did."""
+"""The expected effect of a change, and the verdict on it."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ _EDGE: Final = "too close to the edge once corrected for the number of variants;
 
 @dataclass(frozen=True)
 class Expectation:
-    """At least this much more than the baseline.
+    """The least expected gain over the baseline.
 
-    ``+15%`` is relative to the baseline's mean, ``+.02`` is a difference in the metric itself, ``+0`` asks
-    for any gain that the interval leaves no doubt about, and a negative one allows that much to be lost: a
-    cheaper variant that must not be worse by more.
+    ``+15%`` is relative to the baseline's mean, ``+.02`` is a difference in the metric itself, and ``+0``
+    asks for any significant gain. A negative expectation is for a cheaper variant that may lose at most that
+    much.
 
     Attributes:
         amount: 0.15 for ``+15%``, 0.02 for ``+.02``.
-        relative: whether it is a share of the baseline's mean.
+        relative: whether the amount is a share of the baseline's mean.
     """
 
     amount: float
@@ -35,10 +35,10 @@ class Expectation:
 
     @classmethod
     def parse(cls, text: str) -> Expectation:
-        """From ``+15%``, ``+.02``, ``+0`` or ``-1%``.
+        """Parse ``+15%``, ``+.02``, ``+0`` or ``-1%``.
 
         Raises:
-            ExperimentError: it is none of these.
+            ExperimentError: the text has another form.
         """
         match = _FORM.fullmatch(text.strip())
         if match is None:
@@ -56,7 +56,7 @@ class Expectation:
         return cls(amount / 100 if relative else amount, relative)
 
     def criterion(self, metric: str) -> str:
-        """The sentence that decides, in words, written down before the run."""
+        """Return the criterion as a sentence, to be written down before the run."""
         what = f"{self.amount:+.1%}" if self.relative else f"{self.amount:+.3f}"
         scale = " of the baseline's mean" if self.relative else ""
         return (
@@ -69,15 +69,15 @@ class Expectation:
         )
 
     def required(self, baseline: float) -> float:
-        """The difference in the metric that is asked for, given the baseline's mean (or value)."""
+        """Return the expected difference in the metric, given the baseline's mean (or value)."""
         return self.amount * baseline if self.relative else self.amount
 
 
 @dataclass(frozen=True)
 class Gap:
-    """A paired difference with the baseline, its 95 % interval, and the p value of the paired test.
+    """A paired difference from the baseline, its 95 % interval, and the p value of the paired test.
 
-    ``low``, ``high`` and ``p`` are None where there are too few queries to know.
+    ``low``, ``high`` and ``p`` are None if there are too few queries.
     """
 
     mean: float
@@ -88,7 +88,7 @@ class Gap:
 
 @dataclass(frozen=True)
 class ExperimentVerdict:
-    """Whether the expectation was met, and the sentence that says why."""
+    """Whether the expectation was met, with a sentence that says why."""
 
     word: Word
     why: str = ""
@@ -100,18 +100,18 @@ class ExperimentVerdict:
 def decide(
     beyond: Gap, queries: int, *, strict: bool = False, certain: bool = True, proof: str = ""
 ) -> ExperimentVerdict:
-    """The verdict on a difference *less what was expected*.
+    """Return the verdict on a difference after subtraction of the expected one.
 
     Args:
-        beyond: the paired difference minus the expectation; above 0 is more than was expected.
-        queries: it rests on.
+        beyond: the paired difference minus the expectation; above 0 is more than expected.
+        queries: the number of queries.
         strict: any gain was asked for, so 0 itself is not enough.
-        certain: whether a test agrees, corrected for the number of variants.
-        proof: why the labels cannot prove a gain (empty: they can). *Not met* needs no such proof.
+        certain: whether a test, corrected for the number of variants, is significant.
+        proof: why the labels cannot prove a gain (empty: they can). *Not met* does not depend on it.
 
     Returns:
-        ``can't tell`` says how many more queries would do, by the usual approximation that an interval
-        narrows with the square root of their number.
+        The verdict. ``can't tell`` says how many more queries would be enough, since an interval narrows with
+        the square root of their number.
     """
     low, mean, high = beyond.low, beyond.mean, beyond.high
     if low is None or high is None:
@@ -131,7 +131,7 @@ def decide(
             else ExperimentVerdict("can't tell", _EDGE)
         )
     half = (high - low) / 2
-    if abs(mean) < half / 30:  # would take about a thousand times as many
+    if abs(mean) < half / 30:  # it would need about a thousand times as many
         return ExperimentVerdict(
             "can't tell", "what was seen is what was expected: more queries will hardly decide"
         )
@@ -140,6 +140,6 @@ def decide(
 
 
 def _rounded(n: int) -> int:
-    """Two digits are all that an estimate from a sample can claim."""
+    """Round to two significant digits, since this is an estimate."""
     unit = int(10 ** max(len(str(n)) - 2, 0))
     return -(-n // unit) * unit

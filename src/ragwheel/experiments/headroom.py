@@ -1,4 +1,4 @@
-"""How much could be won where: measured on the captured rankings, before anything is trained."""
+"""The possible gains of improvements, measured on the captured rankings before anything is trained."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ragwheel.offline.reading import number, reading, rows
 __all__ = ["Headroom", "measure_headroom"]
 
 _SHALLOW: Final = 5
-#: Words beyond which common embedding models (256 word pieces) stop reading.
+#: Number of words that common embedding models (256 word pieces) read.
 _READ_WORDS: Final = 190
 
 
@@ -33,14 +33,14 @@ class Headroom:
     Attributes:
         queries: how many there are; ``asked``: distinct questions in the store, ``unanswered`` of them
             without a positive in the dataset.
-        ndcg, ndcg_oracle: nDCG@10 as captured, and if the captured chunks were in perfect order.
-        recall, recall_oracle: recall@5, likewise.
-        ceiling: the share of positives that were captured at all; no re-ranker goes beyond.
+        ndcg, ndcg_oracle: nDCG@10 as captured, and with the captured chunks in perfect order.
+        recall, recall_oracle: recall@5 as captured, and in perfect order.
+        ceiling: the share of positives that were captured, which limits every re-ranker.
         tail: the share of the captured positives in the last quarter of the captured ranks.
         depth: chunks captured per retrieval, median.
         by_words: the share of the positives outside the first five that BM25 has in its first five.
         long: the share of positives with more words than common embedding models read.
-        explicit: queries with a person's explicit word, or of an evaluation set.
+        explicit: queries with explicit judgments by people, or of an evaluation set.
         examples: questions in the dataset that have a positive, of all splits; ``liked``: those with a
             liked answer.
         signals: the share of retrievals with any signal or citation.
@@ -68,7 +68,7 @@ class Headroom:
 
 
 def measure_headroom(data: BuiltDataset, db: str | Path) -> Headroom:
-    """Measure; reads the store and the dataset, runs BM25 once, loads no model.
+    """Measure the headroom from the store and the dataset; runs BM25 once and loads no model.
 
     Raises:
         StoreError: the database cannot be read.
@@ -120,7 +120,7 @@ def _mean(values: Iterable[float]) -> float:
 
 
 def _tail(queries: Sequence[CapturedQuery]) -> float:
-    """If the last ranks still hold positives, the ranks after them would too."""
+    """Return the share of positives in the last ranks; if it is high, a deeper search would find more."""
     places = [
         (query.ranking.index(document) + 1) / len(query.ranking)
         for query in queries
@@ -130,7 +130,7 @@ def _tail(queries: Sequence[CapturedQuery]) -> float:
 
 
 def _by_words(queries: Sequence[CapturedQuery], corpus: Mapping[str, str]) -> float:
-    """What a word index would add to the first five."""
+    """Return the share of positives below the first five that BM25 has in its first five."""
     missed = [(query, query.positives - set(query.ranking[:_SHALLOW])) for query in queries]
     texts = {query.key: query.text for query, lost in missed if lost}
     if not texts or not any(text.split() for text in corpus.values()):

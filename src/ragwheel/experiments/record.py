@@ -1,8 +1,8 @@
-"""An experiment as a file: what was expected is written first and sealed, results are added to it.
+"""The record of an experiment, ``FOLDER/ID/experiment.json``: a sealed plan to which results are added.
 
-``FOLDER/ID/experiment.json``. The seal is a SHA-256 over everything that was decided before the run; a record
-whose hypothesis, change, metric, expectation, criterion, variants or date were edited afterwards is not read.
-The results have a seal of their own: a record whose results were edited is not read either.
+The seal is a SHA-256 over everything that is decided before the run: hypothesis, change, metric, expectation,
+criterion, variants and date. The results have a seal of their own. A record that was edited afterwards is not
+read.
 """
 
 from __future__ import annotations
@@ -39,13 +39,13 @@ RECORD: Final = "experiment.json"
 _FORMAT: Final = 2
 _RESULTS_SEALED_SINCE: Final = 2
 
-#: ``planned`` has no result, ``running`` some, ``done`` all; ``failed``: no variant could be measured.
+#: ``planned`` has no results, ``running`` some, ``done`` all; ``failed``: no variant could be measured.
 Status = Literal["planned", "running", "done", "failed"]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way of doing it. ``settings`` is what makes it, by field; of the first variant, the baseline's."""
+    """A variant of the retriever with its settings by field. The first variant is the baseline."""
 
     name: str
     settings: Mapping[str, str] = field(default_factory=dict)
@@ -53,16 +53,16 @@ class Variant:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is decided before a run.
+    """The plan of an experiment, decided before the run.
 
     Args:
         hypothesis: why the change should help, in a sentence.
-        change: the one thing that differs; ``FIELD=VALUE[,VALUE]`` where ragwheel runs it itself.
-        metric: that decides: ``recall@10``, ``nDCG@10``, or the name of a measure of one's own.
+        change: the only thing that differs; ``FIELD=VALUE[,VALUE]`` if ragwheel runs the experiment.
+        metric: the metric that decides: ``recall@10``, ``nDCG@10``, or the name of your own measure.
         expect: see :class:`~ragwheel.experiments.Expectation`.
-        variants: the baseline first; may be left empty where ``change`` says it all.
-        criterion: the sentence that decides; empty: the one that follows from ``expect``.
-        kind: what runs it: ``retrieval`` or ``fewshot``.
+        variants: the variants, baseline first; may be empty if they follow from ``change``.
+        criterion: the criterion as a sentence; empty: the one that follows from ``expect``.
+        kind: the kind of experiment: ``retrieval`` or ``fewshot``.
     """
 
     hypothesis: str
@@ -87,18 +87,18 @@ class Plan:
 
 @dataclass(frozen=True)
 class Result:
-    """What one variant reached, or why it could not be measured.
+    """The result of one variant, or why it could not be measured.
 
     Attributes:
-        variant: its name.
-        means: by measure.
-        queries: how many it was measured on; the same ones for every variant.
-        labels: who said what is right: ``explicit``, ``evalset``, ``inferred``, or what the test used.
-        gap: the difference with the baseline in the experiment's metric; None for the baseline itself.
-        verdict: on this variant; None for the baseline.
-        error: why it failed; empty when it did not.
-        elapsed_s: seconds that it took.
-        facts: whatever else should be kept: cost, documents, the file with per-query values.
+        variant: the name of the variant.
+        means: the mean of each measure.
+        queries: the number of queries; they are the same for every variant.
+        labels: the source of the labels: ``explicit``, ``evalset``, ``inferred``, or that of the test.
+        gap: the difference from the baseline in the experiment's metric; None for the baseline.
+        verdict: the verdict on this variant; None for the baseline.
+        error: why the variant failed; empty if it did not.
+        elapsed_s: the seconds that it took.
+        facts: further facts: cost, documents, the file with per-query values.
     """
 
     variant: str
@@ -114,7 +114,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A record. ``sealed`` is the hash over what was decided before the run."""
+    """The record of an experiment. ``sealed`` is the hash of what was decided before the run."""
 
     id: str
     hypothesis: str
@@ -132,18 +132,18 @@ class Experiment:
 
     @property
     def expectation(self) -> Expectation:
-        """What ``expect`` means."""
+        """The parsed ``expect``."""
         return Expectation.parse(self.expect)
 
     def result(self, variant: str) -> Result | None:
-        """The result of a variant, if there is one."""
+        """Return the result of a variant, or None."""
         return next((result for result in self.results if result.variant == variant), None)
 
     def with_results(self, *results: Result, verdict: ExperimentVerdict | None = None) -> Experiment:
-        """A copy with results added (a variant's newer one replaces its older one) and the status they give.
+        """Return a copy with results added, which replace older ones of their variants, and the new status.
 
         Raises:
-            ExperimentError: a result is of a variant that was not planned.
+            ExperimentError: a result belongs to a variant that was not planned.
         """
         planned = [variant.name for variant in self.variants]
         unknown = [result.variant for result in results if result.variant not in planned]
@@ -160,12 +160,12 @@ class Experiment:
 
 
 def plan_experiment(folder: str | Path, plan: Plan, *, now: datetime | None = None) -> Experiment:
-    """Write a plan down, sealed; returns the record.
+    """Write a sealed plan and return its record.
 
     Args:
-        folder: where records are kept, one folder each; made if need be.
+        folder: the folder of all records, each in a folder of its own; it is created if missing.
         plan: see :class:`Plan`.
-        now: the time to note; None: the present.
+        now: the time to record; None: the present.
 
     Raises:
         ExperimentError: the folder cannot be written to.
@@ -194,10 +194,11 @@ def plan_experiment(folder: str | Path, plan: Plan, *, now: datetime | None = No
 
 
 def read_experiment(folder: str | Path, name: str) -> Experiment:
-    """The record of that id, or of the only one whose id begins so.
+    """Read the record with this id, or the only one whose id begins with it.
 
     Raises:
-        ExperimentError: there is none, it is damaged, was edited after it was sealed, or is too new.
+        ExperimentError: there is no such record, or it is damaged, was edited after it was sealed, or is too
+            new.
     """
     folder = Path(folder)
     ids = sorted(path.parent.name for path in folder.glob(f"*/{RECORD}"))
@@ -211,12 +212,12 @@ def read_experiment(folder: str | Path, name: str) -> Experiment:
 
 
 def list_experiments(folder: str | Path) -> list[Experiment]:
-    """All records of a folder that can be read, oldest first; none where there is no such folder."""
+    """Return all readable records of a folder, oldest first; none if there is no such folder."""
     return scan_experiments(folder)[0]
 
 
 def scan_experiments(folder: str | Path) -> tuple[list[Experiment], list[ExperimentError]]:
-    """The records of a folder that can be read, oldest first, and what is wrong with each of the others."""
+    """Return the readable records of a folder, oldest first, and the errors of the others."""
     experiments: list[Experiment] = []
     errors: list[ExperimentError] = []
     for path in sorted(Path(folder).glob(f"*/{RECORD}")):
@@ -228,10 +229,10 @@ def scan_experiments(folder: str | Path) -> tuple[list[Experiment], list[Experim
 
 
 def write_experiment(folder: str | Path, experiment: Experiment) -> Path:
-    """Keep a record with its results; the file appears whole or not at all.
+    """Write a record with its results atomically.
 
     Raises:
-        ExperimentError: what was decided before the run is not what was written then.
+        ExperimentError: the plan differs from the sealed one.
     """
     path = Path(folder) / experiment.id / RECORD
     planned = _read(path)

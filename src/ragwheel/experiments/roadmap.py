@@ -1,4 +1,4 @@
-"""What to try next: measured headroom against cost, dependencies and risk."""
+"""A roadmap of what to try next, by measured headroom, cost, dependencies and risk."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ExperimentStep", "Roadmap", "roadmap"]
 
 @dataclass(frozen=True)
 class Roadmap:
-    """Steps, the best first; what was measured, where it fails, and what the figures cannot show."""
+    """The steps, best first, the measured headroom, failing segments of queries, and notes on limitations."""
 
     steps: tuple[ExperimentStep, ...]
     headroom: Headroom
@@ -23,12 +23,12 @@ class Roadmap:
     notes: tuple[str, ...]
 
     def quadrant(self, name: Quadrant) -> tuple[ExperimentStep, ...]:
-        """The steps of one quadrant."""
+        """Return the steps of a quadrant."""
         return tuple(step for step in self.steps if step.quadrant == name)
 
 
 def roadmap(dataset: str | Path, db: str | Path) -> Roadmap:
-    """Measure the headroom and rank what could be tried.
+    """Measure the headroom and rank the possible steps.
 
     Args:
         dataset: the folder that ``ragwheel build`` wrote.

@@ -1,4 +1,4 @@
-"""Running an experiment: every variant over the same queries, one after the other, each kept as it comes."""
+"""Running an experiment: all variants over the same queries, with each result stored at once."""
 
 from __future__ import annotations
 
@@ -38,15 +38,16 @@ _INFERRED: Final = (
 
 @dataclass(frozen=True)
 class RunOptions:
-    """How to run.
+    """The options of a run.
 
     Args:
-        documents: a folder of source documents (.txt, .md) to cut anew; None: the chunks as they are.
-        labels: which judgments decide; None: explicit ones or an evaluation set's, whichever has more
-            queries, else inferred ones.
-        cache: where vectors are kept; None: nowhere.
-        statistics: how to test.
-        progress: told ``(stage, done, total)``; what it raises ends the run, and finished variants are kept.
+        documents: a folder of source documents (.txt, .md) to re-chunk; None: the present chunks.
+        labels: the kind of labels that decides; None: explicit ones or an evaluation set's, whichever has
+            more queries, else inferred ones.
+        cache: the folder of cached vectors; None: no cache.
+        statistics: the options of the tests.
+        progress: called as ``(stage, done, total)``; if it raises, the run ends and finished variants are
+            kept.
     """
 
     documents: Path | None = None
@@ -58,7 +59,7 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class _Testbed:
-    """What all variants are measured on."""
+    """The queries, labels and documents with which all variants are measured."""
 
     collection: Collection
     labels: Labels
@@ -77,19 +78,19 @@ class _Testbed:
 def run_experiment(
     folder: str | Path, name: str, collection: Collection, options: RunOptions | None = None
 ) -> Experiment:
-    """Run what was planned, as far as it has no result yet, and decide.
+    """Run the planned variants that have no result yet, and decide.
 
-    A variant that cannot be run (a model that does not exist, an adapter for another dimension) is kept with
-    its error, and the others go on; running again tries it again.
+    If a variant cannot be run (a missing model, an adapter for another dimension), its error is recorded and
+    the others are run; another run tries it again.
 
     Args:
-        folder: of the records.
-        name: the experiment's id, or how it begins.
+        folder: the folder of the records.
+        name: the experiment's id, or a prefix of it.
         collection: see :func:`~ragwheel.evaluate.read_traces` and :func:`~ragwheel.evaluate.read_beir`.
         options: see :class:`RunOptions`.
 
     Raises:
-        ExperimentError: there is no such experiment, it is not one of retrieval, or it was begun on other
+        ExperimentError: there is no such experiment, it is of another kind, or it was begun with other
             queries, judgments or documents.
     """
     options = options or RunOptions()
@@ -153,7 +154,7 @@ def _testbed(collection: Collection, options: RunOptions) -> _Testbed:
 
 
 def _labels(collection: Collection) -> Labels:
-    """The kind of label that can prove something and has the most queries."""
+    """Return the kind of labels that can prove a gain and has the most queries."""
     proving: list[Labels] = [labels for labels in ("explicit", "evalset") if labels in collection.qrels]
     return max(proving, key=lambda labels: len(collection.qrels[labels])) if proving else "inferred"
 
@@ -211,7 +212,7 @@ def _cut(variant: Variant, testbed: _Testbed, sources: Sources) -> Cut:
 
 
 def _words_at_10(rankings: Mapping[str, tuple[str, ...]], corpus: Mapping[str, str]) -> float:
-    """How many words the first ten chunks have: what a prompt with them would cost."""
+    """Return the mean number of words in the first ten chunks, as the cost of a prompt with them."""
     lengths = [
         sum(len(corpus[document].split()) for document in ranking[:10]) for ranking in rankings.values()
     ]
@@ -225,7 +226,7 @@ def _decided(
     testbed: _Testbed,
     test: StatisticsOptions,
 ) -> Experiment:
-    """With the gaps and verdicts of all variants that could be measured, and the verdict on the whole."""
+    """Return the experiment with the gaps and verdicts of all measured variants, and the overall verdict."""
     first, *others = (variant.name for variant in experiment.variants)
     measured = [
         result for result in experiment.results if result.variant in others and result.variant in values
@@ -253,7 +254,7 @@ def _decided(
 
 
 def _of_all(verdicts: list[tuple[ExperimentVerdict, float, str]]) -> ExperimentVerdict:
-    """Met when one variant met it; not met when none did; else it can't be told."""
+    """Return the overall verdict: met if a variant met it, not met if none did, else can't tell."""
     order = ("met", "can't tell", "not met")
     verdict, _, variant = min(verdicts, key=lambda entry: (order.index(entry[0].word), -entry[1]))
     if len(verdicts) == 1:
@@ -262,7 +263,7 @@ def _of_all(verdicts: list[tuple[ExperimentVerdict, float, str]]) -> ExperimentV
 
 
 def _gap(difference: Difference) -> Gap:
-    """What is not known is None."""
+    """Return the difference as a Gap, with None for values that are unknown."""
     low, high = (None if math.isnan(value) else float(value) for value in (difference.low, difference.high))
     return Gap(float(difference.mean), low, high, float(difference.p))
 

@@ -1,4 +1,4 @@
-"""Queries that fail together: clusters by their words, with names that a person can read."""
+"""Segments of failing queries: clusters by their words, with readable names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TOPICS: Final = 50
 
 @dataclass(frozen=True)
 class Segment:
-    """Queries that are alike: their most telling words, the places of its members, how many of them fail."""
+    """A cluster of similar queries: its distinctive words, the indices of its members, and how many fail."""
 
     name: str
     members: tuple[int, ...]
@@ -29,20 +29,20 @@ class Segment:
 
     @property
     def share(self) -> float:
-        """Of the members that fail."""
+        """The share of the members that fail."""
         return self.failing / len(self.members)
 
 
 def segments(texts: Sequence[str], failing: Sequence[bool], *, seed: int = 0) -> list[Segment]:
-    """Cluster queries and count failures, the worst first.
+    """Cluster queries and count failures, worst segment first.
 
-    TF-IDF over words and pairs of words, reduced to topics (LSA) and clustered with k-means; a segment's
-    name is the words that tell it from the rest. What fits nowhere is in a segment called ``other``.
+    TF-IDF vectors of words and bigrams are reduced to topics (LSA) and clustered with k-means. The name of a
+    segment consists of its distinctive words. Queries that fit no cluster are in the segment ``other``.
 
     Args:
-        texts: of the queries.
-        failing: which of them fail, in the same order.
-        seed: of the clustering.
+        texts: the texts of the queries.
+        failing: whether each of them fails, in the same order.
+        seed: the seed of the clustering.
 
     Raises:
         MissingExtra: scikit-learn is not installed.
@@ -64,12 +64,12 @@ def segments(texts: Sequence[str], failing: Sequence[bool], *, seed: int = 0) ->
             stop_words="english", ngram_range=(1, 2), sublinear_tf=True, max_features=5_000, min_df=2
         )
         matrix = vectorizer.fit_transform(texts)
-    except ValueError:  # no word is in two of them
+    except ValueError:  # no word occurs in two queries
         return []
     rank = min(_TOPICS, matrix.shape[1] - 1, len(texts) - 1)
     if rank < 1:
         return []
-    with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that may be none
+    with np.errstate(divide="ignore", invalid="ignore"):  # shares of a variance that may be 0
         topics = normalize(TruncatedSVD(rank, random_state=seed).fit_transform(matrix))
     count = min(count, len(np.unique(topics.round(6), axis=0)))
     labels = KMeans(n_clusters=count, random_state=seed, n_init=4).fit_predict(topics)
@@ -93,7 +93,7 @@ def _segment(name: str, members: list[int], failing: Sequence[bool]) -> Segment:
 
 
 def _name(telling: Any, words: Any) -> str:
-    """The words that a cluster has more of than the rest; none is said twice."""
+    """Return a name of distinctive words, without repetitions."""
     chosen: list[str] = []
     for index in telling.argsort()[::-1][: 4 * _NAME_WORDS]:
         word = str(words[index])

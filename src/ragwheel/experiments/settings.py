@@ -1,4 +1,4 @@
-"""What can be varied: the settings of a retriever, and the systems that they make."""
+"""The settings of a retriever that experiments can vary, and the systems made of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["BASELINE", "FIELDS", "NONE", "parse_settings", "system_of", "variants_of"]
 
 NONE: Final = "none"
-#: What can be changed, and what it takes.
+#: The settings, and the values that each accepts.
 FIELDS: Final = {
     "retriever": "lexical, dense or hybrid",
     "embedder": "minilm, a folder or a hub id",
@@ -25,7 +25,7 @@ FIELDS: Final = {
     "chunk_words": "words of a chunk; needs --documents",
     "overlap_words": "words that two neighbouring chunks share; needs --documents",
 }
-#: The baseline where nothing else is said; the sizes count only with source documents.
+#: The default baseline; the chunk sizes apply only with source documents.
 BASELINE: Final[Mapping[str, str]] = {
     "retriever": "dense",
     "embedder": "minilm",
@@ -39,10 +39,10 @@ _SIZES: Final = ("chunk_words", "overlap_words")
 
 
 def parse_settings(texts: Sequence[str]) -> dict[str, str]:
-    """``FIELD=VALUE`` of each on top of :data:`BASELINE`.
+    """Return :data:`BASELINE` with each ``FIELD=VALUE`` applied.
 
     Raises:
-        ExperimentError: there is no such field, or it does not take that value.
+        ExperimentError: there is no such field, or it does not accept the value.
     """
     settings = dict(BASELINE)
     for text in texts:
@@ -57,15 +57,15 @@ def parse_settings(texts: Sequence[str]) -> dict[str, str]:
 def variants_of(
     changes: Sequence[str], baseline: Mapping[str, str], *, allow_many: bool = False
 ) -> tuple[Variant, ...]:
-    """The baseline, and a variant for every other value; with several changes also for what they do together.
+    """Return the baseline and a variant for every other value; several changes are also combined.
 
     Args:
         changes: ``FIELD=VALUE[,VALUE]``, one field each.
         baseline: see :func:`parse_settings`.
-        allow_many: two fields at once are refused without it: nobody could say which one it was.
+        allow_many: whether to allow several fields, whose effects could not be told apart.
 
     Raises:
-        ExperimentError: two changes, or one that changes nothing.
+        ExperimentError: there are several fields, or a change has no effect.
     """
     wanted: dict[str, list[str]] = {}
     for text in changes:
@@ -93,7 +93,7 @@ def variants_of(
 
 
 def system_of(settings: Mapping[str, str], name: str) -> System:
-    """The system that settings make, by the building blocks of :mod:`ragwheel.evaluate`."""
+    """Return the system with these settings, built from the parts of :mod:`ragwheel.evaluate`."""
     from ragwheel import evaluate
 
     words = evaluate.bm25()

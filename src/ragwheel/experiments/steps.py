@@ -1,4 +1,4 @@
-"""The steps that are known to help retrieval, each with the figures that speak for or against it here."""
+"""The known steps to improve retrieval, each with measured figures for or against it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _QUADRANTS: Final[dict[tuple[Level, Level], Quadrant]] = {
     ("low", "low"): "fill in",
     ("low", "high"): "leave",
 }
-#: In the order in which to look at them.
+#: The quadrants in the order of display.
 QUADRANTS: Final = tuple(_QUADRANTS.values())
 _WORTH: Final = 0.05
 _TRAINABLE: Final = 1_000
@@ -28,17 +28,17 @@ _PROOF: Final = 50
 
 @dataclass(frozen=True)
 class ExperimentStep:
-    """Something to try.
+    """A step to try.
 
     Attributes:
-        name: what.
-        measured: the number that speaks for it, in words.
-        headroom: the same as a number between 0 and 1: at most this much of the metric, or of the questions.
-        effort: ``high`` where something has to be trained long, re-indexed or served.
-        cost: what it asks for, in words.
-        needs: what has to be there first; empty where it is.
+        name: the name of the step.
+        measured: the measured figure, in words.
+        headroom: the same figure between 0 and 1: the largest possible gain in the metric or in questions.
+        effort: ``high`` if something must be trained for long, re-indexed or served.
+        cost: the cost, in words.
+        needs: what is still missing; empty if nothing is.
         risk: what can go wrong.
-        command: what to type.
+        command: the command to type.
     """
 
     name: str
@@ -57,20 +57,20 @@ class ExperimentStep:
 
     @property
     def quadrant(self) -> Quadrant:
-        """Its place in the 2 x 2 of impact and effort."""
+        """The quadrant of impact and effort."""
         return _QUADRANTS[self.impact, self.effort]
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Every step that is known, with the figures that speak for or against it."""
+    """All known steps, with the measured headroom of a store."""
 
     headroom: Headroom
     dataset: str
     db: str
 
     def all(self) -> list[ExperimentStep]:
-        """One each, in no particular order."""
+        """Return all steps, in no particular order."""
         makers = (
             self._rerank, self._adapter, self._embedder, self._hybrid, self._capture, self._ask,
             self._signals, self._judge, self._chunks, self._fewshot,
@@ -219,7 +219,7 @@ class Steps:
 
 
 def _missing(need: int, have: int, which: str = "") -> str:
-    """What is missing, in words; empty where nothing is."""
+    """Return the number of missing examples in words; empty if none is missing."""
     if have >= need:
         return ""
     return f"{need - have:,} more {'example' if need - have == 1 else 'examples'}{which}"
