@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 #: What runs while the app waits for it.
 CALLED_BY_THE_APP = (
     "src/ragwheel/capture", "src/ragwheel/host", "src/ragwheel/citations", "src/ragwheel/journal",
-    "src/ragwheel/redaction", "src/ragwheel/deploy", "src/ragwheel/runtime.py", "src/ragwheel/integration.py",
+    "src/ragwheel/redaction", "src/ragwheel/deploy", "src/ragwheel/runtime.py", "src/ragwheel/integration",
     "integrations/langchain/src", "integrations/llamaindex/src", "integrations/haystack/src",
     "integrations/dspy/src",
 )  # fmt: skip
