@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from labels.worlds import World
 from ragwheel.evaluate import Collection, bm25, embedder, hybrid, read_beir
 from ragwheel.evaluate.runs import Ranking, scores_of
 from ragwheel.evaluate.systems import Searcher
+from ragwheel.judgments.relevance import qrels_tables
 
 __all__ = ["APPS", "BASE", "Setting", "capture", "read_setting"]
 
@@ -38,12 +40,12 @@ class Setting:
 
 
 def read_setting(folder: Path, app: str) -> Setting:
-    """A BEIR folder with ``qrels.train.tsv`` and ``qrels.test.tsv``.
+    """A BEIR folder; where it has no ``qrels.train.tsv``, a third of its conversations is kept for the test.
 
     Raises:
         DatasetError: it is none, or a test question is in train.
     """
-    test, train = read_beir(folder, split="test"), read_beir(folder, split="train")
+    test, train = _parts(folder)
     hasty = {query: _hasty(text) for query, text in train.queries.items()}
     found, short = _ranked(train, app), _ranked(replace(train, queries=hasty), app)
     rankings = {hasty[query]: ranking for query, ranking in short.items()}
@@ -56,6 +58,24 @@ def read_setting(folder: Path, app: str) -> Setting:
     scores = {query: scores_of(ranking) for query, ranking in rankings.items()}
     world = World(folder.name, False, train.corpus, rankings, grades, wordings, scores=scores)
     return Setting(test, train, world, app)
+
+
+def _parts(folder: Path) -> tuple[Collection, Collection]:
+    """The questions of the test and those that are asked."""
+    if "train" in qrels_tables(folder):
+        return read_beir(folder, split="test"), read_beir(folder, split="train")
+    whole = read_beir(folder)
+    judged = whole.qrels["evalset"]
+    talks = {query: whole.clusters.get(query, query) for query in judged}
+    names = sorted(set(talks.values()))
+    random.Random(0).shuffle(names)
+    kept = frozenset(names[: len(names) // 3])
+    test, train = (
+        {query: grades for query, grades in judged.items() if (talks[query] in kept) is tested}
+        for tested in (True, False)
+    )
+    seen = frozenset(document for grades in train.values() for document, grade in grades.items() if grade > 0)
+    return replace(whole, qrels={"evalset": test}, seen=seen), replace(whole, qrels={"evalset": train})
 
 
 def capture(db: Path, setting: Setting, traffic: str, asked: int, seed: int) -> int:

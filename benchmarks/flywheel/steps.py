@@ -132,7 +132,7 @@ def _train(turn: Turn, labels: str, step: str) -> dict[str, Any]:
             "expected_gain": gain,
         }  # fmt: skip
     if step == "features":
-        ranking = FeatureOptions(seed=turn.seed, labels=origin)
+        ranking = FeatureOptions(seed=turn.seed, labels=origin, encoder=BASE)
         ranker = train_feature_reranker(data, out, options=ranking, db=db)
         return {
             "recipe": ranker.recipe,

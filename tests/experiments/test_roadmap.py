@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from ragwheel.datasets import open_dataset
 from ragwheel.experiments.captured import CapturedQuery, ndcg, oracle, read_captured, recall
 from ragwheel.experiments.roadmap import roadmap
 from ragwheel.experiments.segments import segments
+from ragwheel.experiments.steps import ExperimentStep
 
 
 @pytest.fixture
@@ -73,3 +76,15 @@ def test_queries_that_are_all_alike_are_one_segment():
 @pytest.mark.parametrize("texts", [[], ["one"], ["a", "b", "c", "d", "e", "f"], ["", "", "", "", "", "", ""]])
 def test_too_few_queries_have_no_segments(texts):
     assert segments(texts, [True] * len(texts)) == []
+
+
+def test_what_needs_something_first_is_no_low_effort():
+    step = ExperimentStep("x", "1", 0.5, "low", "a minute", "", "none", "ragwheel status")
+    assert step.quadrant == "do first"
+    assert replace(step, needs="923 more examples").quadrant == "plan"
+
+
+def test_advice_to_look_deeper_shows_how_deep_the_answers_are(dataset, traces):
+    (step,) = (step for step in roadmap(dataset, traces).steps if step.name == "look deeper before choosing")
+    assert "capture_k" in step.cost
+    assert step.command.startswith(f"ragwheel evaluate {dataset}")

@@ -22,6 +22,7 @@ _QUADRANTS: Final[dict[tuple[Level, Level], Quadrant]] = {
 QUADRANTS: Final = tuple(_QUADRANTS.values())
 _WORTH: Final = 0.05
 _TRAINABLE: Final = 1_000
+_ORDERABLE: Final = 50
 _PROMPTABLE: Final = 30
 _PROOF: Final = 50
 
@@ -57,8 +58,8 @@ class ExperimentStep:
 
     @property
     def quadrant(self) -> Quadrant:
-        """The quadrant of impact and effort."""
-        return _QUADRANTS[self.impact, self.effort]
+        """The quadrant of impact and effort; what needs something else first is no low effort."""
+        return _QUADRANTS[self.impact, "high" if self.needs else self.effort]
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,10 @@ class Steps:
             name="re-rank the captured chunks",
             measured=self._order(),
             headroom=self._gain(),
-            effort="high",
-            cost="a model reads every candidate for every query; one to train, one to serve",
-            needs=self._examples(_TRAINABLE),
-            risk="latency; a model that was never tuned may lose on your texts",
+            effort="low",
+            cost="a minute on a CPU; some milliseconds for every search",
+            needs=self._examples(_ORDERABLE),
+            risk="it learns what people did with known chunks: look at the gain for new answers on its card",
             command=f"ragwheel train reranker {self.dataset} --out models/reranker --db {self.db}",
         )
 
@@ -143,10 +144,10 @@ class Steps:
             f"the captured positives are in their last quarter",
             headroom=self.headroom.tail,
             effort="low",
-            cost="one argument in the app; the user waits no longer for the first k",
+            cost="one argument in the app, @ragwheel.retriever(k='k', capture_k=80); the app gets its k",
             needs="",
-            risk="an approximate index may order differently with a larger k: ragwheel doctor",
-            command="ragwheel doctor",
+            risk="an approximate index may order differently with a larger k: ragwheel doctor counts it",
+            command=f"ragwheel evaluate {self.dataset} --db {self.db} --base none --system captured",
         )
 
     def _ask(self) -> ExperimentStep:
