@@ -11,7 +11,7 @@ pytest.importorskip("scipy", reason="needs the extra evaluate")
 
 from flywheel.figures import means
 from flywheel.rows import LABELS, make
-from flywheel.setting import capture, read_setting
+from flywheel.setting import _parts, capture, read_setting
 from flywheel.summary import put_into, report
 
 from ragwheel.datasets import open_dataset
@@ -133,3 +133,21 @@ def test_the_page_says_which_bar_was_hit(tmp_path):
     assert "old" not in text
     assert text.startswith("before")
     assert text.endswith("after\n")
+
+
+def test_a_collection_without_a_split_is_divided_between_conversations(tmp_path):
+    corpus = [{"_id": f"d{n}", "title": "", "text": f"passage {n}"} for n in range(6)]
+    queries = [
+        {"_id": f"q{talk}-{n}", "text": f"question {talk} {n}", "session": f"talk {talk}"}
+        for talk in range(6)
+        for n in range(2)
+    ]
+    for name, rows in (("corpus", corpus), ("queries", queries)):
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    grades = [f"{row['_id']}\td{row['_id'][1]}\t1\n" for row in queries]
+    (tmp_path / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(grades))
+    test, train = _parts(tmp_path)
+    talks = [{name.partition("-")[0] for name in part.queries} for part in (test, train)]
+    assert [len(each) for each in talks] == [2, 4]
+    assert talks[0].isdisjoint(talks[1])
+    assert test.seen == {f"d{name[1]}" for name in train.queries}
