@@ -25,6 +25,12 @@ def test_a_query_worked_out_by_hand():
     assert set(found) == set(MEASURES)
 
 
+@pytest.mark.parametrize("rankings", [{}, {"q": ()}, {"of another": ("a",)}], ids=repr)
+def test_a_system_that_finds_nothing_counts_0_everywhere(rankings):
+    values = per_query(Run("x", rankings), {"q": {"a": 1}})
+    assert values == {measure: {"q": 0.0} for measure in MEASURES}
+
+
 def test_grades_below_the_positive_one_count_for_ndcg_alone():
     run = Run("x", {"q": ("half", "whole")})
     found = per_query(run, {"q": {"half": 2, "whole": 5}}, positive=3)
