@@ -162,7 +162,9 @@ def test_ctrl_c_leaves_nothing_half_written(traces, tmp_path):
         capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert ended.returncode == 130
-    assert ended.stderr.strip() == "ragwheel: stopped by Ctrl-C; nothing is left half-written"
+    lines = ended.stderr.strip().splitlines()  # on a slow machine, how far it is comes before
+    assert lines[-1] == "ragwheel: stopped by Ctrl-C; nothing is left half-written"
+    assert all(line.strip().startswith("building the dataset: ") for line in lines[:-1])
     assert list(tmp_path.iterdir()) == []
 
 
