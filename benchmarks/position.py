@@ -39,7 +39,7 @@ THETA = np.array([1, 0.72, 0.55, 0.45, 0.38, 0.33, 0.29, 0.26, 0.23, 0.21])
 
 
 @dataclass(frozen=True)
-class Traffic:
+class ClickTraffic:
     """Simulated lists with the true examination; ``version`` and ``base`` where the world has them.
 
     ``items`` are (lists, ranks) chunk numbers within a query, ``base`` the ranks before swapping.
@@ -101,20 +101,20 @@ def _queries(
     return draw.integers(0, n, lists), draw.beta(1, 2, (n, chunks))
 
 
-def position_based(draw: np.random.Generator, lists: int, repeat: int = 50) -> Traffic:
+def position_based(draw: np.random.Generator, lists: int, repeat: int = 50) -> ClickTraffic:
     """Rankings that vary by chance; a click needs examination and attractiveness."""
     query, attraction = _queries(draw, lists, repeat)
     items = _rankings(draw, attraction[query], 0.3)
     clicks = draw.random(items.shape) < THETA * np.take_along_axis(attraction[query], items, 1)
-    return Traffic(query, items, clicks, THETA)
+    return ClickTraffic(query, items, clicks, THETA)
 
 
-def sparse(draw: np.random.Generator, lists: int) -> Traffic:
+def sparse(draw: np.random.Generator, lists: int) -> ClickTraffic:
     """The same with every query asked three times."""
     return position_based(draw, lists, 3)
 
 
-def versions(draw: np.random.Generator, lists: int) -> Traffic:
+def versions(draw: np.random.Generator, lists: int) -> ClickTraffic:
     """Two versions in turn; for a third of the queries rankings follow who asks, and so do clicks."""
     query, attraction = _queries(draw, lists, 50)
     version = draw.integers(0, 2, lists)
@@ -124,10 +124,10 @@ def versions(draw: np.random.Generator, lists: int) -> Traffic:
     items = np.argsort(-(score[version, query] + taste), axis=1).astype(np.int64)
     wanted = np.clip(attraction[query] * (0.7 + taste), 0, 1)
     clicks = draw.random(items.shape) < THETA * np.take_along_axis(wanted, items, 1)
-    return Traffic(query, items, clicks, THETA, version=version)
+    return ClickTraffic(query, items, clicks, THETA, version=version)
 
 
-def swaps(draw: np.random.Generator, lists: int, probability: float = 0.2) -> Traffic:
+def swaps(draw: np.random.Generator, lists: int, probability: float = 0.2) -> ClickTraffic:
     """Adjacent swaps as ``ragwheel.explore`` makes them; no query comes twice."""
     attraction = draw.beta(1, 2, (lists, RANKS))
     base = np.tile(np.arange(1, RANKS + 1), (lists, 1))
@@ -139,10 +139,10 @@ def swaps(draw: np.random.Generator, lists: int, probability: float = 0.2) -> Tr
             base[some, upper], base[some, upper + 1] = base[some, upper + 1], base[some, upper]
     items = np.take_along_axis(_rankings(draw, attraction, 0.2), base - 1, 1)
     clicks = draw.random(items.shape) < THETA * np.take_along_axis(attraction, items, 1)
-    return Traffic(np.arange(lists), items, clicks, THETA, base=base, swap=probability)
+    return ClickTraffic(np.arange(lists), items, clicks, THETA, base=base, swap=probability)
 
 
-WORLDS: dict[str, tuple[Callable[[np.random.Generator, int], Traffic], str]] = {
+WORLDS: dict[str, tuple[Callable[[np.random.Generator, int], ClickTraffic], str]] = {
     "position-based": (position_based, "pbm"),
     "position-based, seen 3 times": (sparse, "pbm"),
     "two versions, personalised": (versions, "harvested"),
@@ -150,7 +150,7 @@ WORLDS: dict[str, tuple[Callable[[np.random.Generator, int], Traffic], str]] = {
 }
 
 
-def estimates(traffic: Traffic) -> Iterator[tuple[str, Callable[[], Examination]]]:
+def estimates(traffic: ClickTraffic) -> Iterator[tuple[str, Callable[[], Examination]]]:
     """Every estimator that this traffic gives an input."""
     cells = traffic.cells()
     yield "pbm", lambda: pbm(cells)

@@ -27,7 +27,7 @@ WANTED = (0.9, 0.95)  # precision on the half that thresholds are chosen on
 RESAMPLES = 2000
 
 
-class Pair(NamedTuple):
+class QuestionPair(NamedTuple):
     """Two questions of a conversation; ``same`` when the second is the first in other words."""
 
     conversation: str
@@ -46,17 +46,17 @@ VIEWS: dict[str, Callable[[Closeness], float]] = {
 }
 
 
-def pairs_of(path: Path) -> list[Pair]:
+def pairs_of(path: Path) -> list[QuestionPair]:
     """Positives and negatives, in the order of the file."""
-    found: dict[Pair, None] = {}
+    found: dict[QuestionPair, None] = {}
     for line in path.read_text("utf-8").splitlines():
         row = json.loads(line)
         name = row["_id"].split("<::>")[0]
         before = [turn["text"] for turn in row["history"] or [] if turn["speaker"] == "user"]
         if row["rewrite"] and query_key(row["text"]) != query_key(row["rewrite"]):
-            found[Pair(name, row["text"], row["rewrite"], True)] = None
+            found[QuestionPair(name, row["text"], row["rewrite"], True)] = None
         if before and query_key(before[-1]) != query_key(row["text"]):
-            found[Pair(name, before[-1], row["text"], False)] = None
+            found[QuestionPair(name, before[-1], row["text"], False)] = None
     return list(found)
 
 
@@ -94,7 +94,7 @@ def minilm() -> Embed:
     return embed
 
 
-def measure(pairs: Sequence[Pair], embed: Embed | None) -> None:
+def measure(pairs: Sequence[QuestionPair], embed: Embed | None) -> None:
     """Print the table."""
     scorer = Scorer(rarity({text for pair in pairs for text in (pair.old, pair.new)}), embed)
     scorer.prepare(text for pair in pairs for text in (pair.old, pair.new))

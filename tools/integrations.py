@@ -31,7 +31,7 @@ PAGES = {"langchain": "langchain.md or langgraph.md"}
 
 
 @dataclass(frozen=True)
-class Run:
+class TestedRelease:
     """An integration and which release of its framework it is tested with."""
 
     name: str
@@ -55,16 +55,16 @@ class Run:
         return self.environment / "report.xml"
 
 
-def runs() -> Iterator[Run]:
+def runs() -> Iterator[TestedRelease]:
     """Every integration with both releases; the framework is the last dependency in its project file."""
     for path in sorted((ROOT / "integrations").glob("*/pyproject.toml")):
         project = tomllib.loads(path.read_text(encoding="utf-8"))["project"]
         package, _, lowest = project["dependencies"][-1].partition(">=")
         for which in ("lowest", "newest"):
-            yield Run(path.parent.name, which, package, lowest)
+            yield TestedRelease(path.parent.name, which, package, lowest)
 
 
-def install(run: Run) -> None:
+def install(run: TestedRelease) -> None:
     """Make the environment, or bring it up to date."""
     python = run.environment / "bin" / "python"
     environment = {**os.environ, "UV_LINK_MODE": "copy"}  # nltk refuses hard-linked data
@@ -83,7 +83,7 @@ def install(run: Run) -> None:
     )  # fmt: skip
 
 
-def run_tests(run: Run) -> bool:
+def run_tests(run: TestedRelease) -> bool:
     """Run the integration's tests and those of its page; return whether they passed."""
     selected = "integrations"
     if run.which == "newest":
@@ -105,7 +105,7 @@ def _pages(name: str) -> str:
     return " or ".join(f"test_document_runs and {page}" for page in pages)
 
 
-def features(run: Run) -> dict[str, str]:
+def features(run: TestedRelease) -> dict[str, str]:
     """Return what the contract's tests said of each feature: ``yes``, or the reason why not."""
     said = {}
     for case in ET.parse(run.report).iter("testcase"):
@@ -120,7 +120,7 @@ def features(run: Run) -> dict[str, str]:
     return said
 
 
-def write_table(tested: Sequence[Run]) -> None:
+def write_table(tested: Sequence[TestedRelease]) -> None:
     """Write the table of features into the page: a column for each framework."""
     from ragwheel.testing import FEATURES
 
@@ -152,7 +152,7 @@ def _cell(both: set[str], notes: list[str]) -> str:
     return ("newest only" if "yes" in both else "no") + "".join(f" ({notes.index(r) + 1})" for r in reasons)
 
 
-def _heading(name: str, tested: Sequence[Run]) -> str:
+def _heading(name: str, tested: Sequence[TestedRelease]) -> str:
     versions = []
     for run in tested:
         if run.name == name:

@@ -62,7 +62,7 @@ uvicorn.run(app, port=0, access_log=False, http=PatientProtocol)
 
 
 @dataclass
-class Phase:
+class LoadPhase:
     """What happened at one rate; ``late`` is how far into the time between two batches each is sent (0-1)."""
 
     url: str
@@ -144,7 +144,7 @@ def batch(handles: list[str], size: int, name: str) -> tuple[dict[str, Any], lis
 
 
 async def send(
-    http: httpx.AsyncClient, body: dict[str, Any], ids: list[str], due_s: float, phase: Phase
+    http: httpx.AsyncClient, body: dict[str, Any], ids: list[str], due_s: float, phase: LoadPhase
 ) -> None:
     """One batch, from the moment it is due."""
     phase.sent += len(ids)
@@ -160,7 +160,7 @@ async def send(
     phase.failed += len(ids) - len(kept)
 
 
-async def load(handles: list[str], phase: Phase, size: int) -> None:
+async def load(handles: list[str], phase: LoadPhase, size: int) -> None:
     """Batches of ``size`` at the phase's rate, each started when it is due."""
     under_way: set[asyncio.Task[None]] = set()
     limits = httpx.Limits(max_connections=40, max_keepalive_connections=40)
@@ -197,7 +197,7 @@ def slope(curve: list[tuple[float, float]]) -> float:
 
 
 async def measure(
-    pid: int, handles: list[str], full: Phase, half: Phase, nothing: Phase, size: int
+    pid: int, handles: list[str], full: LoadPhase, half: LoadPhase, nothing: LoadPhase, size: int
 ) -> dict[str, Any]:
     """The full load; then half of it, beside the app that does nothing. Memory and CPU of the first."""
     curve: list[tuple[float, float]] = []
@@ -245,9 +245,9 @@ def main() -> None:
         db = Path(folder) / "bench.db"
         handles = make_turns(db, asked.turns)
         with server(SERVE, str(db)) as (pid, url), server(NOTHING) as (_, nothing):
-            full = Phase(url, asked.rate, 60 * asked.minutes)
-            half = Phase(url, asked.rate // 2, asked.half_seconds)
-            idle = Phase(nothing, half.rate, half.seconds, late=0.5)
+            full = LoadPhase(url, asked.rate, 60 * asked.minutes)
+            half = LoadPhase(url, asked.rate // 2, asked.half_seconds)
+            idle = LoadPhase(nothing, half.rate, half.seconds, late=0.5)
             found = asyncio.run(measure(pid, handles, full, half, idle, asked.batch))
         stored = in_store(db)
     acknowledged = full.acknowledged | half.acknowledged

@@ -15,7 +15,7 @@ from typing import Any
 from capture.machine import rss_mb, tree
 from capture.places import worker_environment
 
-__all__ = ["CURVES", "Plan"]
+__all__ = ["CURVES", "GrowthPlan"]
 
 Point = dict[str, Any]
 STORED = (1_000, 10_000, 100_000, 300_000, 1_000_000)
@@ -23,7 +23,7 @@ SAMPLE_S = 0.05
 
 
 @dataclass(frozen=True)
-class Plan:
+class GrowthPlan:
     """How much: ``largest`` stored retrievals, no point of that curve begun after ``budget_s``."""
 
     largest: int
@@ -56,7 +56,7 @@ def _sample(worker: subprocess.Popen[str], sampled: list[list[float]]) -> None:
         time.sleep(SAMPLE_S)
 
 
-def chunks(plan: Plan) -> Iterator[Point]:
+def chunks(plan: GrowthPlan) -> Iterator[Point]:
     """Chunks per retrieval."""
     for workload in ("W10", "W20", "W40", "W100", "W200"):
         with tempfile.TemporaryDirectory() as folder:
@@ -64,7 +64,7 @@ def chunks(plan: Plan) -> Iterator[Point]:
             yield _measure({"curve": "chunks", "db": db, "workload": workload, "calls": plan.calls})
 
 
-def processes(plan: Plan) -> Iterator[Point]:
+def processes(plan: GrowthPlan) -> Iterator[Point]:
     """Writing processes."""
     for n in (1, 2, 4, 8):
         with tempfile.TemporaryDirectory() as folder:
@@ -72,7 +72,7 @@ def processes(plan: Plan) -> Iterator[Point]:
             yield _measure({"curve": "processes", "db": db, "n_processes": n, "calls": plan.calls * 4})
 
 
-def stored(plan: Plan) -> Iterator[Point]:
+def stored(plan: GrowthPlan) -> Iterator[Point]:
     """Stored retrievals: one database that grows."""
     until = time.monotonic() + plan.budget_s
     with tempfile.TemporaryDirectory() as folder:
@@ -105,7 +105,7 @@ def _command(db: str, name: str) -> float:
     return time.perf_counter() - started
 
 
-def burst(plan: Plan) -> Iterator[Point]:
+def burst(plan: GrowthPlan) -> Iterator[Point]:
     """A burst with chunks of 1 KB and of 4 KB, and the memory of the process while it runs."""
     for workload in ("W40", "W40x4k"):
         with tempfile.TemporaryDirectory() as folder:
@@ -117,7 +117,7 @@ def burst(plan: Plan) -> Iterator[Point]:
             yield {**point, "before_mb": before_mb, "highest_mb": highest_mb, "rss_mb": curve}
 
 
-CURVES: dict[str, Callable[[Plan], Iterator[Point]]] = {
+CURVES: dict[str, Callable[[GrowthPlan], Iterator[Point]]] = {
     "chunks": chunks,
     "processes": processes,
     "burst": burst,

@@ -25,7 +25,7 @@ if __name__ == "__main__":
 from capture.machine import describe
 from capture.places import home
 
-from growth.curves import CURVES, Plan
+from growth.curves import CURVES, GrowthPlan
 from growth.pictures import draw
 from growth.summary import put_into, summarise
 
@@ -57,7 +57,7 @@ def main(arguments: list[str] | None = None) -> None:
         put_into(asked.summary, summarise(results, [p.relative_to(asked.summary.parent) for p in pictures]))
         return
     share = 10 if asked.quick else 1
-    plan = Plan(
+    plan = GrowthPlan(
         largest=min(asked.largest, 10_000) if asked.quick else asked.largest,
         budget_s=asked.budget_s,
         calls=3_000 // share,
@@ -68,7 +68,7 @@ def main(arguments: list[str] | None = None) -> None:
         _measure(name, plan, asked.out)
 
 
-def _measure(name: str, plan: Plan, out: Path) -> None:
+def _measure(name: str, plan: GrowthPlan, out: Path) -> None:
     """One curve, point by point."""
     points = []
     for point in CURVES[name](plan):

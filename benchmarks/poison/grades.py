@@ -1,4 +1,4 @@
-"""Grades of one database under one defence, and what became of them when some people lied."""
+"""Grades of one database under one defence, and what became of them when some people attacked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ragwheel.labels.traces.text import query_key
 from ragwheel.store import open_store
 from ragwheel.testing import World
 
-__all__ = ["DEFENCES", "Defence", "Effect", "Grades", "effect", "grades_under"]
+__all__ = ["DEFENCES", "Defence", "DefendedGrades", "Effect", "effect", "grades_under"]
 
 Pair = tuple[str, str]
 HERE: Final = Path(__file__).parent
@@ -33,7 +33,7 @@ HERE: Final = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Defence:
-    """What is done against liars: a policy file, and whether votes are told apart by who cast them."""
+    """A defence against dishonest people: a policy file, and whether signals are attributed to subjects."""
 
     policy: Path | None
     subjects: bool = True
@@ -44,33 +44,33 @@ DEFENCES: Final[Mapping[str, Defence]] = {
     "packaged": Defence(None),
     "strict": Defence(HERE / "strict.toml"),
 }
-"""``none``: every signal counts as somebody else's; ``packaged``: the default; ``strict``: that file."""
+"""``none``: every signal counts as another person's; ``packaged``: the default; ``strict``: its file."""
 
 
 @dataclass(frozen=True)
-class Grades:
-    """By (query key, the app's chunk id): what a training set would be told, and which are positives.
+class DefendedGrades:
+    """Grades and positives of a training set, by (query key, the app's chunk id).
 
-    Where the policy abstains nothing is told, which is the grade of what is believed without evidence:
-    ``unsaid``, by the rank of the chunk.
+    Pairs on which the policy abstains have no grade; they get that of no evidence, ``by_default``, by
+    the rank of the chunk.
     """
 
-    told: Mapping[Pair, float]
+    grades: Mapping[Pair, float]
     positives: frozenset[Pair]
-    unsaid: Mapping[Pair, float]
+    by_default: Mapping[Pair, float]
 
     def precision(self, truth: set[Pair]) -> float:
-        """Share of the positives that are right."""
+        """Return the share of the positives that are relevant."""
         return len(self.positives & truth) / max(1, len(self.positives))
 
 
 class Effect(NamedTuple):
-    """What the lies did: shares of all grades told with or without them, and the positives."""
+    """The effect of an attack on grades (as shares of all grades with or without it) and positives."""
 
     moved: float
-    """By more than one step, also from not being told at all."""
+    """The share that changed by more than one step, or from no grade."""
     silenced: float
-    """No longer told, because the policy abstains now."""
+    """The share without a grade now, because the policy abstains."""
     moved_of_target: float
     """``moved``, of the grades of the chunk that the attack is about."""
     precision: float
@@ -79,7 +79,7 @@ class Effect(NamedTuple):
     grades: int
 
 
-def grades_under(db: Path, defences: Mapping[str, Defence]) -> dict[str, Grades]:
+def grades_under(db: Path, defences: Mapping[str, Defence]) -> dict[str, DefendedGrades]:
     """The label stage's grades of a database, under each defence."""
     with closing(open_store(db)) as connection, DuckDBEngine(threads=1) as engine:
         known = facts(engine, read_store(connection), TextReader(connection))
@@ -87,7 +87,7 @@ def grades_under(db: Path, defences: Mapping[str, Defence]) -> dict[str, Grades]
         return {name: _grades(engine, known, evidence, defence) for name, defence in defences.items()}
 
 
-def _grades(engine: RelationalEngine, known: Facts, evidence: ibis.Table, defence: Defence) -> Grades:
+def _grades(engine: RelationalEngine, known: Facts, evidence: ibis.Table, defence: Defence) -> DefendedGrades:
     policy = load_policy(defence.policy)
     if not defence.subjects:
         evidence = evidence.mutate(subject=ibis.coalesce(evidence.signal_id, evidence.turn_id))
@@ -96,27 +96,27 @@ def _grades(engine: RelationalEngine, known: Facts, evidence: ibis.Table, defenc
     graded = grade_rows(known, evidence, policy, model).filter(_.status != "abstain")
     rows = engine.arrow(graded.join(names, "chunk_version")).to_pylist()
     priors = engine.arrow(prior_log_odds(known, model).join(names, "chunk_version")).to_pylist()
-    unsaid = {
+    by_default = {
         (row["query_key"], row["chunk_id"]): 5 / (1 + math.exp(-row["prior"] / MICRO)) for row in priors
     }
-    told = {(row["query_key"], row["chunk_id"]): row["grade"] for row in rows}
+    grades = {(row["query_key"], row["chunk_id"]): row["grade"] for row in rows}
     positives = {(row["query_key"], row["chunk_id"]) for row in rows if row["status"] == "positive"}
-    return Grades(told, frozenset(positives), unsaid)
+    return DefendedGrades(grades, frozenset(positives), by_default)
 
 
-def effect(clean: Grades, lied: Grades, world: World, target: int) -> Effect:
-    """What the lies did; ``target`` is the index of a chunk, or -1."""
+def effect(clean: DefendedGrades, attacked: DefendedGrades, world: World, target: int) -> Effect:
+    """Return the effect of an attack; ``target`` is the index of a chunk, or -1."""
     truth = {(query_key(query) or "", chunk) for query, chunk in world.relevant_pairs()}
-    pairs = set(clean.told) | set(lied.told)
-    before = {**lied.unsaid, **clean.unsaid, **clean.told}
-    moved = {pair for pair, grade in lied.told.items() if abs(grade - before.get(pair, grade)) > 1.0}
+    pairs = set(clean.grades) | set(attacked.grades)
+    before = {**attacked.by_default, **clean.by_default, **clean.grades}
+    moved = {pair for pair, grade in attacked.grades.items() if abs(grade - before.get(pair, grade)) > 1.0}
     about = {pair for pair in pairs if target >= 0 and pair[1] == world.chunks[target][0]}
     return Effect(
         moved=len(moved) / max(1, len(pairs)),
-        silenced=len(set(clean.told) - set(lied.told)) / max(1, len(pairs)),
+        silenced=len(set(clean.grades) - set(attacked.grades)) / max(1, len(pairs)),
         moved_of_target=len(moved & about) / max(1, len(about)),
-        precision=lied.precision(truth),
-        precision_lost=clean.precision(truth) - lied.precision(truth),
-        right_positives=len(lied.positives & truth),
+        precision=attacked.precision(truth),
+        precision_lost=clean.precision(truth) - attacked.precision(truth),
+        right_positives=len(attacked.positives & truth),
         grades=len(pairs),
     )

@@ -31,7 +31,7 @@ from tqdm import tqdm  # type: ignore[import-untyped]
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # import this folder as the package `poison`
 
-from poison.grades import DEFENCES, Defence, Effect, Grades, effect, grades_under
+from poison.grades import DEFENCES, Defence, DefendedGrades, Effect, effect, grades_under
 from poison.world import promoted_and_demoted, read_world
 from ragwheel.testing import ATTACKS, Liars, TraceSpec, World, write_traces
 
@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 @dataclass(frozen=True)
-class Job:
+class SeedJob:
     """All runs of one seed; ``data``: where to measure adapters on, or None."""
 
     world: World
@@ -75,7 +75,7 @@ class Job:
     data: Path | None
 
 
-def one_seed(job: Job) -> list[Row]:
+def one_seed(job: SeedJob) -> list[Row]:
     """Every attack at every share under every defence; with ``data`` also the nDCG@10 of an adapter."""
     world, spec, data, found = job.world, job.spec, job.data, list[Row]()
     promoted, demoted = promoted_and_demoted(world, spec.returned)
@@ -94,7 +94,7 @@ def one_seed(job: Job) -> list[Row]:
     return found
 
 
-def _graded(db: Path, world: World, spec: TraceSpec, liars: Liars | None) -> dict[str, Grades]:
+def _graded(db: Path, world: World, spec: TraceSpec, liars: Liars | None) -> dict[str, DefendedGrades]:
     write_traces(db, spec, world, liars=liars)
     return grades_under(db, DEFENCES)
 
@@ -144,7 +144,7 @@ def main() -> None:
     spec = TraceSpec(turns=len(world.queries) * asked.asked, users=asked.users, zipf=0.3, k=20)
     data = asked.data if asked.adapter else None
     seeds = range(asked.first_seed, asked.first_seed + asked.seeds)
-    jobs = [Job(world, replace(spec, seed=seed), tuple(asked.shares), data) for seed in seeds]
+    jobs = [SeedJob(world, replace(spec, seed=seed), tuple(asked.shares), data) for seed in seeds]
     found: defaultdict[Key, list[Effect]] = defaultdict(list)
     costs: defaultdict[Key, list[float]] = defaultdict(list)
     every = []

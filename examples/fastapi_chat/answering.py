@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 
-__all__ = ["ModelError", "answer"]
+__all__ = ["AnswerError", "answer"]
 
 BASE_URL = os.environ.get("OPENAI_BASE_URL", "").rstrip("/")
 API_KEY = os.environ.get("OPENAI_API_KEY", "")
@@ -30,7 +30,7 @@ COMMON = frozenset(
 Passage = dict[str, Any]
 
 
-class ModelError(Exception):
+class AnswerError(Exception):
     """The endpoint did not answer; the text says what it did instead."""
 
 
@@ -38,7 +38,7 @@ def answer(question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:
     """The answer, piece by piece, with ``[n]`` after what comes from the n-th passage.
 
     Raises:
-        ModelError: while iterating, when there is an endpoint and it fails.
+        AnswerError: while iterating, when there is an endpoint and it fails.
     """
     return _from_model(question, passages) if BASE_URL else _quoted(question, passages)
 
@@ -60,14 +60,14 @@ async def _from_model(question: str, passages: Sequence[Passage]) -> AsyncIterat
             client.stream("POST", f"{BASE_URL}/chat/completions", json=body, headers=headers) as response,
         ):
             if response.is_error:
-                raise ModelError(f"The model's endpoint answered {response.status_code}.")
+                raise AnswerError(f"The model's endpoint answered {response.status_code}.")
             async for line in response.aiter_lines():
                 if line.startswith("data: {"):
                     for choice in json.loads(line[6:]).get("choices", []):
                         if piece := choice.get("delta", {}).get("content"):
                             yield piece
     except httpx.HTTPError as exc:
-        raise ModelError(f"The model's endpoint could not be reached ({type(exc).__name__}).") from exc
+        raise AnswerError(f"The model's endpoint could not be reached ({type(exc).__name__}).") from exc
 
 
 async def _quoted(question: str, passages: Sequence[Passage]) -> AsyncIterator[str]:

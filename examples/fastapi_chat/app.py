@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import bm25s
-from examples.fastapi_chat.answering import ModelError, answer
+from examples.fastapi_chat.answering import AnswerError, answer
 from fastapi import Cookie, FastAPI, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from fastapi.staticfiles import StaticFiles
@@ -43,7 +43,7 @@ ragwheel.configure(
 )
 
 
-class Shelf:
+class PassageIndex:
     """The passages and their BM25 index; reading the documentation takes some seconds."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Shelf:
         return [(self.passages[int(n)], float(s)) for n, s in zip(found[0], scores[0], strict=True) if s > 0]
 
 
-shelf: Shelf
+passage_index: PassageIndex
 
 
 @ragwheel.retriever(name="bm25", source="python-docs", k="k", version="1")
@@ -76,15 +76,15 @@ def search(query: str, k: int = 6) -> list[dict[str, Any]]:
     """What the app had before ragwheel; the line above is what was added."""
     return [
         {"id": p.id, "text": p.text, "score": round(score, 3), "metadata": p.metadata}
-        for p, score in shelf.best(query, k)
+        for p, score in passage_index.best(query, k)
     ]
 
 
 @asynccontextmanager
 async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
     """Read the documentation before the first question comes; write everything down at the end."""
-    global shelf
-    shelf = await asyncio.to_thread(Shelf)
+    global passage_index
+    passage_index = await asyncio.to_thread(PassageIndex)
     yield
     ragwheel.shutdown()
 
@@ -122,7 +122,7 @@ async def page(visitor: str | None = Cookie(None)) -> Response:
 @app.get("/api/corpus")
 async def corpus() -> dict[str, Any]:
     """How much there is to search."""
-    return {"passages": len(shelf.passages), "python": platform.python_version()}
+    return {"passages": len(passage_index.passages), "python": platform.python_version()}
 
 
 @app.post("/api/ask")
@@ -142,7 +142,7 @@ async def _turn(question: Question, visitor: str | None) -> AsyncIterator[str]:
                 said.append(piece)
                 yield _line(type="piece", text=piece)
                 await asyncio.sleep(0.02)  # the stub would be done before anybody looks
-        except ModelError as exc:
+        except AnswerError as exc:
             yield _line(type="error", text=str(exc))
         turn.answer("".join(said))
         yield _line(type="done")
@@ -151,7 +151,7 @@ async def _turn(question: Question, visitor: str | None) -> AsyncIterator[str]:
 @app.get("/api/similar")
 async def similar(chunk: str) -> dict[str, Any]:
     """More like one passage: a retrieval of its own, with a handle of its own."""
-    passage = next((p for p in shelf.passages if p.id == chunk), None)
+    passage = next((p for p in passage_index.passages if p.id == chunk), None)
     if passage is None:
         return {"handle": "", "sources": []}
     found = search(f"{passage.title} {passage.text}", k=5)
