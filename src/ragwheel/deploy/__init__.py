@@ -1,4 +1,4 @@
-"""Deploy: what was trained, back inside the app. Adapters need numpy and safetensors, no torch.
+"""Deployment of trained models in the app. Adapters need numpy and safetensors, but no torch.
 
 ::
 
@@ -8,8 +8,8 @@
     embed_query = QueryEncoder("model")                           # the same, by ragwheel train embedder
     search = Reranked(search, reranker, fetch_k=40, k=5)
 
-For LangChain: ``ragwheel_langchain.AdaptedEmbeddings`` and ``ragwheel_langchain.RerankedRetriever``. To let
-the old and the new retriever compete for real clicks: :func:`ragwheel.interleave`.
+For LangChain there are ``ragwheel_langchain.AdaptedEmbeddings`` and ``ragwheel_langchain.RerankedRetriever``.
+:func:`ragwheel.interleave` compares an old and a new retriever by real clicks.
 """
 
 from __future__ import annotations

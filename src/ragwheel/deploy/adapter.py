@@ -1,7 +1,7 @@
 """A linear adapter of query vectors: ``q -> |q| * (q + qD) / |q + qD|``, one matrix per segment of queries.
 
-Documents are not touched, so nothing is indexed again. The length of a vector is kept: cosine and inner
-product rank alike before and after. A query that fits no segment keeps the vector of the base model.
+Document vectors do not change, so the index stays valid. The length of a query vector is kept, so cosine and
+inner product still rank alike. A query that fits no segment keeps the vector of the base model.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = ["Adapter", "Router"]
 
 @dataclass(frozen=True, eq=False)
 class Router:
-    """Which segment a query belongs to: that of the nearest centroid, if it is near enough.
+    """Assigns a query to the segment of the nearest centroid, if it is near enough.
 
     Attributes:
-        centroids: (c, d), of unit length.
-        segment: (c,) number of the segment that a centroid belongs to.
-        floor: (c,) the least cosine at which a query still belongs there.
+        centroids: (c, d) unit vectors.
+        segment: (c,) the number of each centroid's segment.
+        floor: (c,) the least cosine of a query in the segment.
     """
 
     centroids: Floats
@@ -41,7 +41,7 @@ class Router:
     floor: Floats
 
     def segments(self, vectors: Floats) -> Ints:
-        """Segment numbers (n,) of `vectors` (n, d); -1: fits none."""
+        """Return the segment numbers (n,) of `vectors` (n, d); -1 for none."""
         import numpy as np
 
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -54,15 +54,15 @@ class Router:
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """Made by :func:`ragwheel.train.train_adapter` or :func:`~ragwheel.train.fit_adapter`; immutable.
+    """An immutable adapter; see :func:`ragwheel.train.train_adapter` and :func:`~ragwheel.train.fit_adapter`.
 
     Attributes:
-        maps: (m, d, d) the matrices D; zero maps leave every vector as it is.
+        maps: (m, d, d) the matrices D; zero matrices leave vectors unchanged.
         segments: names of the segments, in the router's numbering; empty: one map for all queries.
-        map_of: for each segment the number of its map, -1: the base model's vector.
-        router: tells segments apart; None with one map for all queries.
-        base: name of the embedding model that the vectors come from.
-        facts: what else is known (figures, dataset), kept in the JSON beside the tensors.
+        map_of: the number of each segment's map; -1: the base model's vector.
+        router: assigns queries to segments; None with one map for all queries.
+        base: name of the embedding model of the vectors.
+        facts: further facts (figures, dataset), stored as JSON beside the tensors.
     """
 
     maps: Floats
@@ -74,34 +74,34 @@ class Adapter:
 
     @property
     def dimension(self) -> int:
-        """Of the vectors that go in and come out."""
+        """The dimension of the vectors."""
         return int(self.maps.shape[-1])
 
     @property
     def is_identity(self) -> bool:
-        """Whether every vector comes back as it was: nothing better than the base model was found."""
+        """Whether the adapter changes no vector, because nothing better than the base model was found."""
         return not self.maps.any()
 
     @cached_property
     def id(self) -> str:
-        """Twelve hex digits that name these very matrices."""
+        """Twelve hex digits, derived from the matrices."""
         return hashlib.sha256(b"".join(a.tobytes() for a in self._tensors().values())).hexdigest()[:12]
 
     @property
     def version(self) -> str:
-        """What a retriever that uses it adds to its version, such as ``adapter-0f3a91c2d4e5``."""
+        """The suffix for the version of a retriever with the adapter, such as ``adapter-0f3a91c2d4e5``."""
         return f"adapter-{self.id}"
 
     def query(self, vectors: ArrayLike, *, segment: str | None = None) -> Floats:
-        """Adapted query vectors, in the shape in which they came.
+        """Return adapted query vectors in the shape of `vectors`.
 
         Args:
-            vectors: (d,) or (n, d), from the base model's query side. A vector that is not finite comes
-                back as it is.
-            segment: name of the segment, where the app knows it; by default the router decides.
+            vectors: (d,) or (n, d), query vectors of the base model. A vector that is not finite is returned
+                unchanged.
+            segment: the name of the segment, if the app knows it; by default the router decides.
 
         Raises:
-            ModelError: vectors of another dimension, or a segment that the adapter does not have.
+            ModelError: the vectors have another dimension, or the adapter has no such segment.
         """
         import numpy as np
 
@@ -121,13 +121,13 @@ class Adapter:
         return out.reshape(batch.shape)
 
     def documents(self, vectors: ArrayLike) -> Floats:
-        """Document vectors, as they are: only queries are adapted."""
+        """Return document vectors unchanged: only queries are adapted."""
         import numpy as np
 
         return np.asarray(vectors, dtype=np.float32)
 
     def segment_of(self, vectors: ArrayLike) -> list[str | None]:
-        """Names of the segments that query vectors (n, d) belong to; None: the base model's vector stays."""
+        """Return the names of the segments of query vectors (n, d); None for unadapted vectors."""
         import numpy as np
 
         rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
@@ -136,7 +136,7 @@ class Adapter:
         return [None if n < 0 else self.segments[n] for n in self.router.segments(rows)]
 
     def _maps_for(self, rows: Floats, segment: str | None) -> Ints:
-        """The map (n,) that each row takes; -1: none."""
+        """Return the number of each row's map, (n,); -1 for none."""
         import numpy as np
 
         if segment is not None:
@@ -147,11 +147,13 @@ class Adapter:
             return np.full(len(rows), self.map_of[self.segments.index(segment)])
         if self.router is None:
             return np.zeros(len(rows), dtype=np.int64)
-        numbers: Ints = np.array([*self.map_of, -1])[self.router.segments(rows)]  # -1 reads the last: none
+        numbers: Ints = np.array([*self.map_of, -1])[
+            self.router.segments(rows)
+        ]  # index -1 reads the last entry, which is -1 (none)
         return numbers
 
     def save(self, folder: str | Path) -> None:
-        """Write ``adapter.safetensors`` and ``adapter.json`` into `folder`, each whole or not at all.
+        """Write ``adapter.safetensors`` and ``adapter.json`` into `folder`, each atomically.
 
         Raises:
             ModelError: the folder cannot be written.
@@ -169,10 +171,10 @@ class Adapter:
 
     @classmethod
     def load(cls, folder: str | Path) -> Adapter:
-        """Read what :meth:`save` wrote: tensors and JSON, nothing that could run.
+        """Load an adapter that :meth:`save` wrote: tensors and JSON, no executable code.
 
         Raises:
-            ModelError: there is no adapter, it is damaged, or a newer ragwheel wrote it.
+            ModelError: there is no adapter, it is damaged, or was written by a newer ragwheel.
             MissingExtra: numpy or safetensors is not installed.
         """
         tensors, about = files.read(Path(folder))
@@ -205,7 +207,7 @@ class Adapter:
 
 
 def _moved(rows: Floats, change: Floats) -> Floats:
-    """Rows (n, d) after ``q + qD``, each as long as it was; the row itself where that is not finite."""
+    """Return ``q + qD`` for rows (n, d), scaled to the old lengths; rows that would not be finite stay."""
     import numpy as np
 
     with np.errstate(all="ignore"):

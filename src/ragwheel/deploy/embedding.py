@@ -20,16 +20,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def adapted(embed: F, adapter: Adapter) -> F:
-    """The function `embed` with its vectors adapted: use it for queries, and `embed` itself for documents.
+    """Return `embed` with adapted vectors, for queries; keep using `embed` itself for documents.
 
     Args:
         embed: text -> vector or texts -> vectors (lists of floats or arrays), sync or async.
-        adapter: trained for the model behind `embed`.
+        adapter: an adapter that was trained for the model of `embed`.
 
-    Inside a recorded retriever the retrieval's version gets the adapter's id, so that clicks before and
-    after can be told apart. Raises :class:`~ragwheel.errors.ModelError` when called with a model of
-    another dimension, and :class:`~ragwheel.errors.ConfigurationError` at once for an `embed` that is no
-    function.
+    Inside a recorded retriever the adapter's id is added to the retrieval's version, so that clicks before
+    and after the change can be told apart. Raises :class:`~ragwheel.errors.ModelError` when called with a
+    model of another dimension, and :class:`~ragwheel.errors.ConfigurationError` at once for an `embed` that
+    is no function.
     """
     if not callable(embed):
         raise ConfigurationError(f"adapted: got a {type(embed).__name__}, allowed: a function that embeds")
@@ -55,7 +55,7 @@ def adapted(embed: F, adapter: Adapter) -> F:
 
 
 def adapted_like(vectors: Any, adapter: Adapter) -> Any:
-    """Adapted vectors as what they were: lists stay lists, anything else becomes an array."""
+    """Return adapted vectors as a list if `vectors` are one, else as an array."""
     if isinstance(vectors, list) and not len(vectors):
         return vectors
     adapted_vectors = adapter.query(vectors)
@@ -63,6 +63,6 @@ def adapted_like(vectors: Any, adapter: Adapter) -> Any:
 
 
 def stamp(retrieval: Retrieval | None, version: str) -> None:
-    """Add `version` to that of a retrieval under way, once."""
+    """Add `version` once to the version of a running retrieval."""
     if retrieval is not None and not retrieval.done and version not in retrieval.version:
         retrieval.version = f"{retrieval.version}+{version}" if retrieval.version else version

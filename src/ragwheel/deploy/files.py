@@ -19,7 +19,7 @@ FORMAT_VERSION: Final = 1
 
 
 def write(folder: Path, tensors: Mapping[str, Any], about: Mapping[str, Any]) -> None:
-    """Write both files beside their places and rename them: the description comes last."""
+    """Write both files atomically, the description last."""
     numpy_files = _safetensors()
     described = {"format": FORMAT, "format_version": FORMAT_VERSION, **about}
     try:
@@ -33,7 +33,7 @@ def write(folder: Path, tensors: Mapping[str, Any], about: Mapping[str, Any]) ->
 
 
 def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Both files' content; raises as :meth:`ragwheel.deploy.Adapter.load` says."""
+    """Return the content of both files; raises the errors of :meth:`ragwheel.deploy.Adapter.load`."""
     numpy_files = _safetensors()
     try:
         about = json.loads((folder / ABOUT).read_bytes())
@@ -59,7 +59,7 @@ def read(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def damaged(folder: Path, why: str) -> ModelError:
-    """An error that says that the folder's files cannot be trusted."""
+    """Return the error for a folder with damaged files."""
     return ModelError(f"{folder}: the adapter is damaged ({why}). Copy the folder again, or train it again.")
 
 

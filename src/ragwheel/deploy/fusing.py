@@ -1,4 +1,4 @@
-"""Hybrid search: several rankings of one question as one, by weights tuned on the app's own traces."""
+"""Hybrid search: fusion of several rankings with weights tuned on the app's own traces."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ FUSION_FILE: Final = "fusion.json"
 _FORMAT: Final = "ragwheel-fusion"
 _FORMAT_VERSION: Final = 1
 
-#: Ids of chunks, best first, with their scores; None where the retriever gives none.
+#: Ids of chunks, best first, with their scores; None if the retriever gives none.
 Scored = Sequence[tuple[str, float | None]]
 
 
 @dataclass(frozen=True)
 class Fusion:
-    """How rankings become one.
+    """A method of fusing rankings, with its weights.
 
     Args:
         method: ``rrf``, the weighted sum of ``1 / (k + rank)`` (Cormack et al., SIGIR 2009), or ``convex``,
             the weighted sum of scores that are scaled to 0-1 within each ranking (Bruch et al., TOIS 2023).
-        weights: one per retriever, at least 0, not all 0.
-        k: of ``rrf``.
-        retrievers: what was fused when the weights were tuned, as ``ragwheel evaluate`` names systems.
+        weights: one weight per retriever, at least 0, not all 0.
+        k: the constant of ``rrf``.
+        retrievers: the retrievers for which the weights were tuned, as ``ragwheel evaluate`` names systems.
 
     Raises:
-        ConfigurationError: a value that cannot be used.
+        ConfigurationError: a value cannot be used.
     """
 
     method: Literal["rrf", "convex"] = "rrf"
@@ -57,7 +57,7 @@ class Fusion:
             raise ConfigurationError(f"k is {self.k}; allowed: 1 or more.")
 
     def fuse(self, rankings: Sequence[Scored]) -> list[tuple[str, float]]:
-        """Ids with their fused scores, best first; of equal ones, the one that was ranked higher first.
+        """Return ids with their fused scores, best first; ties go to the id that was ranked higher first.
 
         Raises:
             ConfigurationError: there are more or fewer rankings than weights.
@@ -77,7 +77,7 @@ class Fusion:
         if self.method == "rrf":
             return [1 / (self.k + rank) for rank in range(1, len(ranking) + 1)]
         scores = [score for _, score in ranking if score is not None and math.isfinite(score)]
-        if len(scores) < len(ranking) or len(set(scores)) < 2:  # nothing to scale: evenly by rank
+        if len(scores) < len(ranking) or len(set(scores)) < 2:  # nothing to scale: equal steps by rank
             return [1 - position / len(ranking) for position in range(len(ranking))]
         if scores[0] < scores[-1]:  # distances
             scores = [-score for score in scores]
@@ -88,7 +88,7 @@ class Fusion:
         """Write ``fusion.json`` into a folder that exists.
 
         Raises:
-            ModelError: it cannot be written.
+            ModelError: the file cannot be written.
         """
         about = {"format": _FORMAT, "format_version": _FORMAT_VERSION, **asdict(self)}
         path = Path(folder) / FUSION_FILE
@@ -101,10 +101,10 @@ class Fusion:
 
     @classmethod
     def load(cls, folder: str | Path) -> Fusion:
-        """Read what :meth:`save` wrote.
+        """Load the ``fusion.json`` of a folder.
 
         Raises:
-            ModelError: there is none, it is damaged, or a newer ragwheel wrote it.
+            ModelError: the file is missing or damaged, or was written by a newer ragwheel.
         """
         path = Path(folder) / FUSION_FILE
         try:
@@ -127,18 +127,18 @@ class Fusion:
 
 
 class FusedSearch:
-    """``search(query)`` that asks several retrievers and fuses what they find.
+    """A function ``search(query)`` that asks several retrievers and fuses their results.
 
     Args:
         retrievers: functions ``(query, k=...)`` that return lists of chunks, best first.
-        fusion: with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
-            rank fusion, all alike.
-        fetch_k: how many chunks to ask each for.
-        k: how many to give.
+        fusion: a fusion with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None:
+            reciprocal rank fusion with equal weights.
+        fetch_k: the number of chunks to ask each retriever for.
+        k: the number of chunks to return.
 
-    Wrap it with ``@ragwheel.retriever`` to record the fused ranking. Chunks of equal ids are one chunk.
-    A retriever that raises is left out, counted and logged once; when all of them raise, the app gets the
-    first one's exception.
+    Wrap it with ``@ragwheel.retriever`` to record the fused ranking. Chunks with equal ids are merged. A
+    retriever that raises is skipped, counted and logged once; if all of them raise, the first exception is
+    raised.
 
     Raises:
         ConfigurationError: a retriever is no function, the weights are not one for each, or `k` is not
@@ -163,7 +163,7 @@ class FusedSearch:
         self.retrievers, self.fetch_k, self.k = tuple(retrievers), fetch_k, k
 
     def __call__(self, query: str, k: int | None = None) -> list[Any]:
-        """The best `k` chunks, as the first retriever that found each gave it."""
+        """Return the best `k` chunks, each as the first retriever returned it."""
         results: list[Sequence[Any] | Exception] = []
         for retriever in self.retrievers:
             try:
@@ -176,13 +176,13 @@ class FusedSearch:
 
 
 def fusion_of(fusion: Fusion | str | Path | None, retrievers: int, user: str) -> Fusion:
-    """Return the fusion of so many retrievers.
+    """Return the fusion for a number of retrievers.
 
     Args:
-        fusion: with a weight for each; or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
-            rank fusion, all alike.
-        retrievers: how many there are.
-        user: what asks, for the message.
+        fusion: a fusion with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None:
+            reciprocal rank fusion with equal weights.
+        retrievers: the number of retrievers.
+        user: the name of the caller, for the message.
 
     Raises:
         ConfigurationError: there is not one weight for each.
@@ -199,19 +199,19 @@ def fusion_of(fusion: Fusion | str | Path | None, retrievers: int, user: str) ->
 
 
 def fuse_results(results: Sequence[Sequence[Any] | Exception], fusion: Fusion) -> list[tuple[Any, float]]:
-    """Fuse what several retrievers gave for one question.
+    """Fuse the results of several retrievers for one question.
 
     Args:
-        results: of each retriever, in the order of the weights, its chunks, best first, or what it raised.
-            One that raised is left out, counted and logged once.
-        fusion: the weights.
+        results: for each retriever, in the order of the weights, its chunks, best first, or its exception. A
+            retriever with an exception is skipped, counted and logged once.
+        fusion: the fusion.
 
     Returns:
-        Each chunk, as the first retriever that gave it did, with its fused score, best first. Chunks of
-        equal ids are one chunk.
+        The chunks with their fused scores, best first, each as the first retriever returned it. Chunks with
+        equal ids are merged.
 
     Raises:
-        Exception: the first retriever's, when all of them raised.
+        Exception: the exception of the first retriever, if all of them raised.
         ConfigurationError: there are more or fewer results than weights.
     """
     chunks: dict[str, Any] = {}
@@ -228,12 +228,12 @@ def fuse_results(results: Sequence[Sequence[Any] | Exception], fusion: Fusion) -
 
 
 def scored(ranked: Sequence[Any], chunks: dict[str, Any]) -> Scored:
-    """The ids and scores of an app's own chunks, which are put into `chunks` by id."""
+    """Return the ids and scores of an app's own chunks, and add these to `chunks` by id."""
     if not ranked:
         return []
     try:
         columns = read(list(ranked))
-    except Unreadable:  # no ids: each is a chunk of its own, in the order in which it came
+    except Unreadable:  # without ids, each item is a chunk of its own
         chunks.update((f"unread {id(chunk)}", chunk) for chunk in ranked)
         return [(f"unread {id(chunk)}", None) for chunk in ranked]
     scores = columns.scores or [None] * len(columns.ids)

@@ -1,4 +1,4 @@
-"""What was trained for questions, in front of the app's own embedding function; for frameworks' embedders."""
+"""Trained adapters and query encoders in front of an app's embedding function, for frameworks' embedders."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["load_query_model", "query_embedder"]
 
 
 def load_query_model(model: Adapter | QueryEncoder | str | Path) -> Adapter | QueryEncoder:
-    """Return an adapter or a query encoder; a folder is loaded, as what its files say that it is.
+    """Return an adapter or a query encoder; a folder is loaded according to its files.
 
     Raises:
-        ConfigurationError: it is something else.
+        ConfigurationError: `model` is something else.
         ModelError: the folder holds neither.
     """
     if isinstance(model, (str, Path)):
@@ -38,8 +38,8 @@ def load_query_model(model: Adapter | QueryEncoder | str | Path) -> Adapter | Qu
 def query_embedder(embed: Callable[..., Any], model: Adapter | QueryEncoder) -> Callable[..., Any]:
     """Return a function text -> vector, sync or async as ``embed`` is.
 
-    An adapter changes the vectors of ``embed``; a query encoder embeds in its place. Inside a recorded
-    retriever the retrieval's version gets the model's.
+    An adapter changes the vectors of ``embed``; a query encoder replaces ``embed``. Inside a recorded
+    retriever the model's version is added to the retrieval's.
     """
     if isinstance(model, Adapter):
         return adapted(embed, model)

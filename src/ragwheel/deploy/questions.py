@@ -1,4 +1,4 @@
-"""What ``ragwheel train embedder`` made of questions, in front of the index that is there already."""
+"""The query encoder that ``ragwheel train embedder`` made, for an existing index."""
 
 from __future__ import annotations
 
@@ -20,16 +20,18 @@ class QueryEncoder:
     """Embeds questions for an index whose documents the base model embedded.
 
     Args:
-        folder: what ``ragwheel train embedder`` wrote (``--side query``, its default).
-        device: as torch names it; None: the GPU if there is one.
+        folder: the folder that ``ragwheel train embedder`` wrote (``--side query``, the default).
+        device: torch's name of the device; None: the GPU if there is one.
 
-    Called with a text it gives its vector, with texts a list of vectors; of length 1 each, unless the model's
-    own similarity is the dot product. Inside a recorded retriever the retrieval's version gets the model's
-    id. The model is loaded with the first question, by sentence-transformers (the extra ``train``).
+    Call it with a text for its vector, or with texts for a list of vectors. Vectors have length 1, unless the
+    model's own similarity is the dot product. Inside a recorded retriever the model's id is added to the
+    retrieval's version. The model is loaded for the first question, by sentence-transformers (the extra
+    ``train``).
 
     Raises:
-        ragwheel.errors.ModelError: there is no model of ragwheel's, or documents were trained, too: then they
-            have to be embedded with it, and ``SentenceTransformer(folder)`` serves both.
+        ragwheel.errors.ModelError: the folder has no model of ragwheel, or one that was trained for
+            documents, too. Then the documents must be embedded with it, and ``SentenceTransformer(folder)``
+            serves both.
     """
 
     def __init__(self, folder: str | Path, *, device: str | None = None) -> None:

@@ -1,4 +1,4 @@
-"""A retriever with a re-ranker behind it: fetch many, score them all, give the best few."""
+"""A retriever with a re-ranker: fetch many chunks, score all of them, return the best."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Reranked", "Scorer", "checked_scorer", "recorded_best", "rerank"]
 
 T = TypeVar("T")
 Scorer = Callable[[str, list[str]], Sequence[float]]
-"""Scores of texts for a query, higher is better.
+"""A function that returns the scores of texts for a query; higher is better.
 
 A scorer with a method ``score_chunks(query, columns, version)``, such as
 :class:`~ragwheel.deploy.features.FeatureReranker`, also gets ids, the retriever's scores and metadata.
@@ -27,10 +27,10 @@ A scorer with a method ``score_chunks(query, columns, version)``, such as
 
 
 def checked_scorer(reranker: Any) -> Scorer:
-    """A scoring function from a function, a re-ranker on features, or an object with ``predict(pairs)``.
+    """Return a scoring function for a function, a re-ranker on features, or a ``predict(pairs)``.
 
     Raises:
-        ConfigurationError: it is none of these.
+        ConfigurationError: `reranker` is none of these.
     """
     if callable(getattr(reranker, "score_chunks", None)) and callable(reranker):
         by_features: Scorer = reranker
@@ -55,17 +55,17 @@ def checked_scorer(reranker: Any) -> Scorer:
 def rerank(
     query: str, chunks: Sequence[T], scorer: Scorer, *, version: str | None = None
 ) -> list[tuple[T, float]]:
-    """All of `chunks` with their scores, best first; equal scores keep the order in which they came.
+    """Return all `chunks` with their scores, best first; ties keep the retriever's order.
 
     Args:
         query: the question.
-        chunks: in the retriever's order.
+        chunks: the chunks in the retriever's order.
         scorer: see :func:`checked_scorer`.
-        version: name and version of the retriever, where known: what a re-ranker on features compares with
-            the one that it learned from.
+        version: name and version of the retriever, if known; a re-ranker on features compares it with that of
+            its training.
 
-    Raises whatever the scorer raises, and ValueError when it gives another number of scores, or none that
-    can be ordered (NaN).
+    Exceptions of the scorer propagate. ValueError is raised if it returns another number of scores, or a
+    score that cannot be ordered (NaN).
     """
     if not chunks:
         return []
@@ -117,20 +117,20 @@ def recorded_best(
 
 
 class Reranked:
-    """``search(query)`` that fetches `fetch_k` chunks, re-ranks them and gives the best `k`.
+    """A function ``search(query)`` that fetches `fetch_k` chunks, re-ranks them and returns the best `k`.
 
     Args:
         retriever: function ``(query, k=...)`` that returns a list of chunks, best first. Record it with
             ``@ragwheel.retriever`` and the store sees both rankings.
         reranker: function ``(query, texts) -> scores``, an object with ``predict(pairs)``, or a
             :class:`~ragwheel.deploy.features.FeatureReranker`.
-        fetch_k: how many chunks to re-rank.
-        k: how many to give.
-        name: of the re-ranker, on its span; ``version`` likewise.
+        fetch_k: the number of chunks to re-rank.
+        k: the number of chunks to return.
+        name, version: the name and version of the re-ranker, on its span.
 
-    All of the re-ranked chunks are recorded, with the ranks that they came in with; the app gets `k`. A
-    re-ranker that fails costs the app nothing: it gets the retriever's first `k`, the span is flagged
-    ``rerank_failed`` and the failure counted.
+    All re-ranked chunks are recorded with their former ranks; the app gets the best `k`. If the re-ranker
+    raises, the app gets the retriever's first `k` chunks, the span is flagged ``rerank_failed`` and the
+    failure is counted.
 
     Raises:
         ConfigurationError: `k` is not between 1 and `fetch_k`, or something is not a function.
@@ -156,7 +156,7 @@ class Reranked:
         self.fetch_k, self.k, self.name, self.version = fetch_k, k, name, version
 
     def __call__(self, query: str, **options: Any) -> list[Any]:
-        """The best `k` chunks; `options` go to the retriever."""
+        """Return the best `k` chunks; `options` are passed to the retriever."""
         before = last_retrieval()
         chunks = list(self.retriever(query, k=self.fetch_k, **options))
         version = _version_of(last_retrieval(), before)
@@ -169,7 +169,7 @@ class Reranked:
 
 
 def fell_back(error: Exception) -> str:
-    """Count and log a re-ranker's failure; the flag that its span gets."""
+    """Count and log a re-ranker's failure; return the flag for its span."""
     let_interrupts_through(error)
     where = "re-ranking"
     guard.count(where)
@@ -178,13 +178,13 @@ def fell_back(error: Exception) -> str:
 
 
 def _version_of(retrieval: Retrieval | None, before: Retrieval | None) -> str | None:
-    """Name and version of a retriever that has just been recorded; None: it was not."""
+    """Return the name and version of a retriever if its call has just been recorded, else None."""
     if retrieval is None or retrieval is before:
         return None
     return f"{retrieval.name} {retrieval.version}"
 
 
 def _text(chunk: object) -> str:
-    """The text of a chunk of any kind that ragwheel reads."""
+    """Return the text of a chunk of any kind that ragwheel reads."""
     text = row(chunk, {}).text
     return text if isinstance(text, str) else ""

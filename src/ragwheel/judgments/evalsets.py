@@ -1,4 +1,4 @@
-"""Evaluation sets into the store: chunks matched, use as training examples and as a test kept apart."""
+"""Import of evaluation sets, whose chunks are matched with the store's, for training or for a test."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from ragwheel.store.judging import EvalsetUse, JudgmentRow, JudgmentWriter, writ
 
 __all__ = ["EvalsetReport", "import_evalset"]
 
-#: From this token Jaccard on a text of the set and one of the store are the same passage.
+#: Least token Jaccard at which a text of the set and one of the store are the same passage.
 NEAR_TEXT: Final = 0.9
-#: An id that both have is the same chunk only if the texts share at least this much.
+#: Least token Jaccard at which equal ids are the same chunk.
 SAME_ID: Final = 0.5
 _VERSION: Final = re.compile(r"@\d+$")
 _NAME: Final = re.compile(r"[\w.:-]{1,80}")
@@ -29,10 +29,10 @@ _NAME: Final = re.compile(r"[\w.:-]{1,80}")
 
 @dataclass(frozen=True)
 class EvalsetReport:
-    """What became of an evaluation set.
+    """The result of importing an evaluation set.
 
-    ``chunks`` counts them by how they were matched: ``id``, ``text`` (equal), ``near`` (token Jaccard of 0.9
-    or more) or ``added``. ``refused`` counts examples by reason.
+    ``chunks`` counts the chunks by how they were matched: ``id``, ``text`` (equal), ``near`` (token Jaccard
+    of 0.9 or more) or ``added``. ``refused`` counts the refused examples by reason.
     """
 
     name: str
@@ -55,19 +55,18 @@ def import_evalset(
     format: EvalFormat | None = None,  # noqa: A002 - as in the CLI
     split: str | None = None,
 ) -> EvalsetReport:
-    """Take an evaluation set into the store, as judgments of the judge ``evalset:NAME``.
+    """Import an evaluation set as judgments of the judge ``evalset:NAME``.
 
-    Examples of a set for ``test`` are in no training row: every build refuses to write one. A question that a
-    set of the other use has already is left out and counted. All or nothing is written; the same import again
-    changes nothing.
+    Builds never write examples of a set for ``test`` into training rows. A question that is already in a set
+    of the other use is left out and counted. The import is a transaction, and repeating it changes nothing.
 
     Args:
         db: the database.
         path: the file or folder; see :mod:`ragwheel.judgments.examples`.
-        name: of the set; None: the file's name.
+        name: the name of the set; None: the file's name.
         use: ``"train"`` or ``"test"``.
-        format: None: found out.
-        split: only this table of qrels of a BEIR or TREC folder; None: all.
+        format: the format; None: it is detected.
+        split: the only table of qrels to read from a BEIR or TREC folder; None: all.
 
     Raises:
         JudgmentError: the set cannot be read, or was imported for the other use.
@@ -152,7 +151,7 @@ def _identity(passage: GradedPassage) -> Identity:
 def _matched(
     writer: JudgmentWriter, name: str, examples: Sequence[GradedPassage]
 ) -> tuple[dict[Identity, Place], Counter[str]]:
-    """Where each chunk of the set is in the store: by id, by text, by near-equal text, or added now."""
+    """Match each chunk of the set with one of the store by id, text or near-equal text, or add it."""
     wanted = {_identity(example): None for example in examples}
     matches: dict[Identity, Place] = {}
     ways: Counter[str] = Counter()
@@ -186,7 +185,7 @@ def _matched(
 def _wanted_by(
     wanted: Iterable[Identity],
 ) -> tuple[Mapping[str, list[Identity]], Mapping[str, list[Identity]]]:
-    """The chunks of a set by every name that they may have in the store, and by their normalised text."""
+    """Return the chunks of a set by every id that they may have in the store, and by normalised text."""
     by_id: defaultdict[str, list[Identity]] = defaultdict(list)
     by_text: defaultdict[str, list[Identity]] = defaultdict(list)
     for identity in wanted:
@@ -199,16 +198,16 @@ def _wanted_by(
 
 
 def _names_of(doc_id: str) -> tuple[str, ...]:
-    """The id as it stands, and as our own exports may write it: blanks encoded, a version behind it."""
+    """Return an id, and its variants in our own exports: with encoded blanks, with a version at its end."""
     plain = unquote(doc_id)
     return tuple(dict.fromkeys((doc_id, plain, _VERSION.sub("", plain))))
 
 
 def _near(writer: JudgmentWriter, missing: Sequence[Identity]) -> dict[Identity, Place]:
-    """The most similar chunk of the store for texts that no chunk equals.
+    """Return the most similar chunk of the store for texts without an equal chunk.
 
-    Exact, in two passes over the store: a text similar enough must have one of the rarest words of the wanted
-    one (prefix filtering; Bayardo, Ma and Srikant, WWW 2007).
+    The search is exact and takes two passes over the store: a similar text must contain one of the rarest
+    words of the wanted text (prefix filtering; Bayardo, Ma and Srikant, WWW 2007).
     """
     if not missing:
         return {}

@@ -1,6 +1,7 @@
-"""Evaluation sets as their makers write them: BEIR, TREC, CSV, Ragas, DeepEval, question-chunk pairs.
+"""Readers of evaluation sets: BEIR, TREC, CSV, Ragas, DeepEval, question-chunk pairs.
 
-Each reader gives :class:`GradedPassage` rows; rows that lack something are counted, other files are an error.
+Each reader returns :class:`GradedPassage` rows. Incomplete rows are counted; a file of another format is an
+error.
 
 ======== ===================================================================================================
 format   what is read
@@ -50,9 +51,9 @@ class GradedPassage:
 
 @dataclass
 class EvalSet:
-    """What was read; ``synthetic``: a model wrote the questions. ``refused`` counts rows by reason.
+    """An evaluation set. ``synthetic``: a model wrote the questions. ``refused`` counts rows by reason.
 
-    ``notes`` say what was concluded from the rows, such as the scale of labels.
+    ``notes`` are conclusions from the rows, such as the scale of labels.
     """
 
     format: EvalFormat
@@ -63,7 +64,7 @@ class EvalSet:
 
 
 Reader = Callable[[Path, "str | None"], EvalSet]
-"""Reads a file or folder, of which only one split where that is given."""
+"""Reads a file or folder, or only one split of it."""
 
 
 def read_evalset(
@@ -72,14 +73,14 @@ def read_evalset(
     *,
     split: str | None = None,
 ) -> EvalSet:
-    """Read an evaluation set; the format is found out where it is not given.
+    """Read an evaluation set; by default the format is detected.
 
-    ``split`` is the only table of qrels that is read of a BEIR or TREC folder; None: all.
+    ``split`` is the only table of qrels to read from a BEIR or TREC folder; None: all.
 
     Relevance levels of qrels are scaled so that the highest of the set is grade 5; levels below 0 are 0.
 
     Raises:
-        JudgmentError: nothing of a known format is there, or the file is damaged as a whole.
+        JudgmentError: the format is unknown, or the whole file is damaged.
     """
     path = Path(path)
     if not path.exists():
@@ -143,7 +144,7 @@ def _beir(folder: Path, split: str | None) -> EvalSet:
 
 
 def _of_split(tables: Mapping[str, Path], split: str | None, folder: Path) -> list[Path]:
-    """The tables of one split, or all of them."""
+    """Return the tables of one split, or all of them."""
     if split is None:
         return [tables[name] for name in sorted(tables)]
     if split not in tables:
@@ -181,7 +182,7 @@ def _trec(path: Path, split: str | None) -> EvalSet:
 
 
 def _levels(path: Path, refused: Counter[str]) -> list[tuple[str, str, float]]:
-    """(query id, document id, relevance) of a table of qrels."""
+    """Yield (query id, document id, relevance) of a table of qrels."""
     levels = []
     for line in level_lines(path):
         if line.level is None:
@@ -213,7 +214,7 @@ def _with_texts(
 
 
 def _texts(path: Path, wanted: set[str], refused: Counter[str]) -> dict[str, str]:
-    """The texts of the wanted ids; read line by line."""
+    """Return the texts of the wanted ids; the file is read line by line."""
 
     def refuse(_: int, reason: str) -> None:
         refused[reason] += 1
@@ -253,9 +254,9 @@ def _grade(value: Any) -> float | None:
 
 
 def _goldens(name: EvalFormat, question: str, contexts: str) -> Reader:
-    """A reader of question-and-contexts rows; the contexts are what the question should be answered from.
+    """Return a reader of rows with a question and its reference contexts.
 
-    What the app retrieved for the question stands in other columns and is no judgment: retrieved is not
+    Columns with the contexts that the app retrieved are ignored, since a retrieved chunk need not be
     relevant.
     """
 
@@ -277,9 +278,9 @@ def _goldens(name: EvalFormat, question: str, contexts: str) -> Reader:
 
 
 def _as_list(text: str) -> list[Any]:
-    """A cell of a CSV file that holds a list: JSON, Python's or numpy's way of writing one, or texts in bars.
+    """Parse a list in a cell of a CSV file: JSON, a Python or numpy ``repr``, or texts separated by bars.
 
-    Bars that stand in a table, over several lines or with blanks around them, are part of one text.
+    Bars over several lines or with blanks around them are a table, and part of one text.
     """
     if not text.strip():
         return []
@@ -319,7 +320,7 @@ def _pairs(path: Path, _: str | None) -> EvalSet:
 
 
 def _pair(row: Mapping[str, Any], refused: Counter[str]) -> list[tuple[GradedPassage, str]]:
-    """The pair of a question and a chunk in a row, and its negatives where it has some."""
+    """Return the pair of a question and a chunk in a row, and its negatives if it has any."""
     key = next((name for name in ("grade", "label") if row.get(name) is not None), "")
     grade = _grade(row[key]) if key else 5.0
     if grade is None or isinstance(row.get(key), str):
@@ -342,7 +343,7 @@ def _first(row: Mapping[str, Any], names: Iterable[str]) -> Any:
 
 
 def _records(path: Path, refused: Counter[str]) -> Iterator[dict[str, Any]]:
-    """The objects of a JSON file (one, or a list), of JSON lines, or the rows of a CSV file."""
+    """Yield the objects of a JSON file (one, or a list) or of JSON lines, or the rows of a CSV file."""
     if path.suffix == ".csv":
         with path.open(encoding="utf-8-sig", newline="") as file:
             yield from csv_rows(file, refused, blanks=True)

@@ -1,4 +1,4 @@
-"""Judgments by people, one at a time, many at once, or from a CSV file."""
+"""Writing judgments of people: one, many, or those of a CSV file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ragwheel.store.judging import JudgmentRow, JudgmentWriter, Outcome, writing
 
 __all__ = ["Judgment", "JudgmentReport", "import_judgments", "judge", "judge_many", "unjudge"]
 
-#: Columns of a CSV file of judgments: the first three are needed.
+#: Columns of a CSV file of judgments; the first three are required.
 COLUMNS: Final = ("query", "chunk_id", "grade", "source", "judge", "judge_kind", "note", "at", "reason")
 _BATCH: Final = 5_000
 _EXAMPLES: Final = 20
@@ -32,12 +32,12 @@ class Judgment:
         query: the question, in any wording.
         chunk: the app's id of the chunk.
         grade: 0 (irrelevant) to 5 (fully answers); 3 is useful.
-        judge: who says so; one judge has one grade per query and chunk, the latest.
-        source: of the chunk; needed only where several sources have a chunk of this id.
-        at: when; None: now.
-        note: why, in words.
+        judge: the name of the judge. Of a judge's grades for a query and chunk only the latest is kept.
+        source: the source of the chunk; required only if several sources have a chunk of this id.
+        at: the time of the judgment; None: now.
+        note: the reason in words.
         kind: ``"human"`` or ``"llm"``.
-        reason: why, as a short code such as ``"outdated"``.
+        reason: the reason as a short code such as ``"outdated"``.
     """
 
     query: str
@@ -53,10 +53,11 @@ class Judgment:
 
 @dataclass(frozen=True)
 class JudgmentReport:
-    """What became of judgments.
+    """The result of writing judgments.
 
-    ``new`` and ``changed`` were written, ``same`` were there already, ``older`` lost to a later one of the
-    same judge. ``refused`` counts the rest by reason, ``examples`` says of the first few where and why.
+    ``new`` and ``changed`` judgments were written, ``same`` were stored already, and ``older`` ones are
+    superseded by a later one of the same judge. ``refused`` counts the others by reason, and ``examples``
+    describes the first of them.
     """
 
     new: int = 0
@@ -68,7 +69,7 @@ class JudgmentReport:
 
     @property
     def written(self) -> int:
-        """How many rows the store has now that it did not have."""
+        """The number of rows that were written."""
         return self.new + self.changed
 
 
@@ -84,14 +85,14 @@ def judge(  # noqa: PLR0913 - all but four by keyword
     note: str | None = None,
     reason: str | None = None,
 ) -> Outcome:
-    """Write one person's grade; the same again changes nothing.
+    """Write a person's grade; repeating the call changes nothing.
 
     Args:
         db: the database.
         query, chunk, grade, judge, source, at, note, reason: see :class:`Judgment`.
 
     Returns:
-        ``"new"``, ``"changed"``, ``"same"``, or ``"older"`` when a later grade of this judge stays.
+        ``"new"``, ``"changed"``, ``"same"``, or ``"older"`` if a later grade of this judge is stored.
 
     Raises:
         JudgmentError: the grade is not 0-5, the query is blank, or the store has no such chunk.
@@ -103,7 +104,7 @@ def judge(  # noqa: PLR0913 - all but four by keyword
 
 
 def unjudge(db: str | Path, query: str, chunk: str, *, judge: str = "me", source: str | None = None) -> bool:
-    """Take one person's grade back; False when there was none.
+    """Delete a person's grade; False if there is none.
 
     Raises:
         JudgmentError: the store has no such chunk.
@@ -117,10 +118,10 @@ def unjudge(db: str | Path, query: str, chunk: str, *, judge: str = "me", source
 def judge_many(
     db: str | Path, judgments: Iterable[Judgment], *, progress: Callable[[int], None] | None = None
 ) -> JudgmentReport:
-    """Write many; what cannot be taken in is counted by reason and the rest is written.
+    """Write many judgments; those that cannot be used are counted by reason.
 
-    Written in batches of 5,000, each whole: a run that is stopped can be repeated. ``progress`` is told how
-    many were read.
+    They are written in transactions of 5,000, so an interrupted call can be repeated. ``progress`` is called
+    with the number of judgments read.
 
     Raises:
         StoreError: the database cannot be written.
@@ -132,16 +133,16 @@ def judge_many(
 def import_judgments(
     db: str | Path, path: str | Path, *, judge: str = "me", progress: Callable[[int], None] | None = None
 ) -> JudgmentReport:
-    """Take in a CSV file with the columns ``query, chunk_id, grade`` and, if wanted, more of :data:`COLUMNS`.
+    """Import a CSV file with the columns ``query, chunk_id, grade`` and optionally others of :data:`COLUMNS`.
 
     Args:
         db: the database.
-        path: the file, UTF-8; read row by row, so its size does not matter.
-        judge: whose judgments they are where a row does not say.
-        progress: told how many rows were read.
+        path: the file in UTF-8, which is read row by row.
+        judge: the judge of rows that do not name one.
+        progress: called with the number of rows read.
 
     Raises:
-        JudgmentError: the file cannot be read, or its columns are others.
+        JudgmentError: the file cannot be read, or lacks a required column.
         StoreError: the database cannot be written.
     """
     refused: Counter[str] = Counter()
@@ -187,7 +188,7 @@ def _refuse(where: str, exc: JudgmentError, refused: Counter[str], examples: lis
 
 
 class _Sources:
-    """Which source a chunk id belongs to, asked of the store once per id."""
+    """A cache of the source of each chunk id, looked up in the store once per id."""
 
     def __init__(self, writer: JudgmentWriter) -> None:
         self._writer = writer
@@ -212,10 +213,10 @@ class _Sources:
 
 
 def _row(judgment: Judgment, sources: _Sources) -> JudgmentRow:
-    """The row to write.
+    """Return the row to write.
 
     Raises:
-        JudgmentError: something about it cannot be used; what stands before the colon names the reason.
+        JudgmentError: the judgment cannot be used; the part of the message before the colon names the reason.
     """
     if not judgment.query.strip():
         raise JudgmentError("blank query: expected the question that was judged")
@@ -238,7 +239,7 @@ def _row(judgment: Judgment, sources: _Sources) -> JudgmentRow:
 
 
 def _stored(text: str) -> str:
-    """Text as UTF-8 can have it: a lone surrogate becomes a question mark."""
+    """Return a text that UTF-8 can encode: lone surrogates become question marks."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
@@ -262,7 +263,7 @@ def _at_ns(at: datetime | float | None) -> int | None:
 def _read(
     path: Path, judge: str, refused: Counter[str], examples: list[str]
 ) -> Iterator[tuple[str, Judgment]]:
-    """(where, judgment) of every readable row of a CSV file."""
+    """Yield (location, judgment) of every readable row of a CSV file."""
     before = csv.field_size_limit(_MAX_FIELD)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:

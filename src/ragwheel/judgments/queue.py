@@ -1,12 +1,12 @@
-"""What to ask a person about next: the chunks whose grade would tell most.
+"""The queue of pairs to ask a person about, the most informative first.
 
-First where people or kinds of evidence contradict each other, then where the policy abstained, then what it
-is least sure of, then what was retrieved and nothing is known of; for who asks for it, also what ranked high
-and never left the log: no behaviour can ever say anything of that. Within each, the best ranked of every
-query before the second best of any, so that a few grades reach many queries.
+First come pairs with contradicting people or kinds of evidence, then those on which the policy abstained, the
+least certain ones, and retrieved chunks without any evidence. On request, chunks that ranked high but were
+never exposed are added, for which behaviour can give no evidence. Within each tier, the best-ranked chunk of
+every query comes before the second-best of any, so that a few grades reach many queries.
 
-To check whether beliefs are right other pairs tell more: some of every degree of belief, each of another
-question (``check``).
+To check the calibration of beliefs (``check``), pairs are spread over all degrees of belief and over
+questions.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ _WHY: Final = ("contradictory", "abstained", "unsure", "nothing known", "never e
 _NEVER: Final = _WHY.index("never exposed")
 _SURELY: Final = _WHY.index("sure")
 _SURE: Final = 0.9
-_DEGREES: Final = 5  # of belief, that pairs for a check are spread over
-_HIGH_RANK: Final = 10  # down to where a chunk that nobody was exposed to is worth a grade
+_DEGREES: Final = 5  # degrees of belief over which pairs for a check are spread
+_HIGH_RANK: Final = 10  # worst rank of an unexposed chunk in the queue
 _PAIR: Final = ["query_key", "chunk_version"]
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A query and a chunk to be judged.
+    """A query and a chunk to judge.
 
     ``why`` is one of contradictory, abstained, unsure, nothing known, never exposed, sure; ``rank`` the best
     of the chunk.
@@ -58,15 +58,15 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class OpenPair:
-    """A pair of the queue without its text: cheap enough for a hundred thousand of them.
+    """A pair of the queue without its text, so that a hundred thousand fit in memory.
 
     Attributes:
         query_key, query: the query group and its most frequent wording.
         chunk_version: the number of the chunk version.
         source, chunk_id: the chunk.
         rank: the best rank of the chunk for the group.
-        why: as of :class:`Candidate`.
-        belief: what traces and judgments make of it, 0-1; None where nothing is known.
+        why: as for :class:`Candidate`.
+        belief: P(relevant) by traces and judgments; None without evidence.
     """
 
     query_key: str
@@ -80,9 +80,9 @@ class OpenPair:
 
 
 def open_pairs(store: GradedStore, *, check: bool = False) -> list[OpenPair]:
-    """Return every pair that anybody or the LLM was exposed to, what tells most first, whoever judged it.
+    """Return every pair that a person or the LLM was exposed to, judged or not, the most informative first.
 
-    With ``check`` the pairs that :func:`candidates` gives for a check come before all others.
+    With ``check``, the pairs that :func:`candidates` returns for a check come first.
     """
     facts = store.facts
     seen = facts.exposed.group_by(_PAIR).agg(best_rank=_["rank"].min()).mutate(exposed=True)
@@ -110,16 +110,16 @@ def candidates(
     unexposed: bool = False,
     check: bool = False,
 ) -> list[Candidate]:
-    """What ``judge`` has not judged yet, what tells most first; the same store gives the same order.
+    """Return pairs that ``judge`` has not judged, the most informative first, in a reproducible order.
 
     Args:
         db: the database.
-        judge: whose judgments to leave out; those of others are not looked at beyond the order.
-        limit: at most so many.
-        policy: as for a build.
-        unexposed: also chunks that were ranked 1-10 and that neither the app, the LLM nor a person was given.
-        check: instead, pairs that no person has judged, spread evenly over all degrees of belief, each of
-            another question as far as there are enough: beliefs are compared with these grades.
+        judge: the judge whose judgments are left out; other judges' judgments only affect the order.
+        limit: the largest number of pairs.
+        policy: the label policy, as for a build.
+        unexposed: whether to add chunks at ranks 1-10 that neither the app, the LLM nor a person was given.
+        check: return pairs for a check of beliefs instead: pairs without a person's judgment, spread evenly
+            over all degrees of belief and, as far as possible, over questions.
 
     Raises:
         StoreError: the database cannot be read.
@@ -149,7 +149,7 @@ def candidates(
 
 
 def _high(retrievals: ibis.Table) -> ibis.Table:
-    """Every pair that was ranked high, exposed or not, with its best rank."""
+    """Return every pair that was ranked high, exposed or not, with its best rank."""
     rows = retrievals.select("query_key", "items").unnest("items", offset="place")
     rows = rows.select("query_key", chunk_version=rows["items"]["chunk_version"], place=rows.place)
     rows = rows.filter((_.place < _HIGH_RANK) & _.chunk_version.notnull())
@@ -158,7 +158,7 @@ def _high(retrievals: ibis.Table) -> ibis.Table:
 
 
 def _open(facts: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None) -> ibis.Table:
-    """Every seen pair that the judge (None: nobody) has not judged, with its tier and its doubt (0-1)."""
+    """Return the seen pairs that the judge (None: no judge) has not judged, with tier and doubt (0-1)."""
     rows = seen.left_join(graded, _PAIR).drop("query_key_right", "chunk_version_right")
     chunks = facts.chunks.select("chunk_version", "source", "chunk_id", "text_id")
     rows = rows.join(chunks, "chunk_version")
@@ -189,7 +189,7 @@ def _open(facts: Facts, seen: ibis.Table, graded: ibis.Table, judge: str | None)
 
 
 def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """By tier, then one of every query in turn; the more doubt and the higher the rank, the sooner."""
+    """Order by tier, then one pair of every query in turn, by doubt and rank."""
     rows.sort(
         key=lambda row: (
             row["tier"],
@@ -209,7 +209,7 @@ def _in_order(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _spread(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return pairs with traces and without a person's judgment, one of every degree of belief in turn.
 
-    Within a degree the order is that of a hash, and questions that were not asked about yet come first.
+    Within a degree the order is pseudo-random, and questions without a judgment come first.
     """
     degrees: list[deque[dict[str, Any]]] = [deque() for _degree in range(_DEGREES)]
     for row in sorted(rows, key=_hash_of):

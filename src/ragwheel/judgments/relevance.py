@@ -1,8 +1,7 @@
-"""The one reader of relevance judgments in files: qrels, questions and passages of BEIR and TREC.
+"""Reading qrels, questions and passages of BEIR and TREC, for ``ragwheel import --evalset`` and ``evaluate``.
 
-Both ``ragwheel import --evalset`` and ``ragwheel evaluate`` read through it. Ids are texts, also where a file
-has numbers; a byte order mark is no part of an id; cells are split at tabs, else at blanks; a level may be
-``1.0``; a text that is null is blank.
+Ids are always texts, even if a file has numbers. A byte order mark is not part of an id. Cells are split at
+tabs, else at blanks. A level may be ``1.0``. A null text is blank.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ ID_KEYS: Final = ("_id", "id", "docid", "doc_id", "query_id", "qid")
 
 
 class Level(NamedTuple):
-    """A line of qrels; ``level`` is None where the line cannot be read."""
+    """A line of qrels; ``level`` is None if the line cannot be read."""
 
     line: int
     query: str
@@ -28,7 +27,7 @@ class Level(NamedTuple):
 
 
 def level_lines(path: Path) -> Iterator[Level]:
-    """Yield the lines of a table of qrels: query, document, level, with TREC's column of zeros or without."""
+    """Yield query, document and level of each line of qrels, with or without TREC's column of zeros."""
     with path.open(encoding="utf-8-sig", errors="replace") as file:
         for number, line in enumerate(file, 1):
             cells = [
@@ -86,7 +85,7 @@ def _id(row: Any) -> str | None:
 
 
 def passage(row: Mapping[str, Any]) -> str:
-    """Return title and text as one, as BEIR's evaluation joins them; null is blank."""
+    """Return title and text joined as in BEIR's evaluation; null is blank."""
     text = next(
         (row[key] for key in ("text", "contents", "content", "passage") if row.get(key) is not None), ""
     )
@@ -94,9 +93,9 @@ def passage(row: Mapping[str, Any]) -> str:
 
 
 def qrels_tables(folder: Path) -> dict[str, Path]:
-    """Return the tables of qrels in a folder by split; the empty name stands for a table of no split.
+    """Return the tables of qrels in a folder by split; a table without a split has an empty name.
 
-    Looked for are ``qrels/SPLIT.tsv`` (BEIR), ``qrels.SPLIT.tsv``, ``SPLIT.qrels`` (our TREC export) and
+    The names are ``qrels/SPLIT.tsv`` (BEIR), ``qrels.SPLIT.tsv``, ``SPLIT.qrels`` (our TREC export) and
     ``qrels.tsv``.
     """
     tables = {path.stem: path for path in sorted((folder / "qrels").glob("*.tsv"))}
@@ -108,7 +107,7 @@ def qrels_tables(folder: Path) -> dict[str, Path]:
 
 
 def questions_beside(path: Path, *names: str) -> Path | None:
-    """Return the questions (or passages) for a table of qrels: those of its own name first."""
+    """Return the file of questions (or passages) for a table of qrels, preferably with its name."""
     own = path.name.removesuffix(".qrels").removesuffix(".tsv")
     candidates = [f"{own}.{name}" for name in names] + list(names)
     paths = (path.parent / f"{name}.{ending}" for name in candidates for ending in ("tsv", "jsonl"))

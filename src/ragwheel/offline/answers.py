@@ -1,4 +1,4 @@
-"""Which answers were good: what the store knows about every turn that could become an example."""
+"""The answers of turns and how they were received, for the selection of examples."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LEAST_RATING: Final = 4.0
 MOST_BAD_RATING: Final = 2.0
 AGAIN_WITHIN_NS: Final = 600 * 1_000_000_000
 AGAIN_OVERLAP: Final = 0.4
-"""A next question within ten minutes that shares this much of its words is the same one again."""
+"""The least word overlap with the next question, within ten minutes, that counts as asking again."""
 
 TURNS = """
 SELECT turn_id, query, answer, reasoning, session_id, user_id, start_ns FROM turns
@@ -52,9 +52,9 @@ _THOUGHT: Final = re.compile(r"(?is)<(think|thinking|reasoning)>(.*?)</\1>\s*")
 class AnsweredTurn:
     """A question, its answer, and how it was received.
 
-    ``reasoning`` is what the app gave ``turn.answer``, else what its answer had between ``<think>`` tags;
-    ``liked`` and ``disliked`` count signals about the answer; ``again``: the next question of the session was
-    the same one in other words; ``label``: the app's own type of question, where asked for.
+    ``reasoning`` is that of ``turn.answer``, else the text between ``<think>`` tags in the answer. ``liked``
+    and ``disliked`` count signals about the answer. ``again`` is true if the next question of the session was
+    the same in other words. ``label`` is the app's own type of question, if it was asked for.
     """
 
     turn_id: str
@@ -76,12 +76,12 @@ def read_turns(
     label_key: str | None = None,
     label_of: Callable[[str], str | None] | None = None,
 ) -> list[AnsweredTurn]:
-    """Every turn with a question, oldest first.
+    """Return every turn with a question, oldest first.
 
     Args:
         db: the database.
-        label_key: a metadata key of chunks; the first cited chunk's value is the turn's label.
-        label_of: the label of a question, by the app's own code; wins over ``label_key``.
+        label_key: a metadata key of chunks, whose value in the first cited chunk is the turn's label.
+        label_of: a function of the app that returns the label of a question; it overrides ``label_key``.
 
     Raises:
         StoreError: the database cannot be read.
@@ -116,7 +116,7 @@ def read_turns(
 
 
 def why_not(turn: AnsweredTurn) -> str | None:
-    """The first reason why a turn is no example; None when it is good."""
+    """Return the first reason why a turn cannot be an example, or None."""
     if not turn.answer.strip():
         return "no answer"
     if not words(_ONLY_CITING.sub(" ", turn.answer)):
@@ -151,7 +151,7 @@ def _labels(connection: sqlite3.Connection, label_key: str) -> dict[str, str]:
 
 
 def _asked_again(turns: Iterable[Any]) -> set[str]:
-    """Turns whose question was put differently right after."""
+    """Return the turns whose question was rephrased right after."""
     keys: set[str] = set()
     last: dict[str, Any] = {}
     for row in turns:
@@ -171,7 +171,7 @@ def _asked_again(turns: Iterable[Any]) -> set[str]:
 
 
 def _split(answer: str) -> tuple[str, str | None]:
-    """An answer, and the thinking that the app recorded in it between ``<think>`` tags."""
+    """Split an answer into the answer and the reasoning between ``<think>`` tags."""
     thoughts = [match[2].strip() for match in _THOUGHT.finditer(answer)]
     rest = _THOUGHT.sub("", answer).strip()
     return rest, "\n".join(filter(None, thoughts)) or None

@@ -1,4 +1,4 @@
-"""Is the database sound, does anything wait in the journal, and was anything lost?"""
+"""Checks of a database: whether it is sound, what waits in the journal, and whether anything was lost."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LARGE_WAL_BYTES = 64 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """The journal before it is merged: ``orphans`` are segments of processes that have ended."""
+    """The unmerged part of the journal; ``orphans`` are segments of processes that have ended."""
 
     segments: int
     orphans: int
@@ -35,7 +35,7 @@ class Waiting:
 
 
 def doctor(db: str | Path) -> list[Finding]:
-    """Look at the file, SQLite, the journal and the counts; merges the journal like every reader.
+    """Check the file, SQLite, the journal and the counts, after merging the journal like every reader.
 
     Raises :class:`~ragwheel.errors.StoreError` when the file cannot be opened as one of ragwheel's at
     all (see :func:`ragwheel.store.open_store`); damage inside a readable file is a finding.
@@ -62,7 +62,7 @@ def doctor(db: str | Path) -> list[Finding]:
 
 
 def _opened(path: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]:
-    """The database with its journal merged; as it is where others can write to the journal's folder."""
+    """Open the database and merge its journal, unless others can write to the journal's folder."""
     folder = segment_folder(path)
     if not (folder.is_dir() and is_unsafe(folder)):
         return reading(path)
@@ -72,7 +72,7 @@ def _opened(path: Path) -> contextlib.AbstractContextManager[sqlite3.Connection]
 
 
 def _checked(check: str, look: Callable[[], list[Finding]]) -> list[Finding]:
-    """What a check found; a page that SQLite cannot read is a finding, a locked file is not."""
+    """Run a check. A page that SQLite cannot read becomes a finding; a locked file is an error."""
     try:
         return look()
     except sqlite3.OperationalError:
@@ -123,7 +123,7 @@ def _sqlite() -> list[Finding]:
 
 
 def _waiting(path: Path) -> Waiting:
-    """How much of the journal is not in SQLite yet."""
+    """Return how much of the journal is not in SQLite yet."""
     merged: dict[str, int] = {}
     if path.is_file() and path.stat().st_size:
         connection = connect(path, write=False)
@@ -140,7 +140,7 @@ def _waiting(path: Path) -> Waiting:
             owned = try_adopt(segment)
             waiting_bytes += max(0, segment.stat().st_size - merged.get(segment.name, 0))
         except FileNotFoundError:
-            continue  # merged and removed by another process in this moment
+            continue  # another process has just merged and removed it
         n_segments += 1
         if owned is not None:
             orphans += 1
@@ -194,7 +194,7 @@ def _records(connection: sqlite3.Connection) -> list[Finding]:
 
 
 def _missing(connection: sqlite3.Connection) -> int:
-    """How many rows fewer there are than segments brought, less what was erased and pruned."""
+    """Return how many of the rows merged from segments are missing, apart from erased and pruned ones."""
     expected = number(
         connection,
         "SELECT (SELECT coalesce(sum(records - repeated), 0) FROM _segment)"
@@ -210,7 +210,7 @@ def _missing(connection: sqlite3.Connection) -> int:
 
 
 def _results(connection: sqlite3.Connection) -> list[Finding]:
-    """Retrievals whose results could not be read, which cost training data until that is mended."""
+    """Report retrievals with unreadable results, which cannot be used for training."""
     return [
         Finding(
             "error",
@@ -253,7 +253,7 @@ def _drops(connection: sqlite3.Connection) -> list[Finding]:
 
 
 def _outside_turns(connection: sqlite3.Connection) -> list[Finding]:
-    """Turns whose answers cite what they did not retrieve, while others retrieved outside of turns."""
+    """Report turns that cite chunks they did not retrieve, if there are retrievals outside of turns."""
     count = number(connection, "SELECT count(*) FROM turns WHERE flags LIKE '%retrievals_outside_turn%'")
     if not count:
         return []

@@ -1,4 +1,4 @@
-"""What ``doctor`` looks at around the database: its disk, who may read it, and the clock."""
+"""Checks of ``doctor`` around the database: its disk, its permissions, and the clock."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SECOND_NS: Final = 10**9
 
 
 def file_system(path: Path) -> list[Finding]:
-    """Whether locks work where the file lies, whether it outlives a restart, and whether there is room."""
+    """Check whether the file system supports locks, survives a restart, and has room."""
     kind = _kind(path)
     findings = []
     if kind in OVER_A_NETWORK:
@@ -68,7 +68,7 @@ def file_system(path: Path) -> list[Finding]:
 
 
 def _kind(path: Path) -> str:
-    """The type of the file system as the kernel names it; empty where that cannot be known."""
+    """Return the kernel's name of the file system's type; empty if unknown."""
     try:
         lines = MOUNTS.read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -79,13 +79,13 @@ def _kind(path: Path) -> str:
         _, point, of, *_ = line.split(" ")
         point = point.replace("\\040", " ")
         inside = real == point or real.startswith(point.rstrip("/") + "/")
-        if inside and len(point) >= best:  # a later mount on the same place covers the earlier
+        if inside and len(point) >= best:  # a later mount at the same path hides the earlier one
             best, kind = len(point), of
     return kind
 
 
 def access(path: Path) -> list[Finding]:
-    """Files that other users of the machine can open."""
+    """Report files that other users of the machine can open."""
     folder = segment_folder(path)
     if folder.is_dir() and is_unsafe(folder):
         return [
@@ -103,7 +103,7 @@ def access(path: Path) -> list[Finding]:
         for file in files_of(path)
         if file.stat().st_mode & 0o077
         and not (closed and file.parent == folder)
-        and not file.name.endswith(("-wal", "-shm"))  # SQLite gives them the mode of the database
+        and not file.name.endswith(("-wal", "-shm"))  # SQLite gives these the mode of the database
     ]
     if not open_to_others:
         return [
@@ -121,7 +121,7 @@ def access(path: Path) -> list[Finding]:
 
 
 def clock(connection: sqlite3.Connection) -> list[Finding]:
-    """Records from the future: splits by time and ``--older-than`` believe the times that were recorded."""
+    """Report records with future times, since splits by time and ``--older-than`` use the recorded times."""
     limit = time.time_ns() + FUTURE_S * SECOND_NS
     ahead = number(
         connection,

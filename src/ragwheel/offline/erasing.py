@@ -1,4 +1,4 @@
-"""Erasing from everything that holds it: the store, its journal, and the datasets that were built."""
+"""Erasing data of people, sessions or queries from the store, its journal, and the datasets built from it."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["Erasure", "Selection", "erase"]
 
 @dataclass(frozen=True, slots=True)
 class Erasure:
-    """What was erased, or with ``dry_run`` would be.
+    """What was erased, or would be with ``dry_run``.
 
     Attributes:
-        store: rows of the database.
-        datasets: rows of each dataset folder that was looked through.
-        retrain: models and prompt examples that were made from it: only making them again takes it out.
-        missing: datasets that were built when it was there and lie no longer where they were written.
-            Copies of them may exist.
-        still_in: files in whose bytes some of it was found afterwards, and that ragwheel does not change.
-        dry_run: True: nothing was changed.
-        outbox_signals: signals taken out of the outboxes that were named.
+        store: the numbers of rows of the database.
+        datasets: the numbers of rows of each searched dataset folder.
+        retrain: models and prompt examples that were made from the erased data, and must be made again.
+        missing: datasets that were built from the data and are no longer where they were written. Copies of
+            them may exist.
+        still_in: files that still contain some of the data, and that ragwheel does not change.
+        dry_run: whether this was a dry run, which changes nothing.
+        outbox_signals: the number of signals erased from the given outboxes.
     """
 
     store: EraseReport
@@ -56,26 +56,26 @@ def erase(  # noqa: PLR0913 - public, all but two by keyword
     timeout_s: float = 30.0,
     progress: StageProgress | None = None,
 ) -> Erasure:
-    """Remove what is selected for good from the store, the journal and the built datasets.
+    """Erase the selected data from the store, the journal and the built datasets.
 
-    Killed anywhere, it left everything whole: the same command again finishes the work. Backups and copies
-    elsewhere are not reached.
+    An interrupted call leaves everything consistent and can be repeated. Backups and other copies are not
+    changed.
 
     Args:
         db: the database.
         selection: what to erase.
-        datasets: folders to look through beside those that were built from this database and still lie
-            where they were written.
-        outboxes: of :class:`ragwheel.client.SignalClient` (what it was given as ``outbox``), on this machine:
-            what waits there to be sent goes too.
-        dry_run: count, and leave everything as it is.
-        timeout_s: how long to wait for another process that merges or writes.
-        progress: called with what is being done.
+        datasets: further dataset folders to search. Those that were built from this database are searched
+            anyway, if they are still where they were written.
+        outboxes: paths of outboxes of :class:`ragwheel.client.SignalClient` on this machine, whose pending
+            signals are erased, too.
+        dry_run: count only, and change nothing.
+        timeout_s: seconds to wait for another process that merges or writes.
+        progress: called with the name of each step.
 
     Raises:
         StoreError: the database cannot be used.
-        DatasetError: a folder is none of ragwheel's, or cannot be read: the store is as it was.
-        MissingExtra: there are datasets, and what reads them is not installed: nothing was erased.
+        DatasetError: a folder is not one of ragwheel's, or cannot be read; nothing was erased.
+        MissingExtra: there are datasets, and the extra to read them is not installed; nothing was erased.
     """
     db, tell = Path(db), progress or _no_progress
     folders = [Path(folder) for folder in datasets]
@@ -100,7 +100,7 @@ def _from_outboxes(
     dry_run: bool,
     spans: frozenset[str] = frozenset(),
 ) -> int:
-    """Take out of outboxes what is selected itself, or is about one of the erased ``spans``; how many."""
+    """Erase signals from outboxes that are selected, or are about an erased span; return how many."""
     from ragwheel.client.outbox import erase_from_outbox
 
     selects = selection.selects_signal
@@ -120,7 +120,7 @@ def _from_outboxes(
 
 
 def _no_progress(_stage: str) -> None:
-    """Progress that nobody asked for."""
+    """Ignore progress."""
 
 
 def _known(db: Path) -> list[Artifact]:
@@ -131,7 +131,7 @@ def _known(db: Path) -> list[Artifact]:
 
 
 class _DatasetEraser:
-    """Goes through what was built, in the transaction that erases."""
+    """Erases data from built datasets, within the transaction that erases it from the store."""
 
     def __init__(self, folders: list[Path], dry_run: bool, tell: StageProgress) -> None:
         self._folders = folders
@@ -169,7 +169,7 @@ class _DatasetEraser:
         gone: ErasedContent,
         needles: list[bytes],
     ) -> dict[Path, int]:
-        """Take it out of every folder; when something was last erased from each, for those it was."""
+        """Erase data from every folder; return the time of the last erasure of each changed folder."""
         if not folders:
             return {}
         from ragwheel.datasets.erase import erase_from, read_manifest
@@ -190,10 +190,10 @@ class _DatasetEraser:
     def _made_from(
         self, artifacts: list[Artifact], erased_ns: dict[Path, int], first_ns: int | None
     ) -> list[Artifact]:
-        """Models and examples to be made again, existing ones that an earlier erasure named among them.
+        """Return the models and examples that must be made again, including those that an earlier erasure named.
 
-        By way of a folder from which something was erased after they were made; of a dataset that is
-        missing; or straight from the database, when what is erased was in it.
+        These were made from a folder from which data was erased later, from a missing dataset, or directly
+        from the database while it contained the erased data.
         """
         stale: dict[Path, Artifact] = {}
         for path, last_ns in erased_ns.items():
@@ -221,7 +221,7 @@ def _matching(connection: sqlite3.Connection, gone: ErasedContent, needles: list
 
 
 def _holding(artifacts: Collection[Artifact], needles: list[bytes]) -> tuple[Path, ...]:
-    """Files of models and examples in which some of it stands as it is."""
+    """Return files of models and examples that contain some of the erased data."""
     if not needles or not artifacts:
         return ()
     from ragwheel.datasets.erase import files_containing

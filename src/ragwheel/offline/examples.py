@@ -1,8 +1,8 @@
-"""How many examples a store has: the number that status, report, milestones and builds share.
+"""The number of examples of a store, which status, report, milestones and builds share.
 
 An example is a question with at least one positive that ``ragwheel build`` would write today, counted once.
-The labels decide that, so the number is exact where the extra ``build`` is installed; without it, it is the
-number of questions with any sign of a positive, which is an upper bound.
+The number is exact if the extra ``build`` is installed, since the labels decide. Without it, the number of
+questions with any sign of a positive is an upper bound.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["ExampleCounts", "count_examples", "liked_questions"]
 
 @dataclass(frozen=True, slots=True)
 class ExampleCounts:
-    """Examples of one store.
+    """The numbers of examples of a store.
 
     Attributes:
         total: all of them.

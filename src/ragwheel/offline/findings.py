@@ -1,4 +1,4 @@
-"""What ``doctor`` says about one thing that it looked at."""
+"""The findings of ``doctor``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Severity = Literal["ok", "note", "warning", "error"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at; ``next`` is what to do about it, empty when nothing needs doing."""
+    """The result of a check; ``next`` says what to do about it, and is empty if nothing needs to be done."""
 
     severity: Severity
     check: str
@@ -21,7 +21,7 @@ class Finding:
 
 
 def size(n_bytes: int) -> str:
-    """Bytes for a person: ``1.5 MB`` (powers of 1,000)."""
+    """Return a number of bytes for display: ``1.5 MB`` (powers of 1,000)."""
     amount = float(n_bytes)
     for unit in ("bytes", "kB", "MB"):
         if amount < 1_000:

@@ -1,9 +1,8 @@
 """The winner of an interleaving experiment, from clicks and citations.
 
-Each turn is one comparison: which retriever's chunks got more of what people do to chunks that help them. The
-preference is (turns that new won + half of the ties) / turns with any such act (Chapelle, Joachims, Radlinski
-& Yue, TOIS 2012); its interval treats the turns of one person (or session) as one, and a sign test over them
-stands beside it.
+Each turn is one comparison: the retriever whose chunks got more favourable signals and citations wins. The
+preference is (turns that the new one won + half of the ties) / turns with any (Chapelle, Joachims, Radlinski
+& Yue, TOIS 2012). Its interval is clustered by person (or session), and a sign test over people is added.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ Winner = Literal["old", "new"]
 
 @dataclass(frozen=True, slots=True)
 class Interleaving:
-    """What an experiment says so far.
+    """The state of an interleaving experiment.
 
     Attributes:
         name: of the experiment, as given to :func:`ragwheel.interleave`.
@@ -62,7 +61,7 @@ class Interleaving:
 
     @property
     def verdict(self) -> str:
-        """The result in a sentence."""
+        """The result as a sentence."""
         share = f"{self.preference:.1%} for new, 95 % interval {self.low:.1%} to {self.high:.1%}"
         if self.winner is not None:
             return f"{self.winner} is better ({share})"
@@ -72,11 +71,11 @@ class Interleaving:
 
 
 def interleaving(db: str | Path, name: str | None = None) -> Interleaving:
-    """Wins, losses and ties of an experiment, with an interval.
+    """Return wins, losses and ties of an experiment, with an interval.
 
     Args:
         db: a trace database.
-        name: of the experiment; by default the latest one.
+        name: the name of the experiment; by default the latest one.
 
     Raises:
         StoreEmpty: no such experiment has been recorded.
@@ -175,7 +174,7 @@ def _judged(name: str, turns: list[_ServedTurn], failed: int) -> Interleaving:
 
 
 def _preference(people: list[list[int]]) -> tuple[float, float, float]:
-    """Mean of (score + 1) / 2 over turns, and its 95 % interval.
+    """Return the mean of (score + 1) / 2 over turns, and its 95 % interval.
 
     The linearised variance of a ratio of sums over people (cluster-robust): a bootstrap over people
     approximates the same. Two imagined people for either side keep a few unanimous ones from giving an
@@ -194,7 +193,7 @@ def _preference(people: list[list[int]]) -> tuple[float, float, float]:
 
 
 def _sign_test(wins: int, losses: int) -> float:
-    """Exact two-sided probability of a split at least this uneven when both are as likely."""
+    """Return the exact two-sided p value of the sign test."""
     n = wins + losses
     tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1))
     return min(1.0, float(2 * tail / 2**n))

@@ -26,7 +26,7 @@ _WHICH = {"test": "in the test split", "liked": "with a liked answer", "total": 
 
 @dataclass(frozen=True, slots=True)
 class Milestone:
-    """One rung: ``have`` of ``need`` examples, what it unlocks, and what to do when short of it.
+    """A milestone: ``have`` of ``need`` examples, what it makes possible, and advice if it is not reached.
 
     ``which`` says which examples count: those in the test split (evaluation), those with a liked answer
     (few-shot), or, where it is empty, all.
@@ -42,23 +42,23 @@ class Milestone:
 
     @property
     def purpose(self) -> str:
-        """What it unlocks, and which examples count where not all do."""
+        """What the milestone makes possible, and which examples count if not all do."""
         return f"{self.unlocks} (examples {self.which})" if self.which else self.unlocks
 
     @property
     def reached(self) -> bool:
-        """Whether there is enough."""
+        """Whether there are enough examples."""
         return self.have >= self.need
 
     @property
     def missing(self) -> int:
-        """Examples still to come; 0 when it is reached."""
+        """The number of missing examples; 0 if the milestone is reached."""
         return max(0, self.need - self.have)
 
 
 @dataclass(frozen=True, slots=True)
 class Supply:
-    """The counts that say where examples could come from."""
+    """The counts from which examples could come."""
 
     retrievals: int
     turns: int
@@ -73,7 +73,7 @@ class Supply:
 
 
 def milestones(supply: Supply) -> tuple[Milestone, ...]:
-    """The ladder, with advice at every rung that is not reached."""
+    """Return all milestones, with advice for those that are not reached."""
     ladder = []
     for name, which, need, unlocks in LADDER:
         have = _have(supply.examples, which)
@@ -85,7 +85,10 @@ def milestones(supply: Supply) -> tuple[Milestone, ...]:
 
 
 def _have(examples: ExampleCounts, which: str) -> int:
-    """Without exact counts the split is not known, and a tenth of all questions is tested."""
+    """Return the number of examples of a kind.
+
+    Without exact counts, a tenth of all is taken as the test split.
+    """
     if which == "test" and not examples.exact:
         return examples.total // 10
     return int(getattr(examples, which))
@@ -132,6 +135,6 @@ def _advice(supply: Supply, have: int, need: int) -> tuple[str, ...]:
 
 
 def _round_up(n: int) -> int:
-    """Two significant digits, upwards: an estimate should not look like a count."""
+    """Round up to two significant digits, since this is an estimate."""
     step: int = 10 ** max(0, len(str(n)) - 2)
     return -(-n // step) * step

@@ -1,4 +1,4 @@
-"""How results are read: of a function that is called once, and of what was already recorded."""
+"""How ragwheel reads results: of a retrieval function called once, and of recorded retrievals."""
 
 from __future__ import annotations
 
@@ -57,13 +57,13 @@ class Probe:
     """How the result of one call is read.
 
     Attributes:
-        type: of what was returned.
-        unreadable: why no chunk could be read; empty when all is well.
-        flags: what was guessed, or could not be kept as it was.
-        total: how many chunks there were.
-        chunks: the first of them.
-        fields: the names of the fields of the first item, as far as they are seen without running anything.
-        adapter: an ``adapter=`` to begin with; empty when nothing is unclear.
+        type: the type of the result.
+        unreadable: why no chunk could be read; empty if chunks were read.
+        flags: what was guessed, or could not be recorded unchanged.
+        total: the number of chunks.
+        chunks: the first chunks.
+        fields: the names of the first item's fields that can be seen without running code.
+        adapter: an ``adapter=`` to start from; empty if nothing is unclear.
     """
 
     type: str
@@ -93,8 +93,8 @@ def probe(
 ) -> Probe:
     """Call a retrieval function once, store nothing, and return how its result is read.
 
-    A decorated function is called as it was before it was decorated, and read with its own ``adapter``. What
-    the function raises comes through. Recording in this process ends.
+    A decorated function is called undecorated, and its result is read with its own ``adapter``. Exceptions of
+    the function propagate. Recording in this process ends.
     """
     spec = _spec(function)
     inner = inspect.unwrap(function)
@@ -156,7 +156,7 @@ def probe_store(db: str | Path) -> list[ProbedSource]:
 
 
 def _spec(function: Callable[..., Any]) -> Spec | None:
-    """What the decorator knows of a decorated function."""
+    """Return the decorator's settings of a decorated function."""
     for cell in getattr(function, "__closure__", None) or ():
         if isinstance(cell.cell_contents, Spec):
             return cell.cell_contents
@@ -181,7 +181,7 @@ def _called(function: Callable[..., Any], question: str) -> Any:
 
 
 def _fields(result: Any) -> tuple[str, ...]:
-    """The names of the fields of the first item, or of the result."""
+    """Return the names of the fields of the first item, or of the result."""
     try:
         listed = sequence(opened(result, 1), 1)
         first = listed.items[0] if listed is not None and listed.items else result
@@ -195,7 +195,7 @@ def _names(mapping: Any) -> tuple[str, ...]:
 
 
 def _adapter(fields: tuple[str, ...]) -> str:
-    """An adapter that reads one item, with the fields that there are as a comment."""
+    """Return an adapter for one item, with the existing fields as a comment."""
     seen = f"  # the item has: {', '.join(fields)}" if fields else ""
     return (
         f"def adapter(item):{seen}\n"

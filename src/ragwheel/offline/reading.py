@@ -1,4 +1,4 @@
-"""One way to read a database: open, query, turn SQLite's errors into ours, close."""
+"""Reading a database with SQLite's errors turned into ragwheel's."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["number", "reading", "rows"]
 
 @contextlib.contextmanager
 def reading(db: str | Path, *, require_traces: bool = False) -> Iterator[sqlite3.Connection]:
-    """A read-only connection whose errors are :class:`~ragwheel.errors.StoreError`; rows have names."""
+    """Yield a read-only connection with named rows, whose errors are :class:`~ragwheel.errors.StoreError`."""
     connection = open_store(db, require_traces=require_traces)
     connection.row_factory = sqlite3.Row
     try:
@@ -28,11 +28,11 @@ def reading(db: str | Path, *, require_traces: bool = False) -> Iterator[sqlite3
 
 
 def rows(connection: sqlite3.Connection, sql: str, *values: Any) -> list[sqlite3.Row]:
-    """All rows of a query."""
+    """Return all rows of a query."""
     return connection.execute(sql, values).fetchall()
 
 
 def number(connection: sqlite3.Connection, sql: str, *values: Any) -> int:
-    """The one number that a query gives; 0 when it gives none."""
+    """Return the single number of a query, or 0 if it has no result."""
     row = connection.execute(sql, values).fetchone()
     return int(row[0] or 0) if row else 0

@@ -1,4 +1,4 @@
-"""What a database holds, in counts, and how far it is from the next milestone."""
+"""Counts of a database, and its distance from the next milestone."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Status:
 
     @property
     def next_milestone(self) -> Milestone | None:
-        """The first one that is not reached yet; None when all are."""
+        """The first milestone that is not reached yet, or None."""
         return next((milestone for milestone in self.milestones if not milestone.reached), None)
 
 

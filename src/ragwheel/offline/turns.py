@@ -1,4 +1,4 @@
-"""One turn as it was: query, ranked chunks with exposure, citations and signals."""
+"""A recorded turn: query, ranked chunks with exposure, citations and signals."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def latest(db: str | Path, n: int = 20) -> tuple[TurnLine, ...]:
 
 
 def _line(row: sqlite3.Row, inside: sqlite3.Row | None, signals: int) -> TurnLine:
-    """A row of LATEST with what the retrievals inside it add."""
+    """Make a line of a row of LATEST and the retrievals inside it."""
     return TurnLine(
         id=row["id"],
         kind=row["kind"],
@@ -77,7 +77,7 @@ def _line(row: sqlite3.Row, inside: sqlite3.Row | None, signals: int) -> TurnLin
 
 
 def show(db: str | Path, handle_or_id: str | None = None) -> TurnView:
-    """One turn with everything known about it: the last one by default.
+    """Return a turn with everything that is recorded about it, by default the latest one.
 
     Args:
         db: the database.
@@ -95,7 +95,7 @@ def show(db: str | Path, handle_or_id: str | None = None) -> TurnView:
 
 
 def _find(connection: sqlite3.Connection, db: str, handle_or_id: str | None) -> tuple[str, str]:
-    """("turn" or "retrieval", id) of what was asked for."""
+    """Return ("turn" or "retrieval", id) of the requested turn."""
     if handle_or_id is None:
         row = rows(connection, LATEST, 1)[0]
         return row["kind"], row["id"]
@@ -116,9 +116,9 @@ def _find(connection: sqlite3.Connection, db: str, handle_or_id: str | None) -> 
 
 
 def _span_id(handle_or_id: str) -> str:
-    """The span id in a handle; an id, or the first digits of one, stands for itself.
+    """Return the span id in a handle; an id or a prefix of one is returned unchanged.
 
-    Neither signature nor expiry of a handle is checked: whoever can read the file sees everything in it.
+    Signature and expiry of a handle are not checked, since the database can be read anyway.
     """
     text = handle_or_id.strip()
     if re.fullmatch(r"[0-9a-fA-F]{4,16}", text):

@@ -1,4 +1,4 @@
-"""What :func:`~ragwheel.offline.show` and :func:`~ragwheel.offline.latest` give back."""
+"""The results of :func:`~ragwheel.offline.show` and :func:`~ragwheel.offline.latest`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class RankedChunk:
     score: float | None
     exposure: str
     assumed: bool
-    """``prompted`` was not said by the app but taken for granted because an answer followed."""
+    """Whether ``prompted`` was assumed, because an answer followed without ``turn.prompted``."""
     text: str
 
 
@@ -44,7 +44,7 @@ class RetrievalView:
 
 @dataclass(frozen=True, slots=True)
 class CitationView:
-    """One citation of the answer; ``matched`` is False when it points at nothing retrieved."""
+    """A citation of the answer; ``matched`` is False if it refers to no retrieved chunk."""
 
     position: int
     marker: str | None
@@ -57,7 +57,7 @@ class CitationView:
 
 @dataclass(frozen=True, slots=True)
 class SignalView:
-    """One signal; ``reason`` says why an unmatched one is no evidence, and is None for a matched one."""
+    """A signal; ``reason`` says why an unmatched signal is no evidence, and is None for a matched one."""
 
     kind: str
     retrieval_id: str | None
@@ -74,14 +74,14 @@ class SignalView:
     signal_reason: str | None = None
     """The short code that came with the signal."""
     retracted: bool = False
-    """Whether the same person took it back: then it is no evidence."""
+    """Whether the same person retracted the signal, so that it is no evidence."""
     bot: bool = False
-    """Whether a known robot sent it: no evidence either, unless the label policy says otherwise."""
+    """Whether a known robot sent the signal, so that it is no evidence, unless the label policy allows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class TurnView:
-    """A question with everything known about it; ``turn_id`` is None for a retrieval outside any turn."""
+    """A question with all records about it; ``turn_id`` is None for a retrieval outside any turn."""
 
     turn_id: str | None
     query: str | None
@@ -98,7 +98,7 @@ class TurnView:
 
 @dataclass(frozen=True, slots=True)
 class TurnLine:
-    """A turn, or a retrieval outside any, in one line."""
+    """A line for a turn, or for a retrieval outside any turn."""
 
     id: str
     kind: str

@@ -18,7 +18,7 @@ _MARK: Final = re.compile(r"\[(?:email|phone|card|iban|secret)\]")
 
 @lru_cache(maxsize=16_384)
 def words(text: str) -> tuple[str, ...]:
-    """The words, folded; in scripts without spaces between words, the pairs of neighbouring characters."""
+    """Return the case-folded words; in scripts without spaces, the pairs of neighbouring characters."""
     words: list[str] = []
     for word in _WORD.findall(unicodedata.normalize("NFKC", text).casefold()):
         if _SPACELESS.search(word) and len(word) > 1:
@@ -29,18 +29,18 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def key(text: str) -> str:
-    """The same for two questions in the same words; empty for a text without words."""
+    """Return a key that is equal for questions with the same words; empty for a text without words."""
     return " ".join(words(text))
 
 
 def overlap(a: str, b: str) -> float:
-    """Shared words over all words of two texts (Jaccard), 0-1."""
+    """Return the Jaccard similarity of the words of two texts, 0-1."""
     first, second = set(words(a)), set(words(b))
     return len(first & second) / len(first | second) if first and second else 0.0
 
 
 def rare_names(text: str) -> list[str]:
-    """What names one thing: words with a digit, capitals inside a sentence, redacted marks; folded."""
+    """Return likely names, case-folded: words with a digit, capitals within a sentence, redactions."""
     words = [mark.group() for mark in _MARK.finditer(text)]
     text = _MARK.sub(" ", text)
     for at, match in enumerate(_WORD.finditer(text)):

@@ -1,4 +1,4 @@
-"""A re-ranker on features: scores of the retriever, words, what earlier questions taught, in milliseconds."""
+"""A fast re-ranker on features: the retriever's scores, words, and experience with earlier questions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The features: what each one measures, its group, and in which direction it may act."""
+"""The catalogue of features, with what each measures, its group, and the allowed direction of its effect."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ __all__ = ["FEATURES", "GROUPS", "NAMES", "Feature"]
 
 @dataclass(frozen=True)
 class Feature:
-    """One number about a question and a candidate chunk.
+    """A feature of a question and a candidate chunk.
 
     Args:
-        name: in the model's files.
-        group: what is ablated together.
-        sign: 1: more of it can only raise a chunk; -1: only lower it; 0: either.
-        description: what it is.
+        name: the name in the model's files.
+        group: the group of features for ablations.
+        sign: 1: a larger value can only raise a chunk; -1: only lower it; 0: either.
+        description: what the feature measures.
     """
 
     name: str
@@ -25,7 +25,7 @@ class Feature:
     description: str
 
 
-#: In the order of the columns.
+#: All features, in the order of the columns.
 FEATURES: Final = (
     Feature("score_z", "retriever", 1, "the retriever's score, in standard deviations of its first ten"),
     Feature("score_gap", "retriever", 1, "distance to the best score, in spreads of the first ten"),

@@ -1,4 +1,4 @@
-"""From a question and its candidates to a matrix of features."""
+"""Extraction of the feature matrix for a question and its candidates."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ class CandidateChunk:
     """One chunk of a ranking.
 
     Args:
-        text: of the chunk.
-        id, source: as the store knows it; empty where not known.
-        score: the retriever's, whatever it means; None where there is none.
-        similarity: of the encoder that the model was trained with; None where there is none at hand.
-        metadata: ``title`` and dates are read.
+        text: the text of the chunk.
+        id, source: its id and source in the store; empty if unknown.
+        score: the retriever's score, of any meaning; None if there is none.
+        similarity: the similarity by the encoder of the model's training; None without an encoder.
+        metadata: the metadata, of which ``title`` and dates are read.
     """
 
     text: str
@@ -65,17 +65,17 @@ class CandidateChunk:
 def features(
     query: str, candidates: Sequence[CandidateChunk], tables: Tables, left_out: frozenset[int] = frozenset()
 ) -> Floats:
-    """Measure every candidate of a ranking.
+    """Compute the features of every candidate of a ranking.
 
     Args:
         query: the question.
-        candidates: in the retriever's order.
-        tables: of the model.
-        left_out: earlier questions that must not count, see :meth:`Experience.of`.
+        candidates: the candidates in the retriever's order.
+        tables: the tables of the model.
+        left_out: earlier questions to ignore, see :meth:`Experience.of`.
 
     Returns:
-        (candidates, features), in the order of :data:`~ragwheel.deploy.features.catalogue.NAMES`. What
-        cannot be measured is NaN: scores that are missing or not finite, similarities without an encoder.
+        (candidates, features), in the order of :data:`~ragwheel.deploy.features.catalogue.NAMES`. Missing
+        values are NaN: scores that are missing or not finite, similarities without an encoder.
     """
     words = list(dict.fromkeys(words_in(query)))[:_MAX_WORDS]
     titles = [_title(candidate.metadata) for candidate in candidates]
@@ -99,7 +99,7 @@ def features(
 
 
 def _numbers(values: Sequence[float | None]) -> Floats:
-    """Values as an array; all NaN where one is missing, not finite, too large to square, or all are equal."""
+    """Return values as an array; all NaN if one is missing, not finite or too large, or if all are equal."""
     numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     if not (np.abs(numbers) < _LARGEST).all() or (len(numbers) > 1 and np.ptp(numbers) == 0):
         return np.full(len(numbers), math.nan)
@@ -107,14 +107,14 @@ def _numbers(values: Sequence[float | None]) -> Floats:
 
 
 def _oriented(scores: Floats) -> Floats:
-    """Scores of which higher is better: distances, which grow with the rank, are turned round."""
+    """Return scores of which higher is better: distances, which grow with the rank, are negated."""
     if len(scores) > 1 and scores[0] < scores[-1]:
         return -scores
     return scores
 
 
 def _relative(values: Floats, order: NDArray[np.int64]) -> tuple[Floats, Floats]:
-    """Standard deviations from the mean of the first ten in `order`, and spreads below the best of them."""
+    """Return standard scores by the first ten in `order`, and relative distances below the best of them."""
     head = values[order[:_HEAD]]
     if not len(head) or np.isnan(head[0]):
         return values, values
@@ -163,7 +163,7 @@ def _word_columns(query: str, words: list[str], profiles: list[Profile], tables:
 
 
 def _counts(profiles: list[dict[str, int]], words: list[str]) -> Floats:
-    """(profiles, words): how often each word occurs."""
+    """Return counts of shape (profiles, words): how often each word occurs."""
     rows = [[counts.get(word, 0) for word in words] for counts in profiles]
     return np.array(rows, dtype=np.float64).reshape(len(profiles), len(words))
 
@@ -232,7 +232,7 @@ def _title(metadata: Mapping[str, Any]) -> str:
 
 
 def _day(metadata: Mapping[str, Any]) -> int | None:
-    """The day of the first date in the metadata, counted from year 1."""
+    """Return the day of the first date in the metadata, counted from year 1."""
     for name in _DATES if metadata else ():
         value = metadata.get(name)
         if isinstance(value, str) and len(value) >= 10:

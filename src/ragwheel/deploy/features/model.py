@@ -1,4 +1,4 @@
-"""The re-ranker on features: what is loaded from a folder and asked for scores."""
+"""The re-ranker on features, loaded from a folder."""
 
 from __future__ import annotations
 
@@ -33,26 +33,27 @@ _TREES: Final = "features.trees.txt"
 _FORMAT: Final = "ragwheel-feature-reranker"
 _FORMAT_VERSION: Final = 1
 
-#: A question and its candidates to the similarities of an encoder.
+#: Returns an encoder's similarities for a question and its candidates.
 Similarity = Callable[[str, Sequence[CandidateChunk]], Sequence[float]]
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureReranker:
-    """Orders the candidates of a retriever by features: its own scores, words, what earlier questions taught.
+    """Re-ranks candidates by features: the retriever's scores, words, and experience with earlier questions.
 
-    Give it to :class:`ragwheel.deploy.Reranked`, or call it with a question and candidates.
+    Pass it to :class:`ragwheel.deploy.Reranked`, or call it with a question and candidates.
 
     Attributes:
-        scorer: what turns features into scores.
-        columns: numbers of the features that it reads, in the order of
+        scorer: computes scores from features.
+        columns: indices of the features that it reads, in the order of
             :data:`~ragwheel.deploy.features.NAMES`.
-        fill: (ranks, features) what stands in for a feature that cannot be measured.
-        tables: what the model remembers of the store.
-        version: of the retriever whose rankings it learned from.
-        sources: of the chunks it learned from; a candidate without a source is looked up in each.
+        fill: (ranks, features) the defaults for missing values.
+        tables: the model's tables of the store.
+        version: the version of the retriever whose rankings it was trained on.
+        sources: the sources of the chunks it was trained on; a candidate without a source is looked up in
+            each.
         encoder: the embedding model of the encoder's features; empty: there are none.
-        similarity: the encoder at hand; None: its features are filled in.
+        similarity: the encoder; None: its features get defaults.
     """
 
     scorer: FeatureScorer
@@ -65,14 +66,14 @@ class FeatureReranker:
     similarity: Similarity | None = None
 
     def with_encoder(self, similarity: Similarity) -> FeatureReranker:
-        """The same with an encoder at hand: ``(question, candidates) -> similarities``."""
+        """Return the re-ranker with an encoder: ``(question, candidates) -> similarities``."""
         return replace(self, similarity=similarity)
 
     def score_candidates(self, query: str, candidates: Sequence[CandidateChunk]) -> list[float]:
-        """Scores of the candidates of one ranking, in their order; higher is better.
+        """Return the scores of a ranking's candidates, in their order; higher is better.
 
-        Scores of another scale, missing ones, unknown chunks and a missing encoder are no errors: what
-        cannot be measured is taken as usual for the rank.
+        Scores of another scale, missing scores, unknown chunks and a missing encoder are no errors: missing
+        features get the default of the rank.
         """
         if not candidates:
             return []
@@ -86,24 +87,24 @@ class FeatureReranker:
         return [float(score) for score in self.scorer(rows[:, self.columns])]
 
     def _in_its_source(self, candidate: CandidateChunk) -> CandidateChunk:
-        """The candidate with the source in which its id is known; the first source where it is in none."""
+        """Return the candidate with the source that has its id, else with the first source."""
         for source in self.sources:
             if self.tables.knows(chunk_key(source, candidate.id)):
                 return replace(candidate, source=source)
         return replace(candidate, source=self.sources[0]) if len(self.sources) == 1 else candidate
 
     def __call__(self, query: str, texts: Sequence[str]) -> list[float]:
-        """Scores of texts in the retriever's order, where nothing else is known of the chunks."""
+        """Return the scores of texts in the retriever's order, if nothing else is known of the chunks."""
         return self.score_candidates(query, [CandidateChunk(text) for text in texts])
 
     def score_chunks(self, query: str, columns: Columns, version: str | None = None) -> list[float]:
-        """Scores of the app's own chunks, as :mod:`ragwheel.host.columns` reads them.
+        """Return the scores of the app's own chunks, as :mod:`ragwheel.host.columns` reads them.
 
         Args:
             query: the question.
             columns: ids, texts, scores and metadata, in the retriever's order.
-            version: name and version of the retriever that ranked them, where known. The scores of another
-                one than the model learned from are not used: its ranks are.
+            version: name and version of the retriever, if known. Of another retriever than that of the
+                training only the ranks are used, not the scores.
         """
         other = version is not None and bool(self.version) and version != self.version
         if other:
@@ -125,10 +126,10 @@ class FeatureReranker:
         )
 
     def predict(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """Scores of (question, text) pairs, as a cross-encoder gives them.
+        """Return the scores of (question, text) pairs, like a cross-encoder.
 
-        A question's pairs must come in the retriever's order. Scores and ids are not known here, so that
-        :meth:`score_candidates` does better.
+        A question's pairs must be in the retriever's order. Scores and ids are not known here, so
+        :meth:`score_candidates` is more accurate.
         """
         by_query: dict[str, list[int]] = {}
         for position, (query, _) in enumerate(pairs):
@@ -144,7 +145,7 @@ class FeatureReranker:
         """Write the model's files into a folder that exists: JSON, safetensors, LightGBM's text.
 
         Raises:
-            ModelError: they cannot be written.
+            ModelError: the files cannot be written.
         """
         folder = Path(folder)
         tensors = _safetensors()
@@ -174,10 +175,10 @@ class FeatureReranker:
 
     @classmethod
     def load(cls, folder: str | Path) -> FeatureReranker:
-        """Read what :meth:`save` wrote: numbers and names, nothing that could run.
+        """Load a re-ranker that :meth:`save` wrote: numbers and names, no executable code.
 
         Raises:
-            ModelError: there is no re-ranker on features, it is damaged, or a newer ragwheel wrote it.
+            ModelError: there is no re-ranker on features, it is damaged, or was written by a newer ragwheel.
             MissingExtra: numpy, safetensors, or LightGBM for a model with trees, is not installed.
         """
         folder = Path(folder)
@@ -203,7 +204,7 @@ class FeatureReranker:
 
 
 def is_feature_reranker(folder: str | Path) -> bool:
-    """Whether a folder holds a re-ranker on features."""
+    """Return whether a folder holds a re-ranker on features."""
     return (Path(folder) / FEATURE_FILE).is_file()
 
 

@@ -1,4 +1,4 @@
-"""How features become one score: a weighted sum, or LightGBM's trees."""
+"""Scoring of features: a weighted sum, or LightGBM's trees."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ __all__ = ["FeatureScorer", "LinearScorer", "TreeScorer", "read_trees"]
 
 
 class FeatureScorer(Protocol):
-    """What turns a matrix of features without gaps into scores."""
+    """Computes scores from a feature matrix without missing values."""
 
     def __call__(self, rows: Floats) -> Floats:
-        """Scores (rows,) of features (rows, columns); higher is better."""
+        """Return scores (rows,) for features (rows, columns); higher is better."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class LinearScorer:
     """A weighted sum of standardised features.
 
     Attributes:
-        weights, mean, scale: (columns,) each.
+        weights, mean, scale: arrays of shape (columns,).
     """
 
     weights: Floats
@@ -37,7 +37,7 @@ class LinearScorer:
     scale: Floats
 
     def __call__(self, rows: Floats) -> Floats:
-        """See :class:`FeatureScorer`."""
+        """Return scores, see :class:`FeatureScorer`."""
         scores: Floats = ((rows - self.mean) / self.scale) @ self.weights
         return scores
 
@@ -47,24 +47,24 @@ class TreeScorer:
     """LightGBM's boosted trees.
 
     Attributes:
-        text: the model as LightGBM writes it.
-        booster: the model that was read from it.
+        text: the model in LightGBM's text format.
+        booster: the loaded model.
     """
 
     text: str
     booster: Any
 
     def __call__(self, rows: Floats) -> Floats:
-        """See :class:`FeatureScorer`."""
+        """Return scores, see :class:`FeatureScorer`."""
         return np.asarray(self.booster.predict(rows, num_threads=1), dtype=np.float64)
 
 
 def read_trees(text: str) -> TreeScorer:
-    """The scorer of a model that LightGBM wrote as text.
+    """Load a model in LightGBM's text format.
 
     Raises:
         MissingExtra: LightGBM is not installed.
-        ModelError: it is no model of LightGBM's.
+        ModelError: the text is no model of LightGBM.
     """
     try:
         import lightgbm

@@ -1,4 +1,4 @@
-"""What a model remembers of the store: word frequencies, earlier questions, sources. Hashes, no texts."""
+"""A model's tables of the store: word frequencies, earlier questions and sources, as hashes without texts."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Experience", "Tables", "chunk_key"]
 
-#: The prior of a chunk's usefulness counts as this many questions.
+#: Number of questions that the prior of a chunk's usefulness counts for.
 PRIOR_QUESTIONS: Final = 3.0
 
 
 def chunk_key(source: str, chunk_id: str) -> int:
-    """The hash under which the tables know a chunk."""
+    """Return the hash of a chunk in the tables."""
     return hashed(f"{source}\x1f{chunk_id}")
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """Arrays that the features read; keys are sorted, so that a look-up is a binary search.
+    """Arrays for the features; keys are sorted for binary search.
 
     Attributes:
-        n_documents: chunks that the word frequencies were counted in.
-        mean_length: their mean length in words.
-        terms, frequencies: hashes of words, and in how many chunks each occurs; rarer words are left out.
-        stems, stem_frequencies: the same for the words' first letters.
+        n_documents: number of chunks in the word statistics.
+        mean_length: the mean length of these chunks in words.
+        terms, frequencies: hashes of words, and their document frequencies; the rarest words are left out.
+        stems, stem_frequencies: hashes and document frequencies of the words' first letters.
         chunks: keys of the chunks with experience (:func:`chunk_key`).
-        starts: (chunks + 1,) where each chunk's rows begin in the next three.
-        question, belief, weight: by row: an earlier question, P(the chunk answers it), how much it counts
-            today (less with age).
-        question_starts: (questions + 1,) where each question's words begin in the next two.
-        question_terms, question_weights: hashes of words; weights of unit length per question.
-        sources, source_odds: hashes of sources; log-odds that a graded chunk of theirs was relevant.
-        prior: mean belief over all rows.
+        starts: (chunks + 1,) the start of each chunk's rows in the next three arrays.
+        question, belief, weight: per row: an earlier question, P(the chunk answers it), and its weight, which
+            decreases with age.
+        question_starts: (questions + 1,) the start of each question's words in the next two arrays.
+        question_terms, question_weights: hashes of words; weights with unit length per question.
+        sources, source_odds: hashes of sources; log-odds that a graded chunk of the source was relevant.
+        prior: the mean belief over all rows.
     """
 
     n_documents: int
@@ -62,11 +62,11 @@ class Tables:
     prior: float
 
     def idf(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """Inverse document frequencies by Lucene's formula; an unknown word counts as in one chunk."""
+        """Return inverse document frequencies by Lucene's formula; an unknown word counts as in one chunk."""
         return self._idf(words, self.terms, self.frequencies)
 
     def stem_idf(self, words: Sequence[str]) -> NDArray[np.float64]:
-        """The same for the first letters of words."""
+        """Return inverse document frequencies of the first letters of words."""
         return self._idf([stem(word) for word in words], self.stems, self.stem_frequencies)
 
     def _idf(
@@ -79,28 +79,28 @@ class Tables:
         return idf
 
     def odds_of(self, sources: Sequence[str]) -> NDArray[np.float32]:
-        """The log-odds of sources; 0 for an unknown one."""
+        """Return the log-odds of sources; 0 for an unknown source."""
         keys = np.array([hashed(source) for source in sources], dtype=np.uint64)
         odds: NDArray[np.float32] = _looked_up(self.sources, self.source_odds, keys, 0.0)
         return odds
 
     def knows(self, key: int) -> bool:
-        """Whether there is experience with the chunk of a key."""
+        """Return whether there is experience with the chunk of a key."""
         wanted = np.uint64(key)
         position = int(np.searchsorted(self.chunks, wanted))
         return position < len(self.chunks) and bool(self.chunks[position] == wanted)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All of it by name, numbers as arrays of one."""
+        """Return all arrays by name; numbers become arrays with one element."""
         return {field.name: np.atleast_1d(np.asarray(getattr(self, field.name))) for field in fields(self)}
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, Any]) -> Tables:
-        """What :meth:`arrays` gave.
+        """Make tables from the arrays that :meth:`arrays` returned.
 
         Raises:
-            KeyError: one is missing.
-            ValueError: they do not fit together.
+            KeyError: an array is missing.
+            ValueError: the arrays do not fit together.
         """
         single = {"n_documents": int, "mean_length": float, "prior": float}
         tables = cls(
@@ -127,7 +127,7 @@ class Tables:
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """What earlier questions say about candidates: four columns of shape (candidates,)."""
+    """Experience with candidates from earlier questions: four columns of shape (candidates,)."""
 
     popularity: NDArray[np.float64]
     usefulness: NDArray[np.float64]
@@ -141,10 +141,10 @@ class Experience:
         """Look candidates up.
 
         Args:
-            tables: of the model.
-            keys: of the candidates, see :func:`chunk_key`.
-            words: of the question.
-            left_out: earlier questions that must not count: the question itself, while training.
+            tables: the tables of the model.
+            keys: the keys of the candidates, see :func:`chunk_key`.
+            words: the words of the question.
+            left_out: earlier questions to ignore: in training, the question itself.
         """
         n = len(keys)
         owner, rows = _rows_of(tables, keys)
@@ -167,7 +167,7 @@ class Experience:
 
 
 def _rows_of(tables: Tables, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The number of a candidate, and a row of its experience, as often as there are rows."""
+    """Return pairs of a candidate's index and a row of its experience, for all rows."""
     if not len(tables.chunks):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     places = np.minimum(np.searchsorted(tables.chunks, keys), len(tables.chunks) - 1)
@@ -177,7 +177,7 @@ def _rows_of(tables: Tables, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64
 
 
 def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The numbers from each start to its end, one range after another."""
+    """Return the concatenated ranges from each start to its end."""
     lengths = ends - starts
     offsets = np.repeat(starts - np.concatenate([[0], np.cumsum(lengths)[:-1]]), lengths)
     ranges: NDArray[np.int64] = offsets + np.arange(int(lengths.sum()))
@@ -185,7 +185,7 @@ def _ranges(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _likeness(tables: Tables, questions: NDArray[np.int64], words: Sequence[str]) -> NDArray[np.float64]:
-    """Cosine of the question's weighted words with those of earlier questions."""
+    """Return the cosine of the question's weighted words with those of earlier questions."""
     distinct = list(dict.fromkeys(words))
     if not distinct or not len(questions):
         return np.zeros(len(questions))
@@ -205,7 +205,7 @@ def _likeness(tables: Tables, questions: NDArray[np.int64], words: Sequence[str]
 
 
 def _looked_up(keys: Any, values: Any, wanted: Any, default: float) -> Any:
-    """The values of keys, which are sorted; a default for one that is not there."""
+    """Look up values by sorted keys; missing keys get a default."""
     if not len(keys):
         return np.full(len(wanted), default)
     places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)

@@ -1,4 +1,4 @@
-"""Words of questions and chunks, as the features count them."""
+"""Words of questions and chunks for the features."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TITLE_CHARS: Final = 200
 
 
 class Profile(NamedTuple):
-    """What the features need to know of one chunk's text.
+    """The properties of a chunk's text that the features use.
 
     Attributes:
         counts: how often each word occurs.
@@ -50,23 +50,23 @@ def words_in(text: str) -> list[str]:
 
 
 def stem(word: str) -> str:
-    """The first letters of a word: inflected forms share them in most languages that inflect at the end."""
+    """Return the first letters of a word, which inflected forms share in most suffixing languages."""
     return word[:_STEM]
 
 
 def numbers_in(text: str) -> frozenset[str]:
-    """The numbers of a text, without separators of thousands at their ends."""
+    """Return the numbers in a text, without separators at their ends."""
     return frozenset(_NUMBER.findall(text))
 
 
 def hashed(text: str) -> int:
-    """64 bits of BLAKE2b: tables keep these, so that a model holds neither words nor ids."""
+    """Return 64 bits of BLAKE2b, so that a model's tables hold neither words nor ids."""
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 @lru_cache(maxsize=8192)
 def profile(text: str, title: str = "") -> Profile:
-    """The profile of a chunk; texts are cut after 20,000 characters."""
+    """Return the profile of a chunk; texts are cut after 20,000 characters."""
     text = text[:_MAX_CHARS]
     words = words_in(f"{title}. {text}" if title else text)
     counts: dict[str, int] = {}
