@@ -190,7 +190,7 @@ class _DatasetEraser:
     def _made_from(
         self, artifacts: list[Artifact], erased_ns: dict[Path, int], first_ns: int | None
     ) -> list[Artifact]:
-        """Return the models and examples that must be made again, including those that an earlier erasure named.
+        """Return the models and examples that must be made again, also those that an earlier erasure named.
 
         These were made from a folder from which data was erased later, from a missing dataset, or directly
         from the database while it contained the erased data.
