@@ -106,6 +106,12 @@ def test_what_breaks_while_an_answer_is_read_is_counted_and_the_answer_kept(monk
     guard.reset()
 
 
+def test_the_span_of_a_given_provider_object_counts_from_the_beginning_of_the_answer():
+    entry = {"start": 3, "end": 5, "text": "it", "document_ids": ["a"]}
+    (found,) = extract("So it is.", [entry], CANDIDATES).citations
+    assert (found.chunk, found.start, found.end) == ("a", 3, 5)
+
+
 def test_an_empty_span_is_one():
     (found,) = extract("So it is.", [{"id": "b", "start": 0, "end": 0}], CANDIDATES).citations
     assert (found.start, found.end) == (0, 0)

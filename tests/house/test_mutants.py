@@ -1,7 +1,8 @@
-"""The faults that tests once let pass are still faults of today's code."""
+"""The faults that tests once let pass are still faults of the code; scores stand where people read them."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -22,3 +23,11 @@ def test_a_fault_of_by_hand_can_be_put_into_the_code(fault):
     source = (ROOT / "src/ragwheel" / fault["path"]).read_text(encoding="utf-8")
     assert source.count(fault["old"]) == 1
     compile(source.replace(fault["old"], fault["new"]), fault["path"], "exec")
+
+
+def test_contributing_has_the_recorded_scores():
+    """``make mutants ARGS=--table`` prints them."""
+    recorded = json.loads((ROOT / "tools/mutants/scores.json").read_text(encoding="utf-8"))
+    rows = [f"| {name} | {s['mutants']} | {s['noticed']} | {s['floor']} % |" for name, s in recorded.items()]
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    assert [row for row in rows if row not in text] == []
