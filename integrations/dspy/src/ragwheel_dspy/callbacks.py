@@ -48,7 +48,7 @@ class ProgramCall:
         self._n_before = len(engine.turn.retrievals)
         self._prompted: list[object] | None = None
 
-    def asked(self, inputs: Mapping[str, Any]) -> None:
+    def note_prompt(self, inputs: Mapping[str, Any]) -> None:
         """Note which of the turn's passages are among the inputs of a prompt, in their order there."""
         passages = passages_of(self._engine.turn)
         listed = [item for value in inputs.values() if isinstance(value, (list, tuple)) for item in value]
@@ -105,7 +105,7 @@ class CaptureCallback(BaseCallback):  # type: ignore[misc]
                 return
             if program := _program():
                 if isinstance(instance, dspy.Predict):
-                    program.asked(_named(inputs))
+                    program.note_prompt(_named(inputs))
                 return
             engine = Engine.begin(_question(inputs))
             if engine is not None:
@@ -113,7 +113,7 @@ class CaptureCallback(BaseCallback):  # type: ignore[misc]
                 _programs[engine] = program
                 self._programs.add(call_id, program)
                 if isinstance(instance, dspy.Predict):
-                    program.asked(_named(inputs))
+                    program.note_prompt(_named(inputs))
 
     @_letting_interrupts_through
     def on_module_end(self, call_id: str, outputs: Any, exception: BaseException | None = None) -> None:

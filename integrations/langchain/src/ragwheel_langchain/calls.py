@@ -1,8 +1,8 @@
-"""One call of a wrapped retriever, and how its LangChain run finds it.
+"""Calls of a wrapped retriever, and their assignment to LangChain runs.
 
-The wrapper knows the source, the version and k; the callback handler knows the run and what it is
-nested in. The call is announced in a context variable for as long as it lasts, and the first retriever
-run that starts meanwhile with the same query object is its own.
+The wrapper knows the source, the version and k; the callback handler knows the run and its parents. During
+the call, a context variable holds it, and the first retriever run that starts with the same query object
+belongs to it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Labels", "LangChainCall", "announced", "enclosing", "started"]
 
 @dataclass(frozen=True, slots=True)
 class Labels:
-    """What the app calls its retriever; None: the name of the LangChain run."""
+    """The app's names for its retriever; None: the name of the LangChain run."""
 
     source: str | None = None
     name: str | None = None
@@ -53,7 +53,7 @@ _current: ContextVar[LangChainCall | None] = ContextVar("ragwheel_langchain_call
 
 
 def enclosing() -> Retrieval | None:
-    """The retrieval of the wrapped call that this code runs inside, if any."""
+    """Return the retrieval of the wrapped call that this code runs inside, or None."""
     call = _current.get()
     return None if call is None else call.retrieval
 
@@ -103,23 +103,23 @@ class LangChainCall:
         return self.retrieval
 
     def finish(self, chunks: object, returned: int | None = None) -> None:
-        """Record what the search gave; the app gets the first `returned` (None: all)."""
+        """Record the result of the search, of which the app gets the first `returned` (None: all)."""
         if self.retrieval is not None:
             self.retrieval.finish(chunks, returned=returned)
 
     def flag(self, words: str) -> None:
-        """Note with the retrieval what could not be done."""
+        """Add flags to the retrieval."""
         if self.retrieval is not None:
             self.retrieval.flag(words)
 
     def room(self, asked: int) -> int:
-        """How many of `asked` chunks would be recorded: 0 while ragwheel is not configured."""
+        """Return how many of `asked` chunks would be recorded; 0 while ragwheel is not configured."""
         if self.retrieval is None or not self.retrieval.sampled:
             return 0
         return min(asked, self.retrieval.capture_k)
 
 
 def announced(query: object) -> LangChainCall | None:
-    """The call whose run has not started yet, if it asks `query`."""
+    """Return the current call, if its run has not started yet and it asks `query`."""
     call = _current.get()
     return call if call is not None and not call.begun and call.query is query else None

@@ -1,9 +1,9 @@
 """Chains, graphs and agents as turns: the question, the answer, and which documents were in the prompt.
 
-LangChain gives every run an id and the id of its parent. That alone says which question a run belongs to:
-``batch`` begins all its chains in one thread before the first of them goes on, a stream is begun inside a
-generator, and an async run ends in another context than the one it began in. So a turn belongs to the
-outermost run, and the turn's block is entered anew by each run inside it that begins outside of the block.
+LangChain gives every run an id and the id of its parent. Only these determine to which question a run
+belongs: ``batch`` begins all its chains in one thread before the first of them continues, a stream begins
+inside a generator, and an async run may end in another context than it began in. Therefore a turn belongs to
+the outermost run, and each inner run that begins outside the turn's block enters the block again.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ _ANSWERS: Final = ("answer", "output", "result", "response", "output_text", "gen
 _SESSIONS: Final = ("session_id", "thread_id", "conversation_id")
 
 _owned: weakref.WeakSet[Turn] = weakref.WeakSet()
-"""The turns that chains opened. One of them around a chain that has no parent run is a neighbour's."""
+"""The turns that chains opened. A chain without a parent run does not belong to such a turn."""
 _recorded: weakref.WeakKeyDictionary[Turn, tuple[object, object]] = weakref.WeakKeyDictionary()
-"""The answer and the prompt that a chain recorded of a turn. Any others are the app's own, and stay."""
+"""The answer and prompt that a chain recorded for a turn. Others are the app's own and are kept."""
 
 
 @dataclass(eq=False)
 class ChainCall:
-    """The outermost run of a chain: a turn, if something is retrieved in it or the app has opened one."""
+    """The outermost run of a chain: a turn, if something is retrieved or the app has opened one."""
 
     engine: Engine
     n_before: int
@@ -51,8 +51,8 @@ class ChainCall:
         """The turn that the answer belongs to."""
         return self.engine.turn
 
-    def asked(self, texts: Iterable[str]) -> None:
-        """Note which of the turn's documents are in the prompt of a model, in their order there."""
+    def note_prompt(self, texts: Iterable[str]) -> None:
+        """Note which of the turn's documents are in the prompt of a model, in prompt order."""
         self.is_model_seen = True
         self.prompted = passages_in(self.turn, texts) or self.prompted
 
@@ -95,7 +95,7 @@ RUNS: Final = OpenCalls[ChainRun]()
 def begin_call(run_id: UUID, inputs: object, metadata: Mapping[str, Any]) -> None:
     """Begin the outermost run of a chain, unless its inputs do not say what was asked.
 
-    A stream's inputs are not known yet when it begins (LangChain says ``{"input": ""}``), but when it ends.
+    A stream's inputs are known only at its end; at its beginning LangChain reports ``{"input": ""}``.
     """
     question = question_of(inputs)
     if question is None and inputs != {"input": ""}:
@@ -112,16 +112,16 @@ def begin_call(run_id: UUID, inputs: object, metadata: Mapping[str, Any]) -> Non
 
 
 def begin_run(run_id: UUID, run: ChainRun, caller: Any) -> None:
-    """Begin a run: what the app's code does in it belongs to the turn of its call."""
+    """Begin a run, whose retrievals belong to the turn of its call."""
     if ragwheel.current_turn() is not run.call.turn:
         run.scope = run.call.turn.enter_scope(caller)
     RUNS.add(str(run_id), run)
 
 
 def run_of(run_id: UUID | None) -> ChainRun | None:
-    """Return the run with this id; without one, the run whose step this code is, as LangChain's context says.
+    """Return the run with this id; without an id, the run of this code by LangChain's context.
 
-    An app that gives a chain callbacks of its own inside a step makes it a run without a parent.
+    A chain that gets callbacks of its own inside a step is a run without a parent.
     """
     if not len(RUNS):
         return None
@@ -132,7 +132,7 @@ def run_of(run_id: UUID | None) -> ChainRun | None:
 
 
 def end_run(run_id: UUID, inputs: object = None, outputs: object = None, error: Any = None) -> None:
-    """End a run, in whatever context this is called."""
+    """End a run; this may be called in another context than its beginning."""
     run = RUNS.close(str(run_id)) if len(RUNS) else None
     if run is None:
         return
@@ -205,6 +205,6 @@ def _is_message(message: object, kind: str) -> bool:
 
 
 def _is_context(answer: object, of: Turn) -> bool:
-    """Return whether a text is what was retrieved, put together for a prompt."""
+    """Return whether a text consists of retrieved passages, joined for a prompt."""
     passages = passages_of(of)
     return isinstance(answer, str) and bool(passages) and all(passage in answer for passage in passages)

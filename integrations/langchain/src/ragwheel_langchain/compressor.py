@@ -1,4 +1,4 @@
-"""A re-ranker as a LangChain document compressor, for chains that have a place for one."""
+"""A re-ranker as a LangChain document compressor."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ __all__ = ["RerankingCompressor"]
 
 
 class RerankingCompressor(BaseDocumentCompressor):
-    """Orders the documents that a retriever found, and gives the best `k` of them.
+    """Re-ranks a retriever's documents and returns the best `k`.
 
     For ``ContextualCompressionRetriever(base_compressor=..., base_retriever=...)`` and everything else that
     takes a ``BaseDocumentCompressor``. :class:`RerankedRetriever` also asks the retriever for more documents;
-    a compressor gets what its chain passes on.
+    a compressor only gets the documents of its chain.
 
     Args:
         reranker: a re-ranker on features (``FeatureReranker.load("reranker")``), a function
             ``(query, texts) -> scores``, or an object with ``predict(pairs)``.
-        k: how many documents to give; None: all of them.
-        reranker_name, version: of the re-ranker, on its span.
+        k: the number of documents to return; None: all of them.
+        reranker_name, version: the name and version of the re-ranker, on its span.
 
-    The documents are given unchanged, in another order. A re-ranker that fails costs the app nothing: the
-    retriever's order stands, the span is flagged ``rerank_failed`` and the failure counted.
+    The documents themselves are unchanged. If the re-ranker raises, they are returned in the retriever's
+    order, the span is flagged ``rerank_failed`` and the failure is counted.
 
     Raises:
         ragwheel.ConfigurationError: `reranker` is something else, or `k` is below 1.

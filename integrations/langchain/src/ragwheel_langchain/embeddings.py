@@ -1,4 +1,4 @@
-"""LangChain embeddings whose queries are adapted and whose documents are as they were indexed."""
+"""LangChain embeddings that adapt queries and leave documents unchanged."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["AdaptedEmbeddings"]
 
 
 class AdaptedEmbeddings(Embeddings):
-    """`base` with queries as they were trained: put it where the app has `base`, the index stays.
+    """Embeddings with a trained query side; use them in place of `base`. The index stays valid.
 
     Args:
         base: the embeddings that the index was made with.
-        adapter: what ``ragwheel train adapter`` made for them, or ``ragwheel train embedder`` (which then
-            embeds queries in place of `base`), loaded or as a folder.
+        adapter: the result of ``ragwheel train adapter`` for these embeddings, or of ``ragwheel train
+            embedder`` (which then embeds queries in place of `base`), loaded or as a folder.
 
-    Inside :func:`ragwheel_langchain.wrap_retriever` the retrieval's version gets its id; with
-    ``instrument()`` say so yourself: ``retriever.metadata = {"ragwheel_version": embeddings.version}``.
+    Inside :func:`ragwheel_langchain.wrap_retriever` the adapter's id is added to the retrieval's version;
+    with ``instrument()`` set it yourself: ``retriever.metadata = {"ragwheel_version": embeddings.version}``.
 
     Raises:
         ragwheel.ConfigurationError: `base` is no LangChain ``Embeddings``.
-        ragwheel.errors.ModelError: there is neither in that folder; or, when a query comes, it is an adapter
-            for vectors of another dimension.
+        ragwheel.errors.ModelError: the folder has neither; or, for a query, the adapter is for vectors of
+            another dimension.
     """
 
     def __init__(self, base: Embeddings, adapter: Adapter | QueryEncoder | str | Path) -> None:
@@ -43,7 +43,7 @@ class AdaptedEmbeddings(Embeddings):
 
     @property
     def version(self) -> str:
-        """Its id, as retrievers' versions carry it."""
+        """The id of the adapter or model, as it appears in retrievers' versions."""
         return self.adapter.version
 
     @override
@@ -69,7 +69,7 @@ class AdaptedEmbeddings(Embeddings):
         return _adapted(self.adapter, await self.base.aembed_query(text))
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else the app asks of its embeddings (``model_name``, …)."""
+        """Look up other attributes in the app's embeddings (``model_name``, …)."""
         if name.startswith("__") or name == "base":
             raise AttributeError(name)
         return getattr(self.base, name)
@@ -81,6 +81,6 @@ def _adapted(adapter: Adapter, vector: list[float]) -> list[float]:
 
 
 def _load(folder: str | Path) -> Adapter | QueryEncoder:
-    """What is in the folder, by its files."""
+    """Load the adapter or query encoder in a folder."""
     is_embedder = (Path(folder) / "modules.json").is_file()
     return QueryEncoder(folder) if is_embedder else Adapter.load(folder)

@@ -18,24 +18,23 @@ __all__ = ["FewShotSelector"]
 
 
 class FewShotSelector(BaseExampleSelector):
-    """Examples for the question in the input, for ``FewShotPromptTemplate`` and its chat twin.
+    """Selects examples for the question in the input, for ``FewShotPromptTemplate`` and its chat variant.
 
-    Each is a dict: ``id``, ``question``, ``answer``, ``reasoning`` (may be empty), ``group``. Hand what was
-    selected to ``turn.examples(...)``, so that its effect can be counted. The choice is that of
-    :class:`ragwheel.fewshot.Selector`: the nearest, thinned out by maximal marginal relevance. Any number of
-    threads may select and add at once.
+    An example is a dict: ``id``, ``question``, ``answer``, ``reasoning`` (may be empty), ``group``. Pass the
+    selected examples to ``turn.examples(...)``, so that their effect can be measured. The selection is that
+    of :class:`ragwheel.fewshot.Selector`, by maximal marginal relevance. It is thread-safe.
 
     Args:
         library: a library, or its path.
-        k: how many.
-        fetch_k: how many nearest ones to choose from.
-        weight: 1: the nearest alone; 0: difference alone.
-        embeddings: LangChain embeddings for questions; default: what the library was built with.
+        k: the number of examples to select.
+        fetch_k: the number of nearest examples to choose from.
+        weight: 1 uses similarity only, 0 diversity only.
+        embeddings: LangChain embeddings for questions; default: those that the library was built with.
         input_key: the input variable with the question; default: ``question``, else the only one there is.
 
     Raises:
-        ragwheel.ConfigurationError: a value that cannot be.
-        ragwheel.errors.DatasetError: there is no library in that place.
+        ragwheel.ConfigurationError: a value cannot be used.
+        ragwheel.errors.DatasetError: there is no library at that path.
     """
 
     def __init__(
@@ -61,12 +60,12 @@ class FewShotSelector(BaseExampleSelector):
 
     @override
     def select_examples(self, input_variables: dict[str, str]) -> list[dict[str, Any]]:
-        """The examples for the question among the input variables, most relevant first."""
+        """Return the examples for the question among the input variables, most relevant first."""
         return [*map(_plain, self.selector.select(self._question(input_variables)))]
 
     @override
     async def aselect_examples(self, input_variables: dict[str, str]) -> list[dict[str, Any]]:
-        """The same; the embeddings are asked asynchronously."""
+        """Return the examples as :meth:`select_examples` does, with asynchronous embeddings."""
         question = self._question(input_variables)
         if self._embeddings is None:
             return self.select_examples(input_variables)
@@ -75,7 +74,7 @@ class FewShotSelector(BaseExampleSelector):
 
     @override
     def add_example(self, example: dict[str, str]) -> str:
-        """Add a dict with ``question`` and ``answer``; returns its id."""
+        """Add a dict with ``question`` and ``answer``; return its id."""
         missing = [name for name in ("question", "answer") if not isinstance(example.get(name), str)]
         if missing:
             raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""A LangChain retriever that asks several others and fuses what they find, by tuned weights."""
+"""A LangChain retriever that fuses the results of several retrievers by tuned weights."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["FusedRetriever"]
 
 
 class FusedRetriever(BaseRetriever):
-    """Gives the best `k` documents of several retrievers.
+    """Returns the best `k` documents of several retrievers.
 
     Args:
-        retrievers: any ``BaseRetriever``; how many documents each gives is its own setting.
-        fusion: with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None: reciprocal
-            rank fusion.
-        k: how many to give.
+        retrievers: any ``BaseRetriever``; the number of documents of each is its own setting.
+        fusion: a fusion with a weight for each, or the folder that ``ragwheel train fusion`` wrote; None:
+            reciprocal rank fusion.
+        k: the number of documents to return.
 
-    Their runs are children of this one's in the app's traces. A retriever that raises is left out and
-    counted; when all of them raise, the app gets the first one's exception. Documents of equal id, or without
-    ids of equal text, are one document.
+    Their runs are children of this retriever's run in the app's traces. A retriever that raises is skipped
+    and counted; if all of them raise, the first exception is raised. Documents with equal ids, or equal texts
+    if they have no ids, are merged.
 
     Raises:
         ragwheel.ConfigurationError: there is not one weight for each retriever.

@@ -1,8 +1,8 @@
-"""Every retriever run of the process, through LangChain's own hook for callback handlers.
+"""Capture of all retriever runs of the process, through LangChain's own hook for callback handlers.
 
-One handler is registered once per process with ``register_configure_hook``, as the default of a context
-variable: LangChain then adds it to every run in every thread and task, and nothing of LangChain is
-replaced. The handler runs inline, in the thread or task of the retriever itself.
+One handler per process is registered with ``register_configure_hook``, as the default of a context variable.
+LangChain then adds it to every run in every thread and task, and nothing of LangChain is patched. The handler
+runs inline, in the thread or task of the retriever.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class CaptureHandler(BaseCallbackHandler):
     def _prompted(self, parent_run_id: UUID | None, texts: Sequence[str]) -> None:
         run = run_of(parent_run_id)
         if run is not None:
-            run.call.asked(texts)
+            run.call.note_prompt(texts)
 
     @override
     def on_chain_start(
@@ -265,13 +265,13 @@ def uninstrument() -> None:
 
 
 def _class_name(serialized: dict[str, Any] | None) -> str:
-    """The class in LangChain's serialized form, which versions before the name argument gave."""
+    """Return the class in LangChain's serialized form, for versions without the argument ``name``."""
     path = (serialized or {}).get("id")
     return str(path[-1]) if path else "retriever"
 
 
 def _labels(metadata: dict[str, Any]) -> Labels:
-    """What the app said in the retriever's metadata; only strings and numbers are made into text here."""
+    """Return the labels in the retriever's metadata, of which only strings and numbers are read."""
     source, version = metadata.get("ragwheel_source"), metadata.get("ragwheel_version")
     return Labels(
         source=source if isinstance(source, str) else None,

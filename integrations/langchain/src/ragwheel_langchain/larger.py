@@ -1,7 +1,7 @@
-"""The larger search, inside a run that looks like the app's own.
+"""A search with a larger k, inside a run that looks like the app's own.
 
-The app's retriever is never changed: k is set as an option of the call, or as a field of a shallow
-copy. The run is made by another shallow copy whose search, and nothing else, is replaced.
+The app's retriever is never changed: k is set as an option of the call, or as a field of a shallow copy. The
+run is made by another shallow copy, of which only the search is replaced.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ __all__ = ["LargerSearch", "Patience", "with_attributes"]
 
 @dataclass(slots=True)
 class Patience:
-    """Ends when larger searches keep failing where the app's own succeed: each costs the app a search.
+    """Decides when to stop larger searches: after repeated failures where the app's own search succeeds.
 
-    It ends for good when a larger search begins with other documents than the app's own. The next `checks`
+    They also stop if a larger search begins with other documents than the app's own. The next `checks`
     searches are compared.
     """
 
@@ -38,13 +38,13 @@ class Patience:
 
     @property
     def ended(self) -> bool:
-        """No further larger searches."""
+        """Whether larger searches have stopped."""
         return self.failures_in_a_row >= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class LargerSearch:
-    """One call's search for more than the app wants."""
+    """The search of one call for more documents than the app asked for."""
 
     retriever: BaseRetriever
     search: Search
@@ -52,11 +52,11 @@ class LargerSearch:
     patience: Patience
 
     def stand_in(self) -> BaseRetriever:
-        """The app's retriever, searching with :meth:`_run`."""
+        """Return a copy of the app's retriever that searches with :meth:`_run`."""
         return with_attributes(self.retriever, {"_get_relevant_documents": self._run})
 
     def async_stand_in(self) -> BaseRetriever:
-        """The app's retriever, searching with :meth:`_arun`."""
+        """Return a copy of the app's retriever that searches with :meth:`_arun`."""
         return with_attributes(self.retriever, {"_aget_relevant_documents": self._arun})
 
     def _run(self, query: str, **options: Any) -> list[Document]:
@@ -94,7 +94,7 @@ class LargerSearch:
         return result
 
     def _checked(self, query: str, options: dict[str, Any]) -> list[Document]:
-        """The app's own search, then the larger one to compare it with."""
+        """Make the app's own search, then the larger one, and compare them."""
         own = self.retriever._get_relevant_documents(query, **options)
         as_returned = overfetch.unchanged(own)
         try:
@@ -106,7 +106,7 @@ class LargerSearch:
         return as_returned()  # type: ignore[no-any-return]
 
     async def _achecked(self, query: str, options: dict[str, Any]) -> list[Document]:
-        """The app's own search, then the larger one to compare it with."""
+        """Make the app's own search, then the larger one, and compare them."""
         own = await self.retriever._aget_relevant_documents(query, **options)
         as_returned = overfetch.unchanged(own)
         try:
@@ -129,21 +129,21 @@ class LargerSearch:
         overfetch.warn_of_change(self.call.labels.name or self.retriever.get_name())
 
     def _check_failed(self, error: Exception) -> None:
-        """The larger search of a check did not work out; what interrupts the app is the app's."""
+        """Handle a failed larger search of a check; interrupts of the app are raised."""
         if overfetch.is_interrupt(error):
             raise error
         refused = isinstance(error, OverfetchRefused)
         self._note(f"overfetch_refused: {error}" if refused else f"overfetch_failed: {type(error).__name__}")
 
     def _worth_it(self) -> bool:
-        """Whether more would be recorded: not so while ragwheel is not configured or keeps fewer."""
+        """Return whether a larger search would record more documents."""
         return self.call.room(self.search.asked or 0) > (self.search.k or 0)
 
     @contextmanager
     def _asking(
         self, options: dict[str, Any], *, keeps_changes: bool = True
     ) -> Iterator[tuple[BaseRetriever, dict[str, Any]]]:
-        """A retriever and the call options that ask it for more."""
+        """Yield a retriever and call options for the larger search."""
         asked = self.call.room(self.search.asked or 0)
         if not self.search.is_field:
             yield self.retriever, {**options, self.search.parameter: asked}
@@ -165,7 +165,7 @@ class LargerSearch:
         return cut
 
     def _judge(self, error: Exception) -> str:
-        """What to note about a larger search that did not work out; an error not about k is the app's."""
+        """Return the flag for a failed larger search; an error that k cannot have caused is raised."""
         if not overfetch.may_be_about_k(error):
             raise error
         if isinstance(error, OverfetchRefused):
@@ -173,7 +173,7 @@ class LargerSearch:
         return f"overfetch_failed: {type(error).__name__}"
 
     def _note(self, failure: str | None) -> None:
-        """The app's own search succeeded where the larger one failed."""
+        """Note that the app's own search succeeded after the larger one failed."""
         if failure is not None:
             self.patience.failures_in_a_row += 1
             self.call.flag(failure)
@@ -183,7 +183,7 @@ _UNSET = object()
 
 
 def with_attributes(retriever: BaseRetriever, attributes: dict[str, Any]) -> BaseRetriever:
-    """A shallow copy with other `attributes` that shares everything else with the app's retriever.
+    """Return a shallow copy with other `attributes` that shares everything else with the app's retriever.
 
     Unlike ``model_copy`` it shares the private attributes too, and an attribute may have a method's
     name: LangChain then finds ours where it looks for the class's.

@@ -31,7 +31,7 @@ __all__ = ["RerankedRetriever"]
 
 
 class RerankedRetriever(BaseRetriever):
-    """Fetches `fetch_k` documents from `base`, re-ranks them and gives the app the best `k`.
+    """Fetches `fetch_k` documents from `base`, re-ranks them and returns the best `k`.
 
     Args:
         base: any ``BaseRetriever``; one that :func:`wrap_retriever` made keeps its source and version. It is
@@ -39,11 +39,11 @@ class RerankedRetriever(BaseRetriever):
             re-ranked.
         reranker: ``(query, texts) -> scores``, or an object with ``predict(pairs)`` such as a
             sentence-transformers ``CrossEncoder``.
-        fetch_k, k: how many to re-rank, and to give; ``invoke(query, k=3)`` gives three this once.
-        reranker_name, version: of the re-ranker, on its span.
+        fetch_k, k: the numbers of documents to re-rank and to return; ``invoke(query, k=3)`` returns three.
+        reranker_name, version: the name and version of the re-ranker, on its span.
 
-    A re-ranker that fails costs the app nothing: it gets the first `k` of `base`, the span is flagged
-    ``rerank_failed`` and the failure counted.
+    If the re-ranker raises, the first `k` documents of `base` are returned, the span is flagged
+    ``rerank_failed`` and the failure is counted.
 
     Raises:
         ragwheel.ConfigurationError: `base` or `reranker` is something else, or not 1 <= k <= fetch_k.
@@ -101,7 +101,7 @@ class RerankedRetriever(BaseRetriever):
     def _asking(
         self, query: str, kwargs: dict[str, Any], *, is_async: bool
     ) -> tuple[OverfetchRetriever, dict[str, Any]]:
-        """A retriever and call options that give `fetch_k` documents, where that can be asked for."""
+        """Return a retriever and call options for `fetch_k` documents, where a larger k is safe."""
         inner = self.base.retriever
         try:
             search = plan_search(inner, query, kwargs, self.fetch_k, is_async=is_async)

@@ -1,7 +1,7 @@
-"""Where a LangChain retriever keeps its k, and whether it may be asked for more.
+"""Where a LangChain retriever has its k, and whether over-fetch is safe.
 
-What is safe is decided by :mod:`ragwheel.overfetch`, from names and values; here are only the facts
-about LangChain's classes.
+:mod:`ragwheel.overfetch` decides what is safe by names and values; this module has the facts about
+LangChain's classes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _ASYNC = ("ainvoke", "_aget_relevant_documents", "asimilarity_search")
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """How to make one search: with `parameter` set to `asked`, as a call option or as a field."""
+    """The plan of a search: with `parameter` set to `asked`, as a call option or as a field."""
 
     k: int | None = None
     asked: int | None = None
@@ -111,7 +111,7 @@ def _plan_vector_store(
     options: dict[str, Any],
     capture_k: int,
 ) -> Search:
-    """k is an option of the store's search: from the call, the retriever's search_kwargs or the default."""
+    """Plan the search of a vector store, whose k is in the call, in ``search_kwargs``, or the default."""
     store = retriever.vectorstore
     why = overfetch.refused_class(c.__name__ for c in type(store).__mro__)
     if why is not None:
@@ -133,7 +133,7 @@ def _plan_vector_store(
 
 
 def _not_plain(cls: type, options: dict[str, Any]) -> str | None:
-    """Why this is not known to be a plain top-k search, of which more begin with the same chunks."""
+    """Return why this may not be a plain top-k search, whose larger results begin with the same chunks."""
     if not _is_plain_store(cls):
         return f"{cls.__name__} is not known to make plain top-k searches"
     for name, value in options.items():

@@ -1,8 +1,8 @@
-"""A retriever that asks for more than the app wants, records all of it and hands on the first k.
+"""A retriever that over-fetches: it records all chunks and returns the first k.
 
-The run in the app's traces is made by the app's own retriever: ``invoke`` of a shallow copy whose
-search, and nothing else, is ours. So its name, tags, metadata and class are what they always were.
-Where more cannot be asked for without changing the result, the app's retriever is called as it is.
+The run in the app's traces is made by the app's own retriever: ``invoke`` of a shallow copy of which only the
+search is replaced, so its name, tags, metadata and class are unchanged. Where over-fetch could change the
+result, the app's retriever is called directly.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ __all__ = ["OverfetchRetriever", "wrap_retriever"]
 
 
 class OverfetchRetriever(BaseRetriever):
-    """Made by :func:`wrap_retriever`. The app's retriever is ``retriever``; change its settings there."""
+    """The result of :func:`wrap_retriever`. Change settings of the app's retriever in ``retriever``."""
 
     retriever: BaseRetriever
     capture_k: int = Field(default=40, ge=1)
@@ -162,22 +162,22 @@ def wrap_retriever(
     version: str | None = None,
     check_overfetch: int = overfetch.CHECKED_CALLS,
 ) -> OverfetchRetriever:
-    """A retriever that gives the app what `retriever` gives and records `capture_k` chunks of each search.
+    """Return a retriever with the results of `retriever` that records `capture_k` chunks of each search.
 
-    Over-fetch is for plain top-k searches: a ``VectorStoreRetriever`` with ``search_type="similarity"``
-    and no score threshold, or a retriever with a field or call option ``k`` or ``top_k``. For all others
-    (MMR, thresholds, ensembles, compression, …) what there is gets recorded, flagged with the reason.
-    A search that fails with the larger k is made again with the app's own.
+    Over-fetch is for plain top-k searches: a ``VectorStoreRetriever`` with ``search_type="similarity"`` and
+    no score threshold, or a retriever with a field or call option ``k`` or ``top_k``. For all others (MMR,
+    thresholds, ensembles, compression, …) the app's result is recorded and flagged with the reason. A search
+    that fails with the larger k is repeated with the app's own k.
 
     Args:
         retriever: any ``BaseRetriever``; wrap it before ``.with_config()``, ``.bind()`` or ``|``.
         capture_k: how many chunks to ask for, at least 1. ``ragwheel.configure(capture_k=…)`` caps it.
         source: the index or data source; by default the name of the LangChain run.
-        name: of the retriever; by default the name of the LangChain run.
-        version: of the retriever, such as the index's date.
-        check_overfetch: so many over-fetched calls (default 3) are preceded by the app's own search, whose
-            documents the app gets; when the two differ, no more is asked for again. 0 checks none, for a
-            retriever that must not be called twice.
+        name: the name of the retriever; by default the name of the LangChain run.
+        version: the version of the retriever, such as the index's date.
+        check_overfetch: the number of over-fetched calls (default 3) that are preceded by the app's own
+            search, whose documents the app gets. If the two differ, over-fetch ends. Use 0 for a retriever
+            that must not be called twice.
 
     Raises:
         ragwheel.ConfigurationError: `retriever` is no ``BaseRetriever``, or `capture_k` is below 1.
