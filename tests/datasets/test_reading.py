@@ -47,7 +47,7 @@ def test_an_empty_split_has_its_columns(tmp_path):
         (lambda out: (out / "manifest.json").write_text("{"), "not a dataset folder"),
         (lambda out: (out / "manifest.json").write_text('["made_by"]'), "not written by ragwheel"),
         (lambda out: (out / "manifest.json").write_text('{"made_by": "ragwheel"}'), "damaged"),
-        (lambda out: edit(out, layout=2), "layout 2.*this one reads layout 1"),
+        (lambda out: edit(out, layout=3), "layout 3.*this one reads layouts up to 2"),
         (lambda out: (out / "pairs" / "dev.parquet").unlink(), "missing: pairs/dev.parquet"),
         (lambda out: (out / "splits.parquet").write_text("mine"), "changed: splits.parquet"),
     ],

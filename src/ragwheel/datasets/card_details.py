@@ -10,6 +10,8 @@ from typing import Final
 
 import pyarrow.parquet as pq
 
+from ragwheel.datasets.parts import part_files
+
 __all__ = ["evidence_rows", "example_row", "renewed", "size_category"]
 
 _MAX_CHARS: Final = 300
@@ -51,7 +53,8 @@ def size_category(rows: Mapping[str, Mapping[str, int]]) -> str:
 
 def example_row(folder: Path, config: str) -> str:
     """Return the first row of a config as JSON, long texts cut, between marks that :func:`renewed` finds."""
-    row = next((row for path in sorted((folder / config).glob("*.parquet")) for row in _first(path)), None)
+    tables = sorted((folder / config).glob("*.parquet"))
+    row = next((row for path in tables for part in part_files(path) for row in _first(part)), None)
     text = (
         "There is no row."
         if row is None

@@ -14,7 +14,8 @@ from typing import Any, Final
 from ragwheel.datasets.card_details import evidence_rows, example_row, renewed, size_category
 from ragwheel.datasets.formats import ALWAYS_BUILT
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
-from ragwheel.datasets.writer import LAYOUT, MANIFEST, checksums
+from ragwheel.datasets.parts import PARTITIONED, part_files, pattern
+from ragwheel.datasets.writer import MANIFEST, checksums
 from ragwheel.files import sha256_of
 from ragwheel.labels.model.wording import channel_sentence
 from ragwheel.labels.policy import Policy
@@ -36,7 +37,7 @@ def write_manifest(
     """Write ``manifest.json``, last of all files. It has no time of its own: equal builds, equal bytes."""
     manifest = {
         "made_by": "ragwheel",
-        "layout": LAYOUT,
+        "layout": PARTITIONED if (folder / "splits.parquet").is_dir() else 1,
         "ragwheel": _version("ragwheel"),
         "engines": {name: _version(name) for name in ("ibis-framework", "duckdb", "pyarrow")},
         "read": {
@@ -101,7 +102,7 @@ _COLUMNS = {
 
 def write_card(folder: Path, tables: StoreTables, report: BuildReport) -> None:
     """Write ``README.md``: the card whose head tells ``datasets.load_dataset`` what is where."""
-    configs, rows = _counts(report.rows)
+    configs, rows = _counts(folder, report.rows)
     card = f"""---
 {_infos(folder, report.rows)}configs:
 {configs}
@@ -174,7 +175,7 @@ def recount_card(folder: Path, before: Rows, after: Rows) -> None:
     if not path.is_file():
         return
     card = path.read_text("utf-8")
-    for old, new in zip(_counts(before), _counts(after), strict=True):
+    for old, new in zip(_counts(folder, before), _counts(folder, after), strict=True):
         card = card.replace(old, new, 1)
     card = renewed(card, folder, default_config(after), after)
     card = _INFOS.sub("", card, count=1).replace("\nconfigs:", f"\n{_infos(folder, after)}configs:", 1)
@@ -193,18 +194,19 @@ def _infos(folder: Path, rows: Rows) -> str:
     lines = ["dataset_info:"]
     for name, counts in rows.items():
         if sum(counts.values()):
-            digests = [sha256_of(path) for path in sorted((folder / name).glob("*.parquet"))]
+            tables = sorted((folder / name).glob("*.parquet"))
+            digests = [sha256_of(part) for path in tables for part in part_files(path)]
             digest = sha256("".join(digests).encode()).hexdigest()
             of = ", ".join(f"{n} {split}" for split, n in counts.items())
             lines += [f"- config_name: {name}", f"  description: rows {of}; sha256 {digest}"]
     return "\n".join(lines) + "\n" if len(lines) > 1 else ""
 
 
-def _counts(rows: Rows) -> tuple[str, str]:
+def _counts(folder: Path, rows: Rows) -> tuple[str, str]:
     """The two places of a card that count rows, its head and its table: the configs that have any."""
     default = default_config(rows)
     listed = {name: counts for name, counts in rows.items() if sum(counts.values()) or name == default}
-    configs = (_config(name, counts, default=name == default) for name, counts in listed.items())
+    configs = (_config(folder, name, counts, default=name == default) for name, counts in listed.items())
     table = (
         f"| `{name}` | {_COLUMNS[name][0]} | {' / '.join(map(str, counts.values()))} | {_COLUMNS[name][1]} |"
         for name, counts in listed.items()
@@ -212,10 +214,11 @@ def _counts(rows: Rows) -> tuple[str, str]:
     return "\n".join(configs), "\n".join(table)
 
 
-def _config(name: str, counts: Mapping[str, int], *, default: bool) -> str:
+def _config(folder: Path, name: str, counts: Mapping[str, int], *, default: bool) -> str:
     """A config and its splits; one without rows is left out, for ``datasets`` refuses to open it."""
     splits = [split for split in SPLITS if counts[split]] or SPLITS[:1]
-    files = "\n".join(f"  - split: {split}\n    path: {name}/{split}.parquet" for split in splits)
+    paths = {split: pattern(folder, f"{name}/{split}.parquet") for split in splits}
+    files = "\n".join(f"  - split: {split}\n    path: {path}" for split, path in paths.items())
     head = f"- config_name: {name}\n" + ("  default: true\n" if default else "")
     return f"{head}  data_files:\n{files}"
 

@@ -18,6 +18,7 @@ import mmap
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -28,6 +29,7 @@ import pyarrow.parquet as pq
 from ragwheel.datasets.describe import recount_card
 from ragwheel.datasets.formats import write_formats
 from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.parts import drop_empty, part_batches, part_files
 from ragwheel.datasets.reading import count_written
 from ragwheel.datasets.writer import MANIFEST, checksums
 from ragwheel.errors import DatasetError
@@ -165,13 +167,13 @@ def _condemned(folder: Path, manifest: Mapping[str, Any], scrub: Scrub) -> dict[
     condemned_rows: dict[Place, set[int]] = {
         (config, split): set() for config in manifest["rows"] for split in SPLITS
     }
-    for batch in pq.ParquetFile(folder / "provenance.parquet").iter_batches(_BATCH, columns=_ORIGIN):
+    for batch in part_batches(folder / "provenance.parquet", _BATCH, _ORIGIN):
         for origin in batch.to_pylist():
             if scrub.matches(origin):
                 condemned_rows[origin["config"], origin["split"]].add(origin["row"])
     for (config, split), rows in condemned_rows.items():
         at = 0
-        for batch in pq.ParquetFile(folder / config / f"{split}.parquet").iter_batches(_BATCH):
+        for batch in part_batches(folder / config / f"{split}.parquet", _BATCH):
             for texts in _texts(batch):
                 rows.update(at + n for n, cell in texts if cell in scrub.gone.gone_texts)
             at += batch.num_rows
@@ -226,18 +228,27 @@ def _rewrite(
 
 
 def _filter(path: Path, rows: set[int]) -> None:
-    """Write a Parquet file again without some rows."""
-    source, at = pq.ParquetFile(path), 0
+    """Write a table again without some rows."""
+    at = 0
+    for part in part_files(path):
+        with _rewriting(part) as (source, out):
+            for batch in source.iter_batches(_BATCH):
+                keep = pa.array([n not in rows for n in range(at, at + batch.num_rows)], pa.bool_())
+                if (kept := batch.filter(keep)).num_rows:
+                    out.write_batch(kept)
+                at += batch.num_rows
+    drop_empty(path)
+
+
+@contextmanager
+def _rewriting(path: Path) -> Iterator[tuple[pq.ParquetFile, pq.ParquetWriter]]:
+    """Open a Parquet file for reading, and one with the same columns that takes its place."""
     with (
         replacing(path, private=True) as fresh,
-        source,
+        pq.ParquetFile(path) as source,
         pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out,
     ):
-        for batch in source.iter_batches(_BATCH):
-            keep = pa.array([n not in rows for n in range(at, at + batch.num_rows)], pa.bool_())
-            if (kept := batch.filter(keep)).num_rows:
-                out.write_batch(kept)
-            at += batch.num_rows
+        yield source, out
 
 
 def _filter_lines(path: Path, rows: set[int]) -> None:
@@ -255,25 +266,21 @@ def _rewrite_provenance(
     path: Path, condemned: Mapping[Place, set[int]], renamed_families: Mapping[str, str]
 ) -> dict[str, int]:
     """Drop the rows of what goes and number the others anew; how many queries each split has then."""
-    source = pq.ParquetFile(path)
     places = {table: _Numbers(rows) for table, rows in condemned.items()}
     keys: dict[str, set[str]] = {split: set() for split in SPLITS}
-    with (
-        replacing(path, private=True) as fresh,
-        source,
-        pq.ParquetWriter(fresh, source.schema_arrow, compression="zstd") as out,
-    ):
-        for batch in source.iter_batches(_BATCH):
-            kept = []
-            for row in batch.to_pylist():
-                number = places[row["config"], row["split"]].of(row["row"])
-                if number is not None:
-                    keys[row["split"]].add(row["query_key"])
-                    kept.append(
-                        {**row, "row": number, "family": renamed_families.get(row["family"], row["family"])}
-                    )
-            if kept:
-                out.write_table(pa.Table.from_pylist(kept, source.schema_arrow))
+    for part in part_files(path):
+        with _rewriting(part) as (source, out):
+            for batch in source.iter_batches(_BATCH):
+                kept = []
+                for row in batch.to_pylist():
+                    number = places[row["config"], row["split"]].of(row["row"])
+                    if number is not None:
+                        keys[row["split"]].add(row["query_key"])
+                        family = renamed_families.get(row["family"], row["family"])
+                        kept.append({**row, "row": number, "family": family})
+                if kept:
+                    out.write_table(pa.Table.from_pylist(kept, source.schema_arrow))
+    drop_empty(path)
     return {split: len(keys_of_split) for split, keys_of_split in keys.items()}
 
 
@@ -299,20 +306,25 @@ def _keys(path: Path) -> frozenset[str]:
 
 def _rewrite_splits(path: Path, gone_keys: frozenset[str]) -> dict[str, str]:
     """Drop gone queries; a family named after one is named after the first that stays: old -> new name."""
-    table = pq.read_table(path)
-    kept = table.filter(
+    tables = {part: _without(pq.read_table(part), gone_keys) for part in part_files(path)}
+    renamed_families: dict[str, str] = {}
+    for kept in tables.values():
+        for row in kept.select(["query_key", "family"]).to_pylist():
+            if row["family"] in gone_keys:
+                renamed_families.setdefault(row["family"], row["query_key"])
+    for part, kept in tables.items():
+        families = [renamed_families.get(family, family) for family in kept["family"].to_pylist()]
+        column = kept.schema.get_field_index("family")
+        renamed = kept.set_column(column, "family", pa.array(families, pa.string()))
+        pq.write_table(renamed, part, compression="zstd")
+    drop_empty(path)
+    return renamed_families
+
+
+def _without(table: pa.Table, gone_keys: frozenset[str]) -> pa.Table:
+    return table.filter(
         pa.array([key not in gone_keys for key in table["query_key"].to_pylist()], pa.bool_())
     )
-    renamed_families: dict[str, str] = {}
-    for row in kept.select(["query_key", "family"]).to_pylist():
-        if row["family"] in gone_keys:
-            renamed_families.setdefault(row["family"], row["query_key"])
-    families = [renamed_families.get(family, family) for family in kept["family"].to_pylist()]
-    column = kept.schema.get_field_index("family")
-    pq.write_table(
-        kept.set_column(column, "family", pa.array(families, pa.string())), path, compression="zstd"
-    )
-    return renamed_families
 
 
 def _files(folder: Path) -> Iterator[Path]:

@@ -98,11 +98,11 @@ def open_dataset(folder: str | Path) -> BuiltDataset:
             f"{folder / MANIFEST} was not written by ragwheel build. Make a dataset folder: ragwheel build "
             f"--out DIR"
         )
-    layout = manifest.get("layout", LAYOUT)
+    layout = manifest.get("layout", 1)
     if not isinstance(layout, int) or layout > LAYOUT:
         raise DatasetError(
             f"{folder} has layout {layout}, written by ragwheel {manifest.get('ragwheel')}; this one reads "
-            f"layout {LAYOUT}. Upgrade: pip install -U ragwheel"
+            f"layouts up to {LAYOUT}. Upgrade: pip install -U ragwheel"
         )
     if not isinstance(manifest.get("rows"), dict) or not isinstance(manifest.get("sha256"), dict):
         raise DatasetError(

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets.assemble import Row
 from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.parts import PARTITIONED
 from ragwheel.datasets.splits import Group
 from ragwheel.errors import DatasetError
 from ragwheel.files import sha256_of
@@ -31,8 +32,9 @@ __all__ = [
 ]
 
 MANIFEST: Final = "manifest.json"
-#: The layout of the folder that this version writes and reads; a manifest that names none is of layout 1.
-LAYOUT: Final = 1
+#: The newest layout of a folder that this version reads: 1, tables are files; 2, they are folders of parts.
+#: A manifest that names none is of layout 1.
+LAYOUT: Final = PARTITIONED
 _BUFFER: Final = 10_000
 _STRINGS: Final = pa.list_(pa.string())
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ragwheel.datasets import open_dataset
 from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.parts import part_files
 from ragwheel.errors import DatasetError, MissingExtra
 
 __all__ = ["push_to_hub"]
@@ -43,9 +44,14 @@ def push_to_hub(dataset: str | Path, repo: str, *, private: bool = True, token: 
             if splits:
                 DatasetDict(splits).push_to_hub(repo, config, private=private, token=token)
         api = HfApi(token=token)
-        for name in ("manifest.json", "provenance.parquet", "splits.parquet"):
+        beside = [opened.folder / name for name in ("provenance.parquet", "splits.parquet")]
+        for path in (
+            opened.folder / "manifest.json",
+            *(part for table in beside for part in part_files(table)),
+        ):
+            name = path.relative_to(opened.folder).as_posix()
             api.upload_file(
-                path_or_fileobj=opened.folder / name,
+                path_or_fileobj=path,
                 path_in_repo=f"ragwheel/{name}",
                 repo_id=repo,
                 repo_type="dataset",

@@ -36,7 +36,7 @@ def write_config(
         for name in (config,) if config else CONFIGS:
             for split in SPLITS:
                 path = dataset / name / f"{split}.parquet"
-                if path.is_file():
+                if path.exists():
                     to = out / (f"{split}.{ending}" if config else f"{name}/{split}.{ending}")
                     _write(pq.read_table(path), to, label_scale)
 
