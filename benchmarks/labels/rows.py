@@ -35,6 +35,7 @@ from labels.traffic import TRAFFIC, Traffic, drive
 from labels.worlds import World, read_noveleval, read_scifact
 from ragwheel.datasets import BuildOptions
 from ragwheel.datasets.grading import Inputs, label
+from ragwheel.datasets.plans import RowRules, with_mined
 from ragwheel.datasets.splits import Assignment
 from ragwheel.judgments import import_evalset
 from ragwheel.labels import load_policy
@@ -139,18 +140,17 @@ def _negatives(db: Path, world: World, earlier: World, policy: Policy) -> list[R
             store_source(connection), engine, policy, options, Assignment({}), stage=lambda _stage: None
         )
         labelled = label(given)
-        positives_of_similar_queries = labelled.positives_of_similar_queries()
-        for place, chunks in labelled.chunks():
-            group = labelled.groups[place][1]
+        rules = RowRules(policy, None, options.seed, labelled.strikes)
+        groups = with_mined(labelled.read(), labelled.corpus(), rules, labelled.dropped)
+        for each, chunks in groups:
+            group = each.group
             asked = need.get(group.key, "")
             positives = [chunk for chunk in chunks if chunk.status == "positive"]
             if asked not in world.grades:
                 continue
             judged = world.grades[asked]
             best = max(positives, key=lambda chunk: chunk.confidence, default=None)
-            for chunk in vet(
-                chunks, positives_of_similar_queries.get(group.key, ()), policy, labelled.dropped
-            ):
+            for chunk in vet(chunks, each.similar, policy, labelled.dropped):
                 grade = judged.get(chunk.chunk_id, 0 if world.complete else None)
                 current = chunk.text == world.texts.get(chunk.chunk_id)
                 found.append(

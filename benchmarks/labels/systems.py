@@ -14,6 +14,7 @@ import numpy.typing as npt
 from labels.worlds import World
 from ragwheel.datasets import BuildOptions
 from ragwheel.datasets.grading import Inputs, label
+from ragwheel.datasets.plans import RowRules, with_mined
 from ragwheel.datasets.splits import Assignment
 from ragwheel.labels import load_policy
 from ragwheel.labels.engines.engine import DuckDBEngine
@@ -56,10 +57,10 @@ def ragwheel_labels(db: Path, needs: Mapping[str, str], policy: Path | None = No
             store_source(connection), engine, rules, options, Assignment({}), stage=lambda _stage: None
         )
         labelled = label(given)
-        positives_of_similar_queries = labelled.positives_of_similar_queries()
-        for place, chunks in labelled.chunks():
-            key = labelled.groups[place][1].key
-            usable = vet(chunks, positives_of_similar_queries.get(key, ()), rules, labelled.dropped)
+        about_rows = RowRules(rules, None, options.seed, labelled.strikes)
+        for each, chunks in with_mined(labelled.read(), labelled.corpus(), about_rows, labelled.dropped):
+            key = each.group.key
+            usable = vet(chunks, each.similar, rules, labelled.dropped)
             for chunk in (*usable, *(chunk for chunk in chunks if chunk.status == "positive")):
                 positive = chunk.status == "positive"
                 found.decided[need[key], chunk.chunk_id, positive] = chunk.confidence

@@ -6,24 +6,25 @@ import random
 import shutil
 import signal
 import sys
+from dataclasses import replace
+from importlib import import_module
+from importlib.resources import files
 
 import fsspec
 import ibis
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from ragwheel.datasets import BuildOptions
-from ragwheel.datasets.grading import Inputs, label
-from ragwheel.datasets.splits import Assignment
+from ragwheel.datasets import BuildOptions, build, open_dataset, workers
+from ragwheel.datasets.grading import label
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.exporting import export_parquet
 from ragwheel.labels.engines.engine import DuckDBEngine, open_engine
 from ragwheel.labels.evidence.kinds import KINDS
 from ragwheel.labels.model.beliefs import grade_of
-from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.lake import located, open_lake
 from ragwheel.labels.traces.read_parquet import ParquetRows, read_parquet
-from ragwheel.labels.traces.read_source import open_source
 from ragwheel.testing import TraceStore
 
 # Spark's Java side holds sockets until the process ends
@@ -31,6 +32,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+build_module = import_module("ragwheel.datasets.build")
 
 QUESTIONS = [f"how does part{n} of the machine{n % 7} work" for n in range(24)]
 
@@ -50,6 +53,8 @@ def session():
         pytest.skip("there is no Java, which Spark runs on: apt-get install openjdk-17-jre-headless")
     sql = pytest.importorskip("pyspark.sql", reason="pyspark is not installed: pip install 'ragwheel[spark]'")
     before = signal.getsignal(signal.SIGINT)
+    environment = pytest.MonkeyPatch()
+    environment.setenv("PYSPARK_PYTHON", sys.executable)
     made = (
         sql.SparkSession.builder.master("local[2]")
         .config("spark.ui.enabled", "false")
@@ -61,6 +66,7 @@ def session():
     )
     yield made
     made.stop()
+    environment.undo()
     signal.signal(signal.SIGINT, before)  # Spark has a handler of its own, which fails after the stop
 
 
@@ -102,34 +108,68 @@ def rows(engine, table):
     return found.sort_by([(name, "ascending") for name in found.schema.names])
 
 
-def labelled(source, engine):
+def labelled_tables(labelled):
     """Every table that the rows of a dataset are made of, and what was decided beside."""
-    inputs = Inputs(source, engine, load_policy(), BuildOptions(), Assignment({}), lambda _stage: None)
-    found = label(inputs)
     evidence = ibis.table(EVIDENCE, name="evidence")
-    tables = (evidence, found.grades_table, found.graded, found.reasons, found.ranked)
-    return [rows(engine, table) for table in tables], (
-        found.groups,
-        found.evidence,
-        found.grades,
-        found.dropped,
-    )
+    tables = (evidence, labelled.grades_table, labelled.graded, labelled.reasons, labelled.ranked)
+    decided = (labelled.groups, labelled.evidence, labelled.grades, dict(labelled.dropped))
+    return [rows(labelled.engine, table) for table in tables], decided
 
 
-def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path):
-    """From the database on the one, from Parquet on the other."""
-    from ragwheel.labels.engines.spark import SparkEngine
+def test_duckdb_and_spark_give_the_same_rows(session, traces, tmp_path, monkeypatch):
+    """From the database on the one, from Parquet on the other; the same tables, and the same dataset."""
+    results = {}
+
+    def label_and_look(inputs):
+        labelled = label(inputs)
+        results[inputs.options.engine] = labelled_tables(labelled)
+        return labelled
 
     export_parquet(traces, tmp_path / "lake")
-    with open_source(traces) as source, DuckDBEngine(threads=2) as engine:
-        expected, decided = labelled(source, engine)
-    with open_source(tmp_path / "lake") as source, SparkEngine(session=session) as engine:
-        found, decided_too = labelled(source, engine)
+    monkeypatch.setattr(build_module, "label", label_and_look)
+    monkeypatch.setattr(workers, "PART_GROUPS", 7)
+    options = BuildOptions(
+        formats=("st-triplet", "st-ntuple", "jsonl"), negatives=2, policy=tightly_capped(tmp_path)
+    )
+    here = build(traces, tmp_path / "duckdb", options=options)
+    there = build(tmp_path / "lake", tmp_path / "spark", options=replace(options, engine="spark"))
+    (expected, decided), (tables, decided_too) = results["duckdb"], results["spark"]
     assert set(decided[1]) == set(KINDS)
     assert decided_too == decided
-    for theirs, ours in zip(expected, found, strict=True):
+    for theirs, ours in zip(expected, tables, strict=True):
         assert theirs.num_rows > 100
         assert ours.cast(theirs.schema).equals(theirs)  # an engine may count directions in 32 bits
+    assert (there.rows, there.dropped, there.negatives, there.examples) == (
+        here.rows,
+        here.dropped,
+        here.negatives,
+        here.examples,
+    )
+    assert any("was used 3 times" in rule for rule in here.dropped)
+    same_files(here.out, there.out)
+
+
+def tightly_capped(folder):
+    """The packaged policy, but a chunk may be used three times only: early choices decide later ones."""
+    policy = (files("ragwheel.labels") / "policy.toml").read_text()
+    path = folder / "policy.toml"
+    path.write_text(policy.replace("uses_per_chunk = 200", "uses_per_chunk = 3"))
+    return path
+
+
+def same_files(here, there):
+    """The tables of both folders have equal rows in equal order; workers wrote those of one in parts."""
+    names = {path.relative_to(here) for path in here.rglob("*.parquet")}
+    assert names == {path.relative_to(there) for path in there.rglob("*.parquet") if path.is_dir()}
+    for name in names:
+        assert pq.read_table(there / name).equals(pq.read_table(here / name)), name
+    for path in here.rglob("*.jsonl"):
+        assert (there / path.relative_to(here)).read_bytes() == path.read_bytes()
+    assert len(list((there / "provenance.parquet").iterdir())) > 3
+    data = open_dataset(there)
+    assert data.example_keys() == open_dataset(here).example_keys()
+    assert data.manifest["layout"] == 2
+    assert not list(there.rglob(".*"))
 
 
 def test_spark_keeps_drops_and_sends_rows(session):

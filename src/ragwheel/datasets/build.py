@@ -12,7 +12,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from ragwheel.datasets.assemble import Assembler
+from ragwheel.datasets.assemble import UseCaps, planned_rows
 from ragwheel.datasets.chunk_pairs import chunk_pairs
 from ragwheel.datasets.describe import write_card, write_manifest
 from ragwheel.datasets.examples import by_split, positive_questions
@@ -20,13 +20,16 @@ from ragwheel.datasets.formats import OTHERS, write_formats
 from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.options import SPLITS, BuildOptions, BuildReport
+from ragwheel.datasets.parts import part_name
+from ragwheel.datasets.plans import RowRules, planned
 from ragwheel.datasets.splits import MIN_FAMILIES, Assignment, evalset_keys, load_assignment
 from ragwheel.datasets.writer import RowWriter, check_target, schemas
+from ragwheel.datasets.written import RowTarget, WrittenRows, write_lines_of, write_parts
 from ragwheel.errors import DatasetError
 from ragwheel.files import replace_folder
 from ragwheel.labels.engines.engine import open_engine
 from ragwheel.labels.model.wording import model_warnings
-from ragwheel.labels.negatives import Encoder, vet
+from ragwheel.labels.negatives import Encoder
 from ragwheel.labels.policy import Policy, load_policy
 from ragwheel.labels.traces.lake import is_traces
 from ragwheel.labels.traces.read_source import open_source
@@ -86,13 +89,15 @@ def build(
         if not labelled.groups:
             raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
         with replace_folder(out) as folder:
-            writer = _write_rows(folder, labelled, policy, options, decided, clock)
-            if not sum(writer.counts["pairs"].values()):
+            negatives = options.negatives if "st-ntuple" in options.formats else None
+            rules = RowRules(policy, negatives, options.seed, labelled.strikes)
+            rows = _write_rows(folder, labelled, rules, options, decided, clock)
+            if not sum(rows.counts["pairs"].values()):
                 raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
             clock.stage("write")
             _write_splits(folder, labelled, previous)
             write_formats(folder, folder / "exports", [name for name in OTHERS if name in options.formats])
-            report = _report(out, labelled, writer, sticky, clock)
+            report = _report(out, labelled, rows, sticky, clock)
             report = replace(report, warnings=(*report.warnings, *_label_warnings(db, labelled, policy)))
             if unreadable:
                 report = replace(report, warnings=(not_counted(unreadable), *report.warnings))
@@ -137,37 +142,41 @@ class _Clock:
 def _write_rows(
     folder: Path,
     labelled: Labelled,
-    policy: Policy,
+    rules: RowRules,
     options: BuildOptions,
     decided: Assignment,
     clock: _Clock,
-) -> RowWriter:
+) -> WrittenRows:
     clock.stage("rows")
-    negatives = options.negatives if "st-ntuple" in options.formats else None
-    positives_of_similar_queries = labelled.positives_of_similar_queries()
-    dropped = labelled.dropped
-    makers = {
-        split: Assembler(
-            policy.balance, negatives=negatives, seed=options.seed, dropped=dropped, strikes=labelled.strikes
-        )
-        for split in SPLITS
-    }
-    alike = chunk_pairs(labelled.known, labelled.splits, policy, seed=options.seed, dropped=dropped)
-    configs = schemas(negatives, chunk_pairs=bool(alike))
+    alike = chunk_pairs(
+        labelled.known, labelled.splits, rules.policy, seed=options.seed, dropped=labelled.dropped
+    )
+    configs = schemas(rules.negatives, chunk_pairs=bool(alike))
     evalsets = {**decided.trained, **decided.tested}
+    workers = labelled.engine.workers
+    if workers is not None:
+        target = RowTarget(folder, configs, evalsets)
+        parts = write_parts(workers, labelled, rules, target, alike)
+        if "jsonl" in options.formats:
+            write_lines_of(folder, configs)
+        return parts
     with RowWriter(folder, configs, jsonl="jsonl" in options.formats, evalsets=evalsets) as writer:
-        for done, (number, chunks) in enumerate(labelled.chunks(), 1):
-            split, group = labelled.groups[number]
-            with_text = [chunk for chunk in chunks if chunk.text.strip()]
-            dropped["chunk: it has no text"] += len(chunks) - len(with_text)
-            usable = vet(with_text, positives_of_similar_queries.get(group.key, ()), policy, dropped)
-            writer.negatives.update(chunk.strategy for chunk in usable if chunk.strategy)
-            for row in makers[split].rows(group, with_text, usable):
-                writer.add(split, group, row)
-            clock.step(done, len(labelled.groups))
+        _write_groups(writer, labelled, rules, clock)
         for split, group, row in alike:
             writer.add(split, group, row)
-    return writer
+    return WrittenRows(writer.counts, writer.negatives)
+
+
+def _write_groups(writer: RowWriter, labelled: Labelled, rules: RowRules, clock: _Clock) -> None:
+    dropped, balance = labelled.dropped, rules.policy.balance
+    caps = {split: UseCaps(balance, negatives=rules.negatives, dropped=dropped) for split in SPLITS}
+    groups = planned(labelled.read(), labelled.corpus(), rules, dropped)
+    for done, group in enumerate(groups, 1):
+        writer.negatives.update(group.strategies)
+        choices = caps[group.split].choose(group.candidates)
+        for row in planned_rows(group.plan, choices, balance.docs_per_list):
+            writer.add(group.split, group.plan.group, row)
+        clock.step(done, len(labelled.groups))
 
 
 def _write_splits(folder: Path, labelled: Labelled, previous: dict[str, str]) -> None:
@@ -181,13 +190,17 @@ def _write_splits(folder: Path, labelled: Labelled, previous: dict[str, str]) ->
         "split": [splits[key] for key in keys],
     }
     schema = pa.schema(dict.fromkeys(columns, pa.string()))
-    pq.write_table(pa.table(columns, schema), folder / "splits.parquet", compression="zstd")
+    path = folder / "splits.parquet"
+    if labelled.engine.workers is not None:
+        path.mkdir()
+        path /= part_name(0)
+    pq.write_table(pa.table(columns, schema), path, compression="zstd")
 
 
 def _report(
-    out: Path, labelled: Labelled, writer: RowWriter, sticky: Path | None, clock: _Clock
+    out: Path, labelled: Labelled, written: WrittenRows, sticky: Path | None, clock: _Clock
 ) -> BuildReport:
-    rows = writer.counts
+    rows = written.counts
     groups = Counter(split for split, _ in labelled.groups)
     warnings = []
     if len({group.family for _, group in labelled.groups}) < MIN_FAMILIES:
@@ -207,7 +220,7 @@ def _report(
         groups={split: groups.get(split, 0) for split in SPLITS},
         evidence=labelled.evidence,
         grades=labelled.grades,
-        negatives=dict(sorted(writer.negatives.items())),
+        negatives=dict(sorted(written.negatives.items())),
         dropped={rule: n for rule, n in sorted(labelled.dropped.items()) if n},
         warnings=tuple(warnings),
         elapsed_s=clock.elapsed_s,

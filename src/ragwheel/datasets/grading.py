@@ -118,6 +118,7 @@ def label(inputs: Inputs) -> Labelled:
         evidence=counts,
         grades=_counted(engine, usable.grades, "status"),
         grades_table=usable.grades,
+        assigned=assigned,
         graded=usable.graded,
         reasons=_reasons_of(engine, usable),
         text_of=text_of,
@@ -159,14 +160,16 @@ def _split(
 
 
 def _assigned(engine: RelationalEngine, kept: list[tuple[str, Group]]) -> ibis.Table:
-    """query_key, family, split and place of every group."""
+    """query_key, family, split, place, query and first_ns of every group."""
     columns = {
         "query_key": pa.array([group.key for _, group in kept], pa.string()),
         "family": pa.array([group.family for _, group in kept], pa.string()),
         "split": pa.array([split for split, _ in kept], pa.string()),
         "place": pa.array(range(len(kept)), pa.int64()),
+        "query": pa.array([group.text for _, group in kept], pa.string()),
+        "first_ns": pa.array([group.first_ns for _, group in kept], pa.int64()),
     }
-    return engine.register("assigned", pa.table(columns))
+    return engine.keep("assigned", engine.register("assigned_groups", pa.table(columns)))
 
 
 def _usable(

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
+from secrets import token_hex
 from types import MappingProxyType, TracebackType
 from typing import Any, Final, TextIO
 
@@ -15,7 +17,7 @@ import pyarrow.parquet as pq
 
 from ragwheel.datasets.assemble import Row
 from ragwheel.datasets.options import SPLITS
-from ragwheel.datasets.parts import PARTITIONED
+from ragwheel.datasets.parts import PARTITIONED, part_name
 from ragwheel.datasets.splits import Group
 from ragwheel.errors import DatasetError
 from ragwheel.files import sha256_of
@@ -25,6 +27,7 @@ __all__ = [
     "LAYOUT",
     "MANIFEST",
     "PROVENANCE",
+    "Part",
     "RowWriter",
     "check_target",
     "checksums",
@@ -85,6 +88,17 @@ def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa
     return facts
 
 
+@dataclass(frozen=True)
+class Part:
+    """Which part of every table a writer writes: its number, and the number of its first row in each table.
+
+    ``first`` is by config and split; 0 where it has none.
+    """
+
+    number: int
+    first: Mapping[tuple[str, str], int]
+
+
 class _Table:
     """One Parquet file being written, and its JSON lines twin where asked for."""
 
@@ -112,18 +126,49 @@ class _Table:
         self._file.write_table(pa.Table.from_pylist(self._buffer, self._schema))
         self._buffer = []
 
-    def close(self) -> None:
-        if self._buffer:
+    def close(self, *, complete: bool = True) -> None:
+        if self._buffer and complete:
             self._flush()
         self._file.close()
         if self._lines is not None:
             self._lines.close()
 
 
+class _PartTable:
+    """One part of a table, made when there is a row for it and in its place once it is complete.
+
+    A task that is killed or runs twice leaves nothing half-written under the part's name.
+    """
+
+    def __init__(self, path: Path, schema: pa.Schema, part: Part, first: int) -> None:
+        self._path, self._schema, self._first = path / part_name(part.number), schema, first
+        self._fresh = self._path.with_name(f".{token_hex(8)}.parquet")
+        self._table: _Table | None = None
+
+    @property
+    def rows(self) -> int:
+        return 0 if self._table is None else self._table.rows
+
+    def add(self, values: dict[str, Any]) -> int:
+        if self._table is None:
+            self._table = _Table(self._fresh, self._schema)
+        return self._first + self._table.add(values)
+
+    def close(self, *, complete: bool = True) -> None:
+        if self._table is None:
+            return
+        self._table.close(complete=complete)
+        if complete:
+            self._fresh.replace(self._path)
+        else:
+            self._fresh.unlink()
+
+
 class RowWriter:
     """Writes rows and their provenance; a context manager that closes the files.
 
-    ``evalsets`` names the evaluation set of a query group's key.
+    ``evalsets`` names the evaluation set of a query group's key. With ``part`` that part of every table is
+    written, without JSON lines; else whole tables are.
     """
 
     def __init__(
@@ -131,23 +176,26 @@ class RowWriter:
         folder: Path,
         configs: Mapping[str, pa.Schema],
         *,
-        jsonl: bool,
+        jsonl: bool = False,
         evalsets: Mapping[str, str] = MappingProxyType({}),
+        part: Part | None = None,
     ) -> None:
         self._evalsets = evalsets
         self.negatives: Counter[str] = Counter()
         self._group = ""
         self._origins: dict[int, dict[str, Any]] = {}
-        self._tables = {
-            (config, split): _Table(
-                folder / config / f"{split}.parquet",
-                schema,
-                folder / "jsonl" / config / f"{split}.jsonl" if jsonl else None,
-            )
-            for config, schema in configs.items()
-            for split in SPLITS
-        }
-        self._provenance = _Table(folder / "provenance.parquet", PROVENANCE)
+        self._tables: dict[tuple[str, str], _Table | _PartTable] = {}
+        for config, schema in configs.items():
+            for split in SPLITS:
+                path = folder / config / f"{split}.parquet"
+                lines = folder / "jsonl" / config / f"{split}.jsonl" if jsonl else None
+                self._tables[config, split] = (
+                    _Table(path, schema, lines)
+                    if part is None
+                    else _PartTable(path, schema, part, part.first.get((config, split), 0))
+                )
+        path = folder / "provenance.parquet"
+        self._provenance = _Table(path, PROVENANCE) if part is None else _PartTable(path, PROVENANCE, part, 0)
 
     @property
     def counts(self) -> dict[str, dict[str, int]]:
@@ -188,7 +236,7 @@ class RowWriter:
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         for table in (*self._tables.values(), self._provenance):
-            table.close()
+            table.close(complete=kind is None)
 
 
 def _score_gap(positive: int | None, negative: int | None) -> float | None:

@@ -22,6 +22,7 @@ import ibis
 import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError
+from ragwheel.labels.engines.workers import Workers
 from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
@@ -46,6 +47,11 @@ class RelationalEngine(ABC):
     Ibis only compiles: it is asked for SQL, never for a connection, so that neither side's changes
     of client API come between them.
     """
+
+    @property
+    def workers(self) -> Workers | None:
+        """Processes beside the data in which steps in Python can run; None: there are none."""
+        return None
 
     @abstractmethod
     def register(self, name: str, rows: TableSource) -> ibis.Table:

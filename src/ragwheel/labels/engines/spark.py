@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import ibis
@@ -19,6 +22,7 @@ import pyarrow as pa
 
 from ragwheel.errors import ConfigurationError, MissingExtra
 from ragwheel.labels.engines.engine import EngineRows, RelationalEngine
+from ragwheel.labels.engines.workers import Step, Workers
 from ragwheel.labels.traces.read import TableSource
 from ragwheel.labels.traces.read_parquet import ParquetRows
 
@@ -28,7 +32,11 @@ if TYPE_CHECKING:
 __all__ = ["SparkEngine"]
 
 #: What the answers depend on; set for as long as the engine is open.
-_SETTINGS: Final = {"spark.sql.session.timeZone": "UTC", "spark.sql.caseSensitive": "true"}
+_SETTINGS: Final = {
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.caseSensitive": "true",
+    "spark.sql.execution.arrow.maxRecordsPerBatch": "2000",  # of plans of query groups, some 10 kB each
+}
 
 
 class SparkEngine(RelationalEngine):
@@ -60,11 +68,16 @@ class SparkEngine(RelationalEngine):
             ) from exc
         running = session or SparkSession.getActiveSession()
         self._owned = running is None
-        self._spark = running or _started(memory_limit, threads)
-        self._before = {name: self._spark.conf.get(name, None) for name in _SETTINGS}
+        self.session = running or _started(memory_limit, threads)
+        self._before = {name: self.session.conf.get(name, None) for name in _SETTINGS}
         for name, value in _SETTINGS.items():
-            self._spark.conf.set(name, value)
+            self.session.conf.set(name, value)
         self._views: set[str] = set()
+
+    @property
+    def workers(self) -> Workers:
+        """Spark's Python workers; they need the same ragwheel installed."""
+        return _SparkWorkers(self)
 
     def register(self, name: str, rows: TableSource) -> ibis.Table:
         """Parquet files are read by Spark itself where it can reach them, else sent to it."""
@@ -75,31 +88,31 @@ class SparkEngine(RelationalEngine):
             from pyspark.sql.pandas.types import from_arrow_schema
 
             schema = from_arrow_schema(rows.schema)  # a column that an earlier version did not write is null
-            frame = self._spark.read.schema(schema).parquet(*urls)
+            frame = self.session.read.schema(schema).parquet(*urls)
         else:
             table = rows.dataset().to_table() if isinstance(rows, ParquetRows) else rows
-            frame = self._spark.createDataFrame(table)
+            frame = self.session.createDataFrame(table)
         return self._view(name, frame, ibis.Schema.from_pyarrow(rows.schema))
 
     def keep(self, name: str, expression: ibis.Table) -> ibis.Table:
         """On the workers' memory and disks, with the plan that led to it cut off."""
-        frame = self._frame(expression).localCheckpoint(eager=True)
+        frame = self.frame(expression).localCheckpoint(eager=True)
         return self._view(name, frame, expression.schema())
 
     def drop(self, name: str) -> None:
         """Spark frees it when nothing refers to it any more."""
-        self._spark.catalog.dropTempView(name)
+        self.session.catalog.dropTempView(name)
         self._views.discard(name)
 
     def arrow(self, expression: ibis.Table) -> pa.Table:
         """Collected into this process."""
-        return self._frame(expression).toArrow().cast(expression.schema().to_pyarrow())
+        return self.frame(expression).toArrow().cast(expression.schema().to_pyarrow())
 
     def batches(self, expression: ibis.Table, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
         """In the order that the expression says; one of Spark's partitions at a time is in this process."""
         schema = expression.schema().to_pyarrow()
         nested = any(pa.types.is_struct(field.type) or pa.types.is_list(field.type) for field in schema)
-        remaining = iter(self._frame(expression).toLocalIterator())
+        remaining = iter(self.frame(expression).toLocalIterator())
         while some := list(islice(remaining, rows)):
             if nested:
                 yield pa.RecordBatch.from_pylist([row.asDict(recursive=True) for row in some], schema)
@@ -110,22 +123,60 @@ class SparkEngine(RelationalEngine):
     def close(self) -> None:
         """Drop the tables; stop the session if it was started here, else leave it as it was found."""
         for name in sorted(self._views):
-            self._spark.catalog.dropTempView(name)
+            self.session.catalog.dropTempView(name)
         for name, value in self._before.items():
             if value is None:
-                self._spark.conf.unset(name)
+                self.session.conf.unset(name)
             else:
-                self._spark.conf.set(name, value)
+                self.session.conf.set(name, value)
         if self._owned:
-            self._spark.stop()
+            self.session.stop()
 
-    def _frame(self, expression: ibis.Table) -> DataFrame:
-        return self._spark.sql(str(ibis.pyspark.compile(expression)))
+    def mapped(self, name: str, frame: DataFrame, step: Step, schema: pa.Schema) -> ibis.Table:
+        """Run a step on each of the frame's partitions, and keep what it gives."""
+        from pyspark.sql.pandas.types import from_arrow_schema
+
+        result = frame.mapInArrow(step, from_arrow_schema(schema)).localCheckpoint(eager=True)
+        return self._view(name, result, ibis.Schema.from_pyarrow(schema))
+
+    def frame(self, expression: ibis.Table) -> DataFrame:
+        """What Spark computes for an expression."""
+        return self.session.sql(str(ibis.pyspark.compile(expression)))
 
     def _view(self, name: str, frame: DataFrame, schema: ibis.Schema) -> ibis.Table:
         frame.createOrReplaceTempView(name)
         self._views.add(name)
         return ibis.table(schema, name=name)
+
+
+class _SparkWorkers(Workers):
+    def __init__(self, engine: SparkEngine) -> None:
+        self._engine = engine
+
+    def mapped(
+        self,
+        name: str,
+        rows: ibis.Table,
+        step: Step,
+        schema: pa.Schema,
+        *,
+        by: str | None,
+        order: Sequence[str],
+    ) -> ibis.Table:
+        frame = self._engine.frame(rows)
+        shares = frame.repartition(1) if by is None else frame.repartition(by)
+        return self._engine.mapped(name, shares.sortWithinPartitions(*order), step, schema)
+
+    def share(self, path: Path) -> Callable[[], Path]:
+        self._engine.session.sparkContext.addFile(str(path))
+        return partial(_sent, path.name)
+
+
+def _sent(name: str) -> Path:
+    """Where a file that was sent to all machines is on this one."""
+    from pyspark import SparkFiles
+
+    return Path(SparkFiles.get(name))
 
 
 @contextmanager
@@ -137,6 +188,19 @@ def _ctrl_c_stays_ours() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread() and before is not None:
             signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _this_python() -> Iterator[None]:
+    """Have a session's workers run the Python of this process, unless the environment names another."""
+    if "PYSPARK_PYTHON" in os.environ:
+        yield
+        return
+    os.environ["PYSPARK_PYTHON"] = sys.executable
+    try:
+        yield
+    finally:
+        del os.environ["PYSPARK_PYTHON"]
 
 
 def _started(memory_limit: str | None, threads: int | None) -> SparkSession:
@@ -156,7 +220,7 @@ def _started(memory_limit: str | None, threads: int | None) -> SparkSession:
         memory = memory_limit.lower().removesuffix("b").removesuffix("i")  # Spark writes 4g
         builder = builder.config("spark.driver.memory", memory)
     try:
-        with _ctrl_c_stays_ours():
+        with _ctrl_c_stays_ours(), _this_python():
             return builder.getOrCreate()
     except (PySparkException, OSError) as exc:
         raise ConfigurationError(
