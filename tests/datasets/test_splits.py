@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from ragwheel.datasets import BuildOptions, build
 from ragwheel.datasets.grading import check_sessions
-from ragwheel.datasets.splits import MIN_FAMILIES, Group, assign, check_groups
+from ragwheel.datasets.query_splits import NONE, QuerySplits, codes_of
+from ragwheel.datasets.splits import MIN_FAMILIES, Group, QueryGroups, assign, check_groups
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.evidence.collect import collect
@@ -36,7 +37,15 @@ def groups(n, family=None):
 
 def cut(some, previous=None):
     dropped: Counter[str] = Counter()
-    return assign(some, dev=0.1, test=0.2, previous=previous or {}, dropped=dropped), dropped
+    columns = QueryGroups.of(some)
+    codes = assign(columns, dev=0.1, test=0.2, previous=previous or {}, dropped=dropped)
+    left_in = codes != NONE
+    return dict(QuerySplits.of(columns.keys[left_in], codes[left_in])), dropped
+
+
+def check(some, splits, previous):
+    columns = QueryGroups.of(some)
+    check_groups(columns, codes_of(splits, columns.keys), previous)
 
 
 def test_the_newest_families_are_test_and_those_before_them_dev():
@@ -125,10 +134,10 @@ def test_a_family_follows_its_assigned_member_and_train_wins():
 def test_a_leak_between_groups_fails_the_build():
     two = groups(2, family="k00")
     with pytest.raises(LeakError, match="near-identical one in train"):
-        check_groups(two, {"k00": "train", "k01": "test"}, {})
+        check(two, {"k00": "train", "k01": "test"}, {})
     with pytest.raises(LeakError, match="was trained on and is now in test"):
-        check_groups(two, {"k00": "test"}, {"k00": "train"})
-    check_groups(two, {"k00": "test", "k01": "test"}, {"k00": "test"})
+        check(two, {"k00": "test"}, {"k00": "train"})
+    check(two, {"k00": "test", "k01": "test"}, {"k00": "test"})
 
 
 def test_later_builds_keep_every_split(store, ask_many, tmp_path):

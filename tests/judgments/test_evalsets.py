@@ -7,8 +7,9 @@ import json
 import pyarrow.parquet as pq
 import pytest
 
-from ragwheel.datasets import BuildOptions, build
-from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
+from ragwheel.datasets import SPLITS, BuildOptions, build
+from ragwheel.datasets.query_splits import codes_of
+from ragwheel.datasets.splits import Assignment, Group, QueryGroups, assign, check_groups
 from ragwheel.errors import JudgmentError, LeakError
 from ragwheel.judgments import import_evalset
 from ragwheel.judgments.examples import read_evalset
@@ -219,11 +220,11 @@ def test_questions_of_a_test_set_are_in_no_training_row(store, tmp_path):
 
 
 def test_a_test_question_among_the_training_rows_fails_the_build():
-    group = Group("k", "k", "how to reset", 1)
+    group = QueryGroups.of([Group("k", "k", "how to reset", 1)])
     decided = Assignment(tested={"k": "held"})
     with pytest.raises(LeakError, match="in the evaluation set 'held' for test, and would be trained on"):
-        check_groups([group], {"k": "train"}, decided)
-    check_groups([group], {"k": "test"}, decided)
+        check_groups(group, codes_of({"k": "train"}, group.keys), decided)
+    check_groups(group, codes_of({"k": "test"}, group.keys), decided)
 
 
 def test_near_identical_wordings_go_with_the_test_question(tmp_path):
@@ -233,5 +234,5 @@ def test_near_identical_wordings_go_with_the_test_question(tmp_path):
     decided = Assignment({"k3": "dev"}, tested={"k2": "held"}, trained={"k3": "more"})
     assert dict(decided) == {"k3": "dev"}
     assert len(decided) == 1
-    found = assign(some, dev=0.1, test=0.1, previous=decided, dropped=Counter())
-    assert found == {"k1": "test", "k2": "test", "k3": "dev"}
+    codes = assign(QueryGroups.of(some), dev=0.1, test=0.1, previous=decided, dropped=Counter())
+    assert [SPLITS[code] for code in codes] == ["test", "test", "dev"]

@@ -111,8 +111,15 @@ def rows(engine, table):
 def labelled_tables(labelled):
     """Every table that the rows of a dataset are made of, and what was decided beside."""
     evidence = ibis.table(EVIDENCE, name="evidence")
-    tables = (evidence, labelled.grades_table, labelled.graded, labelled.reasons, labelled.ranked)
-    decided = (labelled.groups, labelled.evidence, labelled.grades, dict(labelled.dropped))
+    tables = (
+        evidence,
+        labelled.grades_table,
+        labelled.graded,
+        labelled.reasons,
+        labelled.ranked,
+    )
+    groups = rows(labelled.engine, labelled.assigned).to_pylist()
+    decided = (groups, labelled.evidence, labelled.grades, dict(labelled.dropped))
     return [rows(labelled.engine, table) for table in tables], decided
 
 

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ragwheel.datasets.assemble import UseCaps, planned_rows
 from ragwheel.datasets.chunk_pairs import chunk_pairs
 from ragwheel.datasets.describe import write_card, write_manifest
-from ragwheel.datasets.examples import by_split, positive_questions
+from ragwheel.datasets.examples import count_questions
 from ragwheel.datasets.formats import OTHERS, write_formats
 from ragwheel.datasets.grading import Inputs, label
 from ragwheel.datasets.labelled import Labelled
@@ -74,7 +72,7 @@ def build(
     policy = load_policy(options.policy)
     rebuilt = check_target(out)
     sticky = Path(options.sticky_from) if options.sticky_from else out if rebuilt else None
-    previous = load_assignment(sticky) if sticky else {}
+    previous: Mapping[str, str] = load_assignment(sticky) if sticky else {}
     clock = _Clock(progress)
     with (
         open_source(db) as source,
@@ -86,7 +84,7 @@ def build(
         for each in unreadable:
             labelled.dropped[f"retrieval: its result could not be read, {each.source}"] += each.retrievals
         labelled.encoder = encoder
-        if not labelled.groups:
+        if not any(labelled.splits.groups().values()):
             raise DatasetError(_nothing(db, labelled, not_counted(unreadable)))
         with replace_folder(out) as folder:
             negatives = options.negatives if "st-ntuple" in options.formats else None
@@ -168,6 +166,7 @@ def _write_rows(
 
 
 def _write_groups(writer: RowWriter, labelled: Labelled, rules: RowRules, clock: _Clock) -> None:
+    n_groups = sum(labelled.splits.groups().values())
     dropped, balance = labelled.dropped, rules.policy.balance
     caps = {split: UseCaps(balance, negatives=rules.negatives, dropped=dropped) for split in SPLITS}
     groups = planned(labelled.read(), labelled.corpus(), rules, dropped)
@@ -176,36 +175,27 @@ def _write_groups(writer: RowWriter, labelled: Labelled, rules: RowRules, clock:
         choices = caps[group.split].choose(group.candidates)
         for row in planned_rows(group.plan, choices, balance.docs_per_list):
             writer.add(group.split, group.plan.group, row)
-        clock.step(done, len(labelled.groups))
+        clock.step(done, n_groups)
 
 
-def _write_splits(folder: Path, labelled: Labelled, previous: dict[str, str]) -> None:
+def _write_splits(folder: Path, labelled: Labelled, previous: Mapping[str, str]) -> None:
     """Every group's split, those of earlier builds that have no rows now among them."""
-    families = {group.key: group.family for _, group in labelled.groups}
-    splits = previous | labelled.splits
-    keys = sorted(splits)
-    columns = {
-        "query_key": keys,
-        "family": [families.get(key) for key in keys],
-        "split": [splits[key] for key in keys],
-    }
-    schema = pa.schema(dict.fromkeys(columns, pa.string()))
     path = folder / "splits.parquet"
     if labelled.engine.workers is not None:
         path.mkdir()
         path /= part_name(0)
-    pq.write_table(pa.table(columns, schema), path, compression="zstd")
+    pq.write_table(labelled.splits.over(previous).table(), path, compression="zstd")
 
 
 def _report(
     out: Path, labelled: Labelled, written: WrittenRows, sticky: Path | None, clock: _Clock
 ) -> BuildReport:
     rows = written.counts
-    groups = Counter(split for split, _ in labelled.groups)
+    groups = labelled.splits.groups()
     warnings = []
-    if len({group.family for _, group in labelled.groups}) < MIN_FAMILIES:
+    if labelled.splits.n_families() < MIN_FAMILIES:
         warnings.append(
-            f"Only {len(labelled.groups)} queries have labels; below {MIN_FAMILIES} all of them are train, "
+            f"Only {sum(groups.values())} queries have labels; below {MIN_FAMILIES} all of them are train, "
             f"and dev and test stay empty."
         )
     if not sum(rows["triplets"].values()):
@@ -217,7 +207,7 @@ def _report(
     return BuildReport(
         out=out,
         rows=rows,
-        groups={split: groups.get(split, 0) for split in SPLITS},
+        groups=groups,
         evidence=labelled.evidence,
         grades=labelled.grades,
         negatives=dict(sorted(written.negatives.items())),
@@ -229,7 +219,7 @@ def _report(
         trust=labelled.model.describe(),
         examination=labelled.known.examination.as_dict() if labelled.known.examination else {},
         reliability=labelled.reliability,
-        examples=by_split(positive_questions(labelled)),
+        examples=count_questions(labelled),
     )
 
 

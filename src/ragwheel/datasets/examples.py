@@ -7,7 +7,7 @@ comes from :func:`positive_questions`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ragwheel.datasets.grading import Inputs, label
@@ -20,29 +20,43 @@ from ragwheel.labels.policy import load_policy
 from ragwheel.labels.traces.read_source import open_source
 from ragwheel.store.artifacts import list_artifacts
 
-__all__ = ["by_split", "examples_today", "positive_questions"]
+__all__ = ["by_split", "count_questions", "examples_today", "positive_questions"]
 
 
 def positive_questions(labelled: Labelled) -> dict[str, str]:
     """Return the query keys of the groups with a positive that has text, each with its split."""
+    return dict(_positive_questions(labelled))
+
+
+def _positive_questions(labelled: Labelled) -> Iterator[tuple[str, str]]:
+    """Yield the key and the split of each question with a positive that has text, in the dataset's order."""
     has_text: dict[int, bool] = {}
-    questions: dict[str, str] = {}
-    rows = labelled.graded.filter(labelled.graded.status == "positive").select("place", "text_id")
+    positives = labelled.graded.filter(labelled.graded.status == "positive").select("place", "text_id")
+    rows = positives.join(labelled.assigned.select("place", "query_key", "split"), "place")
+    previous = -1
     for batch in labelled.engine.batches(rows.order_by("place", "text_id")):
-        for row, text_id in zip(batch["place"].to_pylist(), batch["text_id"].to_pylist()):
-            split, group = labelled.groups[row]
-            if group.key in questions:
+        columns = (batch[name].to_pylist() for name in ("place", "text_id", "query_key", "split"))
+        for place, text_id, key, split in zip(*columns):
+            if place == previous:
                 continue
             if text_id not in has_text:
                 has_text[text_id] = bool(labelled.text_of(text_id).strip())
             if has_text[text_id]:
-                questions[group.key] = split
-    return questions
+                previous = place
+                yield key, split
+
+
+def count_questions(labelled: Labelled) -> dict[str, int]:
+    """Return how many questions of :func:`positive_questions` each split has, in the order of the splits."""
+    return _in_order(Counter(split for _key, split in _positive_questions(labelled)))
 
 
 def by_split(questions: Mapping[str, str]) -> dict[str, int]:
     """Return how many questions each split has, in the order of the splits."""
-    counts = Counter(questions.values())
+    return _in_order(Counter(questions.values()))
+
+
+def _in_order(counts: Counter[str]) -> dict[str, int]:
     return {split: counts[split] for split in SPLITS}
 
 
@@ -62,7 +76,7 @@ def examples_today(db: str | Path) -> dict[str, str]:
         return positive_questions(labelled)
 
 
-def _newest_splits(db: str | Path) -> dict[str, str]:
+def _newest_splits(db: str | Path) -> Mapping[str, str]:
     folders = [
         artifact.path
         for artifact in list_artifacts(db)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import ibis
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 from ibis import _
 
@@ -14,7 +17,8 @@ from ragwheel.datasets.assemble import seeded
 from ragwheel.datasets.labelled import Labelled
 from ragwheel.datasets.llm_judged import only_judged_are_trained, without_judged_tests
 from ragwheel.datasets.options import SPLITS, BuildOptions
-from ragwheel.datasets.splits import Assignment, Group, assign, check_groups
+from ragwheel.datasets.query_splits import NONE, QuerySplits, text_column
+from ragwheel.datasets.splits import Assignment, QueryGroups, assign, check_groups
 from ragwheel.datasets.strikes import Strikes
 from ragwheel.errors import LeakError
 from ragwheel.labels.calibration import reliability
@@ -24,9 +28,10 @@ from ragwheel.labels.policy import Policy
 from ragwheel.labels.reasons import reason_rows
 from ragwheel.labels.traces.exposure import Facts
 from ragwheel.labels.traces.naming import wordings
-from ragwheel.labels.traces.near import families
+from ragwheel.labels.traces.near import near_roots
 from ragwheel.labels.traces.read import StoreTables
 from ragwheel.labels.traces.read_source import Source
+from ragwheel.labels.traces.text import KEY_CHARACTERS
 from ragwheel.labels.traces.union import united
 
 __all__ = ["Inputs", "check_sessions", "label"]
@@ -105,15 +110,13 @@ def label(inputs: Inputs) -> Labelled:
     grades = store.grades
     inputs.stage("splits")
     counts = _counted(engine, evidence, "kind")
-    kept, splits = _split(inputs, known, evidence, grades, regrade, dropped)
-    assigned = _assigned(engine, kept)
+    splits, assigned = _split(inputs, known, evidence, grades, regrade, dropped)
     usable = _usable(known, evidence, grades, assigned, regrade, dropped)
     strikes = Strikes.of(inputs.source.struck())
     usable = _without_struck(engine, usable, strikes, dropped)
     return Labelled(
         engine=engine,
         tables=tables,
-        groups=kept,
         splits=splits,
         evidence=counts,
         grades=_counted(engine, usable.grades, "status"),
@@ -144,32 +147,30 @@ def _split(
     grades: ibis.Table,
     regrade: Callable[[ibis.Table], ibis.Table],
     dropped: Counter[str],
-) -> tuple[list[tuple[str, Group]], dict[str, str]]:
-    """The groups that make rows, in the order of the dataset, and the split of every group's key."""
-    options = inputs.options
+) -> tuple[QuerySplits, ibis.Table]:
+    """The split of every group's key, and the groups that make rows with their place in the dataset."""
+    options, engine = inputs.options, facts.engine
     usable = grades.filter(_.status != "abstain").select("query_key").distinct()
-    groups = _groups(facts, usable, inputs.previous.tested, inputs.policy)
+    asked = engine.keep("asked", _asked(facts, usable, inputs.previous.tested))
+    groups, has_grade = _groups(engine, asked, inputs.policy)
     previous = only_judged_are_trained(facts, evidence, grades, regrade, inputs.previous)
-    splits = assign(groups, dev=options.dev, test=options.test, previous=previous, dropped=dropped)
-    check_groups(groups, splits, previous)
-    with_rows = set(facts.engine.arrow(usable)["query_key"].to_pylist())
-    order = {name: index for index, name in enumerate(SPLITS)}
-    kept = [(splits[group.key], group) for group in groups if group.key in splits and group.key in with_rows]
-    kept.sort(key=lambda item: (order[item[0]], seeded(options.seed, item[1].key), item[1].key))
-    return kept, splits
-
-
-def _assigned(engine: RelationalEngine, kept: list[tuple[str, Group]]) -> ibis.Table:
-    """query_key, family, split, place, query and first_ns of every group."""
+    codes = assign(groups, dev=options.dev, test=options.test, previous=previous, dropped=dropped)
+    check_groups(groups, codes, previous)
+    with_rows = (codes != NONE) & has_grade
+    families = np.where(with_rows, groups.keys[groups.families], b"")
+    splits = QuerySplits.of(groups.keys[codes != NONE], codes[codes != NONE], families[codes != NONE])
+    keys, codes, families = groups.keys[with_rows], codes[with_rows], families[with_rows]
+    drawn = np.array([seeded(options.seed, key.decode()) for key in keys.tolist()], np.uint64)
+    order = np.lexsort((keys, drawn, codes))
     columns = {
-        "query_key": pa.array([group.key for _, group in kept], pa.string()),
-        "family": pa.array([group.family for _, group in kept], pa.string()),
-        "split": pa.array([split for split, _ in kept], pa.string()),
-        "place": pa.array(range(len(kept)), pa.int64()),
-        "query": pa.array([group.text for _, group in kept], pa.string()),
-        "first_ns": pa.array([group.first_ns for _, group in kept], pa.int64()),
+        "query_key": text_column(keys[order]),
+        "family": text_column(families[order]),
+        "split": pa.array(SPLITS).take(pa.array(codes[order])),
+        "place": pa.array(np.arange(len(keys))),
     }
-    return engine.keep("assigned", engine.register("assigned_groups", pa.table(columns)))
+    placed = engine.register("placed", pa.table(columns))
+    texts = asked.select("query_key", "query", first_ns="begun_ns")
+    return splits, engine.keep("assigned", placed.join(texts, "query_key"))
 
 
 def _usable(
@@ -209,19 +210,37 @@ def _reasons_of(engine: RelationalEngine, usable: _Usable) -> ibis.Table:
     return engine.keep("reasons", rows.join(places, ["query_key", "chunk_version"]))
 
 
-def _groups(facts: Facts, usable: ibis.Table, tested: Mapping[str, str], policy: Policy) -> list[Group]:
-    """Query groups that have a grade: their most frequent wording, and when they were first asked.
+def _asked(facts: Facts, usable: ibis.Table, tested: Mapping[str, str]) -> ibis.Table:
+    """Query groups with their most frequent wording, when they were first asked, and if they have a grade.
 
     Those of an evaluation set for test are among them whether they have one or not: what is near-identical to
     one is test too.
     """
     keys = facts.engine.register("tested", pa.table({"query_key": pa.array(sorted(tested), pa.string())}))
-    wanted = usable.union(keys, distinct=True)
-    rows = facts.engine.arrow(
-        wordings(facts).semi_join(wanted, "query_key").order_by("query_key")
-    ).to_pylist()
-    family = families({row["query_key"]: row["query"] for row in rows}, policy.negatives.near_query)
-    return [Group(row["query_key"], family[row["query_key"]], row["query"], row["begun_ns"]) for row in rows]
+    wanted = usable.mutate(graded=True).union(
+        keys.anti_join(usable, "query_key").mutate(graded=False), distinct=False
+    )
+    return wordings(facts).join(wanted, "query_key").select("query_key", "query", "begun_ns", "graded")
+
+
+def _groups(
+    engine: RelationalEngine, asked: ibis.Table, policy: Policy
+) -> tuple[QueryGroups, npt.NDArray[np.bool_]]:
+    """The groups with their families, and which of them have a grade; their texts stay on the engine."""
+    keys, first_ns, graded = bytearray(), array("q"), bytearray()
+
+    def texts() -> Iterator[str]:
+        for batch in engine.batches(asked.order_by("query_key")):
+            keys.extend("".join(batch["query_key"].to_pylist()).encode())
+            first_ns.extend(batch["begun_ns"].to_pylist())
+            graded.extend(batch["graded"].to_pylist())
+            yield from batch["query"].to_pylist()
+
+    families = near_roots(texts(), policy.negatives.near_query)
+    groups = QueryGroups(
+        np.frombuffer(bytes(keys), f"S{KEY_CHARACTERS}"), families, np.array(first_ns, np.int64)
+    )
+    return groups, np.frombuffer(bytes(graded), np.bool_)
 
 
 def _test_sessions(facts: Facts, assigned: ibis.Table) -> ibis.Table:

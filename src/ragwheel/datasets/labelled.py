@@ -10,7 +10,7 @@ from typing import Any
 import ibis
 
 from ragwheel.datasets.group_rows import ORDER, GroupTables, LabelledGroup, group_rows, read_groups
-from ragwheel.datasets.splits import Group
+from ragwheel.datasets.query_splits import QuerySplits
 from ragwheel.datasets.strikes import Strikes
 from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.model.learned import LabelModel
@@ -29,8 +29,7 @@ class Labelled:
 
     engine: RelationalEngine
     tables: StoreTables
-    groups: list[tuple[str, Group]]
-    splits: dict[str, str]
+    splits: QuerySplits
     evidence: dict[str, int]
     grades: dict[str, int]
     grades_table: ibis.Table

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ragwheel.datasets.options import SPLITS
+from ragwheel.datasets.query_splits import NONE, Codes, Keys, QuerySplits, codes_of
 from ragwheel.errors import DatasetError, LeakError
 from ragwheel.labels.traces.read_source import store_source
 from ragwheel.labels.traces.text import query_key
@@ -20,6 +25,7 @@ __all__ = [
     "MIN_FAMILIES",
     "Assignment",
     "Group",
+    "QueryGroups",
     "assign",
     "check_groups",
     "evalset_keys",
@@ -29,6 +35,7 @@ __all__ = [
 
 #: With fewer families than this everything is train: a test set of two questions measures nothing.
 MIN_FAMILIES: Final = 10
+_TRAIN, _DEV, _TEST = range(len(SPLITS))
 
 
 @dataclass(frozen=True)
@@ -76,10 +83,33 @@ def evalset_keys(rows: Iterable[tuple[str, str, str]]) -> tuple[dict[str, str], 
     return splits["test"], splits["train"]
 
 
+@dataclass(frozen=True)
+class QueryGroups:
+    """Query groups as columns, in the order of their keys.
+
+    Attributes:
+        keys: their keys, ASCII.
+        families: the number of each group's family; families of smaller numbers come first among equals.
+        first_ns: when each was first asked.
+    """
+
+    keys: Keys
+    families: npt.NDArray[np.int32]
+    first_ns: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, groups: Iterable[Group]) -> QueryGroups:
+        """Return groups as columns; families are ordered by their names."""
+        some = list(groups)
+        _, families = np.unique([group.family for group in some], return_inverse=True)
+        keys = np.array([group.key.encode() for group in some], np.bytes_)
+        return cls(keys, families.astype(np.int32), np.array([group.first_ns for group in some], np.int64))
+
+
 def assign(
-    groups: Iterable[Group], *, dev: float, test: float, previous: Mapping[str, str], dropped: Counter[str]
-) -> dict[str, str]:
-    """The split of every group's key.
+    groups: QueryGroups, *, dev: float, test: float, previous: Mapping[str, str], dropped: Counter[str]
+) -> Codes:
+    """The split of every group as its place in ``SPLITS``, or ``NONE`` where it is left out.
 
     New families are put in the order in which they were first asked, and the newest become test, those before
     them dev, until each has its share of all families. A family with a group that has been assigned before
@@ -91,68 +121,74 @@ def assign(
     """
     if not isinstance(previous, Assignment):
         previous = Assignment(previous)
-    members: defaultdict[str, list[Group]] = defaultdict(list)
-    for group in groups:
-        members[group.family].append(group)
-    splits = _of_evalsets(members, previous, dropped)
-    new: list[tuple[int, str]] = []
-    for family, groups_of_family in members.items():
-        splits_before = {previous[group.key] for group in groups_of_family if group.key in previous}
-        if not splits_before:
-            new.append((min(group.first_ns for group in groups_of_family), family))
-            continue
-        split = min(splits_before, key=SPLITS.index)
-        for group in groups_of_family:
-            if previous.get(group.key, split) == split:
-                splits[group.key] = split
-            else:
-                dropped["query group: near-identical to one of another split"] += 1
-    taken = Counter(
-        splits[group.key] for member in members.values() for group in member[:1] if group.key in splits
+    family, n_families = groups.families, int(groups.families.max(initial=-1)) + 1
+    before = codes_of(previous.earlier, groups.keys)
+    tested = _any(family, _named(groups.keys, previous.tested), n_families)
+    decided = _any(family, before != NONE, n_families)
+    trained = _any(family, _named(groups.keys, previous.trained), n_families) & ~tested & ~decided
+    codes = np.full(len(groups.keys), NONE, np.int8)
+
+    of_test, again = tested[family], before == _TRAIN
+    codes[of_test & ~again] = _TEST
+    _count(
+        dropped,
+        "query group: of an evaluation set for test, trained on by an earlier build",
+        of_test & again,
     )
-    for family, split in _cut([family for _, family in sorted(new)], len(members), dev, test, taken).items():
-        splits.update((group.key, split) for group in members[family])
-    return splits
+    codes[trained[family]] = _TRAIN
+
+    earliest = np.full(n_families, len(SPLITS), np.int8)
+    np.minimum.at(earliest, family, np.where(before == NONE, np.int8(len(SPLITS)), before))
+    kept = (decided & ~tested)[family]
+    agrees = (before == NONE) | (before == earliest[family])
+    codes[kept & agrees] = earliest[family][kept & agrees]
+    _count(dropped, "query group: near-identical to one of another split", kept & ~agrees)
+
+    there = np.unique(family)
+    free = there[~(tested | trained)[there]]
+    first = np.full(n_families, len(family), np.int64)
+    np.minimum.at(first, family, np.arange(len(family)))
+    taken = Counter(SPLITS[code] for code in codes[first[free]].tolist() if code != NONE)
+    new = free[~decided[free]]
+    begun = np.full(n_families, np.iinfo(np.int64).max, np.int64)
+    np.minimum.at(begun, family, groups.first_ns)
+    of_family = np.full(n_families, NONE, np.int8)
+    of_family[new[np.lexsort((new, begun[new]))]] = _cut(len(new), len(free), dev, test, taken)
+    fresh = of_family[family] != NONE
+    codes[fresh] = of_family[family][fresh]
+    return codes
 
 
-def _of_evalsets(
-    members: defaultdict[str, list[Group]], previous: Assignment, dropped: Counter[str]
-) -> dict[str, str]:
-    """The splits of families with a question of an evaluation set, which are taken out of ``members``."""
-    splits: dict[str, str] = {}
-    for family, groups_of_family in list(members.items()):
-        if any(group.key in previous.tested for group in groups_of_family):
-            for group in groups_of_family:
-                if previous.get(group.key) == "train":
-                    dropped["query group: of an evaluation set for test, trained on by an earlier build"] += 1
-                else:
-                    splits[group.key] = "test"
-        elif any(group.key in previous.trained for group in groups_of_family) and not any(
-            group.key in previous for group in groups_of_family
-        ):
-            splits.update((group.key, "train") for group in groups_of_family)
-        else:
-            continue
-        del members[family]
-    return splits
+def _count(dropped: Counter[str], rule: str, which: npt.NDArray[np.bool_]) -> None:
+    if which.any():
+        dropped[rule] += int(which.sum())
 
 
-def _cut(new: list[str], total: int, dev: float, test: float, taken: Mapping[str, int]) -> dict[str, str]:
+def _any(family: npt.NDArray[np.int32], which: npt.NDArray[np.bool_], n: int) -> npt.NDArray[np.bool_]:
+    """Whether each family has a group of which something holds."""
+    result = np.zeros(n, np.bool_)
+    result[family[which]] = True
+    return result
+
+
+def _named(keys: Keys, names: Mapping[str, str]) -> npt.NDArray[np.bool_]:
+    return np.isin(keys, np.array([key.encode() for key in names], np.bytes_))
+
+
+def _cut(n: int, total: int, dev: float, test: float, taken: Mapping[str, int]) -> Codes:
+    """The splits of ``n`` new families, those asked first first."""
     if total < MIN_FAMILIES:
-        return dict.fromkeys(new, "train")
-    room = len(new)
-    n_test = min(max(_share(test, total) - taken.get("test", 0), 0), room)
-    n_dev = min(max(_share(dev, total) - taken.get("dev", 0), 0), room - n_test)
-    ends = room - n_test - n_dev, room - n_test
-    names = ["train"] * ends[0] + ["dev"] * n_dev + ["test"] * n_test
-    return dict(zip(new, names))
+        return np.full(n, _TRAIN, np.int8)
+    n_test = min(max(_share(test, total) - taken.get("test", 0), 0), n)
+    n_dev = min(max(_share(dev, total) - taken.get("dev", 0), 0), n - n_test)
+    return np.repeat(np.array([_TRAIN, _DEV, _TEST], np.int8), [n - n_test - n_dev, n_dev, n_test])
 
 
 def _share(share: float, total: int) -> int:
     return max(1, round(share * total)) if share > 0 else 0
 
 
-def load_assignment(folder: Path) -> dict[str, str]:
+def load_assignment(folder: Path) -> QuerySplits:
     """The splits of an earlier build, from its ``splits.parquet``.
 
     Raises:
@@ -166,38 +202,47 @@ def load_assignment(folder: Path) -> dict[str, str]:
             f"{path} cannot be read: {exc}. The splits of an earlier build are needed so that nothing once "
             f"trained on is tested; name another folder with --out or --sticky-from."
         ) from exc
-    splits = dict(zip(table["query_key"].to_pylist(), table["split"].to_pylist()))
-    unknown = set(splits.values()) - set(SPLITS)
+    unknown = [name for name in pc.unique(table["split"]).to_pylist() if name not in SPLITS]
     if unknown:
-        raise DatasetError(f"{path} names the split {unknown.pop()!r}; allowed: {', '.join(SPLITS)}.")
-    return splits
+        raise DatasetError(f"{path} names the split {unknown[0]!r}; allowed: {', '.join(SPLITS)}.")
+    codes = pc.index_in(table["split"], pa.array(SPLITS)).to_numpy().astype(np.int8)
+    keys = table["query_key"].combine_chunks().cast(pa.binary())
+    return QuerySplits.of(np.array(keys.to_numpy(zero_copy_only=False), np.bytes_), codes)
 
 
-def check_groups(groups: Iterable[Group], splits: Mapping[str, str], previous: Mapping[str, str]) -> None:
+def check_groups(groups: QueryGroups, codes: Codes, previous: Mapping[str, str]) -> None:
     """Fail the build rather than write a split that leaks.
 
     Raises:
-        LeakError: a family stands in two splits, a group that was trained on is tested, or one of an
+        LeakError: a family is in two splits, a group that was trained on is tested, or one of an
             evaluation set for test is trained on.
     """
-    families: dict[str, str] = {}
-    for group in groups:
-        split = splits.get(group.key)
-        if split is None:
-            continue
-        if families.setdefault(group.family, split) != split:
-            raise LeakError(
-                f"The query group {group.key} ({group.text!r}) is in {split}, a near-identical one in "
-                f"{families[group.family]}. Nothing was written; please report this."
-            )
-        if split == "train" and isinstance(previous, Assignment) and group.key in previous.tested:
-            raise LeakError(
-                f"The query group {group.key} ({group.text!r}) is in the evaluation set "
-                f"{previous.tested[group.key]!r} for test, and would be trained on. Nothing was written; "
-                f"please report this."
-            )
-        if split != "train" and previous.get(group.key, split) == "train":
-            raise LeakError(
-                f"The query group {group.key} ({group.text!r}) was trained on and is now in {split}. "
-                f"Nothing was written; please report this."
-            )
+    order = np.lexsort((np.arange(len(codes)), groups.families))
+    order = order[codes[order] != NONE]
+    family, split = groups.families[order], codes[order]
+    torn = np.flatnonzero((family[1:] == family[:-1]) & (split[1:] != split[:-1]))
+    if len(torn):
+        key, here, there = _key(groups, order[torn[0] + 1]), split[torn[0] + 1], split[torn[0]]
+        raise LeakError(
+            f"The query group {key} is in {SPLITS[here]}, a near-identical one in {SPLITS[there]}. "
+            f"Nothing was written; please report this."
+        )
+    tested = previous.tested if isinstance(previous, Assignment) else {}
+    wrong = np.flatnonzero((codes == _TRAIN) & _named(groups.keys, tested))
+    if len(wrong):
+        key = _key(groups, wrong[0])
+        raise LeakError(
+            f"The query group {key} is in the evaluation set {tested[key]!r} for test, and would be trained "
+            f"on. Nothing was written; please report this."
+        )
+    earlier = previous.earlier if isinstance(previous, Assignment) else previous
+    wrong = np.flatnonzero((codes > _TRAIN) & (codes_of(earlier, groups.keys) == _TRAIN))
+    if len(wrong):
+        raise LeakError(
+            f"The query group {_key(groups, wrong[0])} was trained on and is now in "
+            f"{SPLITS[codes[wrong[0]]]}. Nothing was written; please report this."
+        )
+
+
+def _key(groups: QueryGroups, place: int) -> str:
+    return bytes(groups.keys[place]).decode()

@@ -12,7 +12,10 @@ from typing import Final
 
 from ragwheel.words import split_words
 
-__all__ = ["jaccard", "normalise", "query_key", "tokens", "words_of"]
+__all__ = ["KEY_CHARACTERS", "jaccard", "normalise", "query_key", "tokens", "words_of"]
+
+#: Of the name of a query group.
+KEY_CHARACTERS: Final = 16
 
 _ENDS: Final = frozenset(".,;:!?…。！？、，；：؟।¿¡'\"`´")
 
@@ -46,7 +49,11 @@ def _is_edge(char: str) -> bool:
 def query_key(text: str | None) -> str:
     """The name of a query's group: 16 hex digits of BLAKE2b over the normalised text; empty for no text."""
     found = normalise(text) if text else ""
-    return blake2b(found.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest() if found else ""
+    return (
+        blake2b(found.encode("utf-8", "surrogatepass"), digest_size=KEY_CHARACTERS // 2).hexdigest()
+        if found
+        else ""
+    )
 
 
 @lru_cache(maxsize=16_384)
