@@ -62,6 +62,7 @@ def generate(lake: Path, stores: int, each: int) -> None:
 def worker(lake: Path, engine: str, memory: str | None) -> None:
     """Build from a lake and print what it took, as JSON."""
     from ragwheel.datasets import BuildOptions, build
+    from ragwheel.datasets.parts import part_batches
 
     begun = time.monotonic()
     options = BuildOptions(engine=engine, memory_limit=memory, threads=2)
@@ -70,8 +71,11 @@ def worker(lake: Path, engine: str, memory: str | None) -> None:
     used = resource.getrusage(resource.RUSAGE_SELF)
     java_s, java_mb = _children()
     rows = blake2b(digest_size=8)
-    for path in sorted(report.out.rglob("*.parquet")):
-        rows.update(path.read_bytes())
+    tables = {path for path in report.out.rglob("*.parquet") if not path.name.startswith("part-")}
+    for table in sorted(tables):  # a file, or a folder of parts that workers wrote
+        for batch in part_batches(table, 10_000):
+            for row in batch.to_pylist():
+                rows.update(repr(row).encode())
     result = {
         "wall_s": wall_s,
         "cpu_s": used.ru_utime + used.ru_stime + java_s,

@@ -12,6 +12,7 @@ import shutil
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from types import TracebackType
@@ -99,14 +100,15 @@ class DuckDBEngine(RelationalEngine):
         threads: None: one per core.
 
     Raises:
-        ConfigurationError: DuckDB cannot read one of them.
+        ConfigurationError: DuckDB cannot read one of them, or later has too little memory for a step.
     """
 
     def __init__(self, *, memory_limit: str | None = None, threads: int | None = None) -> None:
         self._folder = tempfile.mkdtemp(prefix="ragwheel-engine-")
+        self._limit = memory_limit or f"{_memory() >> 20}MiB"
         config: dict[str, str | bool | int | float | list[str]] = {
             "temp_directory": self._folder,
-            "memory_limit": memory_limit or f"{_memory() >> 20}MiB",
+            "memory_limit": self._limit,
             "preserve_insertion_order": "false",
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
@@ -131,7 +133,8 @@ class DuckDBEngine(RelationalEngine):
 
     def keep(self, name: str, expression: ibis.Table) -> ibis.Table:
         """As a table of DuckDB's."""
-        self._connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(expression)}')
+        with self._within_limit():
+            self._connection.execute(f'CREATE OR REPLACE TABLE "{name}" AS {_sql(expression)}')
         return ibis.table(expression.schema(), name=name)
 
     def drop(self, name: str) -> None:
@@ -140,17 +143,34 @@ class DuckDBEngine(RelationalEngine):
 
     def arrow(self, expression: ibis.Table) -> pa.Table:
         """As one table in memory."""
-        return self._connection.sql(_sql(expression)).to_arrow_table()
+        with self._within_limit():
+            return self._connection.sql(_sql(expression)).to_arrow_table()
 
     def batches(self, expression: ibis.Table, rows: int = 50_000) -> Iterator[pa.RecordBatch]:
         """Read by a cursor of their own, which sees kept tables only."""
-        with self._connection.cursor() as cursor:
+        with self._within_limit(), self._connection.cursor() as cursor:
             yield from _quiet(cursor).sql(_sql(expression)).to_arrow_reader(rows)
 
     def close(self) -> None:
         """Close the connection and remove what was spilled."""
         self._connection.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def _within_limit(self) -> Iterator[None]:
+        """Say what to do where DuckDB cannot put enough on disk to stay within its memory.
+
+        Raises:
+            ConfigurationError: it has too little.
+        """
+        try:
+            yield
+        except duckdb.OutOfMemoryException as exc:
+            raise ConfigurationError(
+                f"DuckDB has {self._limit} of memory, and one step needs more at once, with what can go to "
+                f"{tempfile.gettempdir()} there: {str(exc).splitlines()[0]}. Allow more, for example "
+                f"--memory-limit 2GB, or, in Python, fewer threads."
+            ) from exc
 
 
 def open_engine(
