@@ -20,7 +20,7 @@ from ragwheel.labels.policy import Balance
 from ragwheel.labels.strategies import STRATEGIES
 from ragwheel.labels.traces.text import normalise
 
-__all__ = ["Assembler", "Candidates", "Choice", "Plan", "Row", "UseCaps", "planned_rows", "seeded"]
+__all__ = ["Assembler", "Candidates", "Choice", "Row", "RowPlan", "UseCaps", "planned_rows", "seeded"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Plan:
+class RowPlan:
     """The chunks of a query group that rows may be made of: one per text, positives first, best first."""
 
     group: Group
@@ -113,14 +113,14 @@ class Assembler:
         plan = self.plan(group, chunks, negatives)
         return planned_rows(plan, self._caps.choose(self.candidates(plan)), self._balance.docs_per_list)
 
-    def plan(self, group: Group, chunks: Sequence[GradedChunk], negatives: Sequence[GradedChunk]) -> Plan:
+    def plan(self, group: Group, chunks: Sequence[GradedChunk], negatives: Sequence[GradedChunk]) -> RowPlan:
         """Which chunks of a query group are used at all, and in which order."""
         known = self._ranked(group, [chunk for chunk in chunks if chunk.status == "positive"])
         middle = [chunk for chunk in chunks if chunk.status == "middle"]
         graded = self._distinct([*known, *middle, *self._ranked(group, negatives)])
-        return Plan(group, tuple(graded))
+        return RowPlan(group, tuple(graded))
 
-    def candidates(self, plan: Plan) -> Candidates:
+    def candidates(self, plan: RowPlan) -> Candidates:
         """Return what :meth:`UseCaps.choose` needs of a plan."""
         positives, negatives = plan.positives, plan.negatives
         struck = {
@@ -197,11 +197,11 @@ class UseCaps:
         self, indexes: Sequence[int], versions: Sequence[int], most: int, role: str
     ) -> Iterator[int]:
         n_rows = 0
-        for place, index in enumerate(indexes):
+        for done, index in enumerate(indexes):
             if n_rows == most:
                 self._dropped[
                     f"{role}: more than {most} for one {'query' if role == 'positive' else 'positive'}"
-                ] += len(indexes) - place
+                ] += len(indexes) - done
                 return
             version = versions[index]
             if self._uses[role, version] >= self._balance.uses_per_chunk:
@@ -212,7 +212,7 @@ class UseCaps:
             yield index
 
 
-def planned_rows(plan: Plan, choices: Sequence[Choice], docs_per_list: int) -> Iterator[Row]:
+def planned_rows(plan: RowPlan, choices: Sequence[Choice], docs_per_list: int) -> Iterator[Row]:
     """The rows that a plan and a choice make, in the order of the dataset."""
     group = plan.group
     for chunk in plan.graded:

@@ -36,13 +36,13 @@ def _positive_questions(labelled: Labelled) -> Iterator[tuple[str, str]]:
     previous = -1
     for batch in labelled.engine.batches(rows.order_by("place", "text_id")):
         columns = (batch[name].to_pylist() for name in ("place", "text_id", "query_key", "split"))
-        for place, text_id, key, split in zip(*columns):
-            if place == previous:
+        for group, text_id, key, split in zip(*columns):
+            if group == previous:
                 continue
             if text_id not in has_text:
                 has_text[text_id] = bool(labelled.text_of(text_id).strip())
             if has_text[text_id]:
-                previous = place
+                previous = group
                 yield key, split
 
 

@@ -175,7 +175,7 @@ def _by_place(batch: pa.RecordBatch) -> Iterator[_Rows]:
     """The rows of a batch by group, in their order; each part of the groups is decoded in one go."""
     places, numbers = batch["place"].to_numpy(), batch["part_of_group"].to_numpy()
     firsts = np.unique(places)
-    rows = [_Rows(int(place)) for place in firsts]
+    rows = [_Rows(number) for number in firsts.tolist()]
     for number, columns in _COLUMNS.items():
         mask = numbers == number
         some = batch.filter(pa.array(mask)).select(columns)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ragwheel.datasets.assemble import Assembler, Candidates, Plan
+from ragwheel.datasets.assemble import Assembler, Candidates, RowPlan
 from ragwheel.datasets.group_rows import LabelledGroup
 from ragwheel.datasets.strikes import Strikes
 from ragwheel.labels.negatives import ChunkCorpus, Finder, GradedChunk, vet
@@ -48,7 +48,7 @@ class PlannedGroup:
 
     place: int
     split: str
-    plan: Plan
+    plan: RowPlan
     candidates: Candidates
     strategies: Counter[str]
 

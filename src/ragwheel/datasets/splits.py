@@ -244,5 +244,5 @@ def check_groups(groups: QueryGroups, codes: Codes, previous: Mapping[str, str])
         )
 
 
-def _key(groups: QueryGroups, place: int) -> str:
-    return bytes(groups.keys[place]).decode()
+def _key(groups: QueryGroups, index: int) -> str:
+    return bytes(groups.keys[index]).decode()

@@ -21,11 +21,11 @@ import msgspec
 import pyarrow as pa
 from ibis import _
 
-from ragwheel.datasets.assemble import Candidates, Choice, Plan, UseCaps, planned_rows
+from ragwheel.datasets.assemble import Candidates, Choice, RowPlan, UseCaps, planned_rows
 from ragwheel.datasets.group_rows import ORDER, GroupTables, group_rows, read_groups
 from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.plans import PlannedGroup, RowRules, planned
-from ragwheel.datasets.writer import Part, RowWriter
+from ragwheel.datasets.writer import RowWriter, TablePart
 from ragwheel.errors import DatasetError
 from ragwheel.labels.engines.engine import RelationalEngine
 from ragwheel.labels.engines.workers import Workers
@@ -102,7 +102,7 @@ def write_on_workers(
     rules: RowRules,
     target: PartWriter,
 ) -> WorkerRows:
-    """Plan, choose and write the rows of all query groups.
+    """RowPlan, choose and write the rows of all query groups.
 
     Raises:
         DatasetError: what the workers wrote is not where this process looks for it.
@@ -148,7 +148,9 @@ def _plan(rules: RowRules, target: PartWriter, batches: Batches) -> Iterator[pa.
 
 def _planned_row(group: PlannedGroup, dropped: Counter[str]) -> Record:
     plan = group.plan
-    bare = Plan(plan.group, tuple(replace(chunk, text="") for chunk in plan.graded))  # workers have the texts
+    bare = RowPlan(
+        plan.group, tuple(replace(chunk, text="") for chunk in plan.graded)
+    )  # workers have the texts
     row = {
         "place": group.place,
         "split": group.split,
@@ -217,19 +219,21 @@ class PartWriter:
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
         """Write the parts that the rows belong to, and count their rows."""
         for number, rows in groupby(_rows(batches), key=lambda row: row["part"]):
-            part = Part(number, self.first.get(number, {}))
+            part = TablePart(number, self.first.get(number, {}))
             with RowWriter(self.folder, self.configs, evalsets=self.evalsets, part=part) as writer:
                 for row in rows:
-                    plan = self._with_texts(msgspec.msgpack.decode(row["plan"], type=Plan))
+                    plan = self._with_texts(msgspec.msgpack.decode(row["plan"], type=RowPlan))
                     choices = msgspec.msgpack.decode(row["choices"], type=list[Choice])
                     for made in planned_rows(plan, choices, self.docs_per_list):
                         writer.add(row["split"], plan.group, made)
             n = sum(sum(counts.values()) for counts in writer.counts.values())
             yield pa.RecordBatch.from_pylist([{"part": number, "rows": n}], _WRITTEN)
 
-    def _with_texts(self, plan: Plan) -> Plan:
+    def _with_texts(self, plan: RowPlan) -> RowPlan:
         text_of = self.corpus.open().text_of
-        return Plan(plan.group, tuple(replace(chunk, text=text_of(chunk.text_id)) for chunk in plan.graded))
+        return RowPlan(
+            plan.group, tuple(replace(chunk, text=text_of(chunk.text_id)) for chunk in plan.graded)
+        )
 
 
 def _first_rows(counts: list[Record]) -> dict[int, dict[tuple[str, str], int]]:

@@ -27,8 +27,8 @@ __all__ = [
     "LAYOUT",
     "MANIFEST",
     "PROVENANCE",
-    "Part",
     "RowWriter",
+    "TablePart",
     "check_target",
     "checksums",
     "schemas",
@@ -89,7 +89,7 @@ def schemas(negatives: int | None, *, chunk_pairs: bool = False) -> dict[str, pa
 
 
 @dataclass(frozen=True)
-class Part:
+class TablePart:
     """Which part of every table a writer writes: its number, and the number of its first row in each table.
 
     ``first`` is by config and split; 0 where it has none.
@@ -140,7 +140,7 @@ class _PartTable:
     A task that is killed or runs twice leaves nothing half-written under the part's name.
     """
 
-    def __init__(self, path: Path, schema: pa.Schema, part: Part, first: int) -> None:
+    def __init__(self, path: Path, schema: pa.Schema, part: TablePart, first: int) -> None:
         self._path, self._schema, self._first = path / part_name(part.number), schema, first
         self._fresh = self._path.with_name(f".{token_hex(8)}.parquet")
         self._table: _Table | None = None
@@ -178,7 +178,7 @@ class RowWriter:
         *,
         jsonl: bool = False,
         evalsets: Mapping[str, str] = MappingProxyType({}),
-        part: Part | None = None,
+        part: TablePart | None = None,
     ) -> None:
         self._evalsets = evalsets
         self.negatives: Counter[str] = Counter()

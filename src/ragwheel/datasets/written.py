@@ -20,7 +20,7 @@ from ragwheel.datasets.options import SPLITS
 from ragwheel.datasets.parts import part_batches, part_name
 from ragwheel.datasets.plans import RowRules
 from ragwheel.datasets.splits import Group
-from ragwheel.datasets.writer import Part, RowWriter
+from ragwheel.datasets.writer import RowWriter, TablePart
 from ragwheel.labels.engines.workers import Workers
 from ragwheel.labels.negatives.corpus_file import write_corpus
 
@@ -66,7 +66,7 @@ def write_parts(
         )
         rows = steps.write_on_workers(labelled.engine, workers, labelled.group_tables(), rules, writer)
     labelled.dropped.update(rows.dropped)
-    with RowWriter(folder, configs, evalsets=evalsets, part=Part(rows.parts, {})) as last:
+    with RowWriter(folder, configs, evalsets=evalsets, part=TablePart(rows.parts, {})) as last:
         for split, group, row in alike:
             last.add(split, group, row)
     counts = {

@@ -65,7 +65,7 @@ class _MappedTexts:
         self._texts = table["text"]
 
     def __call__(self, text_id: int) -> str:
-        place = int(np.searchsorted(self._ids, text_id))
-        if place == len(self._ids) or self._ids[place] != text_id:
+        index = int(np.searchsorted(self._ids, text_id))
+        if index == len(self._ids) or self._ids[index] != text_id:
             return ""
-        return str(self._texts[int(self._rows[place])].as_py())
+        return str(self._texts[int(self._rows[index])].as_py())
