@@ -98,9 +98,9 @@ def test_why_adds_up_where_paraphrases_lend_their_evidence(tmp_path):
     chance = random.Random(3)
     with TraceStore(tmp_path / "traces.db") as store:
         for need in range(40):
-            ranked = [f"a{need}", f"b{need}", f"c{need}"]
+            ranked, right = [f"a{need}", f"b{need}", f"c{need}"], need % 3 + 1
             for wording in range(3):
-                cited = [1] if chance.random() < 0.8 else []
+                cited = [right] if chance.random() < 0.8 else []
                 store.ask(f"need {need} as {wording}", ranked, prompted=[1, 2, 3], cited=cited)
         for question in ("first wording", "second wording"):
             store.ask(question, ["x", "y", "z"], prompted=[1, 2, 3], cited=[1])

@@ -148,16 +148,19 @@ def test_what_somebody_said_something_about_was_not_passed_over(store, evidence)
     assert said(evidence("passed_over")) == {"c": -1}
 
 
-def test_silence_says_less_the_less_likely_somebody_would_have_reacted(store, evidence):
+def test_silence_of_people_who_never_react_says_nothing_and_that_of_others_counts(store, evidence):
     for person, clicks in (("clicker", 8), ("reader", 0)):
         for n in range(10):
             asked = store.ask(f"question {person} {n}", ["a", "b"], shown=[1, 2], user_id=person)
             if n < clicks:
                 store.signal(asked, "click", "b")
     rows = [row for row in evidence("passed_over") if row["chunk_id"] == "a"]
-    weight = {row["subject"]: row["strength"] for row in rows if row["strength"] < 1}
-    assert sum(row["strength"] == 1 for row in rows) == 8, "where something was clicked"
-    assert 0 < weight["reader"] < weight["clicker"] / 2
+    weights = {
+        person: {row["strength"] for row in rows if row["subject"] == person}
+        for person in ("clicker", "reader")
+    }
+    assert weights["clicker"] == {1}, "also where nothing was clicked"
+    assert max(weights["reader"]) < 0.05
 
 
 def test_where_nobody_ever_clicked_or_cited_nothing_was_passed_over(store, evidence):
@@ -196,13 +199,11 @@ def test_prompted_and_not_cited_is_by_place_in_the_prompt(store, evidence):
     assert {row["chunk_id"]: row["place"] for row in evidence("prompted_not_cited")} == {"b": 3, "c": 1}
 
 
-def test_an_answer_without_citations_counts_as_far_as_answers_cite_at_all(store, evidence):
+def test_an_answer_without_citations_leaves_its_chunks_out_like_others(store, evidence):
     for n in range(10):
         store.ask(f"question {n}", list("ab"), prompted=[1, 2], cited=[1] if n < 6 else [])
     strengths = [row["strength"] for row in evidence("prompted_not_cited") if row["chunk_id"] == "a"]
-    assert len(strengths) == 4
-    assert len(set(strengths)) == 1
-    assert 0 < strengths[0] < 1, "perhaps they do not cite; perhaps nothing was worth it"
+    assert strengths == [1, 1, 1, 1]
 
 
 def test_prompted_not_cited_needs_an_answer_that_was_not_disliked(store, evidence):

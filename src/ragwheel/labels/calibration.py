@@ -139,7 +139,8 @@ def _compared(parts: Sequence[pa.Table], policy: Policy) -> JudgedBeliefs:
         held = fold == number
         if held.any() and not held.all():
             afterwards[held] = fit_recalibration(belief[~held], truth[~held]).of(belief[held])
-    better = _varied(relevant) and _log_loss(afterwards, relevant) < _log_loss(belief, relevant)
+    gained = (_log_loss(belief, relevant) - _log_loss(afterwards, relevant)) * len(belief)
+    better = _varied(relevant) and gained > _CLEARLY
     if not (better and policy.learning.enabled and policy.learning.recalibrate):
         return JudgedBeliefs(len(belief), belief, relevant, belief)
     return JudgedBeliefs(len(belief), belief, relevant, afterwards, fit_recalibration(belief, truth))

@@ -25,6 +25,7 @@ Weight = Annotated[float, Field(ge=0, le=20, allow_inf_nan=False)]
 Factor = Annotated[float, Field(ge=0, le=10, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+Deviation = Annotated[float, Field(ge=0.01, le=5)]
 
 
 class _Section(BaseModel):
@@ -88,6 +89,9 @@ class Prior(_Section):
 
     log_odds_first: Annotated[float, Field(ge=-5, le=5)]
     slope: Annotated[float, Field(ge=-5, le=0)]
+    level_deviation: Deviation
+    slope_deviation: Deviation
+    rank_deviation: Deviation
     held: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     unranked: Annotated[float, Field(gt=0, lt=1)]
 
@@ -125,6 +129,10 @@ class Learning(_Section):
 
     enabled: bool
     recalibrate: bool
+    rate_deviation: Deviation
+    slope_deviation: Deviation
+    trust_deviation: Deviation
+    place_deviation: Deviation
     prior_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     place_exposures: Annotated[float, Field(gt=0, allow_inf_nan=False)]
     informed: Annotated[float, Field(gt=0, allow_inf_nan=False)]

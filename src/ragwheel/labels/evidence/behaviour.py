@@ -94,10 +94,10 @@ def _slope(n: float, u: float, v: float, uu: float, uv: float, vv: float) -> tup
 
 
 def passed_over(facts: Facts, _policy: Policy) -> ibis.Table:
-    """Return what was shown and not opened, weighed by how likely the person was reacting at all.
+    """Return what was shown and not opened, weighed by how likely the person is one who reacts at all.
 
-    In a retrieval of which something was opened that is 1; elsewhere it depends on what else the person ever
-    opened (:mod:`ragwheel.labels.model.response`). Where the app does not tell what was shown, what it
+    Who ever opened anything is one; of others it depends on how many turns they had
+    (:mod:`ragwheel.labels.model.response`). Where the app does not tell what was shown, what it
     returned counts, marked as assumed. Nothing in stores where nobody ever opened anything.
     """
     opened_places = facts.acts.filter(_.kind.isin(ATTENTION)).select("rid", "rank").distinct()
@@ -107,9 +107,7 @@ def passed_over(facts: Facts, _policy: Policy) -> ibis.Table:
     shown = shown.mutate(person=subject_of(shown))
     shown = shown.left_join(opened_places.mutate(event=1), ["rid", "rank"]).drop("rid_right", "rank_right")
     shown = facts.engine.keep("shown_places", shown.mutate(event=_.event.fill_null(0).cast("int8")))
-    weights = reaction_weights(
-        facts.engine, "opening", shown.select("person", "event", unit=_.rid, place=_.place.cast("int32"))
-    )
+    weights = reaction_weights(facts.engine, "opening", shown.select("person", "event", unit=_.rid))
     touched = facts.acts.filter(_.kind != "impression").select("rid", "chunk_version").distinct()
     silent = shown.filter(_.event == 0).anti_join(touched, ["rid", "chunk_version"])
     silent = silent.join(weights.rename(rid="unit"), "rid")

@@ -9,7 +9,6 @@ import pyarrow as pa
 from ibis import _
 
 from ragwheel.labels.evidence.rows import rows
-from ragwheel.labels.evidence.silence import reaction_weights
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.traces.exposure import Facts, subject_of
 from ragwheel.labels.traces.text import jaccard, tokens
@@ -53,10 +52,10 @@ def cited(facts: Facts, policy: Policy) -> ibis.Table:
 def prompted_not_cited(facts: Facts, policy: Policy) -> ibis.Table:
     """Return what was in the prompt of an answer that did not cite it: against, by place.
 
-    An empty answer leaves nothing out. One without any citation counts as far as answers of this store cite
-    at all (:mod:`ragwheel.labels.model.response`). Near-copies of a cited chunk are left out, since the
-    answer could have cited either; so are answers that were disliked, since who is to blame for them is
-    unknown.
+    An empty answer leaves nothing out. One without any citation counts like others: that answers leave
+    everything out is part of how often they cite. Nothing in stores where no answer ever cited. Near-copies
+    of a cited chunk are left out, since the answer could have cited either; so are answers that were
+    disliked, since who is to blame for them is unknown.
     """
     cited_turns = facts.cited.select("turn_id", "chunk_version").distinct()
     disliked = answer_scale(facts, policy).filter(_.disliked).select("turn_id")
@@ -70,22 +69,12 @@ def prompted_not_cited(facts: Facts, policy: Policy) -> ibis.Table:
             signal_id=ibis.null("string"),
             at_ns=_.start_ns,
         )
-    marked = prompted.left_join(cited_turns.mutate(event=1), ["turn_id", "chunk_version"])
-    marked = marked.drop("turn_id_right", "chunk_version_right").mutate(
-        event=_.event.fill_null(0).cast("int8")
-    )
-    marked = facts.engine.keep("prompted_places", marked)
-    weights = reaction_weights(
-        facts.engine, "citation", marked.select("place", "event", unit=_.turn_id, person=ibis.literal(""))
-    )
-    silent = marked.filter(_.event == 0).anti_join(disliked, "turn_id")
+    silent = facts.engine.keep(
+        "prompted_places", prompted.anti_join(cited_turns, ["turn_id", "chunk_version"])
+    ).anti_join(disliked, "turn_id")
     copies = _near_copies(facts, silent, cited_turns, policy.negatives.near_copy)
-    silent = silent.anti_join(copies, ["turn_id", "chunk_version"]).join(
-        weights.rename(turn_id="unit"), "turn_id"
-    )
-    return rows(
-        silent, "prompted_not_cited", strength=silent.weight, signal_id=ibis.null("string"), at_ns=_.start_ns
-    )
+    silent = silent.anti_join(copies, ["turn_id", "chunk_version"])
+    return rows(silent, "prompted_not_cited", signal_id=ibis.null("string"), at_ns=_.start_ns)
 
 
 def prompt_place(table: ibis.Table) -> ibis.Value:

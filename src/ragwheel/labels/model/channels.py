@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ragwheel.labels.model.cells import LAST_PLACE, middle_log_seconds
+from ragwheel.labels.model.shrinkage import Shrinkage
 
 __all__ = ["Channel", "ChannelRows", "Grades", "Lengths", "Shrinkage", "Trials", "Votes", "blended"]
 
@@ -57,22 +58,6 @@ class ChannelRows:
     band: Ints
     count: Floats
     weight: Floats
-
-
-@dataclass(frozen=True)
-class Shrinkage:
-    """How strongly rates are held to their priors, in observations.
-
-    Attributes:
-        rates: of the rates of a class over all places.
-        places: of the rates of one place to those of all.
-        informed: readings about which other evidence knew something, from which half of the difference
-            between the classes is the data's.
-    """
-
-    rates: float
-    places: float
-    informed: float
 
 
 @dataclass
@@ -190,12 +175,15 @@ class Trials(Channel):
         pooled = np.clip(self.curve * self.base[:, None], _LEAST, 0.97)
         places = self.shrinkage.places
         rates = (self.trust * events + places * pooled) / (self.trust * trials + places)
-        rates = np.clip(rates, _LEAST, _MOST)
-        rates[0] = np.maximum(rates[0], _WRONG * rates[1])
-        rates[1] = np.maximum(rates[1], np.minimum(rates[0] * 1.02, _MOST))
-        rates[0] = np.minimum(rates[0], rates[1])
-        self.rates = rates
-        self._learn_types(belief, irrelevant)
+        self.set_rates(rates)
+        self.learn_types(belief, irrelevant)
+
+    def set_rates(self, rates: Floats) -> None:
+        """Set (2, places) rates, those of relevant chunks nowhere below those of irrelevant ones."""
+        low, high = np.clip(rates, _LEAST, _MOST)
+        low = np.maximum(low, _WRONG * high)
+        high = np.maximum(high, np.minimum(low * 1.02, _MOST))
+        self.rates = np.stack([np.minimum(low, high), high])
 
     def _learn_base(self, events: Floats, trials: Floats) -> None:
         """Fit attention by place and rate by class in turn, then hold their ratio to the prior's."""
@@ -221,8 +209,8 @@ class Trials(Channel):
             base = np.array([low, min(low * ratio, 0.97)])
         self.base, self.curve = base, curve
 
-    def _learn_types(self, belief: Floats, irrelevant: Floats | None) -> None:
-        """How much more or less a copy or a bookmark says than a click."""
+    def learn_types(self, belief: Floats, irrelevant: Floats | None = None) -> None:
+        """Learn how much more or less a copy or a bookmark says than a click."""
         if len(self.types) < 2:
             return
         kinds, size, some = self.rows.kind[self.event], len(self.types), self.shrinkage.rates

@@ -1,22 +1,28 @@
-"""Expectation-maximisation over pairs whose class nobody knows: relevant or not.
+"""The rates of all instruments at once, from pairs whose class nobody knows: relevant or not.
 
 Observers with unknown error rates: Dawid and Skene, Maximum likelihood estimation of observer error-rates
-using the EM algorithm, Applied Statistics 28 (1979). Three things are added. The prior depends on the mean
-rank of a pair. Readings of one pair by one instrument are over-dispersed: the first counts in full, further
-ones as under a beta-binomial (Pólya's urn), so that ten thousand repetitions do not become certainty. And
-what the traces cannot tell apart keeps its prior (:class:`~ragwheel.labels.model.channels.Shrinkage`).
+using the EM algorithm, Applied Statistics 28 (1979). Four things are added. The prior depends on the mean
+rank of a pair. All rates have priors of their own, and what is found is the most probable of all rates
+together: steps of expectation-maximisation alone stop far from it where many shares of relevant chunks are
+nearly as probable, so a quasi-Newton method takes them. Readings of one pair by one instrument are
+over-dispersed: the first counts in full, further ones as under a beta-binomial (Pólya's urn), so that ten
+thousand repetitions do not become certainty. And of each instrument it is counted how much other evidence
+knew about its readings (:meth:`~ragwheel.labels.model.channels.Channel.inform`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
 from ragwheel.labels.model.channels import Channel, Trials
+from ragwheel.labels.model.minimise import minimise
+from ragwheel.labels.model.parameters import parameters_of
 
 __all__ = [
     "CERTAIN", "RANKS", "Pairs", "PriorByRank", "fit", "saturated", "scale_of", "told_apart", "towards",
@@ -29,8 +35,9 @@ Ints = npt.NDArray[np.int64]
 RANKS: Final = 20
 #: A person's judgment, as a belief.
 CERTAIN: Final = 0.97
-_ROUNDS: Final = 60
-_CONVERGED: Final = 1e-4
+_ROUNDS: Final = 200
+_CONVERGED: Final = 1e-3  # of the log posterior
+_FEW: Final = 200.0  # pairs up to which rates are held more strongly: the most probable ones overfit so few
 _LEAST_SCALE: Final = 4.0  # log-odds beyond the first reading from which further ones count clearly less
 _HELD: Final = 100.0  # readings that a learned correlation is shrunk to its prior by
 
@@ -58,11 +65,14 @@ class PriorByRank:
         start: intercept and slope that the curve is held to.
         held: pairs that a source's share at one rank is shrunk to the curve by.
         unranked: the share among pairs that stand in no ranking.
+        deviations: standard deviations of the intercept, of the slope, and of a source's share at one
+            rank, in log-odds.
     """
 
     start: tuple[float, float]
     held: float
     unranked: float
+    deviations: tuple[float, float, float] = (0.7, 0.5, 0.3)
 
     def table(self, sources: int) -> Floats:
         """Return (sources, ranks + 1) the shares before anything is learned."""
@@ -122,29 +132,153 @@ def fit(
     shares = prior.table(int(pairs.source.max()) + 1 if len(pairs.source) else 1)
     for channel in channels:
         channel.repeat = repeats.get(channel.name, 0.05)
-    belief = np.full(len(pairs.rank), 0.5)
+    if learn:
+        shares = _most_probable(pairs, channels, prior)
+    before = np.clip(shares, 1e-3, 0.99)[pairs.source, pairs.rank]
+    log_odds = _odds(before)
+    for channel in channels:
+        log_odds = log_odds + _summed(channel, len(pairs.rank))
+    belief = _logistic_of(log_odds)
     anchored = ~np.isnan(pairs.known)
-    for number in range(_ROUNDS):
-        before = np.clip(shares, 1e-3, 0.99)[pairs.source, pairs.rank]
-        log_odds = np.log(before / (1 - before))
-        for channel in channels:
-            log_odds += _summed(channel, len(belief))
-        traced = _logistic_of(log_odds)
-        now = traced.copy()
-        now[anchored] = np.clip(pairs.known[anchored], 1 - CERTAIN, CERTAIN)
-        moved = float(np.abs(now - belief).max(initial=0.0))
-        belief = now
-        if moved < _CONVERGED or not learn:
-            break
-        free = np.where(anchored, traced, belief)  # what people choose to judge says nothing of the share
-        shares = towards(prior.table(len(shares)), prior.learned(pairs, free), told_apart(channels))
-        for channel in channels:
-            own = np.where(anchored[channel.rows.pair], 0.0, channel.readings())
-            channel.inform(_logistic_of(_odds(belief)[channel.rows.pair] - own), before[channel.rows.pair])
-            channel.learn(belief)
-            if number > 3 and isinstance(channel, Trials):
-                channel.repeat = _correlation(channel, belief, repeats.get(channel.name, 0.05))
+    belief[anchored] = np.clip(pairs.known[anchored], 1 - CERTAIN, CERTAIN)
+    for channel in channels if learn else ():
+        own = np.where(anchored[channel.rows.pair], 0.0, channel.readings())
+        channel.inform(_logistic_of(_odds(belief)[channel.rows.pair] - own), before[channel.rows.pair])
+        if isinstance(channel, Trials):
+            channel.learn_types(belief)
+            channel.repeat = _correlation(channel, belief, repeats.get(channel.name, 0.05))
     return belief, shares
+
+
+def _most_probable(pairs: Pairs, channels: Sequence[Channel], prior: PriorByRank) -> Floats:
+    """Set the rates of the channels to the most probable ones; return (sources, ranks + 1) shares.
+
+    Where an instrument ends up saying nothing because it contradicts another one, both explanations are tried
+    from the policy's point: that this one says nothing, and that the others do.
+    """
+    posterior = _Posterior(pairs, channels, prior)
+    best = posterior.maximum(np.zeros(posterior.size))
+    silent = posterior.silent(best[1])
+    if any(silent) and not all(silent):
+        others = [not each for each in silent]
+        tried = [posterior.maximum(posterior.silencing(which)) for which in (silent, others)]
+        best = min(best, *tried, key=itemgetter(0))
+    if posterior.anchored.any():
+        posterior.traced = posterior.beliefs(best[1])
+        best = posterior.maximum(best[1])
+    return posterior.put(best[1])
+
+
+class _Posterior:
+    """The log posterior of all parameters, each in standard deviations of its prior.
+
+    The gradient of the log-likelihood is that of the expected log-likelihood (Fisher's identity), with the
+    beliefs of the moment. Rates are learned with the beliefs of people where there are any; the share of
+    relevant chunks with what traces alone say (``traced``), for which chunks people judge says nothing of it.
+    """
+
+    def __init__(self, pairs: Pairs, channels: Sequence[Channel], prior: PriorByRank) -> None:
+        self._pairs, self._shares = len(pairs.rank), _Shares(pairs, prior)
+        self._channels = [parameters_of(channel) for channel in channels]
+        means = [self._shares.mean, *(block.mean for block in self._channels)]
+        self._ends = np.cumsum([len(mean) for mean in means])[:-1]
+        self._mean = np.concatenate(means)
+        sd = np.concatenate([self._shares.sd, *(block.sd for block in self._channels)])
+        self._sd = sd * np.sqrt(self._pairs / (self._pairs + _FEW))
+        self.size = len(self._mean)
+        self.anchored = ~np.isnan(pairs.known)
+        people = np.clip(pairs.known[self.anchored], 1 - CERTAIN, CERTAIN)
+        self._people = np.stack([1 - people, people])
+        self.traced: Floats | None = None
+
+    def _parts(self, point: Floats) -> tuple[Floats, list[Floats]]:
+        shares, *channels = np.split(self._mean + self._sd * point, self._ends)
+        return shares, channels
+
+    def _logs(self, shares: Floats, channels: list[Floats]) -> tuple[Floats, Floats]:
+        """Return (2, pairs) log-likelihoods of the observations and log priors of the classes."""
+        logs = np.zeros((2, self._pairs))
+        for block, part in zip(self._channels, channels):
+            logs += block.log_likelihoods(part, self._pairs)
+        return logs, self._shares.log_likelihoods(shares)
+
+    def beliefs(self, point: Floats) -> Floats:
+        """Return (2, pairs) the probabilities of irrelevance and relevance by traces alone."""
+        logs, before = self._logs(*self._parts(point))
+        return np.asarray(np.exp(logs + before - np.logaddexp(*(logs + before))))
+
+    def __call__(self, point: Floats) -> tuple[float, Floats]:
+        """Return the negative log posterior and its gradient."""
+        shares, channels = self._parts(point)
+        logs, before = self._logs(shares, channels)
+        each = np.logaddexp(*(logs + before))
+        masses = np.exp(logs + before - each)
+        if self.traced is None:
+            of_shares, total = masses, each.sum()
+        else:
+            at = self.anchored
+            of_shares = masses.copy()
+            masses[:, at], of_shares[:, at] = self._people, self.traced[:, at]
+            total = each[~at].sum() + (self._people * logs[:, at]).sum() + (self.traced * before)[:, at].sum()
+        slopes = [block.gradient(part, masses) for block, part in zip(self._channels, channels)]
+        gradient = np.concatenate([self._shares.gradient(shares, of_shares), *slopes])
+        return float(point @ point / 2 - total), point - self._sd * gradient
+
+    def maximum(self, start: Floats) -> tuple[float, Floats]:
+        """Return the negative log posterior and the point of a maximum near the start."""
+        point = minimise(self, start, rounds=_ROUNDS, tolerance=_CONVERGED)
+        return self(point)[0], point
+
+    def silent(self, point: Floats) -> list[bool]:
+        """Return, for each channel, whether it tells the classes nowhere apart."""
+        return [block.silent(part) for block, part in zip(self._channels, self._parts(point)[1])]
+
+    def silencing(self, which: Sequence[bool]) -> Floats:
+        """Return the policy's point, but with some channels that do not tell the classes apart."""
+        values = [self._shares.mean]
+        values += [block.silenced() if off else block.mean for block, off in zip(self._channels, which)]
+        return np.asarray((np.concatenate(values) - self._mean) / self._sd)
+
+    def put(self, point: Floats) -> Floats:
+        """Set the rates of the channels; return (sources, ranks + 1) shares."""
+        shares, channels = self._parts(point)
+        for block, part in zip(self._channels, channels):
+            block.put(part)
+        return self._shares.table(shares)
+
+
+class _Shares:
+    """Intercept and slope of the curve by rank, and by how much a source departs from it at each rank."""
+
+    def __init__(self, pairs: Pairs, prior: PriorByRank) -> None:
+        start = prior.table(int(pairs.source.max()) + 1 if len(pairs.source) else 1)
+        level, slope, rank = prior.deviations
+        self._start = _odds(start)
+        self.mean = np.zeros(2 + start.size)
+        self.sd = np.array([level, slope, *np.full(start.size, rank)])
+        ranks = np.log(np.maximum(np.arange(start.shape[1]), 1.0))
+        self._curve = np.stack([(np.arange(len(ranks)) > 0).astype(float), ranks])
+        self._cell = pairs.source * start.shape[1] + pairs.rank
+        self._n = np.bincount(self._cell, minlength=start.size)
+
+    def _log_odds(self, values: Floats) -> Floats:
+        departures = values[2:].reshape(self._start.shape)
+        return np.asarray(np.clip(self._start + values[:2] @ self._curve + departures, -9, 9))
+
+    def log_likelihoods(self, values: Floats) -> Floats:
+        """Return (2, pairs) log probabilities of irrelevance and relevance."""
+        log_odds = self._log_odds(values).ravel()[self._cell]
+        return np.asarray(-np.logaddexp(0, np.stack([log_odds, -log_odds])))
+
+    def gradient(self, values: Floats, masses: Floats) -> Floats:
+        """Return the gradient of the expected log-likelihood; ``masses`` is (2, pairs)."""
+        relevant = np.bincount(self._cell, masses[1], len(self._n))
+        off = (relevant - self._n * _logistic_of(self._log_odds(values)).ravel()).reshape(self._start.shape)
+        return np.concatenate([self._curve @ off.sum(axis=0), off.ravel()])
+
+    def table(self, values: Floats) -> Floats:
+        """Return (sources, ranks + 1) shares."""
+        return _logistic_of(self._log_odds(values))
 
 
 def told_apart(channels: Sequence[Channel]) -> float:

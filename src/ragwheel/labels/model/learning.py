@@ -25,6 +25,7 @@ from ragwheel.labels.model.channels import Channel, ChannelRows, Grades, Lengths
 from ragwheel.labels.model.fit import RANKS, PriorByRank, fit, scale_of
 from ragwheel.labels.model.learned import ChannelSummary, LabelModel
 from ragwheel.labels.model.middle import with_middle_class
+from ragwheel.labels.model.shrinkage import Freedom
 from ragwheel.labels.model.statistics import Observations, observe
 from ragwheel.labels.policy import Policy
 from ragwheel.labels.position.choose import propensity_curve
@@ -97,7 +98,8 @@ _ALL: Final = ("citation", "opening", "reading", *EVENTS, "judge")
 
 def _prior(policy: Policy) -> PriorByRank:
     rule = policy.prior
-    return PriorByRank((rule.log_odds_first, rule.slope), rule.held, rule.unranked)
+    deviations = (rule.level_deviation, rule.slope_deviation, rule.rank_deviation)
+    return PriorByRank((rule.log_odds_first, rule.slope), rule.held, rule.unranked, deviations)
 
 
 def _repeats(policy: Policy) -> dict[str, float]:
@@ -143,7 +145,8 @@ def _made(
 ) -> list[Channel]:
     """Make the channels that have rows, with the policy's priors."""
     rule, weights = policy.learning, policy.weights
-    held = Shrinkage(rule.prior_exposures, rule.place_exposures, rule.informed)
+    freedom = Freedom(rule.rate_deviation, rule.slope_deviation, rule.trust_deviation, rule.place_deviation)
+    held = Shrinkage(rule.prior_exposures, rule.place_exposures, rule.informed, freedom)
     channels: list[Channel] = []
     if "citation" in rows:
         channels.append(

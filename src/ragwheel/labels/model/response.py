@@ -1,67 +1,48 @@
-"""Who reacts at all: how likely it is that somebody who left no trace looked and decided against it.
+"""Who reacts at all: how likely it is that a person who left no trace would have left one.
 
-Nobody clicked in this turn: either the person never clicks, or nothing was worth it. Only in the second case
-does a chunk that was not clicked say anything. A mixture of the two is fitted to the turns of each person:
-whoever clicked in other turns is somebody who reacts, so that their silence counts. The same serves answers
-without citations, with all answers of a store as one person.
+Some people never open anything, whatever they are shown, and what these passed over says nothing. How many
+there are shows in people who came several times: those who react do so in a share of their turns, the others
+in none (a binomial with an excess of zeros: Hall, Zero-inflated Poisson and binomial regression with random
+effects, Biometrics 56, 2000). In a single turn without a trace the two look the same. Then the person counts
+as one who reacts: rates of opening are then rates among all, and nothing is assumed of how many chunks there
+were to open.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Patterns", "Places", "silent_weights"]
+__all__ = ["Patterns", "reacting"]
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
-_ROUNDS = 40
-_OWN = 1.0  # how many turns of others a person's own habits are shrunk to
+_ROUNDS: Final = 200
+_REACT: Final = (20.0, 0.2)  # people who react, and who do not, that the share of them is shrunk to
+_TURNS: Final = (2.0, 2.0)  # turns with and without a reaction, likewise
 
 
 @dataclass(frozen=True)
 class Patterns:
-    """How people behaved, one row per pattern: so many of them had so many turns with and without a reaction.
-
-    ``length`` is the mean number of chunks in the turns without.
-    """
+    """How people behaved, by pattern: so many had so many turns with, and without, a reaction."""
 
     people: Ints
     active: Ints
     silent: Ints
-    length: Ints
 
 
-@dataclass(frozen=True)
-class Places:
-    """Per place from 1 on: reactions, and impressions in turns with a reaction."""
-
-    events: Ints
-    impressions: Ints
-
-
-def silent_weights(patterns: Patterns, places: Places) -> Floats:
-    """Return (patterns,) the probability that the person was reacting in a turn where they left no trace.
-
-    Args:
-        patterns: all people of the store.
-        places: counts by place over all turns.
-    """
-    counts = np.arange(len(places.events))
-    people, length = patterns.people.astype(float), np.minimum(patterns.length, len(counts))
-    turns = patterns.active + patterns.silent
-    share, weights = 0.6, np.full(len(people), 0.5)
+def reacting(patterns: Patterns) -> Floats:
+    """Return (patterns,) the probability that the people are of those who react at all."""
+    people, turns = patterns.people.astype(float), patterns.active + patterns.silent
+    share, often, probability = 0.9, 0.6, np.ones(len(people))
     for _ in range(_ROUNDS):
-        silent = np.bincount(length, people * patterns.silent * weights, len(counts) + 1)
-        below = silent[::-1].cumsum()[::-1][1:]  # silent turns that reach each place
-        rate = (places.events + 0.5) / (places.impressions + below + 2.0)
-        unseen = np.concatenate([[0.0], np.log1p(-np.clip(rate, 1e-3, 0.95)).cumsum()])
-        nothing = np.exp(unseen[length])
-        reacting = patterns.active + patterns.silent * weights
-        share = float(np.clip((people @ reacting + 3) / (people @ turns + 5), 0.02, 0.995))
-        own = (reacting + _OWN * share) / (turns + _OWN)
-        weights = own * nothing / (own * nothing + 1 - own)
-    return weights
+        silent = share * (1 - often) ** turns
+        probability = np.where(patterns.active > 0, 1.0, silent / (silent + 1 - share))
+        share = float((people @ probability + _REACT[0]) / (people.sum() + sum(_REACT)))
+        theirs = float((people * probability) @ turns)
+        often = float((people @ patterns.active + _TURNS[0]) / (theirs + sum(_TURNS)))
+    return np.asarray(probability)
