@@ -44,7 +44,7 @@ class LakeErasure:
 
 @dataclass
 class _ErasedKeys:
-    """Keys of rows to take out, by table; ``spans`` are the turns and retrievals among them."""
+    """The keys of rows to erase, by table; ``spans`` are the turns and retrievals among them."""
 
     keys: dict[str, set[Any]] = field(default_factory=lambda: {name: set() for name in SCHEMAS})
 
@@ -59,16 +59,16 @@ class _ErasedKeys:
 def erase_from_lake(
     lake: str | Path, selection: Selection, *, dry_run: bool = False, progress: StageProgress | None = None
 ) -> LakeErasure:
-    """Remove what a person or a session did from every store's partitions, and from later exports.
+    """Erase the records of a person or a session from every store's partitions, and from later exports.
 
-    Killed anywhere, the same command again finishes the work. Datasets and models that were made from the
-    lake are not reached: build and train them again.
+    An interrupted erasure can be repeated. Datasets and models that were made from the lake are not changed:
+    build and train them again.
 
     Args:
         lake: a folder or URL that ``ragwheel export traces`` wrote.
         selection: a user, a session, or both.
-        dry_run: count, and leave everything as it is.
-        progress: called with what is being done.
+        dry_run: count only, and change nothing.
+        progress: called with the name of each step.
 
     Raises:
         StoreError: something else than a user or a session is selected.
@@ -122,14 +122,14 @@ def erase_from_lake(
 
 
 def _remember(folder: LakeFolder, selection: Selection) -> None:
-    """Write whom later exports leave out: hashes of the ids, and until when."""
+    """Write the erasure for later exports: hashes of the ids, and the time up to which records are erased."""
     content = {"user": id_hash(selection.user), "session": id_hash(selection.session)}
     name = "-".join(value for value in content.values() if value)
     folder.write_erasure(name, {"format": FORMAT, **content, "until_ns": time.time_ns()})
 
 
 def _tables(lake: Lake, name: str, columns: list[str]) -> Iterator[tuple[str, str, pa.Table]]:
-    """Store, path and some columns of every file of a table."""
+    """Yield the store, the path and some columns of every file of a table."""
     for store, _, part in lake.parts(name):
         path = lake.current(part["file"])
         with lake.filesystem.open(f"{lake.root}/{path}", "rb") as file:
@@ -137,7 +137,7 @@ def _tables(lake: Lake, name: str, columns: list[str]) -> Iterator[tuple[str, st
 
 
 def _selected(lake: Lake, selection: Selection) -> _ErasedKeys:
-    """A turn goes with its retrievals and the signals about either, as in the store."""
+    """Return the keys to erase: turns with their retrievals and the signals about either, as in the store."""
     gone = _ErasedKeys()
 
     def meets(user: str | None, session: str | None) -> bool:
@@ -173,7 +173,7 @@ def _selected(lake: Lake, selection: Selection) -> _ErasedKeys:
 
 
 def _unneeded(lake: Lake, gone: _ErasedKeys) -> set[int]:
-    """Chunk versions that only erased retrievals had, and that nobody judged."""
+    """Return the chunk versions that only erased retrievals had and that have no judgment."""
     touched, needed = set[int](), set[int]()
     for _, _, table in _tables(lake, "retrieval", ["retrieval_id", "items"]):
         out = np.array([key in gone.keys["retrieval"] for key in table["retrieval_id"].to_pylist()], np.bool_)
@@ -197,7 +197,7 @@ def _unneeded(lake: Lake, gone: _ErasedKeys) -> set[int]:
 
 
 def _holding(lake: Lake, name: str, gone: _ErasedKeys) -> Iterator[tuple[str, str, pa.Table]]:
-    """Store, path and rows of every file that has some of it."""
+    """Yield the store, the path and the rows of every file with rows to erase."""
     columns = [KEYS[name], *(["other"] if name == "signal" else [])]
     for store, path, keys in _tables(lake, name, columns):
         held = not gone.keys[name].isdisjoint(keys[KEYS[name]].to_pylist())
@@ -219,7 +219,7 @@ def _without(table: pa.Table, name: str, gone: _ErasedKeys) -> pa.Table:
 
 
 def _rewrite(lake: Lake, folder: LakeFolder, path: str, kept: pa.Table) -> None:
-    """Write a file under its next name, then remove the ones that it stands for."""
+    """Write a file under its next name, then remove the files that it replaces."""
     base, _, number = path.removesuffix(".parquet").rpartition("-e")
     stem, count = (base, int(number)) if base and number.isdigit() else (path.removesuffix(".parquet"), 0)
     fresh = f"{stem}-e{count + 1}.parquet"

@@ -1,4 +1,4 @@
-"""A lake of many stores as one database, for everything that reads a database."""
+"""Reading a lake of many stores into one database."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["PulledLake", "pull"]
 
 @dataclass(frozen=True)
 class PulledLake:
-    """A lake that was read into a database: where it is, of how many stores, and its rows by table."""
+    """A lake that was read into a database: its path, the number of stores, and its rows by table."""
 
     db: Path
     stores: int
@@ -32,7 +32,7 @@ class PulledLake:
 
 
 def pull(lake: str | Path, db: str | Path, *, progress: Progress | None = None) -> PulledLake:
-    """Read a lake into a new database, every row once however many stores have it.
+    """Read a lake into a new database; rows that several stores have are read once.
 
     The database is a copy for reading. It may be given to everything that reads a database; on one machine
     and for many commands that is cheaper than reading the lake each time.
@@ -64,7 +64,7 @@ def pull(lake: str | Path, db: str | Path, *, progress: Progress | None = None) 
 
 
 def _fill(lake: Lake, db: Path, report: Progress) -> dict[str, int]:
-    """Copy every row once into a new database; returns how many by table."""
+    """Copy every row once into a new database; return the numbers of rows by table."""
     tables, text_of = read_parquet(lake)
     with DuckDBEngine() as engine, StoreFiller(db) as filler:
         rows = {}
@@ -98,7 +98,7 @@ def _retrievals(filler: StoreFiller) -> Callable[[Any], None]:
 
 
 def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Retrievals with their chunks and scores as plain lists."""
+    """Yield retrievals with their chunks and scores as plain lists."""
     items = batch["items"]
     offsets = items.offsets.to_pylist()
     flat = items.values
@@ -109,7 +109,7 @@ def _rows_of(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
 
 
 def _judgments(lake: Lake) -> list[dict[str, Any]]:
-    """Every judgment once: a judge's latest on a query and chunk."""
+    """Yield every judgment once: a judge's latest for a query and chunk."""
     table = lake_rows(lake, "judgment", WHOLE["judgment"]).dataset().to_table()
     rows = table.sort_by([("at_ns", "ascending"), ("judgment_id", "ascending")]).to_pylist()
     return list({row["judgment_id"]: row for row in rows}.values())

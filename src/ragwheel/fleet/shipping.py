@@ -1,4 +1,4 @@
-"""Shipping a store to a lake at intervals: the sidecar of a server whose disk may go away."""
+"""Shipping a store to a lake at intervals, as a sidecar of a server whose disk may be lost."""
 
 from __future__ import annotations
 
@@ -48,21 +48,22 @@ def ship(
     stop: threading.Event | None = None,
     on_shipment: Callable[[Shipment], None] | None = None,
 ) -> int:
-    """Export a store to a lake again and again, until told to stop; then once more.
+    """Export a store to a lake at intervals until ``stop`` is set, and then once more.
 
-    What a killed shipper left undone is done by the next one for the same database. While the lake cannot be
-    reached or written, the database keeps everything.
+    The work of a killed shipper is continued by the next one for the same database. While the lake cannot be
+    reached or written, nothing is removed from the database.
 
     Args:
         db: the database; it may not be there yet.
         dest: the lake: a folder, or a URL of a filesystem that fsspec knows.
-        every_s: seconds between the beginnings of two exports.
-        keep_days: after an export, remove the days (UTC) older than this that are safely in the lake.
-        stop: set when shipping is to end; None: it never ends.
+        every_s: seconds between the starts of two exports.
+        keep_days: after an export, remove days (UTC) from the database that are older than this and
+            completely in the lake.
+        stop: an event that ends shipping; None: it never ends.
         on_shipment: called after every attempt.
 
     Returns:
-        How many attempts succeeded.
+        The number of successful attempts.
 
     Raises:
         StoreError: ``every_s`` is not positive.
@@ -135,7 +136,7 @@ def prune_shipped(
 
 
 def _digests(dest: str, identity: str, tokens: set[str]) -> dict[tuple[str, str], str]:
-    """What the lake has of the store: the digest of each table and day."""
+    """Return the digest of each table and day that the lake has of the store."""
     lake = open_lake(*located(dest))
     manifest = lake.stores.get(identity)
     if manifest is None or manifest["token"] not in tokens:

@@ -1,4 +1,4 @@
-"""One page that says where retrieval stands: for the people who run it, and for those who pay for it.
+"""A report on the state of retrieval as one HTML page.
 
 ::
 

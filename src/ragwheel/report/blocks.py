@@ -39,32 +39,32 @@ class Note:
     quiet: bool = False
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         kind = Markup(' class="quiet"') if self.quiet else Markup("")
         return Markup("<p{}>{}</p>").format(kind, clean(self.text))
 
 
 @dataclass(frozen=True)
 class Points:
-    """Sentences, the most important first."""
+    """A list of sentences, the most important first."""
 
     texts: Sequence[str]
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         items = joined(Markup("<li>{}</li>").format(clean(text)) for text in self.texts)
         return Markup('<ul class="short">{}</ul>').format(items)
 
 
 @dataclass(frozen=True)
 class Missing:
-    """Something that is not there yet, and the command that makes it."""
+    """Something that is missing, and the command that makes it."""
 
     what: str
     command: str
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         return Markup('<p class="missing">{} <code>{}</code></p>').format(
             clean(self.what), clean(self.command)
         )
@@ -72,12 +72,12 @@ class Missing:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Numbers with their names, large."""
+    """Large numbers with their names."""
 
     facts: Sequence[tuple[str, str]]
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         entry = Markup("<div><dt>{}</dt><dd>{}</dd></div>")
         return Markup('<dl class="tiles">{}</dl>').format(
             joined(entry.format(clean(n), clean(v)) for n, v in self.facts)
@@ -91,7 +91,7 @@ class ProgressBlock:
     rows: Sequence[tuple[str, int, int, str, Sequence[str]]]
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         return Markup('<div class="milestones">{}</div>').format(joined(self._row(*row) for row in self.rows))
 
     @staticmethod
@@ -120,7 +120,7 @@ class Table:
     commands: Sequence[int] = ()
 
     def html(self) -> Markup:
-        """Escaped."""
+        """Return the block as escaped HTML."""
         heads = joined(
             Markup('<th scope="col"{}>{}</th>').format(self._kind(index), clean(head))
             for index, head in enumerate(self.heads)
@@ -217,7 +217,7 @@ class Section:
 
 
 def clean(value: Any) -> Markup:
-    """Any value as escaped text: control characters become blanks, lone surrogates question marks."""
+    """Return a value as escaped text; control characters become blanks, lone surrogates question marks."""
     if isinstance(value, Markup):
         return value
     text = str(value).encode("utf-8", "replace").decode("utf-8")
@@ -225,10 +225,10 @@ def clean(value: Any) -> Markup:
 
 
 def cut(text: str) -> Markup:
-    """The same of a long text's beginning."""
+    """Return the beginning of a long text as :func:`clean` does."""
     return clean(text if len(text) <= _TEXT else text[:_TEXT].rstrip() + " …")
 
 
 def joined(parts: Any) -> Markup:
-    """Markup one after the other."""
+    """Concatenate markup."""
     return Markup("").join(parts)

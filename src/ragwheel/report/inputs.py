@@ -1,4 +1,4 @@
-"""What a report is made from, read once: store, dataset, models, evaluations, experiments."""
+"""The inputs of a report, read once: store, dataset, models, evaluations, experiments."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _EVALUATION: Final = "evaluation.json"
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What goes into a report.
+    """The options of a report.
 
     Args:
         dataset: a folder that ``ragwheel build`` wrote; None: the newest that the store knows of.
@@ -47,7 +47,7 @@ class ReportOptions:
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares of retrievals and turns that say something, and what a retrieval takes.
+    """The shares of retrievals and turns with evidence, and the latency and size of the store.
 
     Attributes:
         shares: name and share, in the order of the page.
@@ -63,7 +63,7 @@ class Coverage:
 
 @dataclass(frozen=True)
 class ReportInputs:
-    """Everything that sections are made from; what is None or empty is not there."""
+    """The inputs of all sections; missing inputs are None or empty."""
 
     db: Path
     options: ReportOptions
@@ -79,7 +79,7 @@ class ReportInputs:
 
 
 def read_inputs(db: str | Path, options: ReportOptions) -> ReportInputs:
-    """Read; a store that is not there is a report that says what to type.
+    """Read the inputs. Without a store, the report only says which commands to type.
 
     Raises:
         StoreError: the database is there but cannot be read.

@@ -1,4 +1,4 @@
-"""What the label model learned of each instrument, and how its beliefs compare with people's judgments."""
+"""What the label model learned about each instrument, and how its beliefs agree with people's judgments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The sections about what came of it: evaluations, experiments, models, cost and time."""
+"""The sections on results: evaluations, experiments, models, cost and time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _SHOWN: Final = ("nDCG@10", "MRR@10", "recall@5", "recall@10", "recall@40")
 
 
 def summary(inputs: ReportInputs) -> Section:
-    """The page in three sentences: where it stands, what is proved, what to do now."""
+    """Summarise the report in three sentences: the state, what is proved, and the next step."""
     lines: list[str] = []
     if inputs.status is not None:
         ahead = inputs.status.next_milestone
@@ -145,7 +145,7 @@ def _compared(compared: Mapping[str, Any] | None) -> tuple[str, str]:
 
 
 def experiments(inputs: ReportInputs) -> Section:
-    """What was expected and what came out, good or bad."""
+    """List the experiments, with expectations and results."""
     title = "Experiments"
     if not inputs.experiments:
         command = (
@@ -180,7 +180,7 @@ def experiments(inputs: ReportInputs) -> Section:
 
 
 def models(inputs: ReportInputs) -> Section:
-    """What was trained, from what, and whether to use it."""
+    """List the trained models, their data, and whether they are recommended."""
     title = "Models"
     if not inputs.models:
         folder = inputs.dataset.folder if inputs.dataset is not None else "dataset"
@@ -208,7 +208,7 @@ def models(inputs: ReportInputs) -> Section:
 
 
 def cost(inputs: ReportInputs) -> Section:
-    """What the wheel takes: milliseconds, bytes, seconds."""
+    """Show the cost in milliseconds, bytes and seconds."""
     title = "Cost and time"
     blocks: list[Block] = []
     if inputs.coverage is not None and inputs.status is not None:

@@ -1,4 +1,4 @@
-"""The page: one file, no script, no network, under the strictest policy that a browser knows."""
+"""The HTML page: one file without scripts and network requests, under a strict Content-Security-Policy."""
 
 from __future__ import annotations
 

@@ -31,13 +31,13 @@ _ORDER: Final[tuple[Callable[[ReportInputs], Section], ...]] = (
 
 @dataclass(frozen=True)
 class Report:
-    """Everything that is on the page.
+    """A report: the contents of the page.
 
     Attributes:
-        title: at the top.
-        subtitle: which database, from when to when.
-        sections: in order.
-        footer: what made it and when; a warning where something could not be said.
+        title: the title.
+        subtitle: the database and the period.
+        sections: the sections in order.
+        footer: the version and time of the report, and warnings.
     """
 
     title: str
@@ -64,10 +64,10 @@ class Report:
         return page(self.title, self.subtitle, self.sections, self.footer)
 
     def write(self, path: str | Path) -> Path:
-        """Write the page; the file appears whole or not at all.
+        """Write the page atomically.
 
         Raises:
-            ConfigurationError: it cannot be written there.
+            ConfigurationError: the file cannot be written.
         """
         path = Path(path)
         try:
@@ -83,7 +83,7 @@ class Report:
 
 
 def make_report(db: str | Path, options: ReportOptions | None = None) -> Report:
-    """Read what there is and lay it out; what is missing is a section that says what to type.
+    """Make a report; a section without data says which command to type.
 
     Args:
         db: the trace database.

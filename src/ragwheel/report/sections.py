@@ -1,4 +1,4 @@
-"""The sections about what was recorded and what can be learned from it."""
+"""The sections on recorded data and what can be learned from it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _QUESTIONS: Final = 3
 
 
 def milestones(inputs: ReportInputs) -> Section:
-    """What there is and how far it is to the next milestone."""
+    """Show the counts and the distance to the next milestone."""
     status = inputs.status
     blocks: list[Block] = []
     if status is None or not status.retrievals:
@@ -54,7 +54,7 @@ def milestones(inputs: ReportInputs) -> Section:
 
 
 def coverage(inputs: ReportInputs) -> Section:
-    """How much of the traffic says something."""
+    """Show the share of traffic with evidence."""
     coverage, status_now = inputs.coverage, inputs.status
     if coverage is None or status_now is None:
         missing = Missing("Nothing is recorded yet, so there is nothing to cover.", "ragwheel status")
@@ -78,7 +78,7 @@ def coverage(inputs: ReportInputs) -> Section:
 
 
 def curve(inputs: ReportInputs) -> Section:
-    """How much people look at each rank."""
+    """Show the estimated examination of each rank."""
     title = "Who looks how far"
     if inputs.dataset is None:
         return Section("examination", title, (_no_dataset(inputs),))
@@ -108,7 +108,7 @@ def curve(inputs: ReportInputs) -> Section:
 
 
 def grades(inputs: ReportInputs) -> Section:
-    """How relevant, and how sure."""
+    """Show the distributions of grades and confidences."""
     title = "Grades"
     if inputs.dataset is None:
         return Section("grades", title, (_no_dataset(inputs),))
@@ -161,7 +161,7 @@ def trust(inputs: ReportInputs) -> Section:
 
 
 def negatives(inputs: ReportInputs) -> Section:
-    """Which negatives there are, examples of them, and what was left out."""
+    """Show the negatives by strategy, examples, and what was left out."""
     title = "Hard negatives"
     if inputs.dataset is None:
         return Section("negatives", title, (_no_dataset(inputs),))
@@ -186,7 +186,7 @@ def negatives(inputs: ReportInputs) -> Section:
 
 
 def failing(inputs: ReportInputs) -> Section:
-    """Where retrieval fails, by topic."""
+    """Show failing queries by topic."""
     title = "Where retrieval fails"
     roadmap = inputs.roadmap
     if roadmap is None or not roadmap.headroom.queries:
@@ -227,7 +227,7 @@ def failing(inputs: ReportInputs) -> Section:
 
 
 def next_steps(inputs: ReportInputs) -> Section:
-    """The roadmap."""
+    """Show the roadmap of next steps."""
     title = "What to try next"
     if inputs.roadmap is None:
         return Section("next", title, (_no_dataset(inputs),))
