@@ -129,3 +129,9 @@ def test_underscores_of_names_are_shown_and_asterisks_emphasize():
     assert "<code>__del__</code>" in html
     assert "<em>my_class_</em>" in html
     assert "<strong>that</strong>" in html
+
+
+def test_a_python_prompt_is_no_quotation():
+    html = render("Example:\n>>> geohash(1)\n'ab'\n\n> said by somebody")
+    assert "&gt;&gt;&gt; geohash(1)" in html
+    assert html.count("<blockquote>") == 1

@@ -21,7 +21,8 @@ from ragwheel.judgments.people import (
 
 if TYPE_CHECKING:
     from ragwheel.judgments.evalsets import EvalsetReport, import_evalset
-    from ragwheel.judgments.queue import Candidate, OpenPair, candidates, open_pairs
+    from ragwheel.judgments.pairs import OpenPair
+    from ragwheel.judgments.queue import Candidate, candidates, open_pairs
 
 __all__ = [
     "Candidate",
@@ -41,7 +42,7 @@ __all__ = [
 _MODULES = {
     "Candidate": "queue",
     "EvalsetReport": "evalsets",
-    "OpenPair": "queue",
+    "OpenPair": "pairs",
     "candidates": "queue",
     "import_evalset": "evalsets",
     "open_pairs": "queue",
@@ -52,5 +53,6 @@ def __getattr__(name: str) -> Any:
     """Load the queue or the evaluation sets at their first use; raises MissingExtra without ``build``."""
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import_module("ragwheel.labels")  # first: says which extra is missing
+    if _MODULES[name] != "pairs":
+        import_module("ragwheel.labels")  # first: says which extra is missing
     return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -21,6 +21,7 @@ from typing import Any, Final
 import ibis
 from ibis import _
 
+from ragwheel.judgments.pairs import OpenPair
 from ragwheel.labels.engines.engine import DuckDBEngine
 from ragwheel.labels.model.beliefs import CONTRADICTIONS
 from ragwheel.labels.pipeline import GradedStore, grade_store
@@ -54,29 +55,6 @@ class Candidate:
     text: str
     rank: int
     why: str
-
-
-@dataclass(frozen=True, slots=True)
-class OpenPair:
-    """A pair of the queue without its text, so that a hundred thousand fit in memory.
-
-    Attributes:
-        query_key, query: the query group and its most frequent wording.
-        chunk_version: the number of the chunk version.
-        source, chunk_id: the chunk.
-        rank: the best rank of the chunk for the group.
-        why: as for :class:`Candidate`.
-        belief: P(relevant) by traces and judgments; None without evidence.
-    """
-
-    query_key: str
-    query: str
-    chunk_version: int
-    source: str
-    chunk_id: str
-    rank: int
-    why: str
-    belief: float | None
 
 
 def open_pairs(store: GradedStore, *, check: bool = False) -> list[OpenPair]:

@@ -12,12 +12,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from ragwheel.labels.calibration import ENOUGH, reliability
-from ragwheel.labels.traces.text import query_key
 from ragwheel.review.desk import ReviewDesk, rater_of
+from ragwheel.review.diagram import reliability_diagram
 from ragwheel.review.kappa import KappaEstimate, weighted_kappa
 from ragwheel.review.ordering import PairKey
 from ragwheel.review.pages import page
 from ragwheel.store.reviews import all_judgments, reading_rows
+from ragwheel.words import query_key
 
 __all__ = ["Disagreement", "agreement_page", "disagreements"]
 
@@ -98,6 +99,7 @@ def _apart(judged: _Judged) -> list[Disagreement]:
 
 def agreement_page(desk: ReviewDesk, request: Request) -> Response:
     """Return how raters, judges and beliefs agree, and where they do not."""
+    desk.analysis.renew()
     judged = _judged(desk)
     counts: defaultdict[tuple[str, str], int] = defaultdict(int)
     for sides in judged.grades.values():
@@ -107,6 +109,8 @@ def agreement_page(desk: ReviewDesk, request: Request) -> Response:
     judges = sorted((rater for rater in counts if rater[1] == "llm"), key=lambda rater: -counts[rater])
     pairs = [(a, b, judged.compared(a, b)) for a, b in combinations(people[:_RATERS], 2)]
     apart = _apart(judged)
+    calibration = _calibration(desk)
+    after = (calibration or {}).get("recalibrated", {}).get("bins", ())
     return page(
         "agreement.html",
         room="agreement",
@@ -116,7 +120,11 @@ def agreement_page(desk: ReviewDesk, request: Request) -> Response:
         judges=[(judge[0], judged.against_people(judge)) for judge in judges[:_RATERS]],
         apart=apart[:_MOST],
         n_apart=len(apart),
-        calibration=_calibration(desk),
+        calibration=calibration,
+        diagram=reliability_diagram(calibration["bins"], after)
+        if calibration and "bins" in calibration
+        else None,
+        state=desk.state,
         enough=ENOUGH,
     )
 

@@ -21,7 +21,7 @@ from ragwheel.review.access import COOKIE, ReviewAccess
 from ragwheel.review.desk import ReviewDesk
 from ragwheel.review.options import ReviewOptions
 from ragwheel.review.pages import HEADERS, link, page, static_files
-from ragwheel.review.rooms import ROOMS
+from ragwheel.review.rooms import ROOMS, function_of
 
 __all__ = ["app"]
 
@@ -49,8 +49,8 @@ def app(options: ReviewOptions, access: ReviewAccess) -> Starlette:
         Route("/login", _login(access), methods=["GET", "POST"]),
         Route("/static/{name}", _static(), methods=["GET"]),
     ]
-    for path, (method, function) in ROOMS.items():
-        endpoint = _page(desk, function) if method == "GET" else _command(desk, function)
+    for path, (method, name) in ROOMS.items():
+        endpoint = _page(desk, name) if method == "GET" else _command(desk, name)
         routes.append(Route(path, endpoint, methods=[method]))
     return Starlette(
         routes=routes,
@@ -153,10 +153,14 @@ async def _body(request: Request, most: int = _MOST_BYTES) -> bytes:
     return b"".join(parts)
 
 
-def _page(desk: ReviewDesk, function: Callable[[ReviewDesk, Request], Response]) -> Callable[[Request], Any]:
+def _page(desk: ReviewDesk, name: str) -> Callable[[Request], Any]:
+    def respond(request: Request) -> Response:
+        response: Response = function_of(name)(desk, request)
+        return response
+
     async def endpoint(request: Request) -> Response:
         try:
-            return await to_thread.run_sync(function, desk, request)
+            return await to_thread.run_sync(respond, request)
         except RagwheelError as exc:
             status = 503 if isinstance(exc, StoreError) else 400
             return page("error.html", status=status, message=str(exc))
@@ -164,15 +168,17 @@ def _page(desk: ReviewDesk, function: Callable[[ReviewDesk, Request], Response])
     return endpoint
 
 
-def _command(
-    desk: ReviewDesk, function: Callable[[ReviewDesk, dict[str, Any]], dict[str, Any]]
-) -> Callable[[Request], Any]:
+def _command(desk: ReviewDesk, name: str) -> Callable[[Request], Any]:
+    def answer_to(body: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = function_of(name)(desk, body)
+        return answer
+
     async def endpoint(request: Request) -> Response:
         import msgspec
 
         try:
             body = msgspec.json.decode(await _body(request), type=dict[str, Any])
-            answer = await to_thread.run_sync(function, desk, body)
+            answer = await to_thread.run_sync(answer_to, body)
         except (msgspec.DecodeError, JudgmentError) as exc:
             return JSONResponse({"error": str(exc)}, 400, dict(HEADERS))
         except RagwheelError as exc:

@@ -11,10 +11,10 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from ragwheel.labels.traces.text import jaccard, tokens
 from ragwheel.review.markdown import MOST_RENDERED, link_of, marked, question_words, render
 from ragwheel.review.ordering import QueuedPair
 from ragwheel.store.reviews import ChunkVersion, chunk_versions, neighbours_of, reading_rows
+from ragwheel.words import jaccard, tokens
 
 __all__ = ["GradeCard", "Neighbour", "cards_of", "neighbours"]
 

@@ -28,6 +28,11 @@ class ReviewDesk:
         self._results: dict[str, tuple[int, Any]] = {}
 
     @property
+    def generation(self) -> int:
+        """The number of the order that the queue has; it changes when another one is computed."""
+        return self._generation
+
+    @property
     def state(self) -> AnalysisState:
         """How far the computation in the background is."""
         return self.analysis.state

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from ragwheel.labels.pipeline import GradedStore
 from ragwheel.labels.traces.naming import wordings
 from ragwheel.labels.traces.near import families
-from ragwheel.labels.traces.text import tokens
 from ragwheel.review.desk import ReviewDesk, rater_of
 from ragwheel.review.pages import page
 from ragwheel.store.reviews import chunk_versions, reading_rows
+from ragwheel.words import tokens
 
 __all__ = ["RejectedChunk", "Topic", "documents_page", "topics"]
 
@@ -63,6 +63,7 @@ class Topic:
 
 def documents_page(desk: ReviewDesk, request: Request) -> Response:
     """Return what to rewrite, to write next, and to take out of the index."""
+    desk.analysis.renew()
     cached = desk.remembered("documents")
     if cached is None:
         with desk.analysis.graded() as store:
@@ -70,7 +71,9 @@ def documents_page(desk: ReviewDesk, request: Request) -> Response:
                 cached = _documents(desk, store)
         if cached is not None:
             desk.remember("documents", cached)
-    return page("documents.html", room="documents", rater=rater_of(desk, request), found=cached)
+    return page(
+        "documents.html", room="documents", rater=rater_of(desk, request), found=cached, state=desk.state
+    )
 
 
 def _documents(desk: ReviewDesk, store: GradedStore) -> dict[str, Any]:

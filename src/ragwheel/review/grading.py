@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 
 from ragwheel.errors import JudgmentError
-from ragwheel.labels.traces.text import query_key
+from ragwheel.judgments.pairs import OpenPair
 from ragwheel.review.cards import GradeCard, cards_of, neighbours
 from ragwheel.review.desk import ReviewDesk, rater_in, rater_of
 from ragwheel.review.ordering import QueuedPair, pair_id
@@ -26,6 +26,7 @@ from ragwheel.store.reviews import (
     review_rows,
     writing_reviews,
 )
+from ragwheel.words import query_key
 
 __all__ = [
     "card_json", "chunk_text", "grade_page", "keep_guideline", "last_cards", "next_cards", "reveal", "say",
@@ -57,6 +58,7 @@ _ASKED_BECAUSE: Final = MappingProxyType(
         "nothing known": "nothing is known about it yet",
         "never exposed": "it ranked high and nobody saw it",
         "sure": "a sure belief is worth a check",
+        "newest": "its question is a new one; what tells most is still being worked out",
     }
 )
 _MOST_CARDS: Final = 30
@@ -68,6 +70,7 @@ def grade_page(desk: ReviewDesk, request: Request) -> Response:
     if "as" not in request.query_params:
         return RedirectResponse(link("/grade", **{"as": desk.options.rater}), 303, dict(HEADERS))
     guideline = _guideline(desk)
+    desk.analysis.renew()
     return page(
         "grade.html",
         room="grade",
@@ -88,7 +91,7 @@ def next_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
     if not isinstance(held, list) or len(held) > 10_000:
         raise JudgmentError("held: expected a list of at most 10,000 ids")
     n = body.get("n")
-    wanted = min(n, _MOST_CARDS) if isinstance(n, int) and n > 0 else 10
+    wanted = min(n, _MOST_CARDS) if isinstance(n, int) and n >= 0 else 10
     queue = desk.queue(rater)
     chosen = queue.following(rater, wanted, frozenset(map(str, held)))
     cards: list[GradeCard] = []
@@ -112,7 +115,9 @@ def last_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
         rows = recent_pairs(connection, rater, _UNDOABLE)
     entries: list[dict[str, Any]] = []
     for query, source, chunk, action, grade, note, reason, _at_ns in reversed(rows):
-        queued = queue.pair(pair_id((query_key(query), source, chunk)))
+        queued = queue.pair(pair_id((query_key(query), source, chunk))) or _unqueued(
+            desk, query, source, chunk
+        )
         cards = cards_of(desk.options.db, [queued]) if queued else []
         # what was said is undone under the wording that it was said under
         entries += [
@@ -127,6 +132,16 @@ def last_cards(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
             for card in cards
         ]
     return {"cards": entries}
+
+
+def _unqueued(desk: ReviewDesk, query: str, source: str, chunk: str) -> QueuedPair | None:
+    """Return a pair that the queue does not have (yet), None when the chunk was erased."""
+    with reading_rows(desk.options.db) as connection:
+        number = newest_versions(connection, source, [chunk]).get(chunk)
+    if number is None:
+        return None
+    pair = OpenPair(query_key(query), query, number, source, chunk, 0, "nothing known", None)
+    return QueuedPair(pair_id((pair.query_key, source, chunk)), -1, pair)
 
 
 def say(desk: ReviewDesk, body: dict[str, Any]) -> dict[str, Any]:
@@ -208,7 +223,14 @@ def _guideline(desk: ReviewDesk) -> ReviewRow | None:
 def _progress(desk: ReviewDesk, rater: str) -> dict[str, Any]:
     done, whole = desk.queue(rater).counts(rater)
     state = desk.state
-    return {"done": done, "whole": whole, "stage": state.stage, "ready": state.ready, "problem": state.error}
+    return {
+        "done": done,
+        "whole": whole,
+        "stage": state.stage,
+        "ready": state.ready,
+        "problem": state.error,
+        "order": desk.generation,
+    }
 
 
 def card_json(card: GradeCard) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Final
 
 from markdown_it import MarkdownIt
+from markdown_it.rules_block import StateBlock, blockquote
 from markdown_it.rules_inline import StateInline, emphasis
 from markdown_it.token import Token
 from markupsafe import Markup, escape
@@ -83,6 +84,9 @@ def _clean(text: str) -> str:
 def _parser() -> MarkdownIt:
     parser = MarkdownIt("commonmark", {"html": False, "breaks": True, "maxNesting": 20}).enable("table")
     parser.inline.ruler.at("emphasis", _emphasis)
+    parser.block.ruler.at(
+        "blockquote", _blockquote, {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    )
     parser.add_render_rule("text", _text)
     parser.add_render_rule("image", _image)
     parser.add_render_rule("heading_open", _heading)
@@ -97,6 +101,13 @@ def _parser() -> MarkdownIt:
 def _emphasis(state: StateInline, silent: bool) -> bool:
     """Read emphasis by asterisks only: underscores are part of names, as in ``__init__``."""
     return state.src[state.pos] != "_" and emphasis.tokenize(state, silent)
+
+
+def _blockquote(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """Read quotations, but leave a Python prompt, ``>>>``, as it is."""
+    if state.src.startswith(">>>", state.bMarks[start] + state.tShift[start]):
+        return False
+    return blockquote(state, start, end, silent)
 
 
 def _text(_self: Any, tokens: Sequence[Token], index: int, _options: Any, env: Any) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from ragwheel.judgments.queue import OpenPair
-from ragwheel.labels.traces.text import query_key
+from ragwheel.judgments.pairs import OpenPair
+from ragwheel.words import query_key
 
 __all__ = ["PairKey", "QueuedPair", "ReviewQueue", "pair_id"]
 

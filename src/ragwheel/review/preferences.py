@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,15 +9,15 @@ from pathlib import Path
 from typing import Any, Final
 
 from ragwheel.errors import JudgmentError
-from ragwheel.labels.traces.text import query_key
+from ragwheel.review.intervals import wilson
 from ragwheel.review.sayings import readable_events, text_field, time_field
 from ragwheel.store.reviews import ReviewRow, writing_reviews
+from ragwheel.words import query_key
 
 __all__ = ["RankingTally", "keep_preferences", "read_preferences", "tally_of"]
 
 _VALUES: Final = ("first", "second", "tie")
 _MOST: Final = {"query": 100_000, "first": 10_000, "second": 10_000, "rater": 100}
-_Z: Final = 1.959964
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,7 @@ def tally_of(rows: Sequence[ReviewRow]) -> RankingTally:
     if not decided:
         return RankingTally(wins["first"], wins["second"], wins["tie"], None, None, None)
     share = wins["first"] / decided
-    spread = _Z * math.sqrt(share * (1 - share) / decided + _Z**2 / (4 * decided**2))
-    middle, scale = share + _Z**2 / (2 * decided), 1 + _Z**2 / decided
-    low, high = (middle - spread) / scale, (middle + spread) / scale
-    return RankingTally(wins["first"], wins["second"], wins["tie"], share, low, high)
+    return RankingTally(wins["first"], wins["second"], wins["tie"], share, *wilson(share, decided))
 
 
 def read_preferences(body: Mapping[str, Any]) -> tuple[list[ReviewRow], dict[str, str], list[str]]:

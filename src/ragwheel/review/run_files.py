@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ragwheel.errors import ConfigurationError
-from ragwheel.labels.traces.text import query_key
 from ragwheel.store.reviews import questions_and_chunks, reading_rows
+from ragwheel.words import query_key
 
 __all__ = ["run_rankings"]
 

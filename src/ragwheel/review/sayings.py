@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from ragwheel.errors import JudgmentError
-from ragwheel.labels.traces.text import query_key
 from ragwheel.review.ordering import PairKey
 from ragwheel.store.judging import JudgmentRow
 from ragwheel.store.reviews import ReviewRow, ReviewWriter, writing_reviews
+from ragwheel.words import query_key
 
 __all__ = [
     "ACTIONS", "MOST_EVENTS", "RaterEvent", "read_events", "readable_events", "text_field", "time_field",

@@ -90,6 +90,8 @@ def traces_page(desk: ReviewDesk, request: Request) -> Response:
     """Return the list of turns that meet the search and the filter."""
     query = request.query_params
     text, chosen, before = query.get("q", "")[:500], query.get("filter", ""), query.get("before", "")
+    if chosen in FILTERS:
+        desk.analysis.renew()
     ids = _ids(desk, chosen) if chosen in FILTERS else None
     waiting = chosen in FILTERS and ids is None
     prefix, _colon, rest = text.partition(":")
@@ -115,6 +117,7 @@ def traces_page(desk: ReviewDesk, request: Request) -> Response:
         filters=sorted({*FILTERS, *TURN_CONDITIONS}),
         turns=turns[:_PAGE],
         waiting=waiting,
+        state=desk.state,
         older=link(
             "/traces",
             q=text or None,

@@ -11,11 +11,11 @@ from starlette.responses import Response
 
 from ragwheel.datasets import TripletExplanation, explain
 from ragwheel.errors import DatasetError, JudgmentError
-from ragwheel.labels.traces.text import query_key
 from ragwheel.review.desk import ReviewDesk, rater_of
 from ragwheel.review.pages import link, page
 from ragwheel.store.artifacts import list_artifacts
 from ragwheel.store.reviews import ReviewRow, reading_rows, review_rows, writing_reviews
+from ragwheel.words import query_key
 
 __all__ = ["strike", "training_page"]
 

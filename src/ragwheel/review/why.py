@@ -13,13 +13,14 @@ from starlette.responses import Response
 from ragwheel import offline
 from ragwheel.errors import StoreError
 from ragwheel.labels import GradeExplanation
-from ragwheel.labels.traces.text import query_key
+from ragwheel.labels.policy import load_policy
 from ragwheel.labels.why import verdicts_of
 from ragwheel.review.desk import ReviewDesk, rater_of
 from ragwheel.review.markdown import question_words, render
 from ragwheel.review.pages import page
 from ragwheel.review.waterfall import WaterfallStep, draw, steps_of
 from ragwheel.store.reviews import chunk_versions, newest_versions, reading_rows, recent_pairs
+from ragwheel.words import query_key
 
 __all__ = ["linked_answer", "why_page"]
 
@@ -48,7 +49,7 @@ def why_page(desk: ReviewDesk, request: Request) -> Response:
     with desk.analysis.graded() as store:
         ready = store is not None
         verdicts = (
-            verdicts_of(store, desk.analysis.policy, query, chunk, source=source)
+            verdicts_of(store, load_policy(desk.options.policy), query, chunk, source=source)
             if store is not None and not hidden
             else []
         )
@@ -63,6 +64,7 @@ def why_page(desk: ReviewDesk, request: Request) -> Response:
         html=render(texts[0], question_words(query)) if texts else None,
         hidden=hidden,
         ready=ready,
+        state=desk.state,
         explained=explained,
         turns=_turns(desk, verdicts),
     )

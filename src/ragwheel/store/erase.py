@@ -26,6 +26,7 @@ from ragwheel.store.exclusive import exclusive
 from ragwheel.store.merge import Merger
 from ragwheel.store.numbers import id_hash
 from ragwheel.store.pending import forget_pending
+from ragwheel.store.review_order import forget_order
 from ragwheel.store.transactions import transaction
 
 __all__ = [
@@ -178,6 +179,7 @@ def _opened(
         if not dry_run:
             for path in files.set_aside(db):  # nothing can be taken out of what cannot be read
                 path.unlink()
+            forget_order(db)
             if traces_too:
                 forget_pending(db)
         with contextlib.closing(connect(db, write=True, timeout_s=timeout_s)) as connection:

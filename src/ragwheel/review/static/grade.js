@@ -15,9 +15,10 @@ const state = {
   acts: [], // {entry, before} for undo
   place: 0, // of the card on screen in the trail; its length: the first card ahead
   fetching: false,
+  timer: 0,
   exhausted: false,
   shown: null, // the group on screen
-  progress: { done: 0, whole: 0, stage: "waiting", ready: false, problem: null },
+  progress: { done: 0, whole: 0, stage: "waiting", ready: false, problem: null, order: 0 },
 };
 
 const outbox = new Outbox({
@@ -49,11 +50,23 @@ function current() {
 
 function progressed(found) {
   if (found.whole === undefined) return;
+  const { order } = state.progress;
   for (const name of Object.keys(state.progress)) state.progress[name] = found[name];
-  const { done, whole } = state.progress;
+  if (order && order !== found.order) reordered();
+  const { done, whole, ready, stage, problem } = state.progress;
   $("bar").max = Math.max(whole, 1);
-  $("bar").value = done;
-  $("count").textContent = whole ? `${done.toLocaleString("en")} of ${whole.toLocaleString("en")} pairs` : "";
+  if (ready) $("bar").value = done;
+  else $("bar").removeAttribute("value"); // how many pairs there are is not known yet
+  $("count").textContent = ready
+    ? `${done.toLocaleString("en")} of ${whole.toLocaleString("en")} pairs`
+    : problem || `In the background: ${stage}. Then what tells most comes first.`;
+}
+
+// Another order was computed: the chunks of the question on screen stay, the rest is fetched again.
+function reordered() {
+  const group = state.shown;
+  const shown = state.place === state.trail.length ? state.ahead[0] : null;
+  state.ahead = state.ahead.filter((card) => card === shown || card.group === group || card.pinned);
 }
 
 function show({ focus = true } = {}) {
@@ -120,20 +133,23 @@ function held() {
 }
 
 async function refill() {
-  if (state.fetching || state.ahead.length >= LEAST) return;
+  const enough = state.ahead.length >= LEAST;
+  if (state.fetching || (enough && (state.progress.ready || state.progress.problem))) return;
   state.fetching = true;
+  clearTimeout(state.timer);
   let again = 0;
   try {
-    const found = await post("/api/next", { rater, held: held(), n: AHEAD });
+    const found = await post("/api/next", { rater, held: held(), n: enough ? 0 : AHEAD });
     progressed(found);
+    if (state.ahead.length < LEAST && enough) again = 1; // another order has come
     const empty = !state.ahead.length;
     const mine = new Set([...state.ahead, ...state.later].map((card) => card.id));
     const waiting = new Set(outbox.pending().map((event) => event.card));
     const fresh = found.cards.filter((card) => !mine.has(card.id) && !waiting.has(card.id));
     state.ahead.push(...fresh);
-    state.exhausted = found.ready && !found.cards.length;
+    state.exhausted = found.ready && !enough && !found.cards.length;
     if (!state.ahead.length && state.exhausted && state.later.length) state.ahead = state.later.splice(0);
-    if (!found.ready && !found.problem) again = 500;
+    if (!found.ready && !found.problem) again = 500; // the order is on its way
     if (empty && state.place === state.trail.length) show({ focus: false });
     if (!outbox.error) notice(null);
   } catch (error) {
@@ -143,7 +159,7 @@ async function refill() {
   } finally {
     state.fetching = false;
   }
-  if (again) setTimeout(refill, again);
+  if (again) state.timer = setTimeout(refill, again);
 }
 
 function say(card, said) {
@@ -324,7 +340,8 @@ async function start() {
   state.place = state.trail.length;
   if ($("grading").dataset.only) {
     try {
-      state.ahead.push(...(await post("/api/again", { rater, only: $("grading").dataset.only })).cards);
+      const { cards } = await post("/api/again", { rater, only: $("grading").dataset.only });
+      state.ahead.push(...cards.map((card) => ({ ...card, pinned: true })));
     } catch (error) {
       notice(`The disagreements cannot be fetched: ${error.message}`);
     }
