@@ -51,6 +51,8 @@ class _InOrderOfUse(CommandGroup):
 app = typer.Typer(
     name="ragwheel",
     cls=_InOrderOfUse,
+    epilog="New here? ragwheel demo shows all of it on text of your own machine. With an app of yours: wrap "
+    "its retriever, and ragwheel status says what there is and what comes next.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -60,8 +60,8 @@ def erase(  # noqa: PLR0913, PLR0917 - a command's options are its parameters
 ) -> None:
     """Remove for good what meets all conditions: from the store, the journal and the built datasets.
 
-    With --lake: from the partitions of every store there. Servers that still have some of it erase it before
-    their next export.
+    With --lake: from the partitions of every store there. Servers that still
+    have some of it erase it before their next export.
 
     Exit code 1 when some of it was found afterwards in a file that ragwheel does not change.
     """
