@@ -133,6 +133,16 @@ $(VENV)-release/.release: tools/release_check.py
 release-check: $(VENV)-release/.release ## build all distributions, install each afresh, run the README; uploads nothing
 	$(VENV)-release/bin/python tools/release_check.py $(ARGS)
 
+$(VENV)-audit/.audit:
+	$(or $(PYTHON),python3) -m venv $(VENV)-audit
+	$(VENV)-audit/bin/python -m pip install -q pip-audit
+	touch $@
+
+.PHONY: audit
+audit: $(VENV)/.dev $(VENV)-audit/.audit ## licences of what constraints.txt pins, and known weaknesses (asks pypi.org)
+	$(BIN)/python tools/licences.py
+	$(VENV)-audit/bin/pip-audit --requirement constraints.txt --no-deps --disable-pip --progress-spinner off $(ARGS)
+
 .PHONY: lock
 lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to its newest release
 	cp constraints.txt $(VENV)/lock.txt
@@ -146,7 +156,7 @@ lock: $(VENV)/.dev ## renew constraints.txt; ARGS=--upgrade moves every pin to i
 
 .PHONY: clean
 clean: ## remove environments, caches and build products (never a database)
-	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui-* $(VENV)-release $(VENV)-*-lowest $(VENV)-*-newest \
+	rm -rf $(VENV) $(VENV)-py* $(VENV)-clients $(VENV)-ui-* $(VENV)-release $(VENV)-audit $(VENV)-*-lowest $(VENV)-*-newest \
 	    build dist .coverage .coverage.* htmlcov \
 	    .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
