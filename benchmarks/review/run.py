@@ -35,10 +35,11 @@ from pathlib import Path
 from typing import Any, Final
 from unittest.mock import patch
 
+from ragwheel.judgments import queue
 from ragwheel.judgments.queue import OpenPair, open_pairs
 from ragwheel.labels.pipeline import GradedStore
 from ragwheel.labels.traces.text import query_key
-from ragwheel.review import ReviewAccess, ReviewOptions, analysis, app
+from ragwheel.review import ReviewAccess, ReviewOptions, app
 from ragwheel.review.desk import ReviewDesk
 from ragwheel.review.grading import next_cards, say
 from ragwheel.testing import TraceSpec, write_traces
@@ -95,7 +96,7 @@ def repeated(pairs: int) -> Iterator[None]:
             for pair in graded
         ]
 
-    with patch.object(analysis, "open_pairs", many):
+    with patch.object(queue, "open_pairs", many):
         yield
 
 

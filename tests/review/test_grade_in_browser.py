@@ -225,7 +225,7 @@ def test_hostile_texts_in_every_field_run_nothing(serve, hostile, tab, make):
 
 
 def test_a_key_shows_the_next_card_within_100_ms_with_100000_pairs_in_the_queue(serve, db, tab, monkeypatch):
-    from ragwheel.review import analysis
+    from ragwheel.judgments import queue
 
     def many(store, *, check):
         pairs = open_pairs(store, check=check)
@@ -236,7 +236,7 @@ def test_a_key_shows_the_next_card_within_100_ms_with_100000_pairs_in_the_queue(
             for pair in pairs
         ]
 
-    monkeypatch.setattr(analysis, "open_pairs", many)
+    monkeypatch.setattr(queue, "open_pairs", many)
     server = serve(db)
     server.ready()
     page = tab(server.address)
