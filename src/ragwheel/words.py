@@ -13,12 +13,18 @@ from hashlib import blake2b
 from typing import Final
 
 __all__ = [
-    "KEY_CHARACTERS", "is_spaceless", "jaccard", "normalise", "query_key", "split_words", "tokens", "words_of",
-]  # fmt: skip
+    "KEY_CHARACTERS",
+    "is_spaceless",
+    "jaccard",
+    "normalise",
+    "query_key",
+    "split_words",
+    "tokens",
+    "words_of",
+]
 
 #: Of the name of a query group.
 KEY_CHARACTERS: Final = 16
-
 
 _SPACELESS: Final = re.compile(
     "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
