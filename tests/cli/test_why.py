@@ -38,8 +38,14 @@ def test_every_piece_of_evidence_with_its_exposure_and_what_it_says(db):
     lines = [" ".join(line.split()) for line in said(db, "logrotate").splitlines()]
     assert any(line.startswith("verdict positive, grade 4.") for line in lines)
     weights = load_policy().weights
-    assert f"for cited in the answer 1 1 2 shown? {weights['cited']:+.2f}" in lines
-    assert f"for clicked 1 1 2 shown? {weights['click']:+.2f}" in lines
+    for words, kind in (
+        ("for cited in the answer 1 1 2 shown?", "cited"),
+        ("for clicked 1 1 2 shown?", "click"),
+    ):
+        (line,) = (line for line in lines if line.startswith(words))
+        assert float(line.split()[-1]) == pytest.approx(weights[kind], abs=0.3), (
+            "so few readings teach little"
+        )
     assert any(line.startswith("weights the policy's; this store cannot tell yet") for line in lines)
     assert lines[-1].startswith(f"next ragwheel show --db {db} ")
 

@@ -64,12 +64,12 @@ def test_what_counts_as_moved(poison):
     grades, _ = poison
     key = query_key("q")
     world = World(["q"], [("a", "A"), ("b", "B"), ("c", "C"), ("d", "D")], [[0, 1, 2, 3]], [{0: 1}])
-    clean = grades.Grades(
+    clean = grades.DefendedGrades(
         {(key, "a"): 4.0, (key, "b"): 0.5},
         frozenset({(key, "a")}),
         dict.fromkeys([(key, "c"), (key, "d")], 2.0),
     )
-    lied = grades.Grades(
+    lied = grades.DefendedGrades(
         {(key, "a"): 4.9, (key, "c"): 3.5, (key, "d"): 1.5},
         frozenset({(key, "a"), (key, "c")}),
         {(key, "b"): 2.0},
