@@ -72,14 +72,15 @@ Batches = Iterable[pa.RecordBatch]
 
 @dataclass(frozen=True)
 class SharedCorpus:
-    """Where workers find the file of all chunks, and what takes the place of BM25."""
+    """Where workers find all chunks and the index of their words, and what takes the place of BM25."""
 
     path: Callable[[], Path]
+    index: Callable[[], Path]
     encoder: Encoder | None = None
 
     def open(self) -> ChunkCorpus:
         """Return the corpus, on a worker."""
-        corpus = open_corpus(self.path())
+        corpus = open_corpus(self.path(), self.index())
         if self.encoder is None:
             return corpus
         return ChunkCorpus(list(corpus.of.values()), corpus.text_of, self.encoder)

@@ -54,15 +54,16 @@ def write_parts(
     """Have workers write the rows of all query groups, then write those of chunk pairs as the last part."""
     folder, configs, evalsets = target.folder, target.configs, target.evalsets
     with TemporaryDirectory(prefix="ragwheel-corpus-") as temporary:
-        path = Path(temporary) / f"{Path(temporary).name}.arrow"
+        path, index = (Path(temporary) / f"{Path(temporary).name}{end}" for end in (".arrow", "-index.arrow"))
         write_corpus(path, labelled.tables.chunk, labelled.text_of)
+        labelled.corpus().index.write(index)
         writer = steps.PartWriter(
             folder=folder.absolute(),
             configs=configs,
             docs_per_list=rules.policy.balance.docs_per_list,
             evalsets=evalsets,
             part_groups=steps.PART_GROUPS,
-            corpus=steps.SharedCorpus(workers.share(path), labelled.encoder),
+            corpus=steps.SharedCorpus(workers.share(path), workers.share(index), labelled.encoder),
         )
         rows = steps.write_on_workers(labelled.engine, workers, labelled.group_tables(), rules, writer)
     labelled.dropped.update(rows.dropped)

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from ragwheel.labels.negatives.word_index import WordIndex
 from ragwheel.labels.traces.text import tokens
 
 __all__ = ["ChunkCorpus", "CorpusChunk", "Encoder"]
@@ -56,12 +57,18 @@ class ChunkCorpus:
         chunks: every version, in a fixed order.
         text_of: the text of a ``text_id``.
         encoder: takes the place of BM25.
+        index: of the words of ``newest``, where it was made before.
     """
 
     def __init__(
-        self, chunks: Sequence[CorpusChunk], text_of: Callable[[int], str], encoder: Encoder | None = None
+        self,
+        chunks: Sequence[CorpusChunk],
+        text_of: Callable[[int], str],
+        encoder: Encoder | None = None,
+        index: WordIndex | None = None,
     ) -> None:
         self.text_of = text_of
+        self._written = index
         self._encoder = encoder
         newest: dict[tuple[str, str], CorpusChunk] = {}
         self.versions: dict[tuple[str, str], list[CorpusChunk]] = {}
@@ -75,7 +82,6 @@ class ChunkCorpus:
                 newest[chunk.source, chunk.chunk_id] = chunk
         self.newest = list(newest.values())
         self.of = {chunk.chunk_version: chunk for chunk in chunks}
-        self._place = {chunk.chunk_version: n for n, chunk in enumerate(self.newest)}
         self.words = lru_cache(maxsize=65_536)(lambda text_id: tokens(self.text_of(text_id)))
         self.plain_words = lru_cache(maxsize=65_536)(
             lambda text_id: frozenset(word for word in self.words(text_id) if not _DIGIT.search(word))
@@ -89,8 +95,8 @@ class ChunkCorpus:
             return np.asarray(self._vectors @ self._encoder([text])[0], np.float64)
         found = np.zeros(len(self.newest))
         for word in sorted(tokens(text)):
-            hits = self._postings.get(word)
-            if hits is not None and len(hits) <= max(_COMMON * len(self.newest), 3):
+            hits = self.postings(word)
+            if 0 < len(hits) <= max(_COMMON * len(self.newest), 3):
                 found[hits] += self._idf(len(hits)) * self._saturation[hits]
         return found
 
@@ -113,7 +119,7 @@ class ChunkCorpus:
         size = len(self.newest)
         total = 0.0
         for word in sorted(tokens(text) & theirs):
-            n = len(self._postings.get(word, ()))
+            n = len(self.postings(word))
             if n <= max(_COMMON * size, 3):
                 total += self._idf(n)
         return total * float(self._saturate(len(theirs)))
@@ -122,9 +128,9 @@ class ChunkCorpus:
         """A word that few enough chunks have to say what one is about."""
         return 0 < len(self.postings(word)) <= max(_COMMON * len(self.newest), 3)
 
-    def postings(self, word: str) -> npt.NDArray[np.int64]:
+    def postings(self, word: str) -> npt.NDArray[np.int32]:
         """Places in ``newest`` of the chunks that have a word."""
-        return self._postings.get(word, np.empty(0, np.int64))
+        return self.index.postings(word)
 
     def _idf(self, n: int) -> float:
         return float(np.log1p((len(self.newest) - n + 0.5) / (n + 0.5)))
@@ -134,7 +140,7 @@ class ChunkCorpus:
 
     @cached_property
     def _lengths(self) -> npt.NDArray[np.float64]:
-        return np.array([len(self.words(chunk.text_id)) for chunk in self.newest], np.float64)
+        return self.index.lengths.astype(np.float64)
 
     @cached_property
     def _mean_length(self) -> float:
@@ -145,12 +151,11 @@ class ChunkCorpus:
         return np.asarray(self._saturate(self._lengths), np.float64)
 
     @cached_property
-    def _postings(self) -> dict[str, npt.NDArray[np.int64]]:
-        places: dict[str, list[int]] = {}
-        for index, chunk in enumerate(self.newest):
-            for word in self.words(chunk.text_id):
-                places.setdefault(word, []).append(index)
-        return {word: np.array(found, np.int64) for word, found in places.items()}
+    def index(self) -> WordIndex:
+        """Which chunks of ``newest`` have a word."""
+        if self._written is not None:
+            return self._written
+        return WordIndex.of(self.words(chunk.text_id) for chunk in self.newest)
 
     @cached_property
     def _vectors(self) -> npt.NDArray[np.float32]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from ragwheel.labels.negatives.corpus import ChunkCorpus, CorpusChunk
+from ragwheel.labels.negatives.word_index import WordIndex
 
 __all__ = ["corpus_chunks", "open_corpus", "write_corpus"]
 
@@ -48,11 +49,11 @@ def write_corpus(path: Path, chunks: pa.Table, text_of: Callable[[int], str]) ->
 
 
 @lru_cache(maxsize=1)  # a worker process works on many shares of one build
-def open_corpus(path: Path) -> ChunkCorpus:
-    """Open what :func:`write_corpus` wrote."""
+def open_corpus(path: Path, index: Path) -> ChunkCorpus:
+    """Open what :func:`write_corpus` wrote, and the index of the words of these chunks."""
     with pa.memory_map(str(path)) as file:
         table = pa.ipc.open_file(file).read_all()
-    return ChunkCorpus(list(corpus_chunks(table)), _MappedTexts(table))
+    return ChunkCorpus(list(corpus_chunks(table)), _MappedTexts(table), index=WordIndex.open(index))
 
 
 class _MappedTexts:
