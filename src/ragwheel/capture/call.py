@@ -6,7 +6,6 @@ call; what they do with the outcome is here.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FunctionType, TracebackType
@@ -17,6 +16,7 @@ from ragwheel.capture import overfetch
 from ragwheel.capture.context import enclosing_spans
 from ragwheel.capture.items import Items
 from ragwheel.capture.learned import Learned
+from ragwheel.capture.parameters import CallParameters
 from ragwheel.capture.recorder import RERANK, Retrieval
 from ragwheel.errors import OverfetchRefused
 from ragwheel.guard import guard, is_interrupt, let_interrupts_through
@@ -37,7 +37,7 @@ class Spec:
     """
 
     rebuilt: tuple[Callable[..., Spec], tuple[Any, ...]]
-    signature: inspect.Signature
+    parameters: CallParameters
     name: str
     source: str | None
     version: str
@@ -83,7 +83,7 @@ class Spec:
                 retrieval.capture_k = min(self.capture_k, retrieval.capture_k)
             call = RetrieverCall(retrieval, self, args, kwargs)
             if self.k is not None and retrieval.sampled:
-                call.plan(overfetch.plan(self.signature, self.k, args, kwargs, retrieval.capture_k))
+                call.plan(overfetch.plan(self.parameters, self.k, args, kwargs, retrieval.capture_k))
             return call
         return None
 
@@ -91,8 +91,7 @@ class Spec:
         position = self.query_position
         if position is not None and position < len(args):
             return args[position]
-        parameter = self.signature.parameters.get(self.query)
-        return None if parameter is None or parameter.default is parameter.empty else parameter.default
+        return self.parameters.defaults.get(self.query)
 
 
 class RetrieverCall:

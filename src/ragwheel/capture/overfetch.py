@@ -34,6 +34,7 @@ from ragwheel.capture.checks import (
     warn_of_change,
 )
 from ragwheel.capture.cut import first_k
+from ragwheel.capture.parameters import CallParameters
 from ragwheel.guard import is_interrupt, let_interrupts_through
 
 __all__ = [
@@ -96,7 +97,7 @@ class OverfetchPlan:
 
 
 def plan(
-    signature: inspect.Signature,
+    signature: inspect.Signature | CallParameters,
     k_param: str,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -110,13 +111,12 @@ def plan(
     Never raises for a call that `signature` does not accept: that call is left as it is, so that the
     function raises its own error.
     """
+    parameters = signature if isinstance(signature, CallParameters) else CallParameters(signature)
     try:
-        bound = signature.bind(*args, **kwargs)
+        passed = _flatten(parameters.bind(args, kwargs), parameters.open_name, k_param)
     except TypeError:
         return OverfetchPlan(args, kwargs, refused="the call does not match the function's signature")
-    defaults = {name: p.default for name, p in signature.parameters.items() if p.default is not p.empty}
-    passed = _flatten(bound.arguments, signature, k_param)
-    values = {**(settings or {}), **_flatten(defaults, signature, k_param), **passed}
+    values = {**(settings or {}), **_flatten(parameters.defaults, None, k_param), **passed}
     if k_param not in values:
         return OverfetchPlan(args, kwargs, refused=f"{k_param!r} was not given and has no default")
     k, asked, refused = _size(k_param, values.pop(k_param), capture_k)
@@ -124,7 +124,7 @@ def plan(
         refused = _changes_results(values, passed.keys(), asked)
     if asked is None or refused:
         return OverfetchPlan(args, kwargs, k, refused=refused)
-    return _with_k(signature, k_param, args, kwargs, k, asked)
+    return _with_k(parameters.signature, k_param, args, kwargs, k, asked)
 
 
 def plan_object(settings: Mapping[str, Any], k_field: str | None, capture_k: int) -> OverfetchPlan:
@@ -168,14 +168,11 @@ def may_be_about_k(error: BaseException) -> bool:
     )
 
 
-def _flatten(arguments: Mapping[str, Any], signature: inspect.Signature, k_param: str) -> dict[str, Any]:
-    """Arguments by name, with ``**kwargs`` and bags of search options opened one level."""
-    flat: dict[str, Any] = {}
-    for name, value in arguments.items():
-        if signature.parameters[name].kind is inspect.Parameter.VAR_KEYWORD:
-            flat.update(value)
-        else:
-            flat[name] = value
+def _flatten(arguments: Mapping[str, Any], open_name: str | None, k_param: str) -> dict[str, Any]:
+    """Arguments by name, with ``**kwargs`` (`open_name`) and bags of search options opened one level."""
+    flat = dict(arguments)
+    if open_name is not None:
+        flat.update(flat.pop(open_name, ()))
     for bag in _OPTION_BAGS & flat.keys():
         if type(flat[bag]) is dict:
             flat.update({key: item for key, item in flat[bag].items() if type(key) is str and key != k_param})

@@ -16,6 +16,7 @@ from ragwheel.capture.call import Spec
 from ragwheel.capture.checks import CHECKED_CALLS
 from ragwheel.capture.learned import Learned
 from ragwheel.capture.objects import recorded_object
+from ragwheel.capture.parameters import CallParameters
 from ragwheel.capture.recorder import RERANK, RETRIEVAL
 from ragwheel.capture.wrapping import recorded
 from ragwheel.errors import ConfigurationError
@@ -170,7 +171,7 @@ def spec(fn: Callable[..., Any], options: dict[str, Any], kind: int) -> Spec:
     by_position = held is not None and held.kind not in {held.KEYWORD_ONLY, held.VAR_KEYWORD}
     return Spec(
         rebuilt=(spec, (fn, options, kind)),
-        signature=signature,
+        parameters=CallParameters(signature),
         name=name,
         source=options.get("source") or (None if kind == RERANK else name),
         version=options.get("version") or "",
