@@ -25,6 +25,7 @@ SMALL = (
     "scale.py --sizes 2000 --out {scratch}/scale.json",
     "fleet.py --stores 3 --each 200 --builds duckdb:512MB --out {scratch}/fleet.json",
     "capture/stages.py --blocks 2",
+    "capture/merging.py --rounds 1 --calls 500 --backlog 1000",
     "growth/run.py --quick --curves stored --largest 2000 --budget-s 60 --out {scratch}/growth",
     "review/run.py --pairs 1000 --graded 1000 --keys 20",
     "collector/run.py --minutes 0.1 --rate 100 --turns 100 --half-seconds 2",

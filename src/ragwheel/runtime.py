@@ -36,6 +36,7 @@ class Runtime:
             settings.db,
             interval_s=settings.merge_interval_s,
             sync_interval_s=settings.sync_interval_s,
+            merge_in=settings.merge_in,
             sync=lambda: self._journal.sync(),  # noqa: PLW0108 - made just below
             audit=lambda: self._audit.tell_losses(),  # noqa: PLW0108 - made further below
         )
@@ -49,7 +50,6 @@ class Runtime:
         )
         self._redaction = Redaction(settings.redact, settings.db) if settings.redact is not None else None
         self._bound = int(settings.sample_ratio * 2**64)
-        self._keeps_all = settings.sample_ratio == 1
         self._exports: Exports | None = None
         self._closed = False
         if settings.exporters:
@@ -72,7 +72,7 @@ class Runtime:
 
     def keeps(self, trace_id: bytes) -> bool:
         """Return whether a trace is in the sample (by OpenTelemetry's TraceIdRatioBased rule)."""
-        return self._keeps_all or int.from_bytes(trace_id[8:], "big") < self._bound
+        return self._bound == 2**64 or int.from_bytes(trace_id[8:], "big") < self._bound
 
     def recorded_ids(self, ids: list[str], texts: list[str]) -> list[str]:
         """Return the ids to record for chunks. An id that was made from a redacted text is replaced."""
@@ -247,14 +247,12 @@ class Runtime:
 
     def stats(self) -> Stats:
         """Return the counts of this process, read from the journal's writer and the database."""
-        emitted, dropped, measured = self._audit.measure()
-        for reason, n in measured.dropped.items():
+        emitted, dropped, counts = self._audit.measure()
+        for reason, n in counts.dropped.items():
             dropped[reason] = dropped.get(reason, 0) + n
         with self._lock:
             refused, unsampled = dict(self._refused), self._unsampled
-        return Stats(
-            emitted, measured.stored, measured.journalled, dropped, refused, unsampled, guard.counts()
-        )
+        return Stats(emitted, counts.stored, counts.journalled, dropped, refused, unsampled, guard.counts())
 
 
 _runtimes: WeakSet[Runtime] = WeakSet()
@@ -309,6 +307,7 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
     durability: str | None = None,
     sync_interval_s: float | None = None,
     merge_interval_s: float | None = None,
+    merge_in: str | None = None,
     max_text_chars: int | None = None,
 ) -> Runtime:
     """Start recording. Call it once at start; a second call replaces the first.
@@ -331,6 +330,8 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
             ``sync_interval_s``; ``"power"``: a power cut loses nothing.
         sync_interval_s: seconds between syncs to disk (default 1).
         merge_interval_s: seconds that records wait in the journal before they are merged (default 0.25).
+        merge_in: what moves records into the database: a ``"thread"`` of the app (default), a ``"process"``
+            of its own, or ``"auto"``: the thread, and with its first backlog of 1,000 records a process.
         max_text_chars: longer texts are cut and flagged (default 1,000,000).
 
     Raises:
@@ -347,7 +348,7 @@ def configure(  # noqa: PLR0913 - the contract's one entry point: every setting 
         "export_content": export_content,
         "exporters": tuple(exporters) if isinstance(exporters, Iterable) else exporters,
         "signing_keys": signing_keys, "durability": durability, "sync_interval_s": sync_interval_s,
-        "merge_interval_s": merge_interval_s, "max_text_chars": max_text_chars,
+        "merge_interval_s": merge_interval_s, "merge_in": merge_in, "max_text_chars": max_text_chars,
     }  # fmt: skip
     redact = redact or os.environ.get("RAGWHEEL_REDACT") or None
     arguments["redact"] = named(redact) if isinstance(redact, str) else redact

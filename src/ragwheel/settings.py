@@ -24,6 +24,7 @@ FROM_ENVIRONMENT: Final = (
     "durability",
     "sync_interval_s",
     "merge_interval_s",
+    "merge_in",
     "max_text_chars",
 )
 
@@ -46,6 +47,7 @@ class Settings(BaseModel):
     durability: Literal["process", "power"] = "process"
     sync_interval_s: float = Field(default=1.0, gt=0.0, le=60.0)
     merge_interval_s: float = Field(default=0.25, gt=0.0, le=60.0)
+    merge_in: Literal["auto", "thread", "process"] = "thread"
     max_text_chars: int = Field(default=1_000_000, ge=100)
 
     @field_validator("db")

@@ -36,6 +36,7 @@ def test_environment(tmp_path):
         "RAGWHEEL_DURABILITY": "power",
         "RAGWHEEL_SYNC_INTERVAL_S": "2",
         "RAGWHEEL_MERGE_INTERVAL_S": "0.5",
+        "RAGWHEEL_MERGE_IN": "auto",
         "RAGWHEEL_MAX_TEXT_CHARS": "1000",
     }
     assert environ.keys() == {f"RAGWHEEL_{name.upper()}" for name in FROM_ENVIRONMENT}
@@ -43,7 +44,7 @@ def test_environment(tmp_path):
     assert (found.db, found.app, found.capture_k, found.sample_ratio) == (tmp_path / "x.db", "shop", 7, 0.5)
     assert (found.export_content, found.signing_keys) == (True, (KEY, f"k2:{'cd' * 16}"))
     assert (found.durability, found.sync_interval_s, found.merge_interval_s) == ("power", 2.0, 0.5)
-    assert found.max_text_chars == 1000
+    assert (found.max_text_chars, found.merge_in) == (1000, "auto")
     assert load({"capture_k": 3, "app": None}, environ).capture_k == 3  # an argument wins
     assert load({"app": None}, {"RAGWHEEL_APP": ""}).app == ""
 

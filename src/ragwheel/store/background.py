@@ -8,15 +8,16 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 from ragwheel.errors import StoreError, StoreMissing
 from ragwheel.guard import guard, let_interrupts_through
 
 if TYPE_CHECKING:
-    from ragwheel.store.merge import Merger
+    from ragwheel.store.merge import Merger, MergeReport
+    from ragwheel.store.merge_process import MergeProcess
 
-__all__ = ["BackgroundMerger", "SegmentProgress"]
+__all__ = ["BackgroundMerger", "MergeIn", "SegmentProgress"]
 
 SLICE_S: Final = 0.0001  # so long, and the rest of a record, a caller may have to wait for the interpreter
 PAUSE_S: Final = 0.0001  # between slices: long enough for whoever waits to get it
@@ -24,6 +25,13 @@ BUSY_S: Final = 0.2  # waits so long for a lock of somebody else, then tries aga
 RETRY_S: Final = (1.0, 2.0, 5.0, 15.0, 30.0)
 FORK_WAIT_S: Final = 2.0
 AUDIT_S: Final = 60.0
+RESTART_S: Final = 10.0  # at most one process is started in so long
+BACKLOG_RECORDS: Final = 1000
+"""A run of so many records in the thread is a backlog, for which "auto" starts a process."""
+
+MergeIn = Literal["auto", "thread", "process"]
+"""Where records are merged: see :func:`ragwheel.configure`."""
+
 _MERGED: Final = "SELECT records, repeated, unreadable, finished, position FROM _segment WHERE name = ?"
 
 
@@ -49,6 +57,8 @@ class BackgroundMerger:
         interval_s: how long to collect records before a merge.
         sync_interval_s: at most this much is lost with the power.
         sync: syncs the journal; does nothing when nothing was written.
+        merge_in: a process of its own is started at once, with the first backlog, or never. Where none can
+            be started, and whenever it is gone, the thread merges.
         audit: called after a complete merge, at most once a minute.
     """
 
@@ -59,15 +69,24 @@ class BackgroundMerger:
         interval_s: float,
         sync_interval_s: float,
         sync: Callable[[], None],
+        merge_in: MergeIn = "thread",
         audit: Callable[[], object] = lambda: None,
     ) -> None:
         self.db, self.interval_s, self.sync_interval_s, self.sync = db, interval_s, sync_interval_s, sync
         self.audit = audit
+        self.merge_in = merge_in
         self._handicapped = False
         self._held: list[Any] = []
+        self._process: MergeProcess | None = None
         self._start()
 
     def _start(self) -> None:
+        if self._process is not None:  # the parent's
+            self._process.forget()
+        self._process = None
+        self._process_wanted = self.merge_in == "process"
+        self._next_process_s = 0.0
+        self._run_records = 0
         self._merger: Merger | None = None
         self._work = threading.Event()
         self._stop = threading.Event()
@@ -156,6 +175,12 @@ class BackgroundMerger:
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(max(timeout_s, 0.1))
+        process, self._process = self._process, None
+        if process is not None:
+            try:
+                process.close()
+            finally:
+                process.forget()
         return done
 
     def merged(self, segments: Iterable[str], *, timeout_s: float = 1.0) -> dict[str, SegmentProgress] | None:
@@ -179,19 +204,66 @@ class BackgroundMerger:
             self._reading.release()
 
     def _merge(self, timeout_s: float, may_continue: Callable[[], bool], sizes: Mapping[str, int]) -> bool:
+        report = self._merge_report(timeout_s, may_continue)
+        return report is not None and (
+            report.complete and all(report.reached.get(name, size) >= size for name, size in sizes.items())
+        )
+
+    def _merge_report(self, timeout_s: float, may_continue: Callable[[], bool]) -> MergeReport | None:
+        """Merge in the process, if there is one, else in this thread; None: not in this forked process."""
+        if self._process_wanted and (self._process is not None or not self._stop.is_set()):
+            report = self._in_process(timeout_s, may_continue)
+            if report is not None:
+                return report
         if self._handicapped:
-            return False
+            return None
         if self._merger is None:
             from ragwheel.store.merge import Merger  # loads sqlite3: not at import
 
             self._merger = Merger(self.db, quarantine=True, busy_s=BUSY_S)
+        self._run_records = 0
         self._merger.may_continue = may_continue
-        report = self._merger.run(timeout_s=timeout_s)
-        return report.complete and all(report.reached.get(name, size) >= size for name, size in sizes.items())
+        return self._merger.run(timeout_s=timeout_s)
+
+    def _in_process(self, timeout_s: float, may_continue: Callable[[], bool]) -> MergeReport | None:
+        """Merge in the process; None while it starts, and when it cannot be used."""
+        from ragwheel.store.merge_process import MergeProcess, MergeProcessGone
+
+        try:
+            if self._process is None:
+                if time.monotonic() < self._next_process_s:
+                    return None
+                self._next_process_s = time.monotonic() + RESTART_S
+                self._process = MergeProcess(self.db, busy_s=BUSY_S)
+            return self._process.run(may_continue, timeout_s=timeout_s) if self._process.ready() else None
+        except MergeProcessGone as exc:
+            self._process_gone(exc)
+        except Exception as exc:  # noqa: BLE001 - what is wrong with the process must not stop the thread
+            self._process_gone(exc)
+            guard.caught("merging in a process", exc)
+        return None
+
+    def _process_gone(self, exc: Exception) -> None:
+        """Go on in the thread: for good where no process ever answered, else until the next backlog."""
+        if self._process is None or not self._process.answered:
+            self.merge_in = "thread"
+            guard.warn_once(
+                "merge.process",
+                f"ragwheel merges in a thread of this process, since {exc}. Nothing is lost. To have none "
+                f"tried: configure(merge_in='thread')",
+            )
+        if self._process is not None:
+            self._process.forget()
+        self._process = None
+        self._process_wanted = self.merge_in == "process"
 
     def _breathe(self) -> bool:
         """After each record: let callers have the interpreter, and keep the promise about power loss."""
         now_s = time.monotonic()
+        self._run_records += 1
+        if self._run_records == BACKLOG_RECORDS and self.merge_in != "thread":
+            self._process_wanted = True
+            return False
         if now_s >= self._slice_ends_s and not self._flush_requested.is_set():
             self._sync_when_due()
             time.sleep(PAUSE_S)
