@@ -214,12 +214,12 @@ def test_what_it_judged_does_not_test_what_it_trained(store, tmp_path):
     judged = [offline.Judgment(f"only the judge{n}a judge{n}b?", f"j{n}", 5, judge="llm:m", kind="llm")
               for n in range(12)]  # fmt: skip
     query = "what of topic{0}a topic{0}b topic{0}c?"
-    every = [offline.Judgment(query.format(n), f"other{n}", 5, judge="llm:m", kind="llm")
-             for n in range(8, 30)]  # fmt: skip
-    assert offline.judge_many(store.path, judged + every).new == 34
+    every = [offline.Judgment(query.format(n), f"{chunk}{n}", grade, judge="llm:m", kind="llm")
+             for n in range(8, 30) for chunk, grade in (("good", 5), ("other", 0))]  # fmt: skip
+    assert offline.judge_many(store.path, judged + every).new == 56
     report = build(store.path, tmp_path / "data", options=BuildOptions(dev=0, test=0.3))
     assert report.groups["test"] > 0
-    assert report.dropped["evidence: of test, by an LLM judge"] == report.groups["test"]
+    assert report.dropped["evidence: of test, by an LLM judge"] == 2 * report.groups["test"]
     rows = pq.read_table(tmp_path / "data" / "provenance.parquet").to_pylist()
     by_llm = {row["split"] for row in rows if "judged_llm" in str(row)}
     assert "test" not in by_llm
