@@ -103,7 +103,7 @@ def test_however_a_store_grows_a_group_keeps_its_split_and_no_family_has_two(bui
         assert {key: split for key, split in now.items() if ever.get(key, split) != split} == {}
         assert {group.key for group in some} - set(now) <= set(ever)
         assert dropped.total() == len(some) - len(now)
-        check_groups(some, now, ever)
+        check(some, now, ever)
         ever |= now
 
 

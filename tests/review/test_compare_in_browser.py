@@ -69,8 +69,9 @@ def test_all_questions_are_compared_by_keys_without_a_reload_and_the_result_come
     assert len(set(answered)) == QUESTIONS
     kept = preferences(make, db)
     assert [kept[text] for text in answered] == [kept[answered[0]]] * (QUESTIONS - 1) + ["tie"]
+    counted = "n => document.getElementById('tally').innerText.includes(` on ${n}`)"
+    page.wait_for_function(counted, arg=QUESTIONS - 1)
     tally = page.inner_text("#tally")
-    assert f" on {QUESTIONS - 1}" in tally
     assert "95 % interval" in tally
     assert "is preferred" in tally
     times = page.evaluate("performance.getEntriesByName('next card').map(entry => entry.duration)")
