@@ -1,6 +1,7 @@
 """Minimising a smooth function of many variables: limited-memory BFGS, in numpy alone.
 
-Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35 (1980).
+Nocedal, Updating quasi-Newton matrices with limited storage, Mathematics of Computation 35 (1980). SciPy has
+the method, too; it is no dependency of ``ragwheel build``, which needs numpy anyway.
 """
 
 from __future__ import annotations
