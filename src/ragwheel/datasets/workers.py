@@ -103,7 +103,7 @@ def write_on_workers(
     rules: RowRules,
     target: PartWriter,
 ) -> WorkerRows:
-    """RowPlan, choose and write the rows of all query groups.
+    """Plan, choose and write the rows of all query groups.
 
     Raises:
         DatasetError: what the workers wrote is not where this process looks for it.
@@ -219,22 +219,21 @@ class PartWriter:
 
     def __call__(self, batches: Batches) -> Iterator[pa.RecordBatch]:
         """Write the parts that the rows belong to, and count their rows."""
+        text_of = open_corpus(self.corpus.path(), self.corpus.index()).text_of
         for number, rows in groupby(_rows(batches), key=lambda row: row["part"]):
             part = TablePart(number, self.first.get(number, {}))
             with RowWriter(self.folder, self.configs, evalsets=self.evalsets, part=part) as writer:
                 for row in rows:
-                    plan = self._with_texts(msgspec.msgpack.decode(row["plan"], type=RowPlan))
+                    plan = _with_texts(msgspec.msgpack.decode(row["plan"], type=RowPlan), text_of)
                     choices = msgspec.msgpack.decode(row["choices"], type=list[Choice])
                     for made in planned_rows(plan, choices, self.docs_per_list):
                         writer.add(row["split"], plan.group, made)
             n = sum(sum(counts.values()) for counts in writer.counts.values())
             yield pa.RecordBatch.from_pylist([{"part": number, "rows": n}], _WRITTEN)
 
-    def _with_texts(self, plan: RowPlan) -> RowPlan:
-        text_of = self.corpus.open().text_of
-        return RowPlan(
-            plan.group, tuple(replace(chunk, text=text_of(chunk.text_id)) for chunk in plan.graded)
-        )
+
+def _with_texts(plan: RowPlan, text_of: Callable[[int], str]) -> RowPlan:
+    return RowPlan(plan.group, tuple(replace(chunk, text=text_of(chunk.text_id)) for chunk in plan.graded))
 
 
 def _first_rows(counts: list[Record]) -> dict[int, dict[tuple[str, str], int]]:
